@@ -1,0 +1,70 @@
+"""Every error of the payment agent, by what the caller must do about it.
+
+    PaymentSystemError            never raised itself
+    ├── Retryable                 nothing happened outside: the same step runs again later
+    ├── OutcomeUnknown            something may have happened outside: look it up, never a new key
+    ├── Rejected                  refused for good, with a code: an operator or the user must act
+    ├── Misuse                    our own mistake: an illegal transition, a key reused with other parameters
+    │   └── IllegalTransition
+    ├── InsufficientBalanceError  the platform wallet does not cover what is to be sent
+    ├── RequestError              a user's request can't be served; carries the HTTP status
+    └── LedgerImbalance           money does not add up: stop the daemon
+
+Gateways translate what their libraries raise into these at the border; nothing else travels further.
+"""
+
+
+class PaymentSystemError(Exception):
+    """Base of all errors below. `str(error)` is one line for the operator and never holds a secret."""
+
+
+class Retryable(PaymentSystemError):
+    """The call did not take effect. `retry_after_seconds` is what the other side asked for, if it did."""
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class OutcomeUnknown(PaymentSystemError):
+    """The call may have taken effect. The step that made it runs again with the same key, or looks the effect up."""
+
+
+class Rejected(PaymentSystemError):
+    """Refused for good. `code` is stable and short (`invalid_address`, `155219`)."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Misuse(PaymentSystemError):
+    """The program contradicts itself. The step is parked; nothing is guessed."""
+
+
+class IllegalTransition(Misuse):
+    """A state was asked to move where its table of transitions has no edge."""
+
+    def __init__(self, machine: str, before: str, after: str) -> None:
+        super().__init__(f"{machine}: no transition from '{before}' to '{after}'")
+        self.machine, self.before, self.after = machine, before, after
+
+
+class InsufficientBalanceError(PaymentSystemError):
+    """The platform wallet's free USDC does not cover a batch. Amounts in USDC base units."""
+
+    def __init__(self, need: int, have: int) -> None:
+        self.need, self.have, self.short = need, have, max(0, need - have)
+        super().__init__(f"need {need}, have {have}, short {self.short} USDC base units")
+
+
+class RequestError(PaymentSystemError):
+    """A request that can't be served. `status` is the HTTP status, `code` the stable code in the error body."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+class LedgerImbalance(PaymentSystemError):
+    """Postings of one entry do not sum to zero in an asset. Nothing is written."""
