@@ -1,0 +1,79 @@
+"""Names used outside: idempotency keys, seeds, references. None is derived from a sequence.
+
+What belongs to a purchase comes from its Stripe payment_intent id; the rest from a UUID saved at the row's birth
+(design.md, section 3): a restored backup hands out the same sequence numbers again.
+"""
+
+import hashlib
+import hmac
+import re
+from uuid import UUID
+
+SEED_CHARS = 32
+"""Longest seed that Solana's create_with_seed takes, in bytes (MAX_SEED_LEN)."""
+_PAYMENT_INTENT = re.compile(r"pi_[A-Za-z0-9_]{1,250}", re.ASCII)
+
+
+def uuid4_shaped(*parts: str) -> UUID:
+    """A UUID of version 4 form that is a pure function of its parts.
+
+    Circle documents its idempotency keys as UUID v4 and refuses other shapes; the parts are length-prefixed so that
+    no two lists of parts share a key.
+    """
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return UUID(bytes=hashlib.sha256(text.encode()).digest()[:16], version=4)
+
+
+def is_payment_intent_id(text: str) -> bool:
+    """Whether a text has the form of a Stripe payment_intent id; only such texts become seeds and references."""
+    return _PAYMENT_INTENT.fullmatch(text) is not None
+
+
+def mint_seed(derivation_secret: bytes, payment_intent_id: str) -> str:
+    """Seed of the purchase's mint address: the chain refuses a second NFT for the same purchase."""
+    return _seed(derivation_secret, f"mint:{payment_intent_id}")
+
+
+def receipt_seed(derivation_secret: bytes, group_uuid: UUID) -> str:
+    """Seed of a packed payout's receipt account: the chain refuses a second payment of the same group."""
+    return _seed(derivation_secret, f"receipt:{group_uuid}")
+
+
+def derivation_fingerprint(derivation_secret: bytes) -> str:
+    """What is stored to notice another AGENT_DERIVATION_SECRET; tells nothing of the secret."""
+    return hmac.new(derivation_secret, b"fingerprint", hashlib.sha256).hexdigest()
+
+
+def wallet_key(kind: str, user_uuid: UUID, attempt: int) -> UUID:
+    """Circle idempotency key of a call that makes a user's wallet."""
+    return uuid4_shaped("wallet", kind, str(user_uuid), str(attempt))
+
+
+def purchase_transfer_key(payment_intent_id: str, recipient_number: int, attempt: int) -> UUID:
+    """Circle idempotency key of one purchase's transfer to its recipient number n (1 for the first)."""
+    return uuid4_shaped("transfer", payment_intent_id, str(recipient_number), str(attempt))
+
+
+def grouped_transfer_key(transfer_uuid: UUID, attempt: int) -> UUID:
+    """Circle idempotency key of one creator's transfer in a batch (`grouping = "creator"`)."""
+    return uuid4_shaped("transfer-creator", str(transfer_uuid), str(attempt))
+
+
+def purchase_reference(payment_intent_id: str, recipient_number: int) -> str:
+    """Circle refId of a purchase's transfer: `purchase-{pi}-distribution`, further recipients with `-{n}`, n ≥ 2."""
+    tail = "" if recipient_number == 1 else f"-{recipient_number}"
+    return f"purchase-{payment_intent_id}-distribution{tail}"
+
+
+def creator_reference(batch_uuid: UUID, creator_uuid: UUID) -> str:
+    """Circle refId of a creator's transfer in a batch."""
+    return f"batch-{batch_uuid}-creator-{creator_uuid}-distribution"
+
+
+def hash_secret(text: str) -> str:
+    """How bearer tokens and invite codes are stored: they are random, so a plain SHA-256 is enough."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _seed(secret: bytes, text: str) -> str:
+    return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:SEED_CHARS]

@@ -1,0 +1,83 @@
+"""The one way a state changes: checked against its table of transitions, with a history row in the same transaction."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from sqlalchemy import Column, Connection, Table, insert, select, update
+
+from domain.errors import Misuse
+from domain.states import (
+    BatchStatus,
+    CheckoutState,
+    MintState,
+    PurchaseStatus,
+    RefundState,
+    TransferState,
+    UsdcStatus,
+    WalletState,
+    require_transition,
+)
+from storage.tables import (
+    batches,
+    checkouts,
+    mint_attempts,
+    payouts,
+    purchases,
+    refunds,
+    state_history,
+    transfer_attempts,
+    users,
+)
+
+S = TypeVar("S", bound=StrEnum)
+
+_MACHINES: dict[type[StrEnum], tuple[str, Table, Column[Any]]] = {
+    PurchaseStatus: ("purchase", purchases, purchases.c.status),
+    UsdcStatus: ("payout", payouts, payouts.c.state),
+    BatchStatus: ("batch", batches, batches.c.status),
+    MintState: ("mint", mint_attempts, mint_attempts.c.state),
+    TransferState: ("transfer", transfer_attempts, transfer_attempts.c.state),
+    WalletState: ("wallet", users, users.c.wallet_state),
+    CheckoutState: ("checkout", checkouts, checkouts.c.state),
+    RefundState: ("refund", refunds, refunds.c.state),
+}
+"""Which column holds the state of which machine. `subject` in the history is the row's id."""
+
+
+def advance(conn: Connection, row_id: int, after: S, now: datetime, reason: str | None = None, **columns: Any) -> S:
+    """Move row `row_id` of the state's table to `after`, set `columns` with it, and return the state before.
+
+    Raises IllegalTransition when the table of transitions has no such edge, Misuse when the row is gone or another
+    transaction moved it first (then the caller's whole transaction rolls back and runs again).
+    """
+    machine, table, column = _MACHINES[type(after)]
+    found = conn.scalar(select(column).where(table.c.id == row_id).with_for_update())
+    if found is None:
+        raise Misuse(f"no {machine} {row_id}")
+    before = type(after)(found)
+    require_transition(before, after)
+    moved = conn.execute(
+        update(table).where(table.c.id == row_id, column == before).values({column.name: after, **columns})
+    )
+    if moved.rowcount != 1:
+        raise Misuse(f"{machine} {row_id} was moved by somebody else")
+    note(conn, machine, row_id, before, after, now, reason)
+    return before
+
+
+def note(
+    conn: Connection,
+    machine: str,
+    subject: int | str,
+    before: str | None,
+    after: str,
+    now: datetime,
+    reason: str | None = None,
+) -> None:
+    """Write one history row; `before` is None at a row's birth."""
+    conn.execute(
+        insert(state_history).values(
+            machine=machine, subject=str(subject), before=before, after=after, reason=reason, at=now
+        )
+    )

@@ -1,0 +1,176 @@
+"""Durable work: jobs and the two inboxes, claimed under a lease.
+
+A claim takes a lease with a new epoch; whatever a worker writes afterwards it writes under `hold`, which fails when
+another worker has claimed the row since. A fact that arrives while the row is being worked on only counts `wakes` up,
+so that finishing notices it and runs the row once more.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Table, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from domain.errors import PaymentSystemError
+from domain.states import WorkState
+from storage.tables import circle_notifications, jobs, stripe_events
+
+
+class LeaseLost(PaymentSystemError):
+    """Another worker has claimed the row since: drop what you were about to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claimed row. `kind` and `subject` say what to do on what; for an inbox row `subject` is the foreign id."""
+
+    table: Table
+    id: int
+    kind: str
+    subject: str
+    attempts: int
+    epoch: int
+    wakes: int
+    last_error: str | None
+    created_at: datetime
+
+
+def enqueue(conn: Connection, kind: str, subject: str | int, now: datetime, due_at: datetime | None = None) -> None:
+    """Make the job (kind, subject) exist and be due by `due_at` (default: now), in the caller's transaction.
+
+    Idempotent. A live job becomes due earlier if that is earlier, never later; a parked one stays parked: a person
+    decides about it (`retry`).
+    """
+    due = due_at or now
+    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(jobs).values(
+        kind=kind, subject=str(subject), state=WorkState.DUE, due_at=due, created_at=now, attempts=0
+    )
+    earlier = func.min if conn.dialect.name == "sqlite" else func.least
+    conn.execute(
+        statement.on_conflict_do_update(
+            index_elements=[jobs.c.kind, jobs.c.subject],
+            set_={"due_at": earlier(jobs.c.due_at, statement.excluded.due_at), "wakes": jobs.c.wakes + 1},
+        )
+    )
+
+
+def claim(
+    conn: Connection, table: Table, holder: str, now: datetime, lease: timedelta, limit: int, busy: Collection[int] = ()
+) -> list[Claim]:
+    """Claim up to `limit` due rows, oldest due first, skipping `busy` ids (those this worker still runs).
+
+    Rows whose lease has run out are claimed again: their worker died or hangs, and `hold` will refuse its writes.
+    """
+    free = (table.c.lease_until.is_(None)) | (table.c.lease_until <= now)
+    ids = (
+        select(table.c.id)
+        .where(table.c.state == WorkState.DUE, table.c.due_at <= now, free, table.c.id.not_in(list(busy)))
+        .order_by(table.c.due_at, table.c.id)
+        .limit(limit)
+    )
+    if conn.dialect.name == "postgresql":
+        ids = ids.with_for_update(skip_locked=True)
+    chosen = conn.scalars(ids).all()
+    if not chosen:
+        return []
+    rows = conn.execute(
+        update(table)
+        .where(table.c.id.in_(chosen))
+        .values(lease_holder=holder, lease_until=now + lease, lease_epoch=table.c.lease_epoch + 1)
+        .returning(*table.c)
+    )
+    claims = [_claim(table, row._mapping) for row in rows]
+    order = {row_id: place for place, row_id in enumerate(chosen)}
+    return sorted(claims, key=lambda claimed: order[claimed.id])
+
+
+def next_due(conn: Connection, table: Table) -> datetime | None:
+    """When the next row of the table becomes due, leased ones included."""
+    moment: datetime | None = conn.scalar(select(func.min(table.c.due_at)).where(table.c.state == WorkState.DUE))
+    return moment
+
+
+def hold(conn: Connection, claimed: Claim) -> None:
+    """Fence: raise LeaseLost unless the claim's epoch is still the row's. Locks the row on PostgreSQL."""
+    epoch = conn.scalar(select(claimed.table.c.lease_epoch).where(claimed.table.c.id == claimed.id).with_for_update())
+    if epoch != claimed.epoch:
+        raise LeaseLost(f"{claimed.kind} {claimed.subject}: the lease was taken over")
+
+
+def finish(conn: Connection, claimed: Claim, now: datetime) -> None:
+    """The row's work is done. A job that was woken meanwhile runs once more; else its row goes. Under `hold`."""
+    table = claimed.table
+    if table is not jobs:
+        _release(conn, claimed, state=WorkState.DONE, last_error=None, error_code=None)
+        return
+    gone = conn.execute(delete(jobs).where(jobs.c.id == claimed.id, jobs.c.wakes == claimed.wakes))
+    if gone.rowcount == 0:
+        _release(conn, claimed, due_at=now, attempts=0)
+
+
+def again(conn: Connection, claimed: Claim, due_at: datetime, now: datetime, why: str, counts: bool) -> None:
+    """Run the row again at `due_at`, or at once when it was woken meanwhile. Under `hold`."""
+    table = claimed.table
+    woken = conn.scalar(select(table.c.wakes).where(table.c.id == claimed.id)) != claimed.wakes
+    attempts = claimed.attempts + 1 if counts else claimed.attempts
+    _release(conn, claimed, due_at=now if woken else due_at, attempts=attempts, last_error=why[:2000])
+
+
+def park(conn: Connection, claimed: Claim, code: str, why: str) -> None:
+    """Leave the row to a person, with its reason. Under `hold`."""
+    _release(
+        conn,
+        claimed,
+        state=WorkState.PARKED,
+        attempts=claimed.attempts + 1,
+        last_error=why[:2000],
+        error_code=code[:64],
+    )
+
+
+def retry(conn: Connection, table: Table, row_id: int, now: datetime) -> bool:
+    """A person wants a parked row to run again, with all its attempts. False when it is not parked."""
+    done = conn.execute(
+        update(table)
+        .where(table.c.id == row_id, table.c.state == WorkState.PARKED)
+        .values(state=WorkState.DUE, due_at=now, attempts=0, lease_until=None, wakes=table.c.wakes + 1)
+    )
+    return done.rowcount == 1
+
+
+def revive(conn: Connection, kind: str, subject: str | int, now: datetime) -> None:
+    """Make the job due now even if it is parked: a person asked for it, or a new fact settles what it waited for."""
+    enqueue(conn, kind, subject, now)
+    conn.execute(
+        update(jobs)
+        .where(jobs.c.kind == kind, jobs.c.subject == str(subject), jobs.c.state == WorkState.PARKED)
+        .values(state=WorkState.DUE, due_at=now, attempts=0)
+    )
+
+
+def _release(conn: Connection, claimed: Claim, **values: object) -> None:
+    table = claimed.table
+    conn.execute(update(table).where(table.c.id == claimed.id).values(lease_holder=None, lease_until=None, **values))
+
+
+def _claim(table: Table, row: object) -> Claim:
+    columns: dict[str, object] = dict(row)  # type: ignore[call-overload]
+    if table is stripe_events:
+        kind, subject = "stripe_event", columns["event_id"]
+    elif table is circle_notifications:
+        kind, subject = "circle_notification", columns["notification_id"]
+    else:
+        kind, subject = columns["kind"], columns["subject"]
+    return Claim(
+        table=table,
+        id=columns["id"],  # type: ignore[arg-type]
+        kind=str(kind),
+        subject=str(subject),
+        attempts=columns["attempts"],  # type: ignore[arg-type]
+        epoch=columns["lease_epoch"],  # type: ignore[arg-type]
+        wakes=columns["wakes"],  # type: ignore[arg-type]
+        last_error=columns["last_error"],  # type: ignore[arg-type]
+        created_at=columns["created_at"],  # type: ignore[arg-type]
+    )
