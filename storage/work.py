@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Table, delete, func, select, update
+from sqlalchemy import Connection, RowMapping, Table, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import PaymentSystemError
@@ -81,7 +81,7 @@ def claim(
         .values(lease_holder=holder, lease_until=now + lease, lease_epoch=table.c.lease_epoch + 1)
         .returning(*table.c)
     )
-    claims = [_claim(table, row._mapping) for row in rows]
+    claims = [_claim(table, row) for row in rows.mappings()]
     order = {row_id: place for place, row_id in enumerate(chosen)}
     return sorted(claims, key=lambda claimed: order[claimed.id])
 
@@ -155,22 +155,21 @@ def _release(conn: Connection, claimed: Claim, **values: object) -> None:
     conn.execute(update(table).where(table.c.id == claimed.id).values(lease_holder=None, lease_until=None, **values))
 
 
-def _claim(table: Table, row: object) -> Claim:
-    columns: dict[str, object] = dict(row)  # type: ignore[call-overload]
+def _claim(table: Table, row: RowMapping) -> Claim:
     if table is stripe_events:
-        kind, subject = "stripe_event", columns["event_id"]
+        kind, subject = "stripe_event", row["event_id"]
     elif table is circle_notifications:
-        kind, subject = "circle_notification", columns["notification_id"]
+        kind, subject = "circle_notification", row["notification_id"]
     else:
-        kind, subject = columns["kind"], columns["subject"]
+        kind, subject = row["kind"], row["subject"]
     return Claim(
         table=table,
-        id=columns["id"],  # type: ignore[arg-type]
-        kind=str(kind),
-        subject=str(subject),
-        attempts=columns["attempts"],  # type: ignore[arg-type]
-        epoch=columns["lease_epoch"],  # type: ignore[arg-type]
-        wakes=columns["wakes"],  # type: ignore[arg-type]
-        last_error=columns["last_error"],  # type: ignore[arg-type]
-        created_at=columns["created_at"],  # type: ignore[arg-type]
+        id=row["id"],
+        kind=kind,
+        subject=subject,
+        attempts=row["attempts"],
+        epoch=row["lease_epoch"],
+        wakes=row["wakes"],
+        last_error=row["last_error"],
+        created_at=row["created_at"],
     )
