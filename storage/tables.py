@@ -233,7 +233,7 @@ purchases = Table(
     Column("stripe_checkout_session_id", String(255), unique=True),
     Column("stripe_charge_id", String(255), unique=True),
     Column("stripe_balance_transaction_id", String(255), unique=True),
-    _ref("checkout_id", "checkouts.id"),
+    Column("checkout_id", ROW_ID, ForeignKey("checkouts.id"), nullable=False, unique=True),
     _ref("content_id", "contents.id"),
     _ref("buyer_id", "users.id"),
     _money("gross_amount"),

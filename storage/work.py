@@ -57,19 +57,27 @@ def enqueue(conn: Connection, kind: str, subject: str | int, now: datetime, due_
 
 
 def claim(
-    conn: Connection, table: Table, holder: str, now: datetime, lease: timedelta, limit: int, busy: Collection[int] = ()
+    conn: Connection,
+    table: Table,
+    holder: str,
+    now: datetime,
+    lease: timedelta,
+    limit: int,
+    kinds: Collection[str] | None = None,
 ) -> list[Claim]:
-    """Claim up to `limit` due rows, oldest due first, skipping `busy` ids (those this worker still runs).
+    """Claim up to `limit` due rows, oldest due first; of `jobs` only those of the given kinds.
 
     Rows whose lease has run out are claimed again: their worker died or hangs, and `hold` will refuse its writes.
     """
     free = (table.c.lease_until.is_(None)) | (table.c.lease_until <= now)
     ids = (
         select(table.c.id)
-        .where(table.c.state == WorkState.DUE, table.c.due_at <= now, free, table.c.id.not_in(list(busy)))
+        .where(table.c.state == WorkState.DUE, table.c.due_at <= now, free)
         .order_by(table.c.due_at, table.c.id)
         .limit(limit)
     )
+    if kinds is not None:
+        ids = ids.where(table.c.kind.in_(list(kinds)))
     if conn.dialect.name == "postgresql":
         ids = ids.with_for_update(skip_locked=True)
     chosen = conn.scalars(ids).all()
@@ -86,10 +94,14 @@ def claim(
     return sorted(claims, key=lambda claimed: order[claimed.id])
 
 
-def next_due(conn: Connection, table: Table) -> datetime | None:
-    """When the next row of the table becomes due, leased ones included."""
-    moment: datetime | None = conn.scalar(select(func.min(table.c.due_at)).where(table.c.state == WorkState.DUE))
-    return moment
+def next_due(conn: Connection, table: Table, now: datetime) -> datetime | None:
+    """When the next row of the table can be claimed: its due time, or the end of its lease if that is later."""
+    leased = (table.c.lease_until.is_not(None)) & (table.c.lease_until > now)
+    due = table.c.state == WorkState.DUE
+    free: datetime | None = conn.scalar(select(func.min(table.c.due_at)).where(due, ~leased))
+    freed: datetime | None = conn.scalar(select(func.min(table.c.lease_until)).where(due, leased))
+    known = [moment for moment in (free, freed) if moment is not None]
+    return min(known) if known else None
 
 
 def hold(conn: Connection, claimed: Claim) -> None:

@@ -1,0 +1,305 @@
+"""All settings: one frozen object, read once at the start from the environment, a TOML file and secret files.
+
+Names are the environment variables of the product (product.md, section 10); what is not listed there carries the
+prefix `AGENT_`. In the TOML file (`AGENT_CONFIG`) keys are the same names in lower case. A secret may also be given as
+`<NAME>_FILE`, or as a file of that name in systemd's credentials folder. Order: environment, secret file, TOML.
+"""
+
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+MAINNET_GENESIS = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
+DEVNET_GENESIS = "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG"
+"""Genesis hashes of Solana's clusters: what an RPC answers to getGenesisHash."""
+MAINNET_USDC = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+DEVNET_USDC = "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU"
+MAINNET_USDC_TOKEN_ID = "33ca4ef6-2500-5d79-82bf-e3036139cc29"  # noqa: S105 (a public id of Circle's)
+DEVNET_USDC_TOKEN_ID = "8fb3cadb-0ef4-573d-8fcd-e194f961c728"  # noqa: S105 (a public id of Circle's)
+SECRET_NAMES = frozenset(
+    {
+        "STRIPE_SECRET_KEY",
+        "STRIPE_WEBHOOK_SECRET",
+        "CIRCLE_W3S_API_KEY",
+        "CIRCLE_W3S_ENTITY_SECRET",
+        "AGENT_DERIVATION_SECRET",
+        "CLOUDINARY_URL",
+        "DATABASE_URL",
+        "AGENT_ADMIN_TOKEN",
+        "AGENT_INVITE_CODES",
+    }
+)
+DERIVATION_SECRET_LEAST = 32
+"""Characters; below 128 bits of hex it could be guessed, and with it every mint address."""
+ADMIN_TOKEN_LEAST = 24
+"""Characters; at six bits each more than 128 bits."""
+SECRET_MODE_FORBIDDEN = stat.S_IRWXG | stat.S_IRWXO
+
+
+class SettingsError(Exception):
+    """A setting is missing, malformed or contradicts another. The text names the variable and the remedy."""
+
+
+class Settings(BaseModel):
+    """Every setting of the daemon. Amounts are integers: cents, base units, lamports, basis points."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    stripe_secret_key: SecretStr
+    stripe_publishable_key: str = ""
+    stripe_webhook_secret: SecretStr
+    circle_w3s_api_key: SecretStr
+    circle_w3s_entity_id: str = ""
+    circle_w3s_entity_secret: SecretStr
+    circle_w3s_platform_wallet_id: str
+    circle_w3s_production: bool = False
+    cloudinary_url: SecretStr = SecretStr("")
+    solana_rpc_urls: str
+    solana_ws_url: str = ""
+    database_url: SecretStr = SecretStr("sqlite:///data/agent.db")
+    public_base_url: str
+    agent_derivation_secret: SecretStr
+
+    agent_stripe_api_url: str = "https://api.stripe.com"
+    agent_circle_api_url: str = "https://api.circle.com"
+    agent_listen: str = "127.0.0.1:8080"
+    agent_admin_listen: str = "127.0.0.1:8081"
+    agent_admin_url: str = "http://127.0.0.1:8081"
+    agent_admin_token: SecretStr = SecretStr("")
+    agent_admin_hosts: str = ""
+    agent_allow_public_admin: bool = False
+    agent_invite_codes: SecretStr = SecretStr("")
+    agent_user_wallets: Literal["user", "developer"] = "user"
+    agent_wallet_set_id: str = ""
+    agent_grouping: Literal["purchase", "creator"] = "purchase"
+    agent_rail: Literal["circle"] = "circle"
+    agent_creator_bps: int = Field(9_000, ge=0, le=10_000)
+    agent_rounding_step: int = Field(10_000, ge=1, le=1_000_000)
+    agent_rounding: Literal["half_up", "down", "up"] = "half_up"
+    agent_payout_minimum: int = Field(10_000, ge=1)
+    agent_require_available: bool | None = None
+    agent_address_cool_off_hours: int = Field(24, ge=0)
+    agent_screening_deny: str = ""
+    agent_mint_wait_days: int = Field(14, ge=1)
+    agent_attempts_max: int = Field(8, ge=1, le=100)
+    agent_mint_fee_ceiling_lamports: int = Field(20_000_000, ge=5_000)
+    agent_network_cost_cents: int = Field(100, ge=0)
+    agent_refuse_unprofitable: bool = False
+    agent_priority_fee_cap_lamports: int = Field(0, ge=0)
+    agent_argon2_memory_kib: int = Field(19_456, ge=8)
+    agent_argon2_iterations: int = Field(2, ge=1)
+    agent_session_days: int = Field(30, ge=1)
+    agent_balance_alert_usdc: int = Field(500_000_000, ge=0)
+    agent_slot_ms: int = Field(200, ge=5, le=10_000)
+    agent_treasury_poll_ms: int = Field(5_000, ge=50, le=30_000)
+    agent_circle_limits: Literal["real", "fast"] = "real"
+    agent_nft_symbol: str = Field("RBLK", min_length=1, max_length=10)
+    agent_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    agent_contract_report: str = ""
+    agent_skip_contract_report: bool = False
+
+    @property
+    def live(self) -> bool:
+        """Real money: `CIRCLE_W3S_PRODUCTION`."""
+        return self.circle_w3s_production
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        return _listed(self.stripe_webhook_secret.get_secret_value())
+
+    @property
+    def rpc_urls(self) -> tuple[str, ...]:
+        return _listed(self.solana_rpc_urls)
+
+    @property
+    def invite_codes(self) -> tuple[str, ...]:
+        return _listed(self.agent_invite_codes.get_secret_value())
+
+    @property
+    def denied_addresses(self) -> frozenset[str]:
+        return frozenset(_listed(self.agent_screening_deny))
+
+    @property
+    def admin_hosts(self) -> tuple[str, ...]:
+        """Host headers that the admin port answers to."""
+        url_host = re.sub(r"^https?://", "", self.agent_admin_url).rstrip("/")
+        return tuple(dict.fromkeys((*_listed(self.agent_admin_hosts), url_host, self.agent_admin_listen)))
+
+    @property
+    def require_available(self) -> bool:
+        """Pay only once Stripe's money is available: on in live unless set."""
+        return self.live if self.agent_require_available is None else self.agent_require_available
+
+    @property
+    def blockchain(self) -> str:
+        """Circle's name of the chain."""
+        return "SOL" if self.live else "SOL-DEVNET"
+
+    @property
+    def usdc_mint(self) -> str:
+        return MAINNET_USDC if self.live else DEVNET_USDC
+
+    @property
+    def usdc_token_id(self) -> str:
+        return MAINNET_USDC_TOKEN_ID if self.live else DEVNET_USDC_TOKEN_ID
+
+    @property
+    def genesis_hash(self) -> str:
+        return MAINNET_GENESIS if self.live else DEVNET_GENESIS
+
+    @field_validator("agent_derivation_secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value()) < DERIVATION_SECRET_LEAST:
+            raise ValueError(
+                f"needs at least {DERIVATION_SECRET_LEAST} characters; make one with `openssl rand -hex 32`"
+            )
+        return value
+
+    @field_validator("circle_w3s_entity_secret")
+    @classmethod
+    def _entity_secret_form(cls, value: SecretStr) -> SecretStr:
+        if re.fullmatch(r"[0-9a-fA-F]{64}", value.get_secret_value()) is None:
+            raise ValueError("is 64 hexadecimal digits (32 bytes), as registered in Circle's console")
+        return value
+
+    @field_validator("agent_listen", "agent_admin_listen")
+    @classmethod
+    def _address_form(cls, value: str) -> str:
+        if re.fullmatch(r"[^\s:]+:[0-9]{1,5}", value) is None or int(value.rsplit(":", 1)[1]) > 65_535:
+            raise ValueError("is an address like 127.0.0.1:8080")
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        problems = list(_contradictions(self))
+        if problems:
+            raise ValueError(problems[0])
+        return self
+
+
+def _contradictions(s: Settings) -> list[str]:
+    return [*_wrong_keys(s), *_wrong_addresses(s), *_wrong_choices(s)]
+
+
+def _wrong_keys(s: Settings) -> list[str]:
+    wanted, flag = ("LIVE", "true") if s.live else ("TEST", "false")
+    found: list[str] = []
+    circle_key = s.circle_w3s_api_key.get_secret_value()
+    if re.fullmatch(r"(TEST|LIVE)_API_KEY:[^:]+:[^:]+", circle_key) is None:
+        found.append("CIRCLE_W3S_API_KEY: has the form TEST_API_KEY:<id>:<secret> or LIVE_API_KEY:<id>:<secret>")
+    elif not circle_key.startswith(wanted):
+        found.append(
+            f"CIRCLE_W3S_API_KEY: with CIRCLE_W3S_PRODUCTION={flag} it is a {wanted}_API_KEY; change one of them"
+        )
+    stripe_key = s.stripe_secret_key.get_secret_value()
+    if re.match(r"(sk|rk)_(test|live)_", stripe_key) is None:
+        found.append("STRIPE_SECRET_KEY: starts with sk_test_, rk_test_, sk_live_ or rk_live_")
+    elif f"_{wanted.lower()}_" not in stripe_key[:9]:
+        found.append(
+            f"STRIPE_SECRET_KEY: with CIRCLE_W3S_PRODUCTION={flag} it is a {wanted.lower()} key; change one of them"
+        )
+    if not s.webhook_secrets or any(not secret.startswith("whsec_") for secret in s.webhook_secrets):
+        found.append("STRIPE_WEBHOOK_SECRET: one or more secrets that start with whsec_, separated by commas")
+    return found
+
+
+def _wrong_addresses(s: Settings) -> list[str]:
+    found: list[str] = []
+    for name, url in (
+        ("AGENT_STRIPE_API_URL", s.agent_stripe_api_url),
+        ("AGENT_CIRCLE_API_URL", s.agent_circle_api_url),
+    ):
+        if s.live and not url.startswith("https://"):
+            found.append(f"{name}: live keys are sent over https only")
+    if not s.rpc_urls or any(re.match(r"https?://", url) is None for url in s.rpc_urls):
+        found.append("SOLANA_RPC_URLS: one or more http(s) addresses, separated by commas; two providers are better")
+    if re.match(r"https?://[^/]+", s.public_base_url) is None:
+        found.append("PUBLIC_BASE_URL: the http(s) address under which buyers reach the shop")
+    admin_host = s.agent_admin_listen.rsplit(":", 1)[0]
+    if admin_host not in {"127.0.0.1", "localhost", "[::1]"} and not s.agent_allow_public_admin:
+        found.append("AGENT_ADMIN_LISTEN: not a loopback address; set AGENT_ALLOW_PUBLIC_ADMIN=true only behind TLS")
+    return found
+
+
+def _wrong_choices(s: Settings) -> list[str]:
+    found: list[str] = []
+    token = s.agent_admin_token.get_secret_value()
+    if token and len(token) < ADMIN_TOKEN_LEAST:
+        found.append(f"AGENT_ADMIN_TOKEN: needs at least {ADMIN_TOKEN_LEAST} random characters")
+    if s.agent_user_wallets == "developer" and not s.agent_wallet_set_id:
+        found.append("AGENT_WALLET_SET_ID: needed with AGENT_USER_WALLETS=developer; the set of the platform wallet")
+    return found
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read all settings. Raises SettingsError with one line for each wrong variable, never with a secret in it."""
+    env = dict(os.environ if environ is None else environ)  # noqa: TID251 (settings are read here, once)
+    values = _from_toml(env.get("AGENT_CONFIG"))
+    fields = Settings.model_fields
+    for field in fields:
+        name = field.upper()
+        text = _from_file(name, env) if name in SECRET_NAMES else None
+        text = env.get(name, text)
+        if text is not None and (text.strip() or not fields[field].is_required()):
+            values[field] = text.strip()
+    _refuse_unknown(env, fields)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(error))) from None
+
+
+def _explain(error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors(include_input=False, include_url=False, include_context=False):
+        text = problem["msg"].removeprefix("Value error, ")
+        name = ".".join(str(part) for part in problem["loc"]).upper()
+        if problem["type"] == "missing":
+            text = "is not set; see the README's list of settings"
+        lines.append(f"{name}: {text}" if name else text)
+    return lines
+
+
+def _refuse_unknown(env: Mapping[str, str], fields: Mapping[str, Any]) -> None:
+    known = {name.upper() for name in fields} | {"AGENT_CONFIG"} | {f"{name}_FILE" for name in SECRET_NAMES}
+    unknown = sorted(name for name in env if name.startswith("AGENT_") and name not in known)
+    if unknown:
+        raise SettingsError(f"{unknown[0]}: no such setting; check its spelling or remove it")
+
+
+def _from_toml(path: str | None) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        with Path(path).open("rb") as file:
+            return {key.lower(): value for key, value in tomllib.load(file).items()}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"AGENT_CONFIG: {path} can't be read: {error}") from None
+
+
+def _from_file(name: str, env: Mapping[str, str]) -> str | None:
+    explicit = env.get(f"{name}_FILE")
+    folder = env.get("CREDENTIALS_DIRECTORY")
+    if explicit:
+        path = Path(explicit)
+    elif folder and (Path(folder) / name).is_file():
+        path = Path(folder) / name
+    else:
+        return None
+    try:
+        if explicit and path.stat().st_mode & SECRET_MODE_FORBIDDEN:
+            raise SettingsError(f"{name}_FILE: {path} is readable by others; `chmod 600` it")
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"{name}_FILE: {path} can't be read: {error.strerror}") from None
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
