@@ -1,0 +1,72 @@
+"""The SQLite file as a thing on disk: its directory, its rights, its lock, and where it must not lie."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from storage.errors import DatabaseLocked, StoreUnavailable, UnsafePlace
+
+FILE_MODE = 0o600
+DIRECTORY_MODE = 0o700
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "gpfs", "glusterfs", "fuse.glusterfs"}
+    | {"fuse.sshfs", "fuse.s3fs", "beegfs", "ocfs2", "gfs2"}
+)
+MOUNTS = Path("/proc/self/mounts")
+
+
+class FileLock:
+    """The right to be the one process on this file. The kernel drops it with the process, however that ends."""
+
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(database.name + ".lock")
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Raises DatabaseLocked, naming the process that has it."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
+            raise DatabaseLocked(f"another process (pid {owner}) uses this database; stop it first") from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """The file stays: removing it would let two processes hold locks on two files of the same name."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def prepare_place(database: Path) -> None:
+    """Make the directory and the file, readable by the owner only. A directory that exists keeps its rights."""
+    try:
+        database.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        refuse_network_file_system(database.parent)
+        os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+        database.chmod(FILE_MODE)
+    except OSError as error:
+        raise StoreUnavailable(f"the database file cannot be opened: {error.strerror}") from error
+
+
+def refuse_network_file_system(directory: Path, mounts: Path = MOUNTS) -> None:
+    """Raises UnsafePlace. Where the system lists no mounts (not Linux) nothing is checked."""
+    if not mounts.exists():
+        return
+    kind = _file_system_of(directory.resolve(), mounts.read_text(errors="replace"))
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise UnsafePlace(f"the database lies on a network file system ({kind}); use a local disk or PostgreSQL")
+
+
+def _file_system_of(directory: Path, mounts: str) -> str:
+    best, found = -1, ""
+    for line in mounts.splitlines():
+        _, point, kind, *_ = line.split(" ")
+        place = Path(point.replace("\\040", " "))
+        if directory.is_relative_to(place) and len(place.parts) >= best:
+            best, found = len(place.parts), kind
+    return found

@@ -1,0 +1,38 @@
+"""Alembic's entry: runs over the connection it is given, inside the caller's transaction."""
+
+from typing import Any, Literal
+
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+from alembic.autogenerate.render import _repr_type
+from alembic.operations import MigrationScript
+from sqlalchemy import TypeDecorator
+
+from storage.migrations.operations import add_guards
+from storage.tables import metadata
+
+
+def render_item(kind: str, item: Any, autogen_context: AutogenContext) -> str | Literal[False]:
+    """A migration is frozen, so it names the column type itself and not our class around it."""
+    if kind == "type" and isinstance(item, TypeDecorator):
+        return _repr_type(item.impl_instance, autogen_context)
+    return False
+
+
+def before_writing(_: Any, __: Any, scripts: list[MigrationScript]) -> None:
+    for script in scripts:
+        if script.upgrade_ops is not None:
+            add_guards(script.upgrade_ops)
+
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    compare_type=True,
+    compare_server_default=True,
+    render_item=render_item,
+    process_revision_directives=before_writing,
+    render_as_batch=False,
+)
+with context.begin_transaction():
+    context.run_migrations()

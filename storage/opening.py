@@ -1,0 +1,36 @@
+"""From DATABASE_URL to a store."""
+
+from pathlib import Path
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from storage.errors import DatabaseUrlInvalid
+from storage.postgres import PostgresStore
+from storage.sqlite import SqliteStore
+from storage.store import Store
+
+_KNOWN = "sqlite:///file, a file's path, or postgresql://user:password@host/database"
+_POSTGRES = ("postgresql", "postgres", "postgresql+asyncpg")
+
+
+def open_store(database_url: str) -> Store:
+    """The store that DATABASE_URL names, not started yet. Raises DatabaseUrlInvalid, which never repeats the URL:
+    it may hold a password."""
+    if "://" not in database_url:
+        return SqliteStore(_file(database_url))
+    try:
+        url = make_url(database_url)
+    except (ArgumentError, ValueError):
+        raise DatabaseUrlInvalid(f"DATABASE_URL cannot be read; write {_KNOWN}") from None
+    if url.drivername == "sqlite":
+        return SqliteStore(_file(url.database or ""))
+    if url.drivername in _POSTGRES:
+        return PostgresStore(url)
+    raise DatabaseUrlInvalid(f"DATABASE_URL has an unknown scheme; write {_KNOWN}")
+
+
+def _file(path: str) -> Path:
+    if path in ("", ":memory:") or path.startswith("file:"):
+        raise DatabaseUrlInvalid(f"DATABASE_URL must name a file, not a database in memory; write {_KNOWN}")
+    return Path(path)

@@ -1,0 +1,192 @@
+"""PostgreSQL: a few writer tasks, each committing whole groups on a connection of its own; reads on a pool beside them.
+
+Several processes may share the database, so functions guard themselves: conditional updates, row locks, SKIP LOCKED.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from storage import postgres_connections
+from storage.errors import StoreBusy, StoreUnavailable
+from storage.grouping import GROUP_MAX, WAITING_MAX, Group, TransactionFailed, Waiting, attempt, watch_errors
+from storage.store import Dialect, settle
+
+T = TypeVar("T")
+
+WRITERS = 8
+"""Groups under way at once. Measured best on 2 cores; more only deepens the server's lock queues."""
+READERS = 8
+READER_WAIT_SECONDS = 5.0
+ATTEMPTS_MAX = 10
+"""Runs of one function that meets serialization failures or deadlocks, before its caller is told StoreBusy."""
+_WRITE_IN_READ = "25006"
+"""read_only_sql_transaction: on a read connection the function is to blame, on a writer the server is a standby."""
+
+
+class PostgresStore:
+    """A `Store` on one PostgreSQL database. `start` before use."""
+
+    dialect: Dialect = "postgresql"
+
+    def __init__(self, url: URL, *, writers: int = WRITERS, waiting_max: int = WAITING_MAX) -> None:
+        self._url = url
+        self._writers_count = writers
+        self._waiting_max = waiting_max
+        self._handed: deque[Waiting] = deque()
+        self._idle: list[asyncio.Future[None]] = []
+        self._unanswered = 0
+        self._accepting = False
+        self._engines: tuple[AsyncEngine, AsyncEngine] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        writers = self._open(self._writers_count, readonly=False)
+        watch_errors(writers.sync_engine)
+        readers = self._open(READERS, readonly=True)
+        self._engines = (writers, readers)
+        try:
+            await self.read(_look)
+        except BaseException:
+            await self.stop()
+            raise
+        self._accepting = True
+        self._tasks = [asyncio.create_task(self._write_all(writers)) for _ in range(self._writers_count)]
+
+    async def stop(self) -> None:
+        self._accepting = False
+        tasks, self._tasks = self._tasks, []
+        while self._idle:
+            self._idle.pop().set_result(None)
+        if tasks:
+            await settle(asyncio.gather(*tasks))
+        engines, self._engines = self._engines, None
+        for engine in engines or ():
+            await engine.dispose()
+
+    async def write(self, fn: Callable[[Connection], T]) -> T:
+        if not self._accepting:
+            raise StoreUnavailable("the database is not open")
+        if self._unanswered >= self._waiting_max:
+            raise StoreUnavailable("too many writes are waiting")
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._unanswered += 1
+        self._handed.append(Waiting(fn, answer))
+        if self._idle:
+            self._idle.pop().set_result(None)
+        return await settle(answer)
+
+    async def read(self, fn: Callable[[Connection], T]) -> T:
+        if self._engines is None:
+            raise StoreUnavailable("the database is not open")
+        return await settle(asyncio.ensure_future(self._read(self._engines[1], fn)))
+
+    async def healthy(self) -> bool:
+        try:
+            return not await self.read(_is_standby)
+        except StoreUnavailable:
+            return False
+
+    async def _read(self, readers: AsyncEngine, fn: Callable[[Connection], T]) -> T:
+        try:
+            async with readers.connect() as connection:
+                return await connection.run_sync(fn)
+        except PoolTimeout as error:
+            raise StoreBusy("no free connection for a read") from error
+        except (DBAPIError, OSError) as error:
+            unavailable = postgres_connections.as_unavailable(error)
+            if unavailable is None or postgres_connections.sqlstate(error) == _WRITE_IN_READ:
+                raise
+            raise unavailable from error
+
+    def _open(self, connections: int, *, readonly: bool) -> AsyncEngine:
+        url, arguments = postgres_connections.engine_arguments(self._url, readonly=readonly)
+        return create_async_engine(
+            url,
+            connect_args=arguments,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=READER_WAIT_SECONDS,
+            hide_parameters=True,
+        )
+
+    async def _write_all(self, engine: AsyncEngine) -> None:
+        group: list[Waiting] = []
+        try:
+            while group := await self._take():
+                answers = await run_group(engine, group)
+                self._unanswered -= len(group)
+                for waiting, (result, error) in zip(group, answers, strict=True):
+                    waiting.resolve(result, error)
+        except asyncio.CancelledError:  # the loop ends without `stop`: leave nobody waiting for ever
+            self._accepting = False
+            for waiting in [*group, *self._handed]:
+                waiting.resolve(None, StoreUnavailable("the program ends; the outcome is not known"))
+            self._handed.clear()
+            raise
+
+    async def _take(self) -> list[Waiting]:
+        """Whatever waits now, at most GROUP_MAX; waits for the first. Empty when the store stops."""
+        while not self._handed:
+            if not self._accepting:
+                return []
+            wake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle.append(wake)
+            await wake
+        return [self._handed.popleft() for _ in range(min(GROUP_MAX, len(self._handed)))]
+
+
+async def run_group(engine: AsyncEngine, waiting: list[Waiting]) -> list[tuple[Any, BaseException | None]]:
+    """Commit a group as one transaction; answers are in the order of the group."""
+    group = Group(len(waiting))
+    runs: Counter[int] = Counter()
+    while members := group.next():
+        try:
+            async with engine.connect() as connection:
+                try:
+                    group.committed(await connection.run_sync(attempt, [waiting[member].fn for member in members]))
+                except TransactionFailed as failure:
+                    if not decide(group, failure, runs):
+                        await connection.invalidate()
+        except (SQLAlchemyError, OSError) as error:  # no connection could be had, or it broke in our hands
+            refusal = postgres_connections.as_unavailable(error) or StoreUnavailable("the database cannot be reached")
+            refusal.__cause__ = error
+            group.refuse(refusal)
+    return group.answers
+
+
+def decide(group: Group, failure: TransactionFailed, runs: Counter[int]) -> bool:
+    """Plan what follows a rollback. False when the connection is not to be used again."""
+    if isinstance(failure.error, asyncio.CancelledError):
+        raise failure.error
+    unavailable = postgres_connections.as_unavailable(failure.root)
+    if unavailable is None:
+        group.failed(failure.culprit, failure.error)
+        return True
+    unavailable.__cause__ = failure.error
+    if not postgres_connections.blames_one(failure.root):
+        group.refuse(unavailable)
+        return False
+    members = group.next()
+    retryable = postgres_connections.is_retryable(failure.root)
+    if retryable and len(members) > 1:
+        group.scatter()  # together they lock rows in no order; alone each locks in its own
+    elif retryable and runs[members[0]] < ATTEMPTS_MAX:
+        runs[members[0]] += 1
+    else:
+        group.failed(failure.culprit, unavailable)
+    return True
+
+
+def _look(conn: Connection) -> None:
+    conn.exec_driver_sql("SELECT 1")
+
+
+def _is_standby(conn: Connection) -> bool:
+    return bool(conn.exec_driver_sql("SELECT pg_is_in_recovery()").scalar_one())

@@ -1,0 +1,77 @@
+"""How every PostgreSQL connection of ours is opened, and what its errors mean."""
+
+from typing import Any
+
+from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError
+
+from storage.errors import StoreBusy, StoreUnavailable
+
+CONNECT_TIMEOUT_SECONDS = 5
+COMMAND_TIMEOUT_SECONDS = 20
+"""For an answer that never comes (a dead network). Longer than `statement_timeout`: a live server speaks first."""
+SERVER_SETTINGS = {
+    "application_name": "payment-agent",
+    "timezone": "UTC",
+    "synchronous_commit": "on",
+    "statement_timeout": "10s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "10s",
+}
+"""`synchronous_commit=on` because an answered write is durable; the timeouts bound what one stuck session can hold."""
+READ_SETTINGS = {"default_transaction_read_only": "on", "default_transaction_isolation": "repeatable read"}
+"""One view for all statements of a read, as on SQLite; a read that writes is refused."""
+
+_RETRYABLE = {"40001", "40P01"}
+"""serialization_failure, deadlock_detected: nothing was written, the same function may simply run again."""
+_BUSY = {"55P03", "57014"}
+"""lock_not_available, query_canceled (statement_timeout)."""
+_UNAVAILABLE_CLASSES = {"08", "53", "57", "58", "F0"}
+"""Connection, resources (disk full, too many connections), operator intervention, system error, bad config file."""
+_UNAVAILABLE = {"25006", "25P03", "25P04", "3D000", "28000", "28P01", "XX001", "XX002"}
+"""A standby, our own session timeouts, no such database, refused login, corrupted data or index."""
+
+
+def engine_arguments(url: URL, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
+    """The URL for asyncpg and its connect arguments; libpq's `sslmode` becomes asyncpg's `ssl`."""
+    url = url.set(drivername="postgresql+asyncpg")
+    arguments: dict[str, Any] = {
+        "timeout": CONNECT_TIMEOUT_SECONDS,
+        "command_timeout": COMMAND_TIMEOUT_SECONDS,
+        "server_settings": {**SERVER_SETTINGS, **(READ_SETTINGS if readonly else {})},
+    }
+    sslmode = url.query.get("sslmode")
+    if isinstance(sslmode, str):
+        arguments["ssl"] = sslmode
+        url = url.difference_update_query(["sslmode"])
+    return url, arguments
+
+
+def sqlstate(error: BaseException) -> str:
+    """The five-letter code, or nothing when the server did not speak."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return code if isinstance(code, str) else ""
+
+
+def is_retryable(error: BaseException) -> bool:
+    return sqlstate(error) in _RETRYABLE
+
+
+def as_unavailable(error: BaseException) -> StoreUnavailable | None:
+    """What the callers are told when the database, not the function, is to blame; None when it is the function."""
+    if isinstance(error, OSError | TimeoutError):
+        return StoreUnavailable(f"the database does not answer ({type(error).__name__})")
+    code = sqlstate(error)
+    if code in _BUSY or code in _RETRYABLE:
+        return StoreBusy(f"another transaction holds what this one needs (SQLSTATE {code})")
+    if code in _UNAVAILABLE or code[:2] in _UNAVAILABLE_CLASSES:
+        return StoreUnavailable(f"the database refuses work (SQLSTATE {code})")
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return StoreUnavailable("the connection to the database was lost")
+    return None
+
+
+def blames_one(error: BaseException) -> bool:
+    """Whether one member of a group can be the cause (it waited for a lock, ran too long): the others may go on."""
+    return sqlstate(error) in _BUSY | _RETRYABLE

@@ -1,0 +1,71 @@
+"""The tables in the database against the tables in the code: bring up to date, or refuse to start.
+
+Both functions take a plain connection, so `await store.write(schema.upgrade)` and `await store.read(schema.check)`.
+"""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from storage.errors import SchemaDiffers
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_UPGRADE_LOCK = 0x72656E61
+"""PostgreSQL advisory lock: of several processes that upgrade at once, one works and the others then find it done."""
+
+
+def configuration(conn: Connection) -> Config:
+    """Alembic's settings for our migrations over this connection, without a file of their own."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = conn
+    return config
+
+
+def upgrade(conn: Connection) -> None:
+    """Bring the database to this version, in the transaction of the caller. Does nothing when it is there already.
+
+    Raises SchemaDiffers when the database is newer than the program.
+    """
+    if conn.dialect.name == "postgresql":
+        conn.execute(text("SET LOCAL statement_timeout = 0"))
+        conn.execute(text("SET LOCAL lock_timeout = '60s'"))
+        conn.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
+    _refuse_unknown(conn)
+    command.upgrade(configuration(conn), "head")
+
+
+def check(conn: Connection) -> None:
+    """Raises SchemaDiffers unless the database has exactly the schema of this version."""
+    found, wanted = revision(conn), head()
+    if found == wanted:
+        return
+    _refuse_unknown(conn)
+    if found is None and inspect(conn).get_table_names():
+        raise SchemaDiffers("the database holds tables that are not ours; point DATABASE_URL at another one")
+    raise SchemaDiffers(f"the database is at schema {found or 'none'}, this version needs {wanted}: run `db upgrade`")
+
+
+def revision(conn: Connection) -> str | None:
+    """The schema the database has; None for an empty one."""
+    return MigrationContext.configure(conn).get_current_revision()
+
+
+def head() -> str:
+    """The schema this version of the program needs."""
+    found = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    if found is None:
+        raise SchemaDiffers("this installation has no migrations: it is incomplete")
+    return found
+
+
+def _refuse_unknown(conn: Connection) -> None:
+    found = revision(conn)
+    known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+    if found is not None and found not in known:
+        raise SchemaDiffers(f"the database is at schema {found}, which is newer than this version: update the program")

@@ -1,0 +1,61 @@
+"""How every SQLite connection of ours is opened, and what its errors mean."""
+
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DBAPIError
+
+from storage.errors import StoreBroken, StoreBusy, StoreUnavailable
+
+BUSY_TIMEOUT_MS = 5_000
+"""How long to wait for a lock. Only an outside tool can hold one; longer than this and the sender should try again."""
+WAL_LIMIT_BYTES = 64 * 1024 * 1024
+"""The log file is cut back to this after a checkpoint, so that one long reader does not cost disk for ever."""
+
+_BUSY = {5, 6, 15}
+"""SQLITE_BUSY, _LOCKED, _PROTOCOL."""
+_BROKEN = {11, 26}
+"""SQLITE_CORRUPT, _NOTADB."""
+_BROKEN_EXTENDED = {1034, 1290}
+"""SQLITE_IOERR_FSYNC, _DIR_FSYNC: after a failed flush the kernel may call unwritten pages clean."""
+_UNAVAILABLE = {3, 7, 8, 9, 10, 13, 14}
+"""SQLITE_PERM, _NOMEM, _READONLY, _INTERRUPT, _IOERR, _FULL, _CANTOPEN."""
+
+
+def prepare(engine: Engine, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"], synchronous: str, readonly: bool) -> None:
+    """Take transactions out of the driver's hands (it opens none for SELECT) and set the pragmas of each connection."""
+
+    def on_connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute(f"PRAGMA synchronous={synchronous}")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA journal_size_limit={WAL_LIMIT_BYTES}")
+        if readonly:
+            cursor.execute("PRAGMA query_only=ON")
+        cursor.close()
+
+    def on_begin(conn: Connection) -> None:
+        conn.exec_driver_sql(begin)
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", on_begin)
+
+
+def as_unavailable(error: BaseException) -> StoreUnavailable | None:
+    """What the callers are told when the database, not the function, is to blame; None when it is the function."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlite_errorcode", None)
+    if not isinstance(code, int):
+        return None
+    name = getattr(cause, "sqlite_errorname", "SQLITE_ERROR")
+    primary = code & 0xFF
+    if primary in _BROKEN or code in _BROKEN_EXTENDED:
+        return StoreBroken(f"the database file cannot be trusted any more ({name})")
+    if primary in _BUSY:
+        return StoreBusy(f"the database is locked by another program ({name})")
+    if primary in _UNAVAILABLE:
+        return StoreUnavailable(f"the database cannot be written ({name})")
+    return None

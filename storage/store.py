@@ -1,0 +1,64 @@
+"""The one door to the database: `read` and `write`, the same on SQLite, on PostgreSQL and inside the simulator."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+T = TypeVar("T")
+Dialect = Literal["sqlite", "postgresql"]
+
+
+class Store(Protocol):
+    """Runs plain functions of a SQLAlchemy connection, each in a transaction of its own meaning.
+
+    `fn` is synchronous, uses the database only and may be run twice. Writes are committed in groups: a function's own
+    error (`sqlalchemy.exc.IntegrityError`, or anything else it raises) rolls back that function alone and comes out of
+    its own `write`. A function that wants to go on after a database error wraps the statement in
+    `with conn.begin_nested()`. On PostgreSQL a read-modify-write needs `with_for_update()` or a conditional UPDATE;
+    SQLite has one writer and ignores it.
+    """
+
+    dialect: Dialect
+
+    async def start(self) -> None:
+        """Open the database. Raises StorageError with a sentence for the operator."""
+        ...
+
+    async def stop(self) -> None:
+        """Finish the writes that were accepted, then close. May be called twice."""
+        ...
+
+    async def read(self, fn: Callable[[Connection], T]) -> T:
+        """Run `fn` on one consistent view of what is committed. Nothing it writes is kept.
+
+        Raises StoreUnavailable or StoreBusy.
+        """
+        ...
+
+    async def write(self, fn: Callable[[Connection], T]) -> T:
+        """Run `fn` and commit; return only when it is durable. Runs to its end even if the caller is cancelled.
+
+        Raises StoreUnavailable when it is not known to be durable (answer 503), and whatever `fn` raises.
+        """
+        ...
+
+    async def healthy(self) -> bool:
+        """Whether reads and writes work now, found out by trying."""
+        ...
+
+
+async def settle(work: asyncio.Future[T]) -> T:
+    """Await `work` to its end. If the caller is cancelled meanwhile, the cancellation is passed on afterwards, so that
+    nobody who was cancelled leaves a transaction running behind."""
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        while not work.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()
+        raise

