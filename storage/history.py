@@ -45,8 +45,10 @@ _MACHINES: dict[type[StrEnum], tuple[str, Table, Column[Any]]] = {
 """Which column holds the state of which machine. `subject` in the history is the row's id."""
 
 
-def advance(conn: Connection, row_id: int, after: S, now: datetime, reason: str | None = None, **columns: Any) -> S:
+def advance(conn: Connection, row_id: int, after: S, now: datetime, why: str | None = None, **columns: Any) -> S:
     """Move row `row_id` of the state's table to `after`, set `columns` with it, and return the state before.
+
+    `why` goes to the history row.
 
     Raises IllegalTransition when the table of transitions has no such edge, Misuse when the row is gone or another
     transaction moved it first (then the caller's whole transaction rolls back and runs again).
@@ -62,7 +64,7 @@ def advance(conn: Connection, row_id: int, after: S, now: datetime, reason: str 
     )
     if moved.rowcount != 1:
         raise Misuse(f"{machine} {row_id} was moved by somebody else")
-    note(conn, machine, row_id, before, after, now, reason)
+    note(conn, machine, row_id, before, after, now, why)
     return before
 
 
@@ -73,11 +75,11 @@ def note(
     before: str | None,
     after: str,
     now: datetime,
-    reason: str | None = None,
+    why: str | None = None,
 ) -> None:
     """Write one history row; `before` is None at a row's birth."""
     conn.execute(
         insert(state_history).values(
-            machine=machine, subject=str(subject), before=before, after=after, reason=reason, at=now
+            machine=machine, subject=str(subject), before=before, after=after, reason=why, at=now
         )
     )

@@ -94,10 +94,12 @@ def claim(
     return sorted(claims, key=lambda claimed: order[claimed.id])
 
 
-def next_due(conn: Connection, table: Table, now: datetime) -> datetime | None:
-    """When the next row of the table can be claimed: its due time, or the end of its lease if that is later."""
+def next_due(conn: Connection, table: Table, now: datetime, kinds: Collection[str] | None = None) -> datetime | None:
+    """When the next row can be claimed: its due time, or the end of its lease if that is later."""
     leased = (table.c.lease_until.is_not(None)) & (table.c.lease_until > now)
     due = table.c.state == WorkState.DUE
+    if kinds is not None:
+        due = due & table.c.kind.in_(list(kinds))
     free: datetime | None = conn.scalar(select(func.min(table.c.due_at)).where(due, ~leased))
     freed: datetime | None = conn.scalar(select(func.min(table.c.lease_until)).where(due, leased))
     known = [moment for moment in (free, freed) if moment is not None]

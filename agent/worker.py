@@ -1,0 +1,221 @@
+"""Claims due rows, runs their steps, and turns each outcome into the row's next state.
+
+Rows are claimed lane by lane, so that one kind of work can't starve another. Everything a step writes at its end is
+committed in the same transaction as the row's own next state, and only if the row's lease is still this worker's.
+This is the one place that may catch every exception: whatever a step raises becomes a state that somebody can see.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+from sqlalchemy import Connection, Table
+
+from domain.errors import LedgerImbalance, Misuse, OutcomeUnknown, Rejected, Retryable
+from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
+from ports.clock import Clock
+from ports.ids import Ids
+from storage import work
+from storage.errors import StoreUnavailable
+from storage.store import Store
+from storage.work import Claim, LeaseLost
+
+log = structlog.get_logger(__name__)
+
+LEASE = timedelta(seconds=120)
+"""Longer than any step: its one foreign call ends within 30 s, its wait for a rate limit within about as much."""
+IDLE_SECONDS = 30.0
+"""How long an idle worker waits for a wake-up before it looks for itself (design.md, section 1)."""
+RETRY_BASE = timedelta(seconds=1)
+RETRY_MAX = timedelta(minutes=15)
+
+
+class Step(Protocol):
+    """Moves one row one step: load, decide, commit the intent, one foreign call, outcome.
+
+    Running it again after a crash at any point must repair it. It may raise the errors of `domain.errors`.
+    """
+
+    async def run(self, claim: Claim) -> Outcome: ...
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        """What else changes when the row is left to a person; runs in the parking's transaction."""
+        ...
+
+
+class Observer(Protocol):
+    """Told of each finished run, for metrics."""
+
+    def step_finished(self, kind: str, outcome: str, seconds: float) -> None: ...
+
+
+@dataclass(slots=True)
+class Lane:
+    """Rows of one table that are claimed together, at most `width` at a time, while `is_open` says so."""
+
+    name: str
+    table: Table
+    width: int
+    kinds: frozenset[str] | None = None
+    is_open: Callable[[], bool] = lambda: True
+    running: int = field(default=0)
+
+
+class Worker:
+    """`run` until cancelled. `wake` makes it look for due rows at once."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        steps: Mapping[str, Step],
+        lanes: Sequence[Lane],
+        observer: Observer,
+        attempts_max: int,
+        retry_base: timedelta = RETRY_BASE,
+    ) -> None:
+        self._store, self._clock, self._ids = store, clock, ids
+        self._steps, self._lanes, self._observer = steps, lanes, observer
+        self._attempts_max, self._retry_base = attempts_max, retry_base
+        self._holder = str(ids.uuid())
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Raises LedgerImbalance when a step found one: the daemon stops."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._wake.clear()
+                try:
+                    claimed = await self._claim_all(group)
+                    wait = 0.0 if claimed else await self._seconds_to_next()
+                except StoreUnavailable as error:
+                    log.warning("database unavailable", error=str(error))
+                    wait = 1.0
+                if wait > 0:
+                    await self._rest(wait)
+
+    async def _rest(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    async def _claim_all(self, group: asyncio.TaskGroup) -> int:
+        now, total = self._clock.now(), 0
+        for lane in self._lanes:
+            free = lane.width - lane.running
+            if free <= 0 or not lane.is_open():
+                continue
+            claims = await self._store.write(_claimer(lane, self._holder, now, free))
+            for claim in claims:
+                lane.running += 1
+                group.create_task(self._work(lane, claim))
+            total += len(claims)
+        return total
+
+    async def _seconds_to_next(self) -> float:
+        now = self._clock.now()
+        open_lanes = [lane for lane in self._lanes if lane.is_open() and lane.running < lane.width]
+
+        def look(conn: Connection) -> list[datetime | None]:
+            return [work.next_due(conn, lane.table, now, lane.kinds) for lane in open_lanes]
+
+        due = [moment for moment in await self._store.read(look) if moment is not None]
+        if not due:
+            return IDLE_SECONDS
+        return min(IDLE_SECONDS, max(0.0, (min(due) - now).total_seconds()))
+
+    async def _work(self, lane: Lane, claim: Claim) -> None:
+        started = self._clock.monotonic()
+        name = "lost"
+        try:
+            with structlog.contextvars.bound_contextvars(job=f"{claim.kind}:{claim.subject}"):
+                outcome = await self._outcome(claim)
+                name = type(outcome).__name__.lower()
+                await self._settle(claim, outcome)
+        except LeaseLost as error:
+            log.info("lease lost", error=str(error))
+        except StoreUnavailable as error:
+            log.warning("outcome not stored; the lease will run out", error=str(error))
+        finally:
+            lane.running -= 1
+            self._observer.step_finished(claim.kind, name, self._clock.monotonic() - started)
+            self.wake()
+
+    async def _outcome(self, claim: Claim) -> Outcome:
+        step = self._steps.get(claim.kind)
+        if step is None:
+            return Refused("unknown_kind", f"no step handles '{claim.kind}'")
+        try:
+            return await step.run(claim)
+        except (LeaseLost, StoreUnavailable, LedgerImbalance):
+            raise
+        except Exception as error:  # noqa: BLE001 (see the module's rule)
+            return self._translate(claim, error)
+
+    def _translate(self, claim: Claim, error: Exception) -> Outcome:
+        match error:
+            case OutcomeUnknown():
+                log.warning("outcome unknown", error=str(error))
+                return Unknown(self._backoff(claim), str(error))
+            case Retryable():
+                asked = timedelta(seconds=error.retry_after_seconds or 0)
+                return Again(max(asked, self._backoff(claim)), str(error), counts=True)
+            case Rejected():
+                return Refused(error.code, str(error))
+            case Misuse():
+                log.error("misuse", error=str(error))
+                return Refused("misuse", str(error))
+        log.exception("step failed")
+        return Again(self._backoff(claim), f"{type(error).__name__}: {error}", counts=True)
+
+    async def _settle(self, claim: Claim, outcome: Outcome) -> None:
+        try:
+            await self._store.write(lambda conn: self._write(conn, claim, outcome))
+        except (LeaseLost, StoreUnavailable, LedgerImbalance):
+            raise
+        except Exception as error:  # noqa: BLE001 (see the module's rule)
+            failed = self._translate(claim, error)
+            await self._store.write(lambda conn: self._write(conn, claim, failed))
+
+    def _write(self, conn: Connection, claim: Claim, outcome: Outcome) -> None:
+        now = self._clock.now()
+        work.hold(conn, claim)
+        match outcome:
+            case Done():
+                outcome.commit(conn)
+                work.finish(conn, claim, now)
+            case Again(counts=True) if claim.attempts + 1 >= self._attempts_max:
+                self._park(conn, claim, "attempts_used_up", outcome.why, outcome.commit)
+            case Again():
+                outcome.commit(conn)
+                work.again(conn, claim, now + outcome.after, now, outcome.why, outcome.counts)
+            case Unknown():
+                outcome.commit(conn)
+                work.again(conn, claim, now + outcome.after, now, f"unknown outcome: {outcome.why}", counts=False)
+            case Refused():
+                self._park(conn, claim, outcome.code, outcome.why, outcome.commit)
+
+    def _park(self, conn: Connection, claim: Claim, code: str, why: str, commit: Commit) -> None:
+        commit(conn)
+        step = self._steps.get(claim.kind)
+        (step.parked(claim, code, why) if step is not None else nothing)(conn)
+        work.park(conn, claim, code, why)
+        log.error("parked for a person", code=code, why=why)
+
+    def _backoff(self, claim: Claim) -> timedelta:
+        """Doubling from the base to 15 minutes, spread over the upper half of the interval."""
+        exponent = min(claim.attempts, 20)
+        whole = min(RETRY_MAX, self._retry_base * 2**exponent)
+        return whole * (0.5 + self._ids.jitter() / 2)
+
+
+def _claimer(lane: Lane, holder: str, now: datetime, limit: int) -> Callable[[Connection], list[Claim]]:
+    return lambda conn: work.claim(conn, lane.table, holder, now, LEASE, limit, lane.kinds)

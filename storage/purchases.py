@@ -1,0 +1,373 @@
+"""Purchases: born from Stripe's events, paid, priced, minted, owed. Every function runs in the caller's transaction."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from domain.errors import Misuse, Rejected
+from domain.keys import uuid4_shaped
+from domain.ledger import fee_final, sale_due, sale_paid
+from domain.money import SHARE_WHOLE_BPS, cents_to_base_units
+from domain.split import SplitRule, share_out, split_net
+from domain.states import CheckoutState, PurchaseStatus, UsdcStatus
+from storage.history import advance, note
+from storage.ledger import post
+from storage.tables import (
+    checkouts,
+    content_shares,
+    contents,
+    payouts,
+    purchases,
+    transfer_attempts,
+    users,
+)
+from storage.work import enqueue
+
+SOLD_OUT = "sold_out"
+PAYMENT_FAILED = "payment_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A card payment that Stripe calls succeeded. `paid_at` is Stripe's time of success."""
+
+    payment_intent_id: str
+    charge_id: str | None
+    gross_cents: int
+    currency: str
+    paid_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fee:
+    """What the balance transaction names. Cents; `available_on` is when Stripe's money may be used."""
+
+    balance_transaction_id: str
+    charge_id: str
+    gross_cents: int
+    fee_cents: int
+    net_cents: int
+    available_on: datetime
+
+
+def by_id(conn: Connection, purchase_id: int) -> Row[Any] | None:
+    return conn.execute(select(purchases).where(purchases.c.id == purchase_id)).one_or_none()
+
+
+def required(conn: Connection, purchase_id: int) -> Row[Any]:
+    """The purchase, locked for the rest of the transaction where the database has row locks."""
+    row = conn.execute(select(purchases).where(purchases.c.id == purchase_id).with_for_update()).one_or_none()
+    if row is None:
+        raise Misuse(f"no purchase {purchase_id}")
+    return row
+
+
+def id_of_payment_intent(conn: Connection, payment_intent_id: str) -> int | None:
+    return conn.scalar(select(purchases.c.id).where(purchases.c.stripe_payment_intent_id == payment_intent_id))
+
+
+def ensure(
+    conn: Connection,
+    checkout_uuid: str,
+    now: datetime,
+    payment_intent_id: str | None = None,
+    session_id: str | None = None,
+) -> int:
+    """The purchase of a checkout, made if this is the first event that tells of it; fills in Stripe's ids.
+
+    Raises Rejected when no such checkout is ours, or when the ids contradict what is stored.
+    """
+    checkout = conn.execute(select(checkouts).where(checkouts.c.uuid == checkout_uuid).with_for_update()).one_or_none()
+    if checkout is None:
+        raise Rejected("unknown_checkout", f"no checkout {checkout_uuid!r} is ours; the event waits for a person")
+    found = conn.execute(
+        select(purchases).where(purchases.c.checkout_id == checkout.id).with_for_update()
+    ).one_or_none()
+    if found is None:
+        return _create(conn, checkout, now, payment_intent_id, session_id)
+    _fill(conn, found, "stripe_payment_intent_id", payment_intent_id)
+    _fill(conn, found, "stripe_checkout_session_id", session_id)
+    return int(found.id)
+
+
+def _create(
+    conn: Connection, checkout: Row[Any], now: datetime, payment_intent_id: str | None, session_id: str | None
+) -> int:
+    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
+    purchase_id = conn.scalar(
+        dialect.insert(purchases)
+        .values(
+            uuid=checkout.uuid,
+            checkout_id=checkout.id,
+            content_id=checkout.content_id,
+            buyer_id=checkout.buyer_id,
+            gross_amount=checkout.price_cents,
+            stripe_payment_intent_id=payment_intent_id,
+            stripe_checkout_session_id=session_id,
+            status=PurchaseStatus.PENDING,
+            edition_held=False,
+            created_at=now,
+        )
+        .returning(purchases.c.id)
+    )
+    assert purchase_id is not None
+    note(conn, "purchase", purchase_id, None, PurchaseStatus.PENDING, now)
+    return int(purchase_id)
+
+
+def _fill(conn: Connection, row: Row[Any], column: str, value: str | None) -> None:
+    stored = row._mapping[column]  # noqa: SLF001 (SQLAlchemy's public name for a row by column)
+    if value is None or stored == value:
+        return
+    if stored is not None:
+        raise Rejected("contradiction", f"purchase {row.id} has {column} {stored}, an event says {value}")
+    conn.execute(update(purchases).where(purchases.c.id == row.id).values({column: value}))
+
+
+def complete_checkout(conn: Connection, purchase_id: int, now: datetime) -> None:
+    """The buyer has gone through the Session: it is closed for him."""
+    checkout_id = conn.scalar(select(purchases.c.checkout_id).where(purchases.c.id == purchase_id))
+    state = conn.scalar(select(checkouts.c.state).where(checkouts.c.id == checkout_id))
+    if checkout_id is not None and state != CheckoutState.COMPLETED:
+        advance(conn, checkout_id, CheckoutState.COMPLETED, now)
+
+
+def record_payment(conn: Connection, purchase_id: int, payment: Payment, now: datetime) -> None:
+    """Stripe reports success: the money is booked, the edition taken, the mint queued. Idempotent.
+
+    Raises Rejected when the amount or currency is not what was asked for: a person decides, nothing is minted.
+    """
+    row = required(conn, purchase_id)
+    if row.status != PurchaseStatus.PENDING:
+        return
+    if payment.currency != "usd" or payment.gross_cents != row.gross_amount:
+        raise Rejected(
+            "amount_mismatch",
+            f"purchase {purchase_id}: {payment.gross_cents} {payment.currency} were paid, "
+            f"{row.gross_amount} usd were asked for",
+        )
+    advance(
+        conn,
+        purchase_id,
+        PurchaseStatus.PAYMENT_COMPLETED,
+        now,
+        paid_at=payment.paid_at,
+        stripe_charge_id=payment.charge_id,
+    )
+    post(conn, sale_paid(payment.payment_intent_id, payment.gross_cents), now)
+    enqueue(conn, "fee", purchase_id, now)
+    if take_edition(conn, purchase_id, now):
+        enqueue(conn, "mint", purchase_id, now)
+
+
+def take_edition(conn: Connection, purchase_id: int, now: datetime) -> bool:
+    """Take one edition for a paid purchase, once; False for the loser of a sold-out race, whose refund is queued."""
+    row = required(conn, purchase_id)
+    if row.edition_held or row.status_reason == SOLD_OUT:
+        return bool(row.edition_held)
+    taken = conn.execute(
+        update(contents)
+        .where(
+            contents.c.id == row.content_id,
+            (contents.c.editions.is_(None)) | (contents.c.editions_taken < contents.c.editions),
+        )
+        .values(editions_taken=contents.c.editions_taken + 1)
+    )
+    if taken.rowcount == 1:
+        conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(edition_held=True))
+        return True
+    conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(status_reason=SOLD_OUT))
+    enqueue(conn, "refund", purchase_id, now)
+    return False
+
+
+def return_edition(conn: Connection, purchase_id: int) -> None:
+    """Give the edition back; only a purchase that holds one gives one back."""
+    row = required(conn, purchase_id)
+    if not row.edition_held:
+        return
+    conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(edition_held=False, edition_number=None))
+    conn.execute(
+        update(contents).where(contents.c.id == row.content_id).values(editions_taken=contents.c.editions_taken - 1)
+    )
+
+
+def edition_number(conn: Connection, purchase_id: int) -> int:
+    """The purchase's number within its content ("Title #7"), given at its first mint and kept for good.
+
+    A number that a refunded purchase gave back is given again, so that a limited edition is numbered 1 to n.
+    """
+    row = required(conn, purchase_id)
+    if row.edition_number is not None:
+        return int(row.edition_number)
+    used = select(purchases.c.edition_number).where(
+        purchases.c.content_id == row.content_id, purchases.c.edition_number.is_not(None)
+    )
+    numbered = conn.execute(
+        update(contents)
+        .where(contents.c.id == row.content_id)
+        .values(editions_numbered=contents.c.editions_numbered + 1)
+        .returning(contents.c.editions_numbered, contents.c.editions)
+    ).one()
+    number = int(numbered.editions_numbered)
+    if numbered.editions is not None and number > numbered.editions:
+        taken = set(conn.scalars(used))
+        number = next(free for free in range(1, numbered.editions + 1) if free not in taken)
+    conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(edition_number=number))
+    return number
+
+
+def record_fee(conn: Connection, purchase_id: int, fee: Fee, rule: SplitRule, now: datetime) -> None:
+    """The fee is final: net, split and ledger follow from it. Idempotent.
+
+    Raises Rejected when the balance transaction is not of this sale's amount.
+    """
+    row = required(conn, purchase_id)
+    if row.stripe_fee is not None:
+        return
+    if fee.gross_cents != row.gross_amount or fee.net_cents != fee.gross_cents - fee.fee_cents or fee.net_cents < 0:
+        raise Rejected("fee_mismatch", f"purchase {purchase_id}: {fee.balance_transaction_id} does not fit the sale")
+    split = split_net(cents_to_base_units(fee.net_cents), rule)
+    conn.execute(
+        update(purchases)
+        .where(purchases.c.id == purchase_id)
+        .values(
+            stripe_fee=fee.fee_cents,
+            net_after_stripe=fee.net_cents,
+            stripe_balance_transaction_id=fee.balance_transaction_id,
+            stripe_charge_id=fee.charge_id,
+            available_on=fee.available_on,
+            split_rule=f"{rule.creator_bps} bps, step {rule.step}, {rule.rounding}",
+            creator_amount=split.creator,
+            platform_amount=split.platform,
+        )
+    )
+    post(conn, fee_final(row.stripe_payment_intent_id, fee.gross_cents, fee.fee_cents), now)
+    open_payouts(conn, purchase_id, now)
+
+
+def open_payouts(conn: Connection, purchase_id: int, now: datetime) -> bool:
+    """Make the recipients' payouts once the NFT is minted **and** the fee is final; True when they exist.
+
+    Idempotent: called by whichever of the two comes last.
+    """
+    row = required(conn, purchase_id)
+    if row.minted_at is None or row.creator_amount is None or row.status != PurchaseStatus.COMPLETED:
+        return False
+    if conn.scalar(select(func.count()).select_from(payouts).where(payouts.c.purchase_id == purchase_id)):
+        return True
+    shares = shares_of(conn, row.content_id)
+    parts = share_out(row.creator_amount, shares)
+    author = conn.scalar(select(contents.c.author_id).where(contents.c.id == row.content_id))
+    ordered = sorted(parts, key=lambda user: (user != author, user))
+    state = UsdcStatus.ON_HOLD if row.hold_reason else UsdcStatus.PENDING_CONVERSION
+    for number, user in enumerate(ordered, start=1):
+        if parts[user] == 0:
+            continue
+        payout_id = conn.scalar(
+            insert(payouts)
+            .values(
+                uuid=_payout_uuid(row.uuid, number),
+                purchase_id=purchase_id,
+                recipient_id=user,
+                recipient_number=number,
+                share_bps=shares[user],
+                amount=parts[user],
+                state=state,
+                state_before_hold=UsdcStatus.PENDING_CONVERSION if row.hold_reason else None,
+                reason=row.hold_reason,
+                paid_at=row.paid_at,
+                created_at=now,
+            )
+            .returning(payouts.c.id)
+        )
+        note(conn, "payout", payout_id or 0, None, state, now, row.hold_reason)
+    net = cents_to_base_units(row.net_after_stripe)
+    post(conn, sale_due(row.stripe_payment_intent_id, net, row.platform_amount, parts), now)
+    enqueue(conn, "fund", "treasury", now)
+    return True
+
+
+def _payout_uuid(purchase_uuid: str, number: int) -> str:
+    return str(uuid4_shaped("payout", purchase_uuid, str(number)))
+
+
+def shares_of(conn: Connection, content_id: int) -> dict[int, int]:
+    """Recipient → basis points of the creator side; the author alone where no collaborators were named."""
+    rows = conn.execute(
+        select(content_shares.c.user_id, content_shares.c.share_bps).where(content_shares.c.content_id == content_id)
+    ).all()
+    if rows:
+        return {row.user_id: row.share_bps for row in rows}
+    author = conn.scalar(select(contents.c.author_id).where(contents.c.id == content_id))
+    if author is None:
+        raise Misuse(f"no content {content_id}")
+    return {author: SHARE_WHOLE_BPS}
+
+
+def fail_payment(conn: Connection, purchase_id: int, now: datetime) -> None:
+    """A delayed payment failed for good: `failed`, reason `payment_failed`, never retried. Idempotent."""
+    row = required(conn, purchase_id)
+    if row.status != PurchaseStatus.PENDING:
+        return
+    return_edition(conn, purchase_id)
+    advance(conn, purchase_id, PurchaseStatus.FAILED, now, PAYMENT_FAILED, status_reason=PAYMENT_FAILED)
+
+
+def hold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> list[int]:
+    """Hold what is unpaid of a purchase; returns the ids of payouts that were already paid or are on their way.
+
+    A payout whose transfer has begun is not touched: its outcome decides.
+    """
+    row = required(conn, purchase_id)
+    conn.execute(
+        update(purchases)
+        .where(purchases.c.id == purchase_id, purchases.c.hold_reason.is_(None))
+        .values(hold_reason=reason)
+    )
+    out_of_reach = []
+    for payout in conn.execute(select(payouts).where(payouts.c.purchase_id == row.id).with_for_update()):
+        waiting = payout.state in (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.FAILED)
+        if waiting and not begun(conn, payout.transfer_id):
+            advance(
+                conn,
+                payout.id,
+                UsdcStatus.ON_HOLD,
+                now,
+                reason,
+                state_before_hold=payout.state,
+                reason=reason,
+                batch_id=None,
+                transfer_id=None,
+            )
+        elif payout.state != UsdcStatus.ON_HOLD:
+            out_of_reach.append(payout.id)
+    return out_of_reach
+
+
+def begun(conn: Connection, transfer_id: int | None) -> bool:
+    """Whether a transfer has an attempt that is not proven dead: its money may be on its way."""
+    if transfer_id is None:
+        return False
+    count = conn.scalar(
+        select(func.count())
+        .select_from(transfer_attempts)
+        .where(transfer_attempts.c.transfer_id == transfer_id, transfer_attempts.c.state != "dead")
+    )
+    return bool(count)
+
+
+def payout_address(user: Row[Any]) -> str | None:
+    """Where a user is paid: his Circle wallet, else the external address of users from before."""
+    address: str | None = user.circle_wallet_address or user.wallet_address
+    return address
+
+
+def buyer_of(conn: Connection, purchase_id: int) -> Row[Any]:
+    """The buyer's user row."""
+    return conn.execute(
+        select(users).join(purchases, purchases.c.buyer_id == users.c.id).where(purchases.c.id == purchase_id)
+    ).one()
