@@ -30,7 +30,8 @@ class PlainInstruction:
 
 @dataclass(frozen=True, slots=True)
 class PlainTransaction:
-    """What a wire transaction says. `version` is "legacy", 0 or 1; lookup tables are counted, not resolved."""
+    """What a wire transaction says. `version` is "legacy", 0 or 1; `account_keys` are the static ones, `loaded_count`
+    the number of addresses that it takes from lookup tables."""
 
     version: str | int
     signers: tuple[str, ...]
@@ -38,6 +39,7 @@ class PlainTransaction:
     blockhash: str
     account_keys: tuple[str, ...]
     lookup_tables: int
+    loaded_count: int
     instructions: tuple[PlainInstruction, ...]
 
 
@@ -94,14 +96,16 @@ def blockhash_of(wire: bytes) -> str:
     return str(_parse(wire).message.recent_blockhash)
 
 
-def read_transaction(wire: bytes) -> PlainTransaction:
-    """A wire transaction in plain values. Raises `Rejected("malformed_transaction")`."""
+def read_transaction(wire: bytes, loaded: tuple[str, ...] = ()) -> PlainTransaction:
+    """A wire transaction in plain values; `loaded` are the addresses from its lookup tables, writable ones first.
+
+    Raises `Rejected("malformed_transaction")`, also for an instruction that names an account beyond those known.
+    """
     transaction = _parse(wire)
     message = transaction.message
     keys = tuple(str(key) for key in message.account_keys)
     lookups: list[MessageAddressTableLookup] = getattr(message, "address_table_lookups", [])
-    loaded = sum(len(table.writable_indexes) + len(table.readonly_indexes) for table in lookups)
-    known = keys + ("",) * loaded
+    known = keys + loaded
     try:
         instructions = tuple(
             PlainInstruction(known[one.program_id_index], tuple(known[i] for i in one.accounts), bytes(one.data))
@@ -117,6 +121,7 @@ def read_transaction(wire: bytes) -> PlainTransaction:
         blockhash=str(message.recent_blockhash),
         account_keys=keys,
         lookup_tables=len(lookups),
+        loaded_count=sum(len(table.writable_indexes) + len(table.readonly_indexes) for table in lookups),
         instructions=instructions,
     )
 

@@ -5,7 +5,7 @@ from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata, TransactionMetadata
 
-from chain.nft import ComputeBudget, Token2022Nft, assert_mint_matches
+from chain.nft import ComputeBudget, Token2022Nft, assert_mint_matches, mint_rent_size
 from tests.chain.world import PLATFORM, SOL, STRANGER, World, a_plan
 
 
@@ -80,6 +80,20 @@ def test_a_mint_with_a_compute_budget_pays_its_priority_fee() -> None:
     assert result.compute_units_consumed() <= 100_000
     rents = sum(world.svm.minimum_balance_for_rent_exemption(size) for size in Token2022Nft().rent_sizes(plan))
     assert 10 * SOL - world.lamports(plan.platform_wallet) == rents + 5000 + 2001
+
+
+def test_every_length_of_texts_has_its_rent_right() -> None:
+    sizes = set()
+    for length in range(1, 60):
+        world, plan = World(), a_plan(name="n" * 10, uri="u" * length)
+        assert isinstance(world.mint(plan), TransactionMetadata), length
+        mint = world.account(plan.mint_address)
+        assert mint is not None
+        assert len(mint.data) == mint_rent_size(plan)
+        assert mint.lamports == world.svm.minimum_balance_for_rent_exemption(len(mint.data))
+        sizes.add(len(mint.data))
+    assert 355 not in sizes, "a multisig's size: the program moves on by two bytes"
+    assert 357 in sizes
 
 
 def test_the_longest_texts_still_fit_one_transaction() -> None:
