@@ -2,7 +2,10 @@
 
     PaymentSystemError            never raised itself
     ├── Retryable                 nothing happened outside: the same step runs again later
+    │   ├── BlockhashNotFound     the chain does not take the transaction's blockhash (yet, or any more)
+    │   └── PreflightFailed       a node ran the transaction before sending it, and it failed
     ├── OutcomeUnknown            something may have happened outside: look it up, never a new key
+    │   └── AlreadyProcessed      the chain has this very transaction: read it back
     ├── Rejected                  refused for good, with a code: an operator or the user must act
     ├── Misuse                    our own mistake: an illegal transition, a key reused with other parameters
     │   └── IllegalTransition
@@ -28,6 +31,23 @@ class Retryable(PaymentSystemError):
 
 class OutcomeUnknown(PaymentSystemError):
     """The call may have taken effect. The step that made it runs again with the same key, or looks the effect up."""
+
+
+class BlockhashNotFound(Retryable):
+    """No node asked knows the blockhash: it is too old or too new. Proof of death is the signature tracker's, not this."""
+
+
+class PreflightFailed(Retryable):
+    """A node refused to send a transaction that would fail now. `err` is the node's JSON of the transaction error
+    (`{"InstructionError": [2, {"Custom": 0}]}`), `logs` its program logs. Says nothing of an earlier send."""
+
+    def __init__(self, message: str, err: object, logs: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.err, self.logs = err, logs
+
+
+class AlreadyProcessed(OutcomeUnknown):
+    """The transaction is on chain at the node's newest commitment; whether it succeeded and stays, the tracker tells."""
 
 
 class Rejected(PaymentSystemError):

@@ -187,3 +187,25 @@ def sol_moved(signature: str, lamports: int) -> Entry:
         (TREASURY, Asset.SOL, lamports),
         (OUTSIDE, Asset.SOL, -lamports),
     )
+
+
+def usdc_outside_claimed(signature: str, amount: int) -> Entry:
+    """An outflow booked as `usdc_outside` turned out to be a payout of ours: takes that entry back."""
+    return _entry(
+        f"outside-claimed:{signature}",
+        "usdc_outside_claimed",
+        signature,
+        (TREASURY, Asset.USDC, amount),
+        (OUTSIDE, Asset.USDC, -amount),
+    )
+
+
+def sol_cost_claimed(signature: str, kind: str, lamports: int) -> Entry:
+    """SOL booked as moved to outside turned out to be the cost of a transaction of ours."""
+    return _entry(
+        f"network-claimed:{signature}",
+        f"network_{kind}",
+        signature,
+        (NETWORK_COSTS, Asset.SOL, lamports),
+        (OUTSIDE, Asset.SOL, -lamports),
+    )
