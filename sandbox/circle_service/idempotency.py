@@ -1,0 +1,44 @@
+"""Idempotency keys: the same key and payload give the same resource again (reference/circle.md, section 9)."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sandbox.circle_service.errors import key_reused
+
+NOT_PAYLOAD = frozenset({"idempotencyKey", "entitySecretCiphertext"})
+"""A retry carries a fresh ciphertext, so the comparison leaves it out."""
+
+View = Callable[[], dict[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    payload: str
+    view: View
+
+
+class Replays:
+    """What each key made. Keys are scoped to an endpoint (and to the user, on user calls).
+
+    A request that fails before `keep` does not use up its key.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], _Kept] = {}
+
+    def find(self, scope: str, key: str, body: Mapping[str, object], *, original_on_conflict: bool) -> View | None:
+        """The view of the resource made earlier, in its current state. Raises 403/156020 on another payload."""
+        kept = self._kept.get((scope, key))
+        if kept is None:
+            return None
+        if kept.payload != _payload(body) and not original_on_conflict:
+            raise key_reused()
+        return kept.view
+
+    def keep(self, scope: str, key: str, body: Mapping[str, object], view: View) -> None:
+        self._kept[scope, key] = _Kept(_payload(body), view)
+
+
+def _payload(body: Mapping[str, object]) -> str:
+    return json.dumps({name: value for name, value in body.items() if name not in NOT_PAYLOAD}, sort_keys=True)
