@@ -8,6 +8,7 @@ from alembic.autogenerate.render import _repr_type
 from alembic.operations import MigrationScript
 from sqlalchemy import TypeDecorator
 
+from storage.migrations.comparison import default_differs
 from storage.migrations.operations import add_guards
 from storage.tables import metadata
 
@@ -29,7 +30,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
     compare_type=True,
-    compare_server_default=True,
+    compare_server_default=default_differs,
     render_item=render_item,
     process_revision_directives=before_writing,
     render_as_batch=False,

@@ -157,6 +157,7 @@ def upgrade() -> None:
     sa.Column('type', sa.String(length=100), nullable=False),
     sa.Column('stripe_created_at', sa.BigInteger(), nullable=False),
     sa.Column('body', sa.LargeBinary(), nullable=False),
+    sa.Column('waits_for', sa.String(length=255), nullable=True),
     sa.Column('state', sa.String(length=24), nullable=False),
     sa.Column('due_at', sa.BigInteger(), nullable=False),
     sa.Column('attempts', sa.Integer(), server_default='0', nullable=False),
@@ -172,6 +173,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('event_id', name=op.f('uq_stripe_events_event_id'))
     )
     op.create_index('ix_stripe_events_due', 'stripe_events', ['due_at'], unique=False, sqlite_where=sa.text("state = 'due'"), postgresql_where=sa.text("state = 'due'"))
+    op.create_index(op.f('ix_stripe_events_waits_for'), 'stripe_events', ['waits_for'], unique=False)
     op.create_table('users',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
     sa.Column('uuid', sa.String(length=36), nullable=False),

@@ -1,0 +1,157 @@
+"""What only the SQLite store can meet: full and failing disks, its file, its lock, its library."""
+
+import asyncio
+import resource
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pysqlite3
+import pytest
+from sqlalchemy import Connection, text
+
+from storage.database_file import refuse_network_file_system
+from storage.errors import DatabaseLocked, StoreBroken, StoreBusy, StoreUnavailable, UnsafePlace
+from storage.sqlite import SqliteStore
+from storage.sqlite_connections import as_unavailable
+from tests.storage import scratch
+
+BIG = "x" * 100_000
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB, where this process may mount one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("this process may not mount a disk")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+async def test_a_full_disk_answers_the_whole_group_and_heals(small_disk: Path) -> None:
+    store = SqliteStore(small_disk / "agent.db")
+    await store.start()
+    await store.write(scratch.create)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * 1_000_000)
+    writes = [store.write(scratch.note(str(number), BIG)) for number in range(20)]
+    answers = await asyncio.gather(*writes, return_exceptions=True)
+    assert all(isinstance(answer, StoreUnavailable) for answer in answers)
+    assert "SQLITE_FULL" in str(answers[0])
+    assert await store.read(scratch.note_count) == 0
+    ballast.unlink()
+    assert await store.write(scratch.note("after")) == "after"
+    assert await store.healthy()
+    await store.stop()
+
+
+@contextmanager
+def files_limited_to(size: int) -> Iterator[None]:
+    """Every write beyond that offset fails with EFBIG, as on a disk that returns errors."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+async def test_an_io_error_answers_the_whole_group_turns_health_red_and_heals(sqlite_store: SqliteStore) -> None:
+    await sqlite_store.write(scratch.create)
+    with files_limited_to(500_000):
+        writes = [sqlite_store.write(scratch.note(str(number), BIG)) for number in range(20)]
+        answers = await asyncio.gather(*writes, return_exceptions=True)
+    assert all(isinstance(answer, StoreUnavailable) for answer in answers)
+    assert await sqlite_store.read(scratch.note_count) == 0
+    with files_limited_to(1000):
+        assert not await sqlite_store.healthy()
+    assert await sqlite_store.healthy()
+    assert await sqlite_store.write(scratch.note("after")) == "after"
+    assert await sqlite_store.read(scratch.note_ids) == {"after"}
+
+
+async def test_a_full_queue_refuses_at_once(sqlite_path: Path) -> None:
+    store = SqliteStore(sqlite_path, waiting_max=3)
+    await store.start()
+    await store.write(scratch.create)
+    writes = [store.write(scratch.note(str(number))) for number in range(5)]
+    answers = await asyncio.gather(*writes, return_exceptions=True)
+    assert answers[:3] == ["0", "1", "2"]
+    assert all(isinstance(answer, StoreUnavailable) for answer in answers[3:])
+    assert await store.write(scratch.note("later")) == "later"
+    await store.stop()
+
+
+async def test_the_writer_connection_is_durable_and_keeps_foreign_keys(sqlite_store: SqliteStore) -> None:
+    def pragmas(conn: Connection) -> list[object]:
+        names = ("journal_mode", "synchronous", "foreign_keys")
+        return [conn.execute(text(f"PRAGMA {name}")).scalar_one() for name in names]
+
+    assert await sqlite_store.write(pragmas) == ["wal", 2, 1]
+    assert await sqlite_store.read(pragmas) == ["wal", 2, 1]
+
+
+async def test_the_file_and_a_new_directory_are_the_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "agent.db"
+    store = SqliteStore(path)
+    await store.start()
+    await store.write(scratch.create)
+    modes = {place.name: place.stat().st_mode & 0o777 for place in [path.parent, *path.parent.iterdir()]}
+    assert modes == {
+        "new": 0o700,
+        **dict.fromkeys(("agent.db", "agent.db-wal", "agent.db-shm", "agent.db.lock"), 0o600),
+    }
+    await store.stop()
+
+
+async def test_a_second_store_on_the_same_file_is_refused_until_the_first_stops(
+    sqlite_store: SqliteStore, sqlite_path: Path
+) -> None:
+    second = SqliteStore(sqlite_path)
+    with pytest.raises(DatabaseLocked):
+        await second.start()
+    await second.stop()
+    await sqlite_store.stop()
+    await second.start()
+    await second.stop()
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    path.write_bytes(b"these are not the pages you are looking for" * 100)
+    with pytest.raises(StoreBroken, match="SQLITE_NOTADB"):
+        await SqliteStore(path).start()
+
+
+def test_a_network_file_system_is_refused(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text("/dev/sda / ext4 rw 0 0\nserver:/export /mnt/far\\040away nfs4 rw 0 0\n")
+    refuse_network_file_system(Path("/var/lib/agent"), mounts)
+    with pytest.raises(UnsafePlace, match="nfs4"):
+        refuse_network_file_system(Path("/mnt/far away/agent"), mounts)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (5, StoreBusy),
+        (517, StoreBusy),
+        (10, StoreUnavailable),
+        (1034, StoreBroken),
+        (11, StoreBroken),
+        (19, None),
+        (1, None),
+    ],
+)
+def test_errors_of_the_library_are_sorted_by_who_is_to_blame(code: int, kind: type[StoreUnavailable] | None) -> None:
+    error = pysqlite3.OperationalError("x")
+    error.sqlite_errorcode = code
+    found = as_unavailable(error)
+    assert (None if found is None else type(found)) is kind
