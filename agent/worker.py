@@ -213,7 +213,7 @@ class Worker:
     def _backoff(self, claim: Claim) -> timedelta:
         """Doubling from the base to 15 minutes, spread over the upper half of the interval."""
         exponent = min(claim.attempts, 20)
-        whole = min(RETRY_MAX, self._retry_base * 2**exponent)
+        whole: timedelta = min(RETRY_MAX, self._retry_base * (1 << exponent))
         return whole * (0.5 + self._ids.jitter() / 2)
 
 

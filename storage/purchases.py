@@ -12,7 +12,7 @@ from domain.keys import uuid4_shaped
 from domain.ledger import fee_final, sale_due, sale_paid
 from domain.money import SHARE_WHOLE_BPS, cents_to_base_units
 from domain.split import SplitRule, share_out, split_net
-from domain.states import CheckoutState, PurchaseStatus, UsdcStatus
+from domain.states import CheckoutState, PurchaseStatus, UsdcStatus, WorkState
 from storage.history import advance, note
 from storage.ledger import post
 from storage.tables import (
@@ -21,6 +21,7 @@ from storage.tables import (
     contents,
     payouts,
     purchases,
+    stripe_events,
     transfer_attempts,
     users,
 )
@@ -28,6 +29,8 @@ from storage.work import enqueue
 
 SOLD_OUT = "sold_out"
 PAYMENT_FAILED = "payment_failed"
+EARLY = "before_its_sale"
+"""Code of a parked refund or dispute event whose sale is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +161,23 @@ def record_payment(conn: Connection, purchase_id: int, payment: Payment, now: da
         stripe_charge_id=payment.charge_id,
     )
     post(conn, sale_paid(payment.payment_intent_id, payment.gross_cents), now)
+    _revive_early(conn, payment.payment_intent_id, now)
     enqueue(conn, "fee", purchase_id, now)
     if take_edition(conn, purchase_id, now):
         enqueue(conn, "mint", purchase_id, now)
+
+
+def file_early(conn: Connection, event_row_id: int, payment_intent_id: str) -> None:
+    """File a reversal's event under the sale it waits for."""
+    conn.execute(update(stripe_events).where(stripe_events.c.id == event_row_id).values(waits_for=payment_intent_id))
+
+
+def _revive_early(conn: Connection, payment_intent_id: str, now: datetime) -> None:
+    conn.execute(
+        update(stripe_events)
+        .where(stripe_events.c.waits_for == payment_intent_id, stripe_events.c.state == WorkState.PARKED)
+        .values(state=WorkState.DUE, due_at=now, attempts=0, waits_for=None)
+    )
 
 
 def take_edition(conn: Connection, purchase_id: int, now: datetime) -> bool:

@@ -571,6 +571,7 @@ stripe_events = Table(
     Column("type", String(100), nullable=False),
     _moment("stripe_created_at"),
     Column("body", LargeBinary, nullable=False),
+    Column("waits_for", String(255), index=True),
     *_work(),
     Index(
         "ix_stripe_events_due",
@@ -579,7 +580,8 @@ stripe_events = Table(
         postgresql_where=Column("state") == "due",
     ),
 )
-"""The inbox: each row is its own work item. `body` is what Stripe signed, or the event as its API lists it."""
+"""The inbox: each row is its own work item. `body` is what Stripe signed, or the event as its API lists it.
+`waits_for`: the payment_intent of a reversal that came before its sale."""
 
 circle_notifications = Table(
     "circle_notifications",

@@ -1,0 +1,62 @@
+"""A notification of Circle's is a hint: it only makes the job due that fetches the object itself."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from domain.outcomes import Commit, Done, Outcome, nothing
+from ports.clock import Clock
+from storage import wallets
+from storage.store import Store
+from storage.tables import circle_notifications, transfer_attempts, transfers
+from storage.work import Claim, enqueue
+
+
+class CircleNotificationStep:
+    """Kind `circle_notification`: works one inbox row on."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+
+    async def run(self, claim: Claim) -> Outcome:
+        columns = select(circle_notifications.c.type, circle_notifications.c.body)
+        row = await self._store.read(
+            lambda conn: conn.execute(columns.where(circle_notifications.c.id == claim.id)).one()
+        )
+        content = _notification(row.body)
+        return Done(lambda conn: self._hint(conn, row.type, content))
+
+    def _hint(self, conn: Connection, kind: str, content: Mapping[str, Any]) -> None:
+        now = self._clock.now()
+        if kind.startswith("challenges."):
+            user_id = wallets.id_by_uuid(conn, str(content.get("userId")))
+            if user_id is not None:
+                enqueue(conn, "wallet", user_id, now)
+        elif kind.startswith("transactions."):
+            transfer_id = _transfer_id(conn, content)
+            if transfer_id is not None:
+                enqueue(conn, "transfer", transfer_id, now)
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        return nothing
+
+
+def _notification(body: bytes) -> Mapping[str, Any]:
+    """The object told of; an empty one for a body that makes no sense: polling finds what a hint does not tell."""
+    try:
+        content = json.loads(body)["notification"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _transfer_id(conn: Connection, content: Mapping[str, Any]) -> int | None:
+    by_transaction = select(transfer_attempts.c.transfer_id).where(
+        transfer_attempts.c.circle_transaction_id == str(content.get("id"))
+    )
+    found = conn.scalar(by_transaction)
+    if found is not None:
+        return int(found)
+    return conn.scalar(select(transfers.c.id).where(transfers.c.reference == str(content.get("refId"))))

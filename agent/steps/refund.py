@@ -1,0 +1,80 @@
+"""Gives the loser of a sold-out race his money back, once."""
+
+import json
+from datetime import timedelta
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Row
+
+from domain.outcomes import Again, Commit, Done, Outcome, Refused, nothing
+from domain.states import RefundState
+from gateways.stripe_api import RefundFacts
+from ports.clock import Clock
+from ports.ids import Ids
+from storage import refunds as rows
+from storage.purchases import SOLD_OUT
+from storage.store import Store
+from storage.work import Claim
+
+KEY_TRUSTED_FOR = timedelta(hours=12)
+"""Stripe may forget an idempotency key after 24 h; well before that the refund is looked up instead."""
+POLL = timedelta(minutes=10)
+
+
+class StripeRefunds(Protocol):
+    async def create_refund(self, params: dict[str, Any], idempotency_key: str) -> RefundFacts: ...
+
+    async def find_refund(self, payment_intent_id: str, refund_uuid: str) -> RefundFacts | None: ...
+
+    async def fetch_refund(self, refund_id: str) -> RefundFacts: ...
+
+
+class RefundStep:
+    """Kind `refund`, subject: purchase id."""
+
+    def __init__(self, store: Store, clock: Clock, ids: Ids, stripe: StripeRefunds) -> None:
+        self._store, self._clock, self._ids, self._stripe = store, clock, ids, stripe
+
+    async def run(self, claim: Claim) -> Outcome:
+        refund = await self._intent(int(claim.subject))
+        if refund.state == RefundState.SUCCEEDED:
+            return Done()
+        facts = await self._ask(refund)
+        return self._conclude(refund, facts)
+
+    async def _intent(self, purchase_id: int) -> Row[Any]:
+        uuid, key = self._ids.uuid(), self._ids.uuid()
+
+        def save(conn: Connection) -> Row[Any]:
+            rows.intend(conn, purchase_id, SOLD_OUT, uuid, key, self._clock.now())
+            refund = rows.by_purchase(conn, purchase_id)
+            assert refund is not None
+            return refund
+
+        return await self._store.write(save)
+
+    async def _ask(self, refund: Row[Any]) -> RefundFacts:
+        if refund.stripe_refund_id is not None:
+            return await self._stripe.fetch_refund(refund.stripe_refund_id)
+        params = json.loads(refund.params)
+        if self._clock.now() - refund.created_at > KEY_TRUSTED_FOR:
+            found = await self._stripe.find_refund(params["payment_intent"], refund.uuid)
+            if found is not None:
+                return found
+        return await self._stripe.create_refund(params, refund.idempotency_key)
+
+    def _conclude(self, refund: Row[Any], facts: RefundFacts) -> Outcome:
+        now = self._clock.now()
+        if facts.amount != refund.amount:
+            return Refused("refund_mismatch", f"{facts.id} returns {facts.amount}, {refund.amount} were meant")
+        if facts.status == "succeeded":
+            return Done(lambda conn: rows.refund_succeeded(conn, refund.id, facts.id, now))
+        if facts.status in {"failed", "canceled"}:
+            why = f"Stripe could not return the money ({facts.status}); settle it with the buyer, then retry"
+            return Refused("refund_failed", why, lambda conn: rows.refund_failed(conn, refund.id, facts.id, now))
+        return Again(
+            POLL, f"refund is {facts.status}", commit=lambda conn: rows.refund_pending(conn, refund.id, facts.id, now)
+        )
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        return nothing

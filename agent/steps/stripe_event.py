@@ -1,0 +1,271 @@
+"""What each Stripe event changes. An event is a fact that was stored first; here it is worked on, once, in any order.
+
+No handler calls Stripe: what an event does not tell is fetched by a job that it makes due (the fee).
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from domain.errors import Rejected
+from domain.keys import is_payment_intent_id
+from domain.outcomes import Commit, Done, Outcome, Refused, nothing
+from domain.states import CheckoutState, PurchaseStatus, RefundState
+from ports.clock import Clock
+from storage import purchases as rows
+from storage.history import advance
+from storage.purchases import SOLD_OUT, Payment
+from storage.refunds import refund_failed, refund_pending, refund_succeeded
+from storage.store import Store
+from storage.tables import checkouts, refunds, stripe_events
+from storage.work import Claim, enqueue
+
+JSON_DEPTH_MAX = 100
+"""Stripe's objects nest fewer than ten levels; a bound keeps a hostile body from exhausting the stack."""
+REVERSALS = ("refund.", "charge.refunded", "charge.dispute.")
+Handler = Callable[[Connection, Mapping[str, Any], datetime, datetime], None]
+"""(connection, data.object, event's own time, now)."""
+
+
+class StripeEventStep:
+    """Kind `stripe_event`: works one inbox row on."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+
+    async def run(self, claim: Claim) -> Outcome:
+        body = await self._store.read(
+            lambda conn: conn.scalar(select(stripe_events.c.body).where(stripe_events.c.id == claim.id))
+        )
+        event = parse_event(body or b"")
+        handler = HANDLERS.get(event["type"])
+        if handler is None:
+            return Done()
+        happened = datetime.fromtimestamp(event["created"], UTC)
+        subject = event["data"]["object"]
+        early = await self._store.read(lambda conn: _overtook_its_sale(conn, event["type"], subject))
+        if early is not None:
+            why = f"{event['type']} of {early} came before its sale; the sale's arrival revives it"
+            return Refused(rows.EARLY, why, lambda conn: rows.file_early(conn, claim.id, early))
+        return Done(lambda conn: handler(conn, subject, happened, self._clock.now()))
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        return nothing
+
+
+def parse_event(body: bytes) -> dict[str, Any]:
+    """The event as a dict; raises Rejected for anything that is no event (it was signed, so it waits for a person)."""
+    try:
+        event = json.loads(body, parse_constant=_refuse_constant, parse_float=Decimal, object_pairs_hook=_once)
+        if not isinstance(event["data"]["object"], dict) or not isinstance(event["created"], int):
+            raise Rejected("malformed_event", "the event has no object or no time")
+        if not isinstance(event["type"], str):
+            raise Rejected("malformed_event", "the event has no type")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Rejected("malformed_event", f"not an event: {type(error).__name__}") from None
+    return dict(event)
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _text(subject: Mapping[str, Any], name: str) -> str | None:
+    value = subject.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, dict) and isinstance(value.get("id"), str):
+        return str(value["id"])
+    raise Rejected("malformed_event", f"'{name}' is neither an id nor an object")
+
+
+def _integer(subject: Mapping[str, Any], name: str) -> int:
+    value = subject.get(name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Rejected("malformed_event", f"'{name}' is not an integer")
+    return value
+
+
+def _checkout_uuid(subject: Mapping[str, Any]) -> str:
+    metadata = subject.get("metadata")
+    uuid = metadata.get("checkout") if isinstance(metadata, dict) else None
+    if not isinstance(uuid, str):
+        raise Rejected("unknown_checkout", "the payment names no checkout of ours; it waits for a person")
+    return uuid
+
+
+def _payment_intent(subject: Mapping[str, Any], name: str) -> str | None:
+    found = _text(subject, name)
+    if found is not None and not is_payment_intent_id(found):
+        raise Rejected("malformed_event", "the payment_intent's id has another form than Stripe's")
+    return found
+
+
+def payment_succeeded(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
+    """payment_intent.succeeded: the sale is paid."""
+    payment_intent_id = _payment_intent(subject, "id")
+    if payment_intent_id is None:
+        raise Rejected("malformed_event", "the payment_intent has no id")
+    purchase_id = rows.ensure(conn, _checkout_uuid(subject), now, payment_intent_id=payment_intent_id)
+    payment = Payment(
+        payment_intent_id,
+        _text(subject, "latest_charge"),
+        _integer(subject, "amount_received"),
+        str(subject.get("currency")),
+        happened,
+    )
+    rows.record_payment(conn, purchase_id, payment, now)
+
+
+def session_completed(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
+    """checkout.session.completed and .async_payment_succeeded: the purchase exists, and holds an edition once paid."""
+    purchase_id = rows.ensure(
+        conn,
+        _checkout_uuid(subject),
+        now,
+        payment_intent_id=_payment_intent(subject, "payment_intent"),
+        session_id=_text(subject, "id"),
+    )
+    rows.complete_checkout(conn, purchase_id, now)
+    row = rows.required(conn, purchase_id)
+    if subject.get("payment_status") != "paid" or row.status not in (
+        PurchaseStatus.PENDING,
+        PurchaseStatus.PAYMENT_COMPLETED,
+    ):
+        return
+    if _integer(subject, "amount_total") != row.gross_amount or subject.get("currency") != "usd":
+        raise Rejected("amount_mismatch", f"purchase {purchase_id}: the Session's total is not what was asked for")
+    if rows.take_edition(conn, purchase_id, now) and row.status == PurchaseStatus.PAYMENT_COMPLETED:
+        enqueue(conn, "mint", purchase_id, now)
+
+
+def delayed_payment_failed(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
+    """checkout.session.async_payment_failed: a delayed method did not pay after all."""
+    purchase_id = rows.ensure(
+        conn,
+        _checkout_uuid(subject),
+        now,
+        payment_intent_id=_payment_intent(subject, "payment_intent"),
+        session_id=_text(subject, "id"),
+    )
+    rows.complete_checkout(conn, purchase_id, now)
+    rows.fail_payment(conn, purchase_id, now)
+
+
+def session_expired(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
+    """checkout.session.expired: the buyer may open another one. No purchase exists, so no edition is held."""
+    checkout = conn.execute(select(checkouts).where(checkouts.c.uuid == _checkout_uuid(subject))).one_or_none()
+    if checkout is not None and checkout.state in (CheckoutState.CREATING, CheckoutState.OPEN):
+        advance(conn, checkout.id, CheckoutState.EXPIRED, now)
+
+
+def charge_updated(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
+    """charge.updated with a balance transaction: the fee can be fetched now, if the sale is known already.
+
+    One that overtook its sale needs nothing: the sale itself queues the fetch.
+    """
+    payment_intent_id = _payment_intent(subject, "payment_intent")
+    if _text(subject, "balance_transaction") is None or payment_intent_id is None:
+        return
+    purchase_id = rows.id_of_payment_intent(conn, payment_intent_id)
+    if purchase_id is not None and rows.required(conn, purchase_id).stripe_fee is None:
+        enqueue(conn, "fee", purchase_id, now)
+
+
+def refund_changed(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
+    """refund.*: ends a refund that we asked for (the sold-out loser's); any other holds the purchase.
+
+    A refund that somebody made in Stripe's dashboard is money that comes back: nothing of the purchase is paid out
+    until it is worked on.
+    """
+    refund_id, payment_intent_id = _text(subject, "id"), _payment_intent(subject, "payment_intent")
+    ours = _our_refund(conn, subject, refund_id)
+    if ours is not None:
+        _refund_progress(conn, ours, str(subject.get("status")), refund_id, now)
+        return
+    _hold(conn, payment_intent_id, f"refund {refund_id}", now)
+
+
+def charge_refunded(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
+    """charge.refunded tells of the charge's total; each refund has events of its own, so only a strange one holds."""
+    payment_intent_id = _payment_intent(subject, "payment_intent")
+    purchase_id = _known(conn, payment_intent_id)
+    if rows.required(conn, purchase_id).status_reason != SOLD_OUT:
+        _hold(conn, payment_intent_id, "refund of the charge", now)
+
+
+def disputed(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
+    """charge.dispute.*: what is unpaid of the purchase is held while a person looks."""
+    _hold(conn, _payment_intent(subject, "payment_intent"), f"dispute {_text(subject, 'id')}", now)
+
+
+def _our_refund(conn: Connection, subject: Mapping[str, Any], refund_id: str | None) -> Any:
+    metadata = subject.get("metadata")
+    uuid = metadata.get("refund") if isinstance(metadata, dict) else None
+    matches = refunds.c.stripe_refund_id == refund_id
+    if isinstance(uuid, str):
+        matches = matches | (refunds.c.uuid == uuid)
+    return conn.execute(select(refunds).where(matches).with_for_update()).one_or_none()
+
+
+def _refund_progress(conn: Connection, refund: Any, status: str, refund_id: str | None, now: datetime) -> None:
+    if status == "succeeded":
+        refund_succeeded(conn, refund.id, refund_id, now)
+    elif status in {"failed", "canceled"}:
+        refund_failed(conn, refund.id, refund_id, now)
+    elif refund.state == RefundState.INTENDED:
+        refund_pending(conn, refund.id, refund_id, now)
+
+
+def _overtook_its_sale(conn: Connection, event_type: str, subject: Mapping[str, Any]) -> str | None:
+    """The payment_intent of a refund or dispute whose sale is not known yet."""
+    if not event_type.startswith(REVERSALS):
+        return None
+    payment_intent_id = _payment_intent(subject, "payment_intent")
+    if payment_intent_id is None:
+        raise Rejected("unknown_purchase", "the reversal names no payment_intent; it waits for a person")
+    known = rows.id_of_payment_intent(conn, payment_intent_id)
+    return payment_intent_id if known is None else None
+
+
+def _known(conn: Connection, payment_intent_id: str | None) -> int:
+    found = rows.id_of_payment_intent(conn, payment_intent_id or "")
+    if found is None:
+        raise Rejected("unknown_purchase", f"no purchase of {payment_intent_id}; the event waits for a person")
+    return found
+
+
+def _hold(conn: Connection, payment_intent_id: str | None, reason: str, now: datetime) -> None:
+    rows.hold(conn, _known(conn, payment_intent_id), reason, now)
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "checkout.session.completed": session_completed,
+    "checkout.session.async_payment_succeeded": session_completed,
+    "checkout.session.async_payment_failed": delayed_payment_failed,
+    "checkout.session.expired": session_expired,
+    "payment_intent.succeeded": payment_succeeded,
+    "charge.updated": charge_updated,
+    "charge.refunded": charge_refunded,
+    "refund.created": refund_changed,
+    "refund.updated": refund_changed,
+    "refund.failed": refund_changed,
+    "charge.dispute.created": disputed,
+    "charge.dispute.updated": disputed,
+    "charge.dispute.funds_withdrawn": disputed,
+    "charge.dispute.funds_reinstated": disputed,
+    "charge.dispute.closed": disputed,
+}
+"""Types without a handler are stored and answered 200; `payment_intent.payment_failed` is one of them on purpose:
+a declined card changes nothing, the Session stays open."""

@@ -1,0 +1,112 @@
+"""Gives a user a Circle wallet, of either kind. Signing up only queued this; nobody waits for it.
+
+`developer`: one call. `user`: the Circle user, then the initialize challenge that the user completes with his PIN in
+Circle's own client; the wallet is found by notification or by polling, whichever is first.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from domain.errors import Rejected
+from domain.keys import wallet_key
+from domain.outcomes import Again, Commit, Done, Outcome
+from domain.states import WalletState
+from gateways.circle_api import ChallengeFacts, UserToken, WalletFacts
+from ports.clock import Clock
+from storage import wallets as rows
+from storage.store import Store
+from storage.work import Claim
+
+POLL_NEW = timedelta(seconds=2)
+POLL_OLD = timedelta(seconds=30)
+NEW_FOR = timedelta(minutes=2)
+"""A user at his screen completes the PIN within minutes; later the notification or a slow poll finds it."""
+POLL_FORGOTTEN = timedelta(hours=1)
+FORGOTTEN_AFTER = timedelta(days=1)
+ENDED = frozenset({"FAILED", "EXPIRED"})
+
+
+class CircleWallets(Protocol):
+    async def create_wallet(
+        self, key: UUID, wallet_set_id: str, blockchain: str, ref_id: str, name: str
+    ) -> WalletFacts: ...
+
+    async def create_user(self, user_id: str) -> None: ...
+
+    async def user_token(self, user_id: str) -> UserToken: ...
+
+    async def initialize_user(self, token: UserToken, key: UUID, blockchain: str) -> str | None: ...
+
+    async def user_wallets(self, token: UserToken) -> Sequence[WalletFacts]: ...
+
+    async def fetch_challenge(self, token: UserToken, challenge_id: str) -> ChallengeFacts: ...
+
+
+class WalletStep:
+    """Kind `wallet`, subject: user id. `kind` is the setting `user_wallets`."""
+
+    def __init__(
+        self, store: Store, clock: Clock, circle: CircleWallets, kind: str, wallet_set_id: str, blockchain: str
+    ) -> None:
+        self._store, self._clock, self._circle = store, clock, circle
+        self._kind, self._wallet_set_id, self._blockchain = kind, wallet_set_id, blockchain
+
+    async def run(self, claim: Claim) -> Outcome:
+        user_id = int(claim.subject)
+        user = await self._store.read(lambda conn: rows.user(conn, user_id))
+        if user.wallet_state in (WalletState.READY, WalletState.NONE):
+            return Done()
+        if self._kind == "developer":
+            return await self._create(user)
+        if user.wallet_state == WalletState.CHALLENGE:
+            return await self._look(user, claim)
+        return await self._challenge(user)
+
+    async def _create(self, user: Row[Any]) -> Outcome:
+        key = wallet_key("developer", UUID(user.uuid), user.wallet_attempt)
+        name = f"user {user.uuid[:8]}"
+        wallet = await self._circle.create_wallet(key, self._wallet_set_id, self._blockchain, user.uuid, name)
+        if wallet.ref_id != user.uuid or wallet.blockchain != self._blockchain:
+            raise Rejected("foreign_wallet", f"Circle answered with wallet {wallet.id} of {wallet.ref_id}")
+        return self._ready(user.id, wallet)
+
+    async def _challenge(self, user: Row[Any]) -> Outcome:
+        await self._circle.create_user(user.uuid)
+        token = await self._circle.user_token(user.uuid)
+        key = wallet_key("user", UUID(user.uuid), user.wallet_attempt)
+        challenge_id = await self._circle.initialize_user(token, key, self._blockchain)
+        now = self._clock.now()
+        return Again(
+            POLL_NEW,
+            "waits for the user's PIN",
+            commit=lambda conn: rows.challenged(conn, user.id, challenge_id, now),
+        )
+
+    async def _look(self, user: Row[Any], claim: Claim) -> Outcome:
+        token = await self._circle.user_token(user.uuid)
+        for wallet in await self._circle.user_wallets(token):
+            if wallet.blockchain == self._blockchain and wallet.state == "LIVE":
+                return self._ready(user.id, wallet)
+        now = self._clock.now()
+        if user.wallet_challenge_id is not None:
+            challenge = await self._circle.fetch_challenge(token, user.wallet_challenge_id)
+            if challenge.status in ENDED:
+                why = f"the challenge is {challenge.status}"
+                return Again(
+                    timedelta(0), why, counts=True, commit=lambda conn: rows.challenge_lapsed(conn, user.id, why, now)
+                )
+        age = now - claim.created_at
+        after = POLL_NEW if age < NEW_FOR else POLL_OLD if age < FORGOTTEN_AFTER else POLL_FORGOTTEN
+        return Again(after, "waits for the user's PIN")
+
+    def _ready(self, user_id: int, wallet: WalletFacts) -> Outcome:
+        now = self._clock.now()
+        return Done(lambda conn: rows.ready(conn, user_id, wallet.id, wallet.address, now))
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        now = self._clock.now()
+        return lambda conn: rows.failed(conn, int(claim.subject), f"{code}: {why}"[:500], now)
