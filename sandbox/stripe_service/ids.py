@@ -10,5 +10,5 @@ class Ids:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
 
-    def make(self, prefix: str, chars: int = 24) -> str:
+    def make(self, prefix: str, chars: int = 23) -> str:
         return prefix + "".join(self._rng.choices(_ALPHABET, k=chars))

@@ -174,7 +174,7 @@ def charge(books: Books, pi: Json, method: str, email: str) -> Json:
         **nulls("application", "application_fee", "application_fee_amount", "authorization_code"),
         **nulls("balance_transaction", "customer", "failure_balance_transaction", "failure_code", "failure_message"),
         **nulls("on_behalf_of", "outcome", "presentment_details", "receipt_number", "receipt_url", "review"),
-        **nulls("shipping", "source", "source_transfer", "transfer_data"),
+        **nulls("shipping", "source", "source_transfer", "transfer", "transfer_data"),
         "amount": pi["amount"],
         "amount_captured": 0,
         "amount_refunded": 0,

@@ -1,0 +1,135 @@
+"""Refunds, refunds that fail, disputes and payouts."""
+
+import pytest
+
+from sandbox.stripe_service import ApiError
+from tests.sandbox.stripe.machine import Json, Machine
+
+
+def paid_charge(machine: Machine) -> Json:
+    machine.controls.pay(machine.open_session()["id"])
+    machine.run(1000)
+    charge: Json = machine.ok("GET", "/v1/charges")["data"][0]
+    return charge
+
+
+def test_refunds_add_up_to_the_charge_and_keep_the_fee() -> None:
+    machine = Machine()
+    charge = paid_charge(machine)
+    path = f"/v1/charges/{charge['id']}"
+    form = {"charge": charge["id"], "amount": "100", "reason": "requested_by_customer", "metadata[why]": "late"}
+    first = machine.ok("POST", "/v1/refunds", form)
+    assert (first["status"], first["amount"], first["metadata"]) == ("succeeded", 100, {"why": "late"})
+    assert machine.event_types()[-2:] == ["refund.created", "charge.refunded"]
+    part = machine.ok("GET", path)
+    assert (part["amount_refunded"], part["refunded"]) == (100, False)
+    assert "refunds" not in part
+
+    machine.ok("POST", "/v1/refunds", {"payment_intent": charge["payment_intent"]})
+    whole = machine.ok("GET", path, "expand[]=refunds")
+    assert (whole["amount_refunded"], whole["refunded"]) == (300, True)
+    assert [row["amount"] for row in whole["refunds"]["data"]] == [200, 100]
+    booked = machine.ok("GET", "/v1/balance_transactions", {"type": "refund"})["data"]
+    assert [(row["amount"], row["fee"], row["net"]) for row in booked] == [(-200, 0, -200), (-100, 0, -100)]
+    assert machine.control("GET", "/ledger")["totals"]["balance_cents"] == -39
+    status, error = machine.refused("POST", "/v1/refunds", {"charge": charge["id"]})
+    assert (status, error["code"]) == (400, "charge_already_refunded")
+
+
+def test_a_refund_beyond_the_rest_is_refused() -> None:
+    machine = Machine()
+    charge = paid_charge(machine)
+    status, error = machine.refused("POST", "/v1/refunds", {"charge": charge["id"], "amount": "301"})
+    assert (status, error["param"]) == (400, "amount")
+    assert "$3.01" in error["message"]
+
+
+def test_a_refund_that_fails_later_gives_the_money_back() -> None:
+    machine = Machine()
+    charge = paid_charge(machine)
+    refund = machine.controls.refund(charge["id"], 120)
+    machine.run(1000)
+    assert machine.event_types()[-1] == "refund.updated"
+    failed = machine.controls.fail_refund(refund["id"])
+    assert (failed["status"], failed["failure_reason"]) == ("failed", "lost_or_stolen_card")
+    assert machine.event_types()[-3:] == ["refund.updated", "refund.failed", "charge.updated"]
+    assert machine.ok("GET", f"/v1/charges/{charge['id']}")["amount_refunded"] == 0
+    back = machine.ok("GET", f"/v1/balance_transactions/{failed['failure_balance_transaction']}")
+    assert (back["type"], back["amount"]) == ("refund_failure", 120)
+    with pytest.raises(ApiError, match="failed"):
+        machine.controls.fail_refund(refund["id"])
+
+
+def test_a_lost_dispute_takes_the_money_and_fifteen_dollars() -> None:
+    machine = Machine()
+    charge = paid_charge(machine)
+    dispute = machine.controls.open_dispute(charge["id"])
+    assert dispute["status"] == "needs_response"
+    assert machine.event_types()[-2:] == ["charge.dispute.created", "charge.dispute.funds_withdrawn"]
+    booked = dispute["balance_transactions"][0]
+    assert (booked["type"], booked["amount"], booked["fee"], booked["net"]) == ("adjustment", -300, 1500, -1800)
+    status, error = machine.refused("POST", "/v1/refunds", {"charge": charge["id"]})
+    assert (status, error["code"]) == (400, "charge_disputed")
+    machine.controls.answer_dispute(dispute["id"])
+    machine.controls.close_dispute(dispute["id"], "lost")
+    assert machine.event_types()[-2:] == ["charge.dispute.updated", "charge.dispute.closed"]
+    found = machine.ok("GET", "/v1/disputes", {"payment_intent": charge["payment_intent"]})["data"]
+    assert [row["status"] for row in found] == ["lost"]
+    assert machine.control("GET", "/ledger")["totals"]["balance_cents"] == 261 - 1800
+
+
+def test_a_won_dispute_reinstates_the_disputed_amount() -> None:
+    machine = Machine()
+    charge = paid_charge(machine)
+    dispute = machine.controls.open_dispute(charge["payment_intent"])
+    won = machine.controls.close_dispute(dispute["id"], "won")
+    assert [row["amount"] for row in won["balance_transactions"]] == [-300, 300]
+    assert machine.event_types()[-2:] == ["charge.dispute.closed", "charge.dispute.funds_reinstated"]
+
+
+def test_an_inquiry_moves_no_money_until_it_is_escalated() -> None:
+    machine = Machine()
+    charge = paid_charge(machine)
+    inquiry = machine.controls.open_dispute(charge["id"], inquiry=True)
+    assert (inquiry["status"], inquiry["balance_transactions"]) == ("warning_needs_response", [])
+    assert machine.event_types()[-1] == "charge.dispute.created"
+    real = machine.controls.escalate_dispute(inquiry["id"])
+    assert (real["status"], len(real["balance_transactions"])) == ("needs_response", 1)
+    assert machine.event_types()[-2:] == ["charge.dispute.updated", "charge.dispute.funds_withdrawn"]
+
+
+def test_an_inquiry_can_be_closed_without_a_dispute() -> None:
+    machine = Machine()
+    inquiry = machine.controls.open_dispute(paid_charge(machine)["id"], inquiry=True)
+    closed = machine.control("POST", f"/disputes/{inquiry['id']}/close", {"outcome": "warning_closed"})
+    assert closed["status"] == "warning_closed"
+    assert machine.event_types()[-1] == "charge.dispute.closed"
+
+
+def test_a_manual_payout_needs_available_money() -> None:
+    machine = Machine()
+    paid_charge(machine)
+    form = {"amount": "261", "currency": "usd"}
+    status, error = machine.refused("POST", "/v1/payouts", form)
+    assert (status, error["code"]) == (400, "balance_insufficient")
+    machine.run(3 * 86_400_000)
+    payout = machine.ok("POST", "/v1/payouts", form)
+    machine.run(1000)
+    assert machine.ok("GET", f"/v1/payouts/{payout['id']}")["status"] == "paid"
+    status, error = machine.refused("GET", "/v1/balance_transactions", {"payout": payout["id"]})
+    assert (status, error["param"]) == (400, "payout")
+    assert machine.controls.fail_payout(payout["id"])["status"] == "failed"
+    assert machine.ok("GET", "/v1/balance")["available"][0]["amount"] == 261
+
+
+def test_an_automatic_payout_names_the_transactions_inside_it() -> None:
+    machine = Machine()
+    charge = paid_charge(machine)
+    machine.run(3 * 86_400_000)
+    payout = machine.control("POST", "/payouts/automatic")
+    machine.run(1000)
+    assert machine.event_types()[-2:] == ["payout.paid", "payout.reconciliation_completed"]
+    inside = machine.ok("GET", "/v1/balance_transactions", {"payout": payout["id"]})["data"]
+    nets = [row["net"] for row in inside if row["type"] != "payout"]
+    assert sum(nets) == payout["amount"] == 261
+    assert charge["id"] in [row["source"] for row in inside]
