@@ -18,10 +18,14 @@ API_VERSION = "2026-10-28.endive"
 
 
 class Table:
-    """Rows in order of creation, found by id, walked from any id in both directions."""
+    """Rows in order of creation, found by id, walked from any id in both directions.
 
-    def __init__(self, kind: str) -> None:
+    `indexed` fields (set at creation, never changed) give their rows without a walk over all."""
+
+    def __init__(self, kind: str, *indexed: str) -> None:
         self.kind = kind
+        self.indexed = indexed
+        self._by_value: dict[tuple[str, str], list[Json]] = {}
         self._rows: list[Json] = []
         self._places: dict[str, int] = {}
         self._gone = 0
@@ -30,7 +34,18 @@ class Table:
     def add(self, row: Json) -> Json:
         self._places[row["id"]] = self._gone + len(self._rows)
         self._rows.append(row)
+        for field in self.indexed:
+            if row[field] is not None:
+                self._by_value.setdefault((field, row[field]), []).append(row)
         return row
+
+    def matching(self, field: str, value: str) -> list[Json]:
+        """Rows whose indexed `field` is `value`, oldest first."""
+        return self._by_value.get((field, value), [])
+
+    def place(self, row_id: str) -> int:
+        """Where a known row stands among all that ever were; later rows have greater places."""
+        return self._places[row_id]
 
     def get(self, row_id: str) -> Json | None:
         place = self._places.get(row_id)
@@ -82,10 +97,10 @@ class Books:
         self.account = Account(self.ids.make("acct_1", 16), livemode, publishable_key, clock() // 1000)
         self.sessions = Table("checkout.session")
         self.payment_intents = Table("payment_intent")
-        self.charges = Table("charge")
-        self.balance_transactions = Table("balance_transaction")
-        self.refunds = Table("refund")
-        self.disputes = Table("dispute")
+        self.charges = Table("charge", "payment_intent")
+        self.balance_transactions = Table("balance_transaction", "source")
+        self.refunds = Table("refund", "payment_intent", "charge")
+        self.disputes = Table("dispute", "payment_intent", "charge")
         self.payouts = Table("payout")
         self.line_items: dict[str, list[Json]] = {}
         """By session."""

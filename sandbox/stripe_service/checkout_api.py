@@ -6,7 +6,7 @@ from sandbox.stripe_service import params as p
 from sandbox.stripe_service.books import Json
 from sandbox.stripe_service.errors import ApiError, bad_param
 from sandbox.stripe_service.forms import Form
-from sandbox.stripe_service.listing import equals, line_items, page
+from sandbox.stripe_service.listing import PAGE_ROWS, equals, line_items, page
 from sandbox.stripe_service.metadata import METADATA_ONLY, merge
 from sandbox.stripe_service.routes import Route
 from sandbox.stripe_service.shapes import METHODS
@@ -138,7 +138,7 @@ class CheckoutApi:
         key = "checkout_session"
         return [
             Route("POST", PATH, key, self.create),
-            Route("GET", PATH, key, self.list),
+            Route("GET", PATH, key, self.list_all),
             Route("GET", PATH + "/{id}", key, self.retrieve),
             Route("POST", PATH + "/{id}", key, self.update),
             Route("POST", PATH + "/{id}/expire", key, self.expire),
@@ -177,7 +177,7 @@ class CheckoutApi:
             raise bad_param("No valid payment method types for this Checkout Session.", "allowed_payment_method_types")
         values["offered"] = left
 
-    def list(self, form: Form) -> Json:
+    def list_all(self, form: Form) -> Json:
         values = p.read(form, LIST)
         same = equals(
             values, "payment_intent", "status", "customer", "customer_account", "payment_link", "subscription"
@@ -187,7 +187,13 @@ class CheckoutApi:
         def keep(row: Json) -> bool:
             return same(row) and (email is None or (row["customer_details"] or {}).get("email") == email)
 
-        return page(self._world.books.sessions, values, PATH, keep)
+        return page(self._world.books.sessions, values, PATH, keep, self._of_intent(values.get("payment_intent")))
+
+    def _of_intent(self, intent_id: str | None) -> list[Json] | None:
+        if intent_id is None:
+            return None
+        session_id = self._world.books.session_of.get(intent_id)
+        return [] if session_id is None else [self._world.payments.session(session_id)]
 
     def retrieve(self, form: Form, session_id: str) -> Json:
         p.read(form, {})
@@ -204,8 +210,11 @@ class CheckoutApi:
         return self._world.payments.expire(session_id)
 
     def line_items(self, form: Form, session_id: str) -> Json:
-        p.read(form, p.PAGE)
-        return line_items(self._world.books, self._world.payments.session(session_id)["id"])
+        values = p.read(form, p.PAGE)
+        session = self._world.payments.session(session_id)
+        return line_items(
+            self._world.books, session["id"], values.get("limit", PAGE_ROWS), values.get("starting_after")
+        )
 
 
 def _priced(item: Json, name: str) -> Json:

@@ -107,17 +107,7 @@ class Controls:
 
         Cents throughout; `fee_cents` and `net_cents` are None until the balance transaction exists."""
         books = self._world.books
-        refunds: dict[str, list[Json]] = {}
-        for refund in books.refunds:
-            refunds.setdefault(refund["charge"], []).append(refund)
-        disputes: dict[str, list[Json]] = {}
-        for dispute in books.disputes:
-            disputes.setdefault(dispute["charge"], []).append(dispute)
-        payments = [
-            self._entry(charge, refunds.get(charge["id"], []), disputes.get(charge["id"], []))
-            for charge in books.charges
-            if charge["status"] != "failed"
-        ]
+        payments = [self._entry(charge) for charge in books.charges if charge["status"] != "failed"]
         paid = [entry for entry in payments if entry["status"] == "succeeded"]
         return {
             "payments": payments,
@@ -130,8 +120,10 @@ class Controls:
             },
         }
 
-    def _entry(self, charge: Json, refunds: list[Json], disputes: list[Json]) -> Json:
+    def _entry(self, charge: Json) -> Json:
         books = self._world.books
+        refunds = books.refunds.matching("charge", charge["id"])
+        disputes = books.disputes.matching("charge", charge["id"])
         session = books.sessions.get(books.session_of[charge["payment_intent"]]) or {}
         booked = books.balance_transactions.get(charge["balance_transaction"] or "") or {}
         return {

@@ -47,7 +47,7 @@ class EndpointsApi:
     def routes(self) -> list[Route]:
         return [
             Route("POST", PATH, "webhook", self.create),
-            Route("GET", PATH, "webhook", self.list),
+            Route("GET", PATH, "webhook", self.list_all),
             Route("GET", PATH + "/{id}", "webhook", self.retrieve),
             Route("POST", PATH + "/{id}", "webhook", self.update),
             Route("DELETE", PATH + "/{id}", "webhook", self.delete),
@@ -59,7 +59,7 @@ class EndpointsApi:
             raise bad_param(f"You have reached the maximum of {ENDPOINTS_MAX} test webhook endpoints.", "url")
         return webhook_endpoint(self._world.add_endpoint(values), with_secret=True)
 
-    def list(self, form: Form) -> Json:
+    def list_all(self, form: Form) -> Json:
         values = p.read(form, p.PAGE)
         table = Table("webhook_endpoint")
         for endpoint in self._world.post_office.endpoints.values():

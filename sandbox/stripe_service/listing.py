@@ -1,7 +1,7 @@
 """List answers: filters, pages by cursor, and the expansion of ids into objects."""
 
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from sandbox.stripe_service.books import Books, Json, Table
@@ -12,8 +12,13 @@ EXPAND_DEPTH_MAX = 4
 Keep = Callable[[Json], bool]
 
 
-def page(table: Table, params: Json, url: str, keep: Keep = lambda _row: True) -> Json:
-    """One page, newest first. `ending_before` gives the page that lies directly before (newer than) that id."""
+def _all(_row: Json) -> bool:
+    return True
+
+
+def page(table: Table, params: Json, url: str, keep: Keep = _all, among: list[Json] | None = None) -> Json:
+    """One page, newest first. `ending_before` gives the page that lies directly before (newer than) that id.
+    `among`, oldest first, names the only rows that come into question."""
     limit = params.get("limit", PAGE_ROWS)
     before, after = params.get("ending_before"), params.get("starting_after")
     if before is not None and after is not None:
@@ -23,13 +28,39 @@ def page(table: Table, params: Json, url: str, keep: Keep = lambda _row: True) -
     for name, cursor in (("starting_after", after), ("ending_before", before)):
         if cursor is not None and table.get(cursor) is None:
             raise missing(table.kind, cursor, name, 400)
-    rows: Iterator[Json] = table.older(after) if before is None else table.newer(before)
+    rows = _walk(table, before, after) if among is None else _pick(table, among, before, after)
+    if before is None:
+        oldest = _oldest_wanted(params)
+        rows = takewhile(lambda row: bool(row["created"] >= oldest), rows)
     found = list(islice((row for row in rows if _in_range(row, params) and keep(row)), limit + 1))
     has_more = len(found) > limit
     found = found[:limit]
     if before is not None:
         found.reverse()
     return {"object": "list", "data": found, "has_more": has_more, "url": url}
+
+
+def _walk(table: Table, before: str | None, after: str | None) -> Iterator[Json]:
+    return table.older(after) if before is None else table.newer(before)
+
+
+def _pick(table: Table, among: list[Json], before: str | None, after: str | None) -> Iterator[Json]:
+    """What `_walk` would give, of the rows in `among` only."""
+    if before is not None:
+        return (row for row in among if table.place(row["id"]) > table.place(before))
+    return (row for row in reversed(among) if after is None or table.place(row["id"]) < table.place(after))
+
+
+def _oldest_wanted(params: Json) -> int:
+    """`created` falls from row to row, so that a page can end where it falls below this."""
+    wanted = params.get("created", {})
+    return wanted if isinstance(wanted, int) else max(wanted.get("gte", 0), wanted.get("gt", -1) + 1)
+
+
+def candidates(table: Table, params: Json) -> list[Json] | None:
+    """The rows that an indexed filter names; None when no such filter is given."""
+    field = next((name for name in table.indexed if name in params), None)
+    return None if field is None else table.matching(field, params[field])
 
 
 def _in_range(row: Json, params: Json) -> bool:
@@ -79,7 +110,7 @@ class Expander:
         if step == "line_items" and value.get("object") == "checkout.session":
             return line_items(self._books, value["id"])
         if step == "refunds" and value.get("object") == "charge":
-            rows = [row for row in self._books.refunds.older(None) if row["charge"] == value["id"]]
+            rows = self._books.refunds.matching("charge", value["id"])[::-1]
             return {"object": "list", "data": rows, "has_more": False, "url": f"/v1/charges/{value['id']}/refunds"}
         if step not in value:
             raise _not_expandable(path)
@@ -92,9 +123,16 @@ class Expander:
         return found
 
 
-def line_items(books: Books, session_id: str) -> Json:
-    url = f"/v1/checkout/sessions/{session_id}/line_items"
-    return {"object": "list", "data": books.line_items[session_id], "has_more": False, "url": url}
+def line_items(books: Books, session_id: str, limit: int = PAGE_ROWS, after: str | None = None) -> Json:
+    """What a session sells, in the order in which it was given."""
+    lines = books.line_items[session_id]
+    start = next((place for place, line in enumerate(lines, 1) if line["id"] == after), 0)
+    return {
+        "object": "list",
+        "data": lines[start : start + limit],
+        "has_more": len(lines) > start + limit,
+        "url": f"/v1/checkout/sessions/{session_id}/line_items",
+    }
 
 
 def _not_expandable(path: str) -> ApiError:

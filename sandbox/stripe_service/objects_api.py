@@ -7,7 +7,7 @@ from sandbox.stripe_service import shapes
 from sandbox.stripe_service.books import Json, Table
 from sandbox.stripe_service.errors import bad_param, missing
 from sandbox.stripe_service.forms import Form
-from sandbox.stripe_service.listing import equals, page
+from sandbox.stripe_service.listing import candidates, equals, page
 from sandbox.stripe_service.metadata import METADATA_ONLY, merge
 from sandbox.stripe_service.routes import Handler, Route
 from sandbox.stripe_service.world import World
@@ -126,7 +126,7 @@ class ObjectsApi:
         fields = {**p.PAGE, "payment_intent": p.text(), "customer": p.text(), "transfer_group": p.text()}
         values = p.read(form, fields)
         keep = equals(values, "payment_intent", "customer", "transfer_group")
-        return page(self._books.charges, values, "/v1/charges", keep)
+        return page(self._books.charges, values, "/v1/charges", keep, candidates(self._books.charges, values))
 
     def update_charge(self, form: Form, charge_id: str) -> Json:
         """Fires charge.updated too: that event alone does not mean that the fee is known."""
@@ -153,7 +153,8 @@ class ObjectsApi:
         def keep(row: Json) -> bool:
             return same(row) and (payout_id is None or self._books.payout_of.get(row["id"]) == payout_id)
 
-        return page(self._books.balance_transactions, values, "/v1/balance_transactions", keep)
+        table = self._books.balance_transactions
+        return page(table, values, "/v1/balance_transactions", keep, candidates(table, values))
 
     def _check_automatic(self, payout_id: str) -> None:
         payout = self._books.payouts.get(payout_id)
@@ -202,7 +203,10 @@ class ObjectsApi:
 
     def refunds(self, form: Form) -> Json:
         values = p.read(form, BY_PAYMENT)
-        return page(self._books.refunds, values, "/v1/refunds", equals(values, "payment_intent", "charge"))
+        return self._by_payment(self._books.refunds, values, "/v1/refunds")
+
+    def _by_payment(self, table: Table, values: Json, url: str) -> Json:
+        return page(table, values, url, equals(values, "payment_intent", "charge"), candidates(table, values))
 
     def create_refund(self, form: Form) -> Json:
         values = p.read(form, REFUND_CREATE)
@@ -224,7 +228,7 @@ class ObjectsApi:
 
     def disputes(self, form: Form) -> Json:
         values = p.read(form, BY_PAYMENT)
-        return page(self._books.disputes, values, "/v1/disputes", equals(values, "payment_intent", "charge"))
+        return self._by_payment(self._books.disputes, values, "/v1/disputes")
 
     def update_dispute(self, form: Form, dispute_id: str) -> Json:
         fields = {**METADATA_ONLY, "evidence": p.anything, "submit": p.boolean}

@@ -114,10 +114,7 @@ class Reversals:
         return dispute
 
     def disputes_of(self, charge_id: str) -> list[Json]:
-        charge = self._books.charges.get(charge_id)
-        if charge is None or not charge["disputed"]:
-            return []
-        return [dispute for dispute in self._books.disputes if dispute["charge"] == charge_id]
+        return self._books.disputes.matching("charge", charge_id)
 
     def _withdraw(self, dispute: Json) -> None:
         booked = self._balance.record(

@@ -188,6 +188,38 @@ def test_pages_walk_both_ways() -> None:
     assert machine.refused("GET", SESSIONS, {"limit": "101"})[0] == 400
 
 
+def test_pages_walk_both_ways_over_the_rows_of_one_payment() -> None:
+    machine = Machine()
+    session = machine.open_session()
+    for _ in range(4):
+        machine.controls.decline(session["id"])
+        machine.controls.decline(machine.open_session()["id"])
+    intent = machine.ok("GET", f"{SESSIONS}/{session['id']}")["payment_intent"]
+
+    def ask(**form: str) -> list[str]:
+        answer = machine.ok("GET", "/v1/charges", {"payment_intent": intent, **form})
+        return [row["id"] for row in answer["data"]]
+
+    ids = ask()
+    assert len(ids) == 4
+    assert ask(limit="2", starting_after=ids[0]) == ids[1:3]
+    assert ask(limit="2", ending_before=ids[3]) == ids[1:3]
+    assert machine.ok("GET", SESSIONS, {"payment_intent": "pi_unknown"})["data"] == []
+
+
+def test_line_items_are_paged() -> None:
+    machine = Machine()
+    more = {}
+    for number in range(1, 4):
+        more |= {
+            name.replace("[0]", f"[{number}]", 1): value for name, value in session_form().items() if "[0]" in name
+        }
+    path = f"{SESSIONS}/{machine.open_session(**more)['id']}/line_items"
+    first = machine.ok("GET", path, {"limit": "3"})
+    rest = machine.ok("GET", path, {"limit": "3", "starting_after": first["data"][-1]["id"]})
+    assert (len(first["data"]), first["has_more"], len(rest["data"]), rest["has_more"]) == (3, True, 1, False)
+
+
 def test_events_are_filtered_by_type_time_and_delivery() -> None:
     machine = Machine()
     machine.controls.add_webhook("http://shop.invalid/hook", ["charge.succeeded"])

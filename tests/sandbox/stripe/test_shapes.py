@@ -8,7 +8,9 @@ import stripe
 from tests.sandbox.stripe.machine import Json, Machine
 
 
-def _machine_with_everything() -> Machine:
+@pytest.fixture(scope="module")
+def full() -> Machine:
+    """A world with at least one of every object."""
     machine = Machine()
     machine.controls.add_webhook("http://shop.invalid/hook")
     machine.controls.pay(machine.open_session()["id"])
@@ -19,9 +21,6 @@ def _machine_with_everything() -> Machine:
     machine.controls.open_dispute(charge["id"])
     machine.run(1000)
     return machine
-
-
-MACHINE = _machine_with_everything()
 
 
 @pytest.mark.parametrize(
@@ -40,8 +39,8 @@ MACHINE = _machine_with_everything()
         (stripe.Account, "account"),
     ],
 )
-def test_an_object_has_the_keys_that_the_sdk_declares(declared: Any, path: str) -> None:
-    answer = MACHINE.ok("GET", f"/v1/{path}")
+def test_an_object_has_the_keys_that_the_sdk_declares(full: Machine, declared: Any, path: str) -> None:
+    answer = full.ok("GET", f"/v1/{path}")
     for row in answer["data"] if answer["object"] == "list" else [answer]:
         _check(row, declared)
 
