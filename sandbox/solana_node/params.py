@@ -24,11 +24,7 @@ class Config:
         value = self.values.get(key)
         if value is None:
             return default
-        # The names of before 2021 that agave still reads.
-        value = {"recent": "processed", "single": "confirmed", "singleGossip": "confirmed", "max": "finalized"}.get(
-            value, value
-        )
-        if value not in list(Commitment):
+        if not isinstance(value, str) or value not in list(Commitment):
             raise invalid_params(f"Invalid params: unknown variant `{value}`, expected a commitment level.")
         return Commitment(value)
 
@@ -132,10 +128,7 @@ def parse_signature(text: str) -> str:
 
 
 def parse_hash(text: str) -> Hash:
-    try:
-        return Hash.from_string(text)
-    except ValueError as error:
-        raise _malformed(text, 44) from error
+    return Hash(bytes(parse_key(text)))
 
 
 def parse_bytes(text: str, encoding: str) -> bytes:

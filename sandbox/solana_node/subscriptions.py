@@ -124,7 +124,7 @@ class Subscriptions:
 
     def pump_connection(self, connection: Connection) -> None:
         for watch in list(connection.watches.values()):
-            bank = self._node.bank(watch.commitment, connection.path)
+            bank = self._bank(watch.method, watch.commitment, connection.path)
             self._tell[watch.method](connection, watch, bank)
             watch.told = max(watch.told, bank)
             if watch.done:
@@ -157,7 +157,12 @@ class Subscriptions:
     def _watch(self, method: str, config: Config, path: str, commitment: Commitment | None = None) -> Watch:
         level = config.commitment() if commitment is None else commitment
         self._next_id += 1
-        return Watch(self._next_id, method, level, config, self._node.bank(level, path))
+        return Watch(self._next_id, method, level, config, self._bank(method, level, path))
+
+    def _bank(self, method: str, commitment: Commitment, path: str) -> int:
+        bank = self._node.bank(commitment, path)
+        # More may still happen in the newest slot: like a node, tell what it did once it is closed.
+        return min(bank, self._node.advance() - 1) if method in ("account", "logs") else bank
 
     def _watch_signature(self, params: Params, path: str) -> Watch:
         watch = self._watch("signature", params.config(1), path)
