@@ -55,6 +55,8 @@ class Controls:
         for name in switches:
             if name not in known:
                 raise ApiError(400, f"No delivery switch {name}; there are {', '.join(known)}", param=name)
+        if not all(isinstance(held, int) for held in switches.get("delay_ms", {}).values()):
+            raise ApiError(400, "delay_ms maps event types to milliseconds.", param="delay_ms")
         self._world.post_office.switches = replace(self.switches, **switches)
         return asdict(self.switches)
 

@@ -29,6 +29,8 @@ class Reversals:
         if amount > left:
             message = f"Refund amount ({_dollars(amount)}) is greater than unrefunded amount on charge"
             raise ApiError(400, f"{message} ({_dollars(left)})", param="amount")
+        if amount <= 0:
+            raise ApiError(400, "This value must be greater than or equal to 1.", param="amount")
         if any(dispute["status"] in (*OPEN_DISPUTES, "lost") for dispute in self.disputes_of(charge["id"])):
             message = f"Charge {charge['id']} has been charged back; cannot issue a refund."
             raise ApiError(400, message, code="charge_disputed")

@@ -1,6 +1,7 @@
 """The API's manners: keys, parameters, idempotency, lists, expansion, faults. No sockets."""
 
 import base64
+import random
 
 import orjson
 import pytest
@@ -209,11 +210,10 @@ def test_pages_walk_both_ways_over_the_rows_of_one_payment() -> None:
 
 def test_line_items_are_paged() -> None:
     machine = Machine()
-    more = {}
+    more: dict[str, str] = {}
     for number in range(1, 4):
-        more |= {
-            name.replace("[0]", f"[{number}]", 1): value for name, value in session_form().items() if "[0]" in name
-        }
+        line = {name: value for name, value in session_form().items() if "[0]" in name}
+        more |= {name.replace("[0]", f"[{number}]"): value for name, value in line.items()}
     path = f"{SESSIONS}/{machine.open_session(**more)['id']}/line_items"
     first = machine.ok("GET", path, {"limit": "3"})
     rest = machine.ok("GET", path, {"limit": "3", "starting_after": first["data"][-1]["id"]})
@@ -316,3 +316,27 @@ def test_controls_over_http_check_their_fields() -> None:
     assert machine.control("DELETE", "/delivery")["drop"] == 0.0
     with pytest.raises(ApiError):
         machine.controls.disturb_delivery(lose=1)
+
+
+def test_no_garbage_makes_the_api_fail() -> None:
+    machine = Machine()
+    rng = random.Random(4)
+    session = machine.controls.pay(machine.open_session()["id"])
+    ids = [session["id"], session["payment_intent"], "x", "%00", ""]
+    kinds = [
+        "checkout/sessions",
+        "charges",
+        "events",
+        "refunds",
+        "balance_transactions",
+        "payouts",
+        "webhook_endpoints",
+    ]
+    pieces = ["a", "[", "]", "=", "&", "%5B", "0", "[]", "amount", "limit=", "created[gte]=", "-1", "9" * 20, "true"]
+    pieces += ["expand[]=", "data.payment_intent", "%ff", "é", "metadata", "types[]", "line_items[0]", "1.5", "\x00"]
+    for _ in range(2000):
+        path = f"/v1/{rng.choice(kinds)}{rng.choice(['', '/' + rng.choice(ids)])}"
+        form = "".join(rng.choices(pieces, k=rng.randrange(8)))
+        answer = machine.send(rng.choice(["GET", "POST"]), path, form)
+        assert 200 <= answer.status < 500
+        orjson.loads(answer.body)
