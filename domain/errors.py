@@ -34,7 +34,7 @@ class OutcomeUnknown(PaymentSystemError):
 
 
 class BlockhashNotFound(Retryable):
-    """No node asked knows the blockhash: it is too old or too new. Proof of death is the signature tracker's, not this."""
+    """No node asked knows the blockhash: too old or too new. Proof of death is the signature tracker's, not this."""
 
 
 class PreflightFailed(Retryable):
@@ -47,7 +47,7 @@ class PreflightFailed(Retryable):
 
 
 class AlreadyProcessed(OutcomeUnknown):
-    """The transaction is on chain at the node's newest commitment; whether it succeeded and stays, the tracker tells."""
+    """The transaction is on chain by the node's newest slot; whether it succeeded and stays, the tracker tells."""
 
 
 class Rejected(PaymentSystemError):
@@ -79,11 +79,12 @@ class InsufficientBalanceError(PaymentSystemError):
 
 
 class RequestError(PaymentSystemError):
-    """A request that can't be served. `status` is the HTTP status, `code` the stable code in the error body."""
+    """A request that can't be served. `status` is the HTTP status, `code` the stable code in the error body, `field`
+    the part of the request that is to blame."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
         super().__init__(message)
-        self.status, self.code = status, code
+        self.status, self.code, self.field = status, code, field
 
 
 class LedgerImbalance(PaymentSystemError):

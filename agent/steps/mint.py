@@ -1,0 +1,237 @@
+"""Mints a purchase's NFT, exactly once: its address is derived from the payment_intent, so the chain itself refuses a
+second. Signed bytes are stored before they are sent; only a proven death lets another attempt be signed.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+import structlog
+from sqlalchemy import Connection
+
+from chain.nft import NftPlan, NftStandard
+from chain.transactions import signature_of, with_signature
+from domain.errors import Misuse, OutcomeUnknown, Rejected, Retryable
+from domain.evidence import Evidence
+from domain.keys import mint_seed
+from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown
+from domain.states import MintState, PurchaseStatus, WatchState
+from ports.clock import Clock
+from ports.ids import Ids
+from storage import minting as rows
+from storage.minting import MintCase, MintIntent
+from storage.purchases import edition_number, payout_address
+from storage.store import Store
+from storage.work import Claim
+
+log = structlog.get_logger(__name__)
+
+WALLET_WAIT = timedelta(hours=1)
+"""A safety net: the wallet's arrival itself makes the mint due."""
+HOLD_WAIT = timedelta(minutes=10)
+READY = frozenset({PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING, PurchaseStatus.FAILED})
+WAITS_FOR_WALLET = "waiting_for_wallet"
+
+
+class MintChain(Protocol):
+    """What minting reads from and sends to the chain. Errors as in `domain.errors`."""
+
+    async def minimum_rent(self, size: int) -> int: ...
+
+    async def lamports(self, address: str) -> int: ...
+
+    async def latest_blockhash(self) -> tuple[str, int]: ...
+
+    async def send(self, wire: bytes, *, skip_preflight: bool) -> None: ...
+
+
+class MintWitness(Protocol):
+    """What the finalized chain says of a mint."""
+
+    async def mint_evidence(self, signature: str, plan: NftPlan) -> Evidence: ...
+
+    async def maker_of(self, mint_address: str) -> str | None:
+        """Signature of the finalized transaction that made the account; None when two endpoints say there is none."""
+        ...
+
+
+class Signer(Protocol):
+    async def sign_transaction(self, wallet_id: str, raw_wire: bytes) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MintTerms:
+    """The platform's side of every mint. `resend_every` follows the slot time."""
+
+    wallet_id: str
+    platform_address: str
+    derivation_secret: bytes
+    symbol: str
+    public_base_url: str
+    lamports_ceiling: int
+    attempts_max: int
+    resend_every: timedelta
+
+
+class MintStep:
+    """Kind `mint`, subject: purchase id."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        chain: MintChain,
+        witness: MintWitness,
+        signer: Signer,
+        standard: NftStandard,
+        terms: MintTerms,
+    ) -> None:
+        self._store, self._clock, self._ids = store, clock, ids
+        self._chain, self._witness, self._signer = chain, witness, signer
+        self._standard, self._terms = standard, terms
+
+    async def run(self, claim: Claim) -> Outcome:
+        purchase_id = int(claim.subject)
+        case = await self._store.read(lambda conn: rows.load(conn, purchase_id))
+        if case.purchase.status not in READY or not case.purchase.edition_held or case.purchase.paid_at is None:
+            return Done()
+        if case.attempt is None:
+            waits = self._waits(case)
+            if waits is not None:
+                return waits
+            case = await self._intend(case)
+        assert case.attempt is not None
+        plan = plan_of(case.attempt)
+        if case.attempt.state == MintState.INTENDED:
+            case = await self._sign(case, plan)
+        return await self._follow(case, plan)
+
+    def _waits(self, case: MintCase) -> Outcome | None:
+        """What a mint waits for before its intent."""
+        purchase_id = case.purchase.id
+        if (case.purchase.hold_reason or "").startswith("refund"):
+            return Again(HOLD_WAIT, f"held: {case.purchase.hold_reason}")
+        if payout_address(case.buyer) is None:
+            say: Commit = lambda conn: rows.say(conn, purchase_id, WAITS_FOR_WALLET)  # noqa: E731
+            return Again(WALLET_WAIT, "waits for the buyer's wallet", commit=say)
+        return None
+
+    async def _intend(self, case: MintCase) -> MintCase:
+        uuid, now, terms, purchase_id = self._ids.uuid(), self._clock.now(), self._terms, case.purchase.id
+        seed = mint_seed(terms.derivation_secret, case.purchase.stripe_payment_intent_id)
+        mint_address = self._standard.address(terms.platform_address, seed)
+        buyer = payout_address(case.buyer)
+        assert buyer is not None
+
+        def save(conn: Connection) -> MintCase:
+            number = edition_number(conn, purchase_id)
+            intent = MintIntent(
+                wallet_id=terms.wallet_id,
+                platform_address=terms.platform_address,
+                buyer_address=buyer,
+                seed=seed,
+                mint_address=mint_address,
+                name=f"{case.content.title} #{number}",
+                symbol=terms.symbol,
+                uri=metadata_uri(case.content, terms.public_base_url),
+            )
+            rows.intend(conn, purchase_id, uuid, intent, now)
+            return rows.load(conn, purchase_id)
+
+        return await self._store.write(save)
+
+    async def _sign(self, case: MintCase, plan: NftPlan) -> MintCase:
+        """Build, check our own bytes, sign, check the signature, store; nothing is sent before it is stored."""
+        assert case.attempt is not None
+        if case.attempt.wallet_id != self._terms.wallet_id:
+            raise Misuse(f"mint {case.attempt.uuid} was planned for another platform wallet")
+        purchase_id, attempt_id = case.purchase.id, case.attempt.id
+        mint_size, _ = self._standard.rent_sizes(plan)
+        rent = await self._chain.minimum_rent(mint_size)
+        lamports = await self._chain.lamports(plan.mint_address)
+        blockhash, last_valid_block_height = await self._chain.latest_blockhash()
+        wire = self._standard.build(plan, blockhash=blockhash, rent_lamports=rent, mint_lamports_now=lamports)
+        self._standard.verify(wire, plan, self._terms.lamports_ceiling)
+        signature = await self._signer.sign_transaction(self._terms.wallet_id, wire)
+        signed = with_signature(wire, plan.platform_wallet, signature)
+
+        def save(conn: Connection) -> MintCase:
+            now = self._clock.now()
+            rows.signed(conn, attempt_id, signed, signature_of(signed), last_valid_block_height, now)
+            return rows.load(conn, purchase_id)
+
+        return await self._store.write(save)
+
+    async def _follow(self, case: MintCase, plan: NftPlan) -> Outcome:
+        attempt, watch = case.attempt, case.watch
+        assert attempt is not None
+        match None if watch is None else WatchState(watch.state):
+            case WatchState.FINALIZED if watch is not None and watch.err is None:
+                return self._settle(case, await self._witness.mint_evidence(attempt.signature, plan))
+            case WatchState.FINALIZED:
+                proof = {"why": f"landed with an error: {watch.err if watch else ''}", "signature": attempt.signature}
+                return await self._bury(case, plan, proof)
+            case WatchState.EXPIRED:
+                proof = {"why": "expired", "signature": attempt.signature, "expiry": watch.proof if watch else None}
+                return await self._bury(case, plan, proof)
+            case WatchState.CONFIRMED:
+                return Again(self._terms.resend_every * 2, "confirmed, waits for finalized")
+            case _:
+                return await self._send(case)
+
+    async def _send(self, case: MintCase) -> Outcome:
+        """Send the stored bytes, as often as needed: the same signature can take effect once."""
+        attempt = case.attempt
+        assert attempt is not None
+        why = "sent, waits for its block"
+        try:
+            await self._chain.send(attempt.wire, skip_preflight=attempt.state == MintState.SENT)
+        except (Retryable, OutcomeUnknown, Rejected) as error:
+            why = f"not accepted yet: {error}"
+        now = self._clock.now()
+        return Again(self._terms.resend_every, why, commit=lambda conn: rows.sent(conn, attempt.id, now))
+
+    def _settle(self, case: MintCase, evidence: Evidence) -> Outcome:
+        attempt, now = case.attempt, self._clock.now()
+        assert attempt is not None
+        if not evidence.matches:
+            log.error("mint does not read back as planned", why=evidence.why)
+            return Unknown(timedelta(minutes=5), f"read back differs from the plan: {evidence.why}")
+        return Done(lambda conn: rows.finalized(conn, attempt.id, evidence, now))
+
+    async def _bury(self, case: MintCase, plan: NftPlan, proof: dict[str, Any]) -> Outcome:
+        """This signature took no effect. The mint may still exist, made by another one of ours: then that counts."""
+        attempt, now = case.attempt, self._clock.now()
+        assert attempt is not None
+        maker = await self._witness.maker_of(plan.mint_address)
+        if maker is not None:
+            return self._settle(case, await self._witness.mint_evidence(maker, plan))
+        bury: Commit = lambda conn: rows.dead(conn, attempt.id, proof, now)  # noqa: E731
+        if case.dead_attempts + 1 >= self._terms.attempts_max:
+            return Refused("attempts_used_up", str(proof["why"]), bury)
+        return Again(timedelta(0), f"attempt {attempt.attempt} is dead: {proof['why']}", commit=bury)
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        now = self._clock.now()
+        return lambda conn: rows.failed(conn, int(claim.subject), f"{code}: {why}", now)
+
+
+def plan_of(attempt: Any) -> NftPlan:
+    """The plan as frozen in an attempt's row."""
+    return NftPlan(
+        mint_address=attempt.mint_address,
+        seed=attempt.seed,
+        platform_wallet=attempt.platform_address,
+        buyer=attempt.buyer_address,
+        name=attempt.name,
+        symbol=attempt.symbol,
+        uri=attempt.uri,
+    )
+
+
+def metadata_uri(content: Any, public_base_url: str) -> str:
+    """`ipfs://<hash>` where there is one, else the JSON that we serve."""
+    if content.ipfs_hash:
+        return f"ipfs://{content.ipfs_hash}"
+    return f"{public_base_url.rstrip('/')}/api/content/{content.id}/metadata/"

@@ -1,0 +1,29 @@
+"""What the chain was read to say about one of our transactions: the only thing that lets money count as moved."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A finalized transaction held against its intent. `why` is one line for the operator when it does not match.
+
+    `cost_lamports`: what the platform wallet lost in it, fee and rents together.
+    """
+
+    signature: str
+    matches: bool
+    why: str
+    slot: int
+    block_time: datetime | None
+    cost_lamports: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferIntent:
+    """One USDC movement as frozen before it was asked for. `amount` in base units; addresses are owners, not token
+    accounts."""
+
+    source_owner: str
+    destination_owner: str
+    amount: int

@@ -1,0 +1,211 @@
+"""Attempts to mint: intent, signed bytes, fate. One attempt at most is not dead."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from domain.errors import Misuse
+from domain.evidence import Evidence
+from domain.ledger import network_cost
+from domain.states import MintState, PurchaseStatus, WatchState
+from storage.history import advance, note
+from storage.ledger import post
+from storage.purchases import buyer_of, open_payouts, required
+from storage.tables import contents, mint_attempts, purchases, users, watched_signatures
+
+
+@dataclass(frozen=True, slots=True)
+class MintCase:
+    """What is stored about one purchase's mint. `watch` is what the indexer says of the live attempt's signature."""
+
+    purchase: Row[Any]
+    buyer: Row[Any]
+    content: Row[Any]
+    attempt: Row[Any] | None
+    watch: Row[Any] | None
+    dead_attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class MintIntent:
+    """What one attempt freezes before anything is signed."""
+
+    wallet_id: str
+    platform_address: str
+    buyer_address: str
+    seed: str
+    mint_address: str
+    name: str
+    symbol: str
+    uri: str
+
+
+def load(conn: Connection, purchase_id: int) -> MintCase:
+    purchase = required(conn, purchase_id)
+    mine = mint_attempts.c.purchase_id == purchase_id
+    attempt = conn.execute(select(mint_attempts).where(mine, mint_attempts.c.state != MintState.DEAD)).one_or_none()
+    watch = None
+    if attempt is not None and attempt.signature is not None:
+        watch = conn.execute(
+            select(watched_signatures).where(watched_signatures.c.signature == attempt.signature)
+        ).one_or_none()
+    dead = select(func.count()).select_from(mint_attempts).where(mine, mint_attempts.c.state == MintState.DEAD)
+    return MintCase(
+        purchase=purchase,
+        buyer=buyer_of(conn, purchase_id),
+        content=conn.execute(select(contents).where(contents.c.id == purchase.content_id)).one(),
+        attempt=attempt,
+        watch=watch,
+        dead_attempts=conn.scalar(dead) or 0,
+    )
+
+
+def intend(conn: Connection, purchase_id: int, uuid: UUID, intent: MintIntent, now: datetime) -> None:
+    """Commit an attempt's intent; the purchase is `minting` from here on."""
+    purchase = required(conn, purchase_id)
+    number = conn.scalar(
+        select(func.coalesce(func.max(mint_attempts.c.attempt), 0)).where(mint_attempts.c.purchase_id == purchase_id)
+    )
+    attempt_id = conn.scalar(
+        insert(mint_attempts)
+        .values(
+            uuid=str(uuid),
+            purchase_id=purchase_id,
+            attempt=(number or 0) + 1,
+            state=MintState.INTENDED,
+            wallet_id=intent.wallet_id,
+            platform_address=intent.platform_address,
+            buyer_address=intent.buyer_address,
+            seed=intent.seed,
+            mint_address=intent.mint_address,
+            name=intent.name,
+            symbol=intent.symbol,
+            uri=intent.uri,
+            created_at=now,
+        )
+        .returning(mint_attempts.c.id)
+    )
+    note(conn, "mint", attempt_id or 0, None, MintState.INTENDED, now)
+    if purchase.status != PurchaseStatus.MINTING:
+        advance(conn, purchase_id, PurchaseStatus.MINTING, now, status_reason=None)
+
+
+def signed(
+    conn: Connection, attempt_id: int, wire: bytes, signature: str, last_valid_block_height: int, now: datetime
+) -> None:
+    """Store the signed bytes and have the signature watched, before anything is sent."""
+    purchase_id = conn.scalar(select(mint_attempts.c.purchase_id).where(mint_attempts.c.id == attempt_id))
+    advance(
+        conn,
+        attempt_id,
+        MintState.SIGNED,
+        now,
+        wire=wire,
+        signature=signature,
+        last_valid_block_height=last_valid_block_height,
+        signed_at=now,
+    )
+    watch(conn, signature, "mint", purchase_id or 0, last_valid_block_height, now)
+
+
+def watch(
+    conn: Connection, signature: str, purpose: str, subject: int, last_valid_block_height: int | None, now: datetime
+) -> None:
+    """Have the indexer follow a signature; it makes job (purpose, subject) due when its fate is known. Idempotent."""
+    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
+    conn.execute(
+        dialect.insert(watched_signatures)
+        .values(
+            signature=signature,
+            purpose=purpose,
+            subject=str(subject),
+            last_valid_block_height=last_valid_block_height,
+            state=WatchState.WATCHING,
+            created_at=now,
+            changed_at=now,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+def sent(conn: Connection, attempt_id: int, now: datetime) -> None:
+    """The bytes went out at least once."""
+    state = conn.scalar(select(mint_attempts.c.state).where(mint_attempts.c.id == attempt_id).with_for_update())
+    if state == MintState.SIGNED:
+        advance(conn, attempt_id, MintState.SENT, now)
+
+
+def finalized(conn: Connection, attempt_id: int, evidence: Evidence, now: datetime) -> None:
+    """The NFT exists at finalized and was read back: the purchase is `completed`, its creators' money is due."""
+    attempt = _attempt(conn, attempt_id)
+    signature = attempt.signature
+    if signature not in (None, evidence.signature):
+        note(conn, "mint", attempt_id, attempt.state, attempt.state, now, f"made by {evidence.signature}")
+    advance(
+        conn,
+        attempt_id,
+        MintState.FINALIZED,
+        now,
+        signature=evidence.signature,
+        cost_lamports=evidence.cost_lamports,
+        proof=json.dumps({"finalized": evidence.signature, "slot": evidence.slot}),
+    )
+    advance(
+        conn,
+        attempt.purchase_id,
+        PurchaseStatus.COMPLETED,
+        now,
+        minted_at=evidence.block_time or now,
+        nft_mint_address=attempt.mint_address,
+        mint_signature=evidence.signature,
+        network_cost_lamports=evidence.cost_lamports,
+        status_reason=None,
+    )
+    post(conn, network_cost(evidence.signature, "mint", evidence.cost_lamports), now)
+    open_payouts(conn, attempt.purchase_id, now)
+
+
+def dead(conn: Connection, attempt_id: int, proof: dict[str, Any], now: datetime) -> None:
+    """The attempt can never take effect; `proof` says why. Its successor may be signed."""
+    advance(conn, attempt_id, MintState.DEAD, now, str(proof.get("why", ""))[:500], proof=json.dumps(proof))
+
+
+def failed(conn: Connection, purchase_id: int, why: str, now: datetime) -> None:
+    """The automatic tries are used up. Never while something signed may still land: then it stays `minting`."""
+    case = load(conn, purchase_id)
+    in_flight = case.attempt is not None and case.attempt.state in (MintState.SIGNED, MintState.SENT)
+    if not in_flight and case.purchase.status in (PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING):
+        advance(conn, purchase_id, PurchaseStatus.FAILED, now, why[:500], status_reason=why[:500])
+
+
+def say(conn: Connection, purchase_id: int, reason: str) -> None:
+    """Tell why a paid purchase is not minted yet (waits for the buyer's wallet)."""
+    conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(status_reason=reason))
+
+
+def _attempt(conn: Connection, attempt_id: int) -> Row[Any]:
+    row = conn.execute(select(mint_attempts).where(mint_attempts.c.id == attempt_id)).one_or_none()
+    if row is None:
+        raise Misuse(f"no mint attempt {attempt_id}")
+    return row
+
+
+def purchases_of_unready_buyers(conn: Connection, paid_before: datetime) -> int:
+    """How many paid purchases have waited for their buyer's wallet since before `paid_before`."""
+    statement = (
+        select(func.count())
+        .select_from(purchases.join(users, purchases.c.buyer_id == users.c.id))
+        .where(
+            purchases.c.status == PurchaseStatus.PAYMENT_COMPLETED,
+            purchases.c.edition_held,
+            purchases.c.paid_at < paid_before,
+            users.c.circle_wallet_address.is_(None),
+            users.c.wallet_address.is_(None),
+        )
+    )
+    return conn.scalar(statement) or 0
