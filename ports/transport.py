@@ -7,12 +7,15 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """`deadline_seconds` bounds the whole call: connecting, sending, waiting and reading the body."""
+    """`deadline_seconds` bounds the whole call: connecting, sending, waiting and reading the body.
+
+    Headers carry keys, and bodies may, so that neither shows in a repr.
+    """
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
     deadline_seconds: float = 30.0
 
 

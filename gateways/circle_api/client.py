@@ -1,0 +1,195 @@
+"""One request to Circle: turn, headers, ciphertext, answer, errors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import orjson
+
+from domain.errors import OutcomeUnknown, PaymentSystemError, Rejected, Retryable
+from gateways.answers import Json, ShapeError, integer, mapping, parse_object, text
+from gateways.border import garbled, no_answer, one_line, retry_after_seconds
+from gateways.circle_api.cipher import EntityCipher
+from gateways.circle_api.error_codes import ENTITY_SECRET_INVALID, IDEMPOTENCY_KEY_USED, VERDICTS, Verdict
+from gateways.circle_api.rates import CallClass, Rates, build_paces
+from ports.clock import Clock
+from ports.ids import Ids
+from ports.transport import HttpRequest, HttpResponse, Transport, TransportError
+
+DEADLINE_SECONDS = 30.0
+HOLD_SECONDS = 1.0
+"""Pause of a class after a 429 without Retry-After: Circle counts by the second."""
+PUBLIC_KEY_PATH = "/v1/w3s/config/entity/publicKey"
+_ACCESS_STATUSES = frozenset({401, 403})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`has_effect`: whether it changes anything at Circle, so that a lost answer leaves the outcome unknown.
+    `takes_secret`: whether the body carries a ciphertext of the entity secret. `favoured`: the reserved lane."""
+
+    name: str
+    method: str
+    path: str
+    rate: CallClass
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Json | None = field(default=None, repr=False)
+    user_token: str | None = field(default=None, repr=False)
+    has_effect: bool = False
+    takes_secret: bool = False
+    favoured: bool = False
+
+
+def read_call(name: str, path: str, query: Mapping[str, str] | None = None, user_token: str | None = None) -> Call:
+    return Call(name, "GET", path, CallClass.READ, query=query or {}, user_token=user_token)
+
+
+class CircleRefusal(Exception):
+    """An answer in Circle's error format, before it is judged. Stays in this room."""
+
+    def __init__(self, status: int, code: int, message: str, headers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.headers = status, code, message, headers
+
+
+class CircleClient:
+    """Sends calls at Circle's rates and translates every failure.
+
+    Each call is tried once, but for one case: when Circle can't decrypt the entity secret, the public key is fetched
+    anew and the call is sent again; nothing had happened.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        api_base: str,
+        api_key: str,
+        entity_secret: str,
+        ids: Ids,
+        clock: Clock,
+        rates: Rates,
+        deadline_seconds: float,
+    ) -> None:
+        self._transport = transport
+        self._base = api_base.rstrip("/")
+        self._api_key = api_key
+        self._ids = ids
+        self._clock = clock
+        self._deadline_seconds = deadline_seconds
+        self._paces = build_paces(rates, clock)
+        self._cipher = EntityCipher(entity_secret, self._fetch_public_key)
+
+    def __repr__(self) -> str:
+        return f"CircleClient({self._base!r}, api_key='***')"
+
+    async def data(self, call: Call) -> Json:
+        """The `data` object of the answer. Raises Retryable, OutcomeUnknown, Rejected."""
+        answer = await self.answer(call)
+        try:
+            return mapping(answer, "data")
+        except ShapeError as error:
+            raise self.garbled(call, error) from error
+
+    async def answer(self, call: Call) -> Json:
+        """The whole answer. Raises Retryable, OutcomeUnknown, Rejected."""
+        try:
+            return await self.try_call(call)
+        except CircleRefusal as refusal:
+            raise self.judge(call, refusal) from None
+
+    async def try_call(self, call: Call) -> Json:
+        """As `answer`, but a refusal comes out as it is, for calls to which some refusals are an answer."""
+        try:
+            return await self._send(call)
+        except CircleRefusal as refusal:
+            if refusal.code != ENTITY_SECRET_INVALID or not call.takes_secret:
+                raise
+        self._cipher.forget_key()
+        return await self._send(call)
+
+    def judge(self, call: Call, refusal: CircleRefusal) -> PaymentSystemError:
+        """What a refusal means for the caller."""
+        code = refusal.code
+        message = f"Circle: {call.name}: {one_line(refusal.message)} (HTTP {refusal.status}, code {code})"
+        verdict = VERDICTS[code][0] if code in VERDICTS else None
+        if refusal.status == 429 or verdict is Verdict.LATER:
+            return Retryable(message, retry_after_seconds(refusal.headers, self._clock.now()))
+        if verdict is not None and refusal.status < 500:
+            return Rejected(str(code), message)
+        # 156020 comes as 403 and yet tells of an effect, not of a right.
+        if refusal.status in _ACCESS_STATUSES and code != IDEMPOTENCY_KEY_USED:
+            return Rejected(str(refusal.status), message)
+        if call.has_effect:
+            return OutcomeUnknown(message)
+        return Retryable(message, retry_after_seconds(refusal.headers, self._clock.now()))
+
+    def garbled(self, call: Call, error: ShapeError) -> PaymentSystemError:
+        return garbled(str(error), f"Circle: {call.name}", has_effect=call.has_effect)
+
+    async def _send(self, call: Call) -> Json:
+        body = await self._body(call)
+        pace = self._paces[call.rate]
+        await pace.turn(favoured=call.favoured)
+        try:
+            response = await self._transport.send(self._request(call, body))
+        except TransportError as error:
+            raise no_answer(error, f"Circle: {call.name}", has_effect=call.has_effect) from error
+        if response.status == 429:
+            pace.hold(retry_after_seconds(response.headers, self._clock.now()) or HOLD_SECONDS)
+        return self._read(call, response)
+
+    def _read(self, call: Call, response: HttpResponse) -> Json:
+        try:
+            answer = parse_object(response.body)
+            if 200 <= response.status < 300:
+                return answer
+            code = integer(answer, "code")
+        except ShapeError as error:
+            if response.status == 429:
+                raise CircleRefusal(429, 5, "rate limit", response.headers) from None
+            reason = ShapeError(f"{error}, HTTP {response.status}")
+            raise self.garbled(call, reason) from error
+        raise CircleRefusal(response.status, code, _message(answer), response.headers)
+
+    def _request(self, call: Call, body: bytes) -> HttpRequest:
+        headers = {
+            "authorization": f"Bearer {self._api_key}",
+            "accept": "application/json",
+            "x-request-id": str(self._ids.uuid()),
+        }
+        if body:
+            headers["content-type"] = "application/json"
+        if call.user_token is not None:
+            headers["x-user-token"] = call.user_token
+        query = f"?{urlencode(call.query)}" if call.query else ""
+        return HttpRequest(call.method, f"{self._base}{call.path}{query}", headers, body, self._deadline_seconds)
+
+    async def _body(self, call: Call) -> bytes:
+        if call.body is None:
+            return b""
+        if not call.takes_secret:
+            return orjson.dumps(call.body)
+        try:
+            ciphertext = await self._cipher.ciphertext()
+        except ShapeError as error:
+            # Nothing of this call has left yet.
+            raise garbled(str(error), f"Circle: {call.name}", has_effect=False) from error
+        return orjson.dumps({**call.body, "entitySecretCiphertext": ciphertext})
+
+    async def _fetch_public_key(self) -> str:
+        return text(await self.data(read_call("fetch entity public key", PUBLIC_KEY_PATH)), "publicKey")
+
+
+def path_part(value: str) -> str:
+    """One segment of a path: an id from outside must not become another path."""
+    return quote(value, safe="")
+
+
+def _message(answer: dict[str, Any]) -> str:
+    """Circle's message with the names of the bad fields; never their values, which may be secret."""
+    message, errors = answer.get("message"), answer.get("errors")
+    shown = message if isinstance(message, str) else "no message"
+    entries = errors if isinstance(errors, list) else []
+    fields = [str(entry.get("location")) for entry in entries if isinstance(entry, dict)]
+    return f"{shown} [{', '.join(fields)}]" if fields else shown

@@ -1,0 +1,73 @@
+"""User-controlled wallets: users, tokens, challenges (reference/circle.md, section 7)."""
+
+from uuid import UUID
+
+from gateways.answers import Json, text
+from gateways.circle_api.client import Call, CircleRefusal, path_part, read_call
+from gateways.circle_api.error_codes import USER_ALREADY_INITIALIZED, USER_EXISTS
+from gateways.circle_api.facts import AlreadyInitialized, ChallengeFacts, UserFacts, UserToken, WalletFacts
+from gateways.circle_api.rates import CallClass
+from gateways.circle_api.reading import CircleCalls, inner
+
+USERS = "/v1/w3s/users"
+CHALLENGES = "/v1/w3s/user/challenges"
+
+
+class UserCalls(CircleCalls):
+    async def create_user(self, user_id: str) -> UserFacts:
+        """Make the user, or find it made (409): there is no idempotency key. `user_id`: 5 to 50 characters of ours.
+
+        The user is fetched afterwards. Raises OutcomeUnknown if the answer is lost: call again.
+        """
+        call = Call("create user", "POST", USERS, CallClass.WRITE, body={"userId": user_id}, has_effect=True)
+        try:
+            await self._client.try_call(call)
+        except CircleRefusal as refusal:
+            # Circle's own samples see either code here.
+            if refusal.code not in (USER_EXISTS, USER_ALREADY_INITIALIZED):
+                raise self._client.judge(call, refusal) from None
+        return await self.fetch_user(user_id)
+
+    async def fetch_user(self, user_id: str) -> UserFacts:
+        """Rejected 155102 if there is none."""
+        call = read_call("fetch user", f"{USERS}/{path_part(user_id)}")
+        return await self._data(call, inner("user", UserFacts.read))
+
+    async def user_token(self, user_id: str) -> UserToken:
+        """A fresh token for the user's client, good for 60 minutes. Changes nothing, so a lost answer is Retryable."""
+        call = Call("fetch user token", "POST", f"{USERS}/token", CallClass.USER_TOKEN, body={"userId": user_id})
+        return await self._data(call, UserToken.read)
+
+    async def initialize_user(self, token: UserToken, key: UUID, blockchain: str) -> str | AlreadyInitialized:
+        """The id of the challenge with which the user's client sets a PIN and gets a wallet."""
+        call = Call(
+            "initialize user",
+            "POST",
+            "/v1/w3s/user/initialize",
+            CallClass.WRITE,
+            body={"idempotencyKey": str(key), "accountType": "EOA", "blockchains": [blockchain]},
+            user_token=token.user_token,
+            has_effect=True,
+        )
+        try:
+            answer = await self._client.try_call(call)
+        except CircleRefusal as refusal:
+            if refusal.code == USER_ALREADY_INITIALIZED:
+                return AlreadyInitialized()
+            raise self._client.judge(call, refusal) from None
+        return self._shaped(call, inner("data", _challenge_id), answer)
+
+    async def user_wallets(self, token: UserToken) -> list[WalletFacts]:
+        """The wallets of the token's user, oldest first."""
+        call = read_call("list user's wallets", "/v1/w3s/wallets")
+        pages = self._pages(call.name, call.path, "wallets", {"order": "ASC"}, user_token=token.user_token)
+        return [self._shaped(call, WalletFacts.read, row) async for found, _ in pages for row in found]
+
+    async def fetch_challenge(self, token: UserToken, challenge_id: str) -> ChallengeFacts:
+        path = f"{CHALLENGES}/{path_part(challenge_id)}"
+        call = read_call("fetch challenge", path, user_token=token.user_token)
+        return await self._data(call, inner("challenge", ChallengeFacts.read))
+
+
+def _challenge_id(data: Json) -> str:
+    return text(data, "challengeId")

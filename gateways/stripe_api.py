@@ -1,0 +1,211 @@
+"""Stripe as the steps see it: facts in, facts out, three kinds of errors."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import stripe
+
+from domain.errors import Misuse
+from gateways.answers import Json, ShapeError
+from gateways.border import garbled, no_answer
+from gateways.stripe_client import build_client
+from gateways.stripe_errors import translate
+from gateways.stripe_facts import (
+    AccountFacts,
+    BalanceFacts,
+    ChargeFacts,
+    EventPage,
+    PaymentIntentFacts,
+    RefundFacts,
+    SessionFacts,
+    read_event,
+    read_page,
+)
+from ports.clock import Clock
+from ports.transport import Transport, TransportError
+
+PAGE_ROWS = 100
+"""Stripe's largest page."""
+EVENT_TYPES_MAX = 20
+"""Stripe's limit for the `types` filter."""
+DEADLINE_SECONDS = 30.0
+_SDK_TRIPPED = (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, RecursionError)
+"""What the SDK raises itself when a 2xx body is JSON of another form than it expects."""
+
+T = TypeVar("T")
+Read = Callable[[Json], T]
+
+
+class StripeGateway:
+    """Every call is tried once. Calls with an `idempotency_key` may be repeated with the same key and parameters for 24
+    hours; after that Stripe may have forgotten the key, so look the object up first.
+
+    All methods raise Retryable, OutcomeUnknown (calls with a key only), Rejected, or Misuse (a key reused with other
+    parameters).
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        secret_key: str,
+        api_base: str,
+        clock: Clock,
+        deadline_seconds: float = DEADLINE_SECONDS,
+    ) -> None:
+        self._clock = clock
+        self._api_base = api_base
+        self._client = build_client(transport, secret_key, api_base, deadline_seconds)
+        self._v1 = self._client.v1
+
+    def __repr__(self) -> str:
+        return f"StripeGateway({self._api_base!r}, secret_key='***')"
+
+    async def create_checkout_session(self, params: Mapping[str, Any], idempotency_key: str) -> SessionFacts:
+        """`params` as saved with the key: Stripe's names, JSON types."""
+        call = self._v1.checkout.sessions.create_async(_sdk(params), {"idempotency_key": idempotency_key})
+        return await self._ask("create checkout session", call, SessionFacts.read, has_effect=True)
+
+    async def fetch_checkout_session(self, session_id: str) -> SessionFacts:
+        call = self._v1.checkout.sessions.retrieve_async(session_id)
+        return await self._ask(f"fetch {session_id}", call, SessionFacts.read)
+
+    async def expire_checkout_session(self, session_id: str, idempotency_key: str) -> SessionFacts:
+        """Close an open Session, so that it can't be paid any more. Rejected if it is not open."""
+        call = self._v1.checkout.sessions.expire_async(session_id, {}, {"idempotency_key": idempotency_key})
+        return await self._ask(f"expire {session_id}", call, SessionFacts.read, has_effect=True)
+
+    async def find_session_by_payment_intent(self, payment_intent: str) -> SessionFacts | None:
+        """The Session that led to a payment: nothing on the payment intent names it."""
+        call = self._v1.checkout.sessions.list_async(_sdk({"payment_intent": payment_intent, "limit": 1}))
+        found, _ = await self._ask(f"find session of {payment_intent}", call, read_page)
+        return self._read("find session", SessionFacts.read, found[0]) if found else None
+
+    async def find_checkout_session(self, client_reference_id: str, created_after: datetime) -> SessionFacts | None:
+        """Look-up before an idempotency key older than 24 hours is used again. The newest match, or None.
+
+        Stripe has no filter by reference: this pages through all Sessions made since `created_after`.
+        """
+        params = {"created": {"gte": int(created_after.timestamp())}}
+        async for rows, _ in self._pages("find session", self._v1.checkout.sessions.list_async, params, None):
+            for row in rows:
+                session = self._read("find session", SessionFacts.read, row)
+                if session.client_reference_id == client_reference_id:
+                    return session
+        return None
+
+    async def fetch_payment_intent(self, payment_intent: str) -> PaymentIntentFacts:
+        call = self._v1.payment_intents.retrieve_async(payment_intent)
+        return await self._ask(f"fetch {payment_intent}", call, PaymentIntentFacts.read)
+
+    async def fetch_charge_with_fee(self, charge_id: str) -> ChargeFacts:
+        """The charge, with its balance transaction once Stripe has one."""
+        call = self._v1.charges.retrieve_async(charge_id, {"expand": ["balance_transaction"]})
+        return await self._ask(f"fetch {charge_id}", call, ChargeFacts.read)
+
+    async def create_refund(self, params: Mapping[str, Any], idempotency_key: str) -> RefundFacts:
+        """`params` as saved with the key. A refund's own reference in `metadata` makes it findable later."""
+        call = self._v1.refunds.create_async(_sdk(params), {"idempotency_key": idempotency_key})
+        return await self._ask("create refund", call, RefundFacts.read, has_effect=True)
+
+    async def fetch_refund(self, refund_id: str) -> RefundFacts:
+        return await self._ask(f"fetch {refund_id}", self._v1.refunds.retrieve_async(refund_id), RefundFacts.read)
+
+    async def list_refunds(self, payment_intent: str) -> list[RefundFacts]:
+        """All refunds of a payment, newest first, whoever made them."""
+        what = f"refunds of {payment_intent}"
+        params = {"payment_intent": payment_intent}
+        return [
+            self._read(what, RefundFacts.read, row)
+            async for rows, _ in self._pages(what, self._v1.refunds.list_async, params, None)
+            for row in rows
+        ]
+
+    async def find_refund(self, payment_intent: str, metadata: Mapping[str, str]) -> RefundFacts | None:
+        """The payment's refund that carries all of `metadata`, or None."""
+        for refund in await self.list_refunds(payment_intent):
+            if metadata.items() <= refund.metadata.items():
+                return refund
+        return None
+
+    async def list_events(
+        self, created_gte: datetime, types: Sequence[str], starting_after: str | None = None
+    ) -> AsyncIterator[EventPage]:
+        """Pages of events since `created_gte` (Stripe keeps 30 days), newest first, at most 20 types.
+
+        A broken-off listing goes on with `starting_after=page.next_cursor`.
+        """
+        if len(types) > EVENT_TYPES_MAX:
+            raise Misuse(f"list events: {len(types)} types, Stripe takes {EVENT_TYPES_MAX}")
+        params = {"created": {"gte": int(created_gte.timestamp())}, "types": list(types)}
+        async for rows, cursor in self._pages("list events", self._v1.events.list_async, params, starting_after):
+            yield EventPage(tuple(self._read("list events", read_event, row) for row in rows), cursor)
+
+    async def balance(self) -> BalanceFacts:
+        return await self._ask("fetch balance", self._v1.balance.retrieve_async(), BalanceFacts.read)
+
+    async def account(self) -> AccountFacts:
+        """The key's account and mode. The account object does not tell the mode, the balance does."""
+        obj = await self._ask("fetch account", self._v1.accounts.retrieve_current_async(), _account_id)
+        return AccountFacts(obj, (await self.balance()).livemode)
+
+    async def _pages(
+        self,
+        what: str,
+        list_async: Callable[..., Awaitable[Any]],
+        params: Mapping[str, Any],
+        cursor: str | None,
+    ) -> AsyncIterator[tuple[list[Json], str | None]]:
+        """Ends because each page's cursor lies further back in a list that has an end; one that stands still raises."""
+        while True:
+            after = {} if cursor is None else {"starting_after": cursor}
+            call = list_async({**params, "limit": PAGE_ROWS, **after})
+            rows, following = await self._ask(what, call, read_page)
+            yield rows, following
+            if following is None:
+                return
+            if following == cursor:
+                raise garbled("the list does not move on", what, has_effect=False)
+            cursor = following
+
+    async def _ask(self, what: str, call: Awaitable[Any], read: Read[T], *, has_effect: bool = False) -> T:
+        call_name = f"Stripe: {what}"
+        try:
+            answered = await call
+            return read(_raw(answered))
+        except TransportError as error:
+            raise no_answer(error, call_name, has_effect=has_effect) from error
+        except stripe.StripeError as error:
+            # `from None`: the SDK's exception carries the whole body, which may hold a client secret.
+            raise translate(error, call_name, self._clock.now(), has_effect=has_effect) from None
+        except ShapeError as error:
+            raise garbled(str(error), call_name, has_effect=has_effect) from error
+        except _SDK_TRIPPED as error:
+            raise garbled(type(error).__name__, call_name, has_effect=has_effect) from error
+
+    def _read(self, what: str, read: Read[T], row: Json) -> T:
+        """One row of a list."""
+        try:
+            return read(row)
+        except ShapeError as error:
+            raise garbled(str(error), f"Stripe: {what}", has_effect=False) from error
+
+
+def _raw(answered: Any) -> Json:
+    """The JSON as Stripe sent it: the SDK's objects convert some fields."""
+    response = getattr(answered, "last_response", None)
+    data = getattr(response, "data", None)
+    if not isinstance(data, dict):
+        raise ShapeError("not a JSON object")
+    return data
+
+
+def _account_id(obj: Json) -> str:
+    if obj.get("object") != "account" or not isinstance(obj.get("id"), str):
+        raise ShapeError("not an account")
+    return str(obj["id"])
+
+
+def _sdk(params: Mapping[str, Any]) -> Any:
+    """The SDK types each call's parameters as a TypedDict; ours come from a saved row."""
+    return dict(params)
