@@ -19,6 +19,8 @@ class Endpoint:
     """Answers a signature to sendTransaction and forgets the transaction."""
     keeps_history: bool = True
     """False: a history search finds no more than the status cache."""
+    silent: bool = False
+    """Its WebSocket accepts subscriptions and tells nothing; what happens meanwhile is never told."""
     hides: set[str] = field(default_factory=set)
     """Signatures it denies knowing, in statuses, transactions and lists."""
     lies: dict[str, Callable[[list[Any]], Any]] = field(default_factory=dict)

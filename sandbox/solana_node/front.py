@@ -30,9 +30,13 @@ class NodeFront(Front):
             self.ws_port = int(self._runner.addresses[-1][1])
 
     async def stop(self) -> None:
+        await self.drop_sockets()
+        await super().stop()
+
+    async def drop_sockets(self) -> None:
+        """Close every WebSocket, as a provider does that restarts; clients have to come back by themselves."""
         for socket in list(self._sockets):
             await socket.close(code=WSCloseCode.GOING_AWAY)
-        await super().stop()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("upgrade", "").lower() == "websocket":

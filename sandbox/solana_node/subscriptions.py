@@ -125,7 +125,8 @@ class Subscriptions:
     def pump_connection(self, connection: Connection) -> None:
         for watch in list(connection.watches.values()):
             bank = self._bank(watch.method, watch.commitment, connection.path)
-            self._tell[watch.method](connection, watch, bank)
+            if not self._node.endpoint(connection.path).silent:
+                self._tell[watch.method](connection, watch, bank)
             watch.told = max(watch.told, bank)
             if watch.done:
                 del connection.watches[watch.id]

@@ -1,6 +1,7 @@
 """solana-py talks to the node over real sockets, HTTP and WebSocket."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
-from sandbox.solana_node import NodeFront
+from sandbox.solana_node import Commitment, NodeFront, SolanaNode
 from sandbox.solana_node.token_layouts import associated_token_address
 from tests.sandbox.solana.world import SOL, World, mint_nft, nft_address
 
@@ -177,6 +178,26 @@ async def test_plain_clients_may_use_the_port_above(served: Served) -> None:
             assert (await socket.receive_json())["method"] == "slotNotification"
             await served.front.stop()
             assert (await socket.receive()).type in (WSMsgType.CLOSE, WSMsgType.CLOSED)
+
+
+async def test_on_a_running_clock_the_node_tells_by_itself() -> None:
+    loop = asyncio.get_running_loop()
+
+    def clock() -> int:
+        return int(loop.time() * 1000)
+
+    node = SolanaNode(clock, random.Random(1), slot_ms=2)
+    front = NodeFront(node, clock, "127.0.0.1", 0)
+    await front.start()
+    try:
+        async with asyncio.timeout(WAIT_SECONDS), SolanaWsClient(f"ws://127.0.0.1:{front.port}/") as socket:
+            signature = Signature.from_string(node.airdrop(Pubkey.new_unique(), SOL))
+            await socket.signature_subscribe(signature=signature, commitment=Finalized)
+            await socket.recv()
+        status = node.signature_status(str(signature))
+        assert status is not None and status.commitment is Commitment.FINALIZED
+    finally:
+        await front.stop()
 
 
 async def _until(condition: Callable[[], bool]) -> None:

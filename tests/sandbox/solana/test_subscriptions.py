@@ -148,3 +148,17 @@ def test_the_node_wants_to_be_woken_at_the_next_slot_only_while_someone_listens(
     assert world.node.next_due_ms() == world.now_ms + 10
     client.connection.close()
     assert world.node.next_due_ms() is None
+
+
+def test_a_silent_endpoint_never_tells_what_happened_meanwhile(world: World) -> None:
+    world.node.endpoints["/rpc2"] = Endpoint(silent=True)
+    client = Client(world, "/rpc2")
+    client.ask("logsSubscribe", "all", {"commitment": "processed"})
+    world.send(world.pay(SOL))
+    world.pass_slots(2)
+    world.node.endpoints["/rpc2"].silent = False
+    world.pass_slots(2)
+    assert client.told() == []
+    world.send(world.pay(SOL + 1))
+    world.pass_slots(1)
+    assert len(client.told()) == 1
