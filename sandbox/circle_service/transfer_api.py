@@ -117,6 +117,11 @@ def refuse_on_solana(custody: Custody, call: Call) -> Reply:
     raise wrong_state()
 
 
+def lowest_nonce(_custody: Custody, _call: Call) -> Reply:
+    """Solana has no nonces: there is never such a transaction."""
+    return Reply(204, None)
+
+
 def read_order(custody: Custody, call: Call, address_field: str, *, with_fee: bool = True) -> Order:
     """The request's fields, checked for form. `address_field` names the source: the API has two words for it."""
     fields = call.fields

@@ -2,7 +2,7 @@
 
 from sandbox.circle_service.calls import Call, Reply
 from sandbox.circle_service.custody import Custody
-from sandbox.circle_service.errors import metadata_length, pin_already_set, pin_not_set, user_initialized
+from sandbox.circle_service.errors import metadata_length, pin_already_set, pin_not_set, user_initialized, wrong_state
 from sandbox.circle_service.fields import path_id
 from sandbox.circle_service.paging import page
 from sandbox.circle_service.sign_api import Work, read_message, read_transaction, read_wallet
@@ -101,6 +101,15 @@ def transfer(custody: Custody, call: Call) -> Reply:
         return [start(custody, planned).id]
 
     return _challenge(custody, call, custody.challenges.create(user, "CREATE_TRANSACTION", run))
+
+
+def refuse_on_solana(custody: Custody, call: Call) -> Reply:
+    """Cancel and accelerate, the user's way."""
+    user = custody.user(call)
+    custody.read_key(call)
+    call.fields.done()
+    custody.transactions.get(path_id(call.params[0]), user.id)
+    raise wrong_state()
 
 
 def sign_transaction(custody: Custody, call: Call) -> Reply:
