@@ -15,17 +15,25 @@ SERVER_SETTINGS = {
     "timezone": "UTC",
     "synchronous_commit": "on",
     "statement_timeout": "10s",
-    "lock_timeout": "5s",
+    "lock_timeout": "100ms",
     "idle_in_transaction_session_timeout": "10s",
 }
-"""`synchronous_commit=on` because an answered write is durable; the timeouts bound what one stuck session can hold."""
+"""`synchronous_commit=on` because an answered write is durable; the timeouts bound what one stuck session can hold.
+
+`lock_timeout` is short because a group locks rows in no order, so two groups of two processes may block each other;
+the server's own detector would let both stand for a second. Whoever is refused runs alone, with
+PATIENT_LOCK_TIMEOUT."""
+PATIENT_LOCK_TIMEOUT = "5s"
 READ_SETTINGS = {"default_transaction_read_only": "on", "default_transaction_isolation": "repeatable read"}
 """One view for all statements of a read, as on SQLite; a read that writes is refused."""
 
 _RETRYABLE = {"40001", "40P01"}
 """serialization_failure, deadlock_detected: nothing was written, the same function may simply run again."""
-_BUSY = {"55P03", "57014"}
+_LOCK_REFUSED = "55P03"
+_BUSY = {_LOCK_REFUSED, "57014"}
 """lock_not_available, query_canceled (statement_timeout)."""
+RERUNS_MAX = 10
+"""Of one function that meets serialization failures or deadlocks, before its caller is told StoreBusy."""
 _UNAVAILABLE_CLASSES = {"08", "53", "57", "58", "F0"}
 """Connection, resources (disk full, too many connections), operator intervention, system error, bad config file."""
 _UNAVAILABLE = {"25006", "25P03", "25P04", "3D000", "28000", "28P01", "XX001", "XX002"}
@@ -54,8 +62,12 @@ def sqlstate(error: BaseException) -> str:
     return code if isinstance(code, str) else ""
 
 
-def is_retryable(error: BaseException) -> bool:
-    return sqlstate(error) in _RETRYABLE
+def reruns_allowed(error: BaseException) -> int:
+    """How often one function alone may run again after this error: a refused lock is waited for once, patiently."""
+    code = sqlstate(error)
+    if code in _RETRYABLE:
+        return RERUNS_MAX
+    return 1 if code == _LOCK_REFUSED else 0
 
 
 def as_unavailable(error: BaseException) -> StoreUnavailable | None:

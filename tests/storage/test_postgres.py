@@ -109,7 +109,12 @@ async def test_serialization_failures_are_retried_within_bounds(
     assert first == "flaky" if succeeds else isinstance(first, StoreBusy)
 
 
-async def test_a_deadlock_is_resolved_and_both_writes_are_done(postgres_store: PostgresStore) -> None:
+async def test_a_deadlock_is_resolved_and_both_writes_are_done(
+    postgres_store: PostgresStore, postgres_url: URL
+) -> None:
+    other = PostgresStore(postgres_url)
+    await other.start()
+
     def add_in_order(conn: Connection, first: str, second: str) -> None:
         add = text("UPDATE scratch_counters SET n = n + 1 WHERE name = :name")
         conn.execute(add, {"name": first})
@@ -118,8 +123,27 @@ async def test_a_deadlock_is_resolved_and_both_writes_are_done(postgres_store: P
 
     await asyncio.gather(
         postgres_store.write(lambda conn: add_in_order(conn, "a", "b")),
-        postgres_store.write(lambda conn: add_in_order(conn, "b", "a")),
+        other.write(lambda conn: add_in_order(conn, "b", "a")),
     )
+    await other.stop()
+    assert await postgres_store.read(scratch.count_of) == 2
+
+
+async def test_a_row_locked_by_another_process_is_waited_for(postgres_store: PostgresStore, postgres_url: URL) -> None:
+    other = PostgresStore(postgres_url)
+    await other.start()
+    locked = asyncio.Event()
+
+    def hold(conn: Connection) -> None:
+        scratch.read_then_add(conn)
+        locked.set()
+        conn.execute(text("SELECT pg_sleep(0.4)"))
+
+    holding = asyncio.create_task(other.write(hold))
+    await locked.wait()
+    await asyncio.gather(postgres_store.write(scratch.note("beside")), postgres_store.write(scratch.read_then_add))
+    await holding
+    await other.stop()
     assert await postgres_store.read(scratch.count_of) == 2
 
 
