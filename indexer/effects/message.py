@@ -46,8 +46,8 @@ def read(answer: dict[str, object], meta: dict[str, object]) -> ReadTransaction:
     if isinstance(transaction, list):
         outer = _from_wire(base64_pair(transaction, "transaction"), loaded)
     else:
-        outer = _from_json(fields(transaction, "transaction"), answer.get("version", "legacy"), loaded)
-    if answer.get("version", outer.version) != outer.version or isinstance(answer.get("version"), bool):
+        outer = _from_json(fields(transaction, "transaction"), _version(answer.get("version", "legacy")), loaded)
+    if _version(answer.get("version", outer.version)) != outer.version:
         malformed("version", f"{outer.version!r}, the version of the transaction itself")
     inner = _inner_steps(meta.get("innerInstructions"), outer)
     return ReadTransaction(outer.signatures, outer.signers, outer.keys, outer.version, tuple(_interleave(outer, inner)))
@@ -68,9 +68,7 @@ def _plain(wire: bytes, loaded: tuple[str, ...]) -> PlainTransaction:
         raise ValueError(str(error)) from error
 
 
-def _from_json(transaction: dict[str, object], version: object, loaded: tuple[str, ...]) -> ReadTransaction:
-    if version not in ("legacy", 0, 1) or isinstance(version, bool):
-        malformed("version", "legacy, 0 or 1")
+def _from_json(transaction: dict[str, object], version: Version, loaded: tuple[str, ...]) -> ReadTransaction:
     message = fields(transaction.get("message"), "message")
     keys = tuple(address(key, "accountKeys") for key in items(message.get("accountKeys"), "accountKeys")) + loaded
     if len(keys) > _MOST_KEYS:
@@ -81,8 +79,11 @@ def _from_json(transaction: dict[str, object], version: object, loaded: tuple[st
     if len(signatures) != required:
         malformed("signatures", f"{required} signatures")
     steps = tuple(_step(one, keys) for one in items(message.get("instructions"), "instructions"))
-    known = "legacy" if version == "legacy" else int(str(version))
-    return ReadTransaction(signatures, keys[:required], keys, known, steps)
+    return ReadTransaction(signatures, keys[:required], keys, version, steps)
+
+
+def _version(value: object) -> Version:
+    return "legacy" if value == "legacy" else whole(value, "version", 1)
 
 
 def _loaded_addresses(value: object) -> tuple[str, ...]:

@@ -130,7 +130,16 @@ def test_the_answer_for_another_signature_is_refused() -> None:
         decode_transaction(raw, str(Keypair().sign_message(b"other")))
 
 
-@pytest.mark.parametrize("version", [None, "0", 2, True, "legacy"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("version", [None, "0", 2, -1, True, 0.0, {}])
+def test_a_version_that_no_transaction_has_is_refused(version: object, encoding: str) -> None:
+    raw = answer(compiled("0", [transfer_instruction()]), encoding=encoding)
+    raw["version"] = version
+    with pytest.raises(MalformedAnswer):
+        decode_transaction(raw)
+
+
+@pytest.mark.parametrize("version", ["legacy", 1])
 def test_a_version_that_the_bytes_do_not_have_is_refused(version: object) -> None:
     raw = answer(compiled("0", [transfer_instruction()]))
     raw["version"] = version
@@ -185,7 +194,7 @@ def _paths(value: object, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(data=st.data(), which=st.integers(0, len(GOLDEN) - 1))
 def test_no_mutated_answer_raises_anything_but_malformed(data: st.DataObject, which: int) -> None:
     raw: Any = copy.deepcopy(GOLDEN[which])
@@ -201,7 +210,7 @@ def test_no_mutated_answer_raises_anything_but_malformed(data: st.DataObject, wh
     _decode_or_malformed(raw)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(data=st.data(), which=st.integers(0, len(GOLDEN) - 1))
 def test_no_mutated_bytes_of_the_transaction_raise_anything_but_malformed(data: st.DataObject, which: int) -> None:
     raw: Any = copy.deepcopy(GOLDEN[which])
@@ -216,7 +225,7 @@ def test_no_mutated_bytes_of_the_transaction_raise_anything_but_malformed(data: 
         _decode_or_malformed(raw)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.recursive(JUNK, lambda inner: st.dictionaries(st.sampled_from(["meta", "transaction", "slot"]), inner)))
 def test_no_invented_answer_raises_anything_but_malformed(invented: object) -> None:
     _decode_or_malformed(invented)
