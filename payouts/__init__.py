@@ -1,0 +1,1 @@
+"""Money out: what is payable, batches, funding, the rails."""

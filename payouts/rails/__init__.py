@@ -1,0 +1,1 @@
+"""The ways money leaves the platform wallet. Each rail is a step over transfers."""

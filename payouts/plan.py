@@ -1,0 +1,141 @@
+"""Plans batches: the weekly one when its Monday is due, and off-cycle ones when asked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, select
+
+from domain.calendar import due_batch, scheduled_key
+from domain.errors import Misuse
+from domain.outcomes import Commit, Done, Outcome, nothing
+from ports.clock import Clock
+from ports.ids import Ids
+from storage import batches, funding
+from storage.batches import Standing
+from storage.planning import CreatorShare, Judge, PlanTerms, shares, take
+from storage.store import Store
+from storage.tables import installation
+from storage.work import Claim, enqueue
+
+INSTALLED_AT = "installed_at"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRules:
+    """The settings under which payouts are taken. `minimum` in base units."""
+
+    minimum: int
+    require_available: bool
+    cool_off: timedelta
+    grouping: str
+    rail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a batch would take now. Base units; `free` is what the wallet can still promise, `promised` what it has."""
+
+    shares: Sequence[CreatorShare]
+    free: int
+    promised: int
+
+    @property
+    def taken(self) -> list[CreatorShare]:
+        return [share for share in self.shares if share.left_out is None]
+
+    @property
+    def total(self) -> int:
+        return sum(share.amount for share in self.taken)
+
+    @property
+    def purchases(self) -> int:
+        return sum(share.purchases for share in self.taken)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A batch just planned; `have` is what covers it so far (base units)."""
+
+    batch_id: int
+    uuid: str
+    key: str
+    standing: Standing
+
+    @property
+    def need(self) -> int:
+        return self.standing.unpaid
+
+    @property
+    def have(self) -> int:
+        return self.standing.unpaid - self.standing.uncovered
+
+
+class Planner:
+    """Plans under one set of rules. `judge` says which addresses can't be paid."""
+
+    def __init__(self, store: Store, clock: Clock, ids: Ids, rules: PlanRules, judge: Judge, usdc_account: str) -> None:
+        self._store, self._clock, self._ids = store, clock, ids
+        self._rules, self._judge, self._account = rules, judge, usdc_account
+
+    async def preview(self) -> Preview:
+        """What an off-cycle batch would take now; changes nothing."""
+        now = self._clock.now()
+
+        def look(conn: Connection) -> Preview:
+            found = shares(conn, self._terms(now, now), self._judge)
+            return Preview(found, funding.free(conn, self._account), funding.promised(conn))
+
+        return await self._store.read(look)
+
+    async def plan_off_cycle(self, approved_by: str) -> Planned | None:
+        """Plan what is payable now; None when nothing is."""
+        now, key = self._clock.now(), f"offcycle:{self._ids.uuid()}"
+        return await self._store.write(lambda conn: self._plan(conn, key, now, now, approved_by))
+
+    async def plan_weekly(self) -> Planned | None:
+        """Plan the latest Monday's batch if it is due and not planned yet."""
+        now = self._clock.now()
+
+        def plan(conn: Connection) -> Planned | None:
+            installed_at = conn.scalar(select(installation.c.set_at).where(installation.c.name == INSTALLED_AT))
+            if installed_at is None:
+                raise Misuse("the installation's first start is not recorded")
+            monday = due_batch(now, installed_at, batches.cutoffs_of_scheduled(conn))
+            return None if monday is None else self._plan(conn, scheduled_key(monday), monday, now, "schedule")
+
+        return await self._store.write(plan)
+
+    def _plan(self, conn: Connection, key: str, cutoff: datetime, now: datetime, approved_by: str) -> Planned | None:
+        batch_id = take(conn, key, self._terms(cutoff, now), self._judge, approved_by, self._ids.uuid)
+        if batch_id is None:
+            return None
+        funding.fund(conn, self._account, now)
+        enqueue(conn, "batch", batch_id, now)
+        return Planned(batch_id, batches.by_id(conn, batch_id).uuid, key, batches.standing(conn, batch_id))
+
+    def _terms(self, cutoff: datetime, now: datetime) -> PlanTerms:
+        rules = self._rules
+        return PlanTerms(
+            cutoff=cutoff,
+            now=now,
+            minimum=rules.minimum,
+            require_available=rules.require_available,
+            cool_off=rules.cool_off,
+            grouping=rules.grouping,
+            rail=rules.rail,
+        )
+
+
+class PlanStep:
+    """Kind `plan`, subject `weekly`: the schedule's nudge; the database decides whether a batch is due."""
+
+    def __init__(self, planner: Planner) -> None:
+        self._planner = planner
+
+    async def run(self, claim: Claim) -> Outcome:
+        await self._planner.plan_weekly()
+        return Done()
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        return nothing

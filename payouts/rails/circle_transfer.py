@@ -1,0 +1,246 @@
+"""The `circle` rail: one call of Circle's transfer API for each transfer, paid at most once.
+
+The key is a pure function of what is paid and of the attempt's number; key and body are committed before the first
+call, and every repetition uses them. Circle's word is a hint: a payout is `distributed` when its transaction is
+finalized on Solana and reads back as planned, and an attempt is dead only with a proof.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection
+
+from domain.errors import Misuse, Rejected
+from domain.evidence import Evidence, TransferIntent
+from domain.keys import grouped_transfer_key, purchase_transfer_key
+from domain.money import USDC_DECIMALS, format_usdc_exact
+from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown
+from domain.states import TransferState, WatchState
+from gateways.circle_api import CircleTransaction, TransactionPage
+from ports.clock import Clock
+from storage import transfers as rows
+from storage.store import Store
+from storage.transfers import TransferCase, watch_state
+from storage.work import Claim
+
+log = structlog.get_logger(__name__)
+
+KEY_TRUSTED_FOR = timedelta(hours=12)
+"""How long Circle keeps a key is not published: an older call is looked up by its reference before it is repeated."""
+POLL = timedelta(seconds=3)
+PAUSED = timedelta(minutes=1)
+UNKNOWN_WAIT = timedelta(minutes=10)
+NEVER_HAPPENED = frozenset({"DENIED", "CANCELLED"})
+FEE_LEVEL = "MEDIUM"
+
+
+class CircleTransfers(Protocol):
+    async def submit_transfer(self, key: UUID, body_fields: dict[str, Any]) -> CircleTransaction: ...
+
+    async def fetch_transaction(self, transaction_id: str) -> CircleTransaction: ...
+
+    def list_transactions(self, wallet_id: str, since: datetime) -> AsyncIterator[TransactionPage]: ...
+
+
+class TransferWitness(Protocol):
+    """What the finalized chain says of a transfer."""
+
+    async def transfer_evidence(self, signature: str, intent: TransferIntent) -> Evidence: ...
+
+    async def no_outflow_since(self, intent: TransferIntent, ended_at: datetime) -> dict[str, Any] | None:
+        """The proof that no transaction of this intent landed and none can any more; None while that is not proven."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RailTerms:
+    """The platform wallet as Circle and the chain know it. `pausing` are the codes on which every send must wait."""
+
+    wallet_id: str
+    address: str
+    usdc_account: str
+    usdc_token_id: str
+    blockchain: str
+    attempts_max: int
+    pausing: frozenset[str]
+
+
+class CircleTransferStep:
+    """Kind `transfer`, subject: transfer id."""
+
+    def __init__(
+        self, store: Store, clock: Clock, circle: CircleTransfers, witness: TransferWitness, terms: RailTerms
+    ) -> None:
+        self._store, self._clock = store, clock
+        self._circle, self._witness, self._terms = circle, witness, terms
+
+    async def run(self, claim: Claim) -> Outcome:
+        transfer_id = int(claim.subject)
+        case = await self._store.read(lambda conn: rows.load(conn, transfer_id))
+        if case.attempt is None:
+            if not case.sendable:
+                return Done()
+            if case.batch.paused:
+                return Again(PAUSED, "its batch is paused")
+            case = await self._intend(case)
+        assert case.attempt is not None
+        if case.attempt.state == TransferState.FINALIZED:
+            return Done()
+        if watch_state(case.watch) == WatchState.FINALIZED:
+            return await self._landed(case)
+        return await self._ask_circle(case)
+
+    async def _intend(self, case: TransferCase) -> TransferCase:
+        transfer, terms = case.transfer, self._terms
+        body = {
+            "walletId": terms.wallet_id,
+            "tokenId": terms.usdc_token_id,
+            "destinationAddress": transfer.destination_address,
+            "amounts": [format_usdc_exact(transfer.amount)],
+            "feeLevel": FEE_LEVEL,
+            "refId": transfer.reference,
+        }
+
+        def save(conn: Connection) -> TransferCase:
+            number = rows.next_attempt(conn, transfer.id)
+            key, now = key_of(transfer, number), self._clock.now()
+            rows.intend(conn, transfer.id, number, key, terms.wallet_id, terms.address, body, now)
+            return rows.load(conn, transfer.id)
+
+        return await self._store.write(save)
+
+    async def _ask_circle(self, case: TransferCase) -> Outcome:
+        attempt = case.attempt
+        assert attempt is not None
+        try:
+            seen = await self._fetch_or_submit(case)
+        except Rejected as error:
+            if error.code in self._terms.pausing:
+                log.error("circle refuses every send", code=error.code, why=str(error))
+                return Again(PAUSED, f"an operator must act: {error}")
+            if attempt.circle_transaction_id is not None:
+                return Unknown(UNKNOWN_WAIT, f"Circle no longer shows the transfer: {error}")
+            return self._give_up(case, f"{error.code}: {error}")
+        self._require_ours(case, seen)
+        return await self._judge(case, seen)
+
+    async def _fetch_or_submit(self, case: TransferCase) -> CircleTransaction:
+        attempt = case.attempt
+        assert attempt is not None
+        if attempt.circle_transaction_id is not None:
+            return await self._circle.fetch_transaction(attempt.circle_transaction_id)
+        now = self._clock.now()
+        if attempt.first_sent_at is not None and now - attempt.first_sent_at > KEY_TRUSTED_FOR:
+            found = await self._find(case)
+            if found is not None:
+                return found
+            raise Misuse(
+                f"transfer {case.transfer.reference} was sent at {attempt.first_sent_at} and Circle lists none"
+            )
+        await self._store.write(lambda conn: rows.first_send(conn, attempt.id, now))
+        return await self._circle.submit_transfer(UUID(attempt.idempotency_key), json.loads(attempt.body))
+
+    async def _find(self, case: TransferCase) -> CircleTransaction | None:
+        """Circle has no filter by reference, so the listing since the attempt's birth is read."""
+        attempt = case.attempt
+        assert attempt is not None
+        async for page in self._circle.list_transactions(attempt.wallet_id, attempt.created_at):
+            for found in page.transactions:
+                if found.ref_id == case.transfer.reference:
+                    return found
+        return None
+
+    def _require_ours(self, case: TransferCase, seen: CircleTransaction) -> None:
+        """After any answer, replayed or not, the object must be the one that was meant."""
+        transfer, attempt = case.transfer, case.attempt
+        assert attempt is not None
+        meant = (attempt.wallet_id, transfer.destination_address, transfer.amount, transfer.reference)
+        found = (seen.wallet_id, seen.destination_address, seen.amount_units(USDC_DECIMALS), seen.ref_id)
+        if meant != found or seen.blockchain != self._terms.blockchain:
+            raise Misuse(f"Circle's transaction {seen.id} is not transfer {transfer.reference}: {found}")
+
+    async def _judge(self, case: TransferCase, seen: CircleTransaction) -> Outcome:
+        attempt, transfer = case.attempt, case.transfer
+        assert attempt is not None
+        now = self._clock.now()
+
+        def note(conn: Connection) -> None:
+            rows.seen_at_circle(conn, attempt.id, seen.id, seen.state, seen.update_date, seen.error_reason)
+            if seen.tx_hash is not None and seen.tx_hash != attempt.signature:
+                rows.watch_signature(conn, attempt.id, transfer.id, seen.tx_hash, now)
+
+        if seen.state in NEVER_HAPPENED and seen.tx_hash is None:
+            why = f"Circle: {seen.state} {seen.error_reason or ''}".strip()
+            return self._dead(case, {"why": why, "circle": seen.id}, note, retry=False)
+        if seen.state == "FAILED" and seen.tx_hash is None:
+            return await self._failed_without_signature(case, seen, note)
+        return Again(POLL, f"Circle: {seen.state}", commit=note)
+
+    async def _failed_without_signature(self, case: TransferCase, seen: CircleTransaction, note: Commit) -> Outcome:
+        proof = await self._witness.no_outflow_since(intent_of(case), seen.update_date)
+        why = f"Circle: FAILED {seen.error_reason or ''}".strip()
+        if proof is None:
+            return Unknown(POLL * 5, f"{why}; not yet proven that nothing left", commit=note)
+        return self._dead(case, {"why": why, "circle": seen.id, "chain": proof}, note, retry=True)
+
+    async def _landed(self, case: TransferCase) -> Outcome:
+        attempt, watch, transfer = case.attempt, case.watch, case.transfer
+        assert attempt is not None
+        assert watch is not None
+        if watch.err is not None:
+            proof = {"why": f"landed with an error: {watch.err}", "signature": attempt.signature, "slot": watch.slot}
+            return await self._after_error(case, proof)
+        evidence = await self._witness.transfer_evidence(attempt.signature, intent_of(case))
+        if not evidence.matches:
+            log.error("transfer does not read back as planned", transfer=transfer.reference, why=evidence.why)
+            return Unknown(UNKNOWN_WAIT, f"read back differs from the plan: {evidence.why}")
+        now, account = self._clock.now(), self._terms.usdc_account
+        return Done(lambda conn: rows.distributed(conn, transfer.id, evidence, account, now))
+
+    async def _after_error(self, case: TransferCase, proof: dict[str, Any]) -> Outcome:
+        """The known signature failed on chain. Circle may have signed another one: only its FAILED ends the attempt."""
+        attempt = case.attempt
+        assert attempt is not None
+        seen = await self._circle.fetch_transaction(attempt.circle_transaction_id)
+        self._require_ours(case, seen)
+        if seen.tx_hash != attempt.signature or seen.state != "FAILED":
+            return await self._judge(case, seen)
+        return self._dead(case, proof, lambda conn: None, retry=True)
+
+    def _dead(self, case: TransferCase, proof: dict[str, Any], note: Commit, *, retry: bool) -> Outcome:
+        transfer_id, now = case.transfer.id, self._clock.now()
+
+        def bury(conn: Connection) -> None:
+            note(conn)
+            rows.dead(conn, transfer_id, proof, now)
+
+        if retry and case.dead_attempts + 1 < self._terms.attempts_max:
+            return Again(POLL, f"attempt {case.attempt.attempt if case.attempt else 0} is dead", commit=bury)
+        return Refused("transfer_failed", str(proof["why"]), bury)
+
+    def _give_up(self, case: TransferCase, why: str) -> Outcome:
+        """Circle refused the request as such: nothing of this key can exist."""
+        return self._dead(case, {"why": why}, lambda conn: None, retry=False)
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        now = self._clock.now()
+        return lambda conn: rows.failed(conn, int(claim.subject), why, now)
+
+
+def key_of(transfer: Any, attempt: int) -> UUID:
+    """The attempt's idempotency key: from Stripe's id for a purchase's transfer, from the transfer's UUID else."""
+    if not transfer.key_scope:
+        return grouped_transfer_key(UUID(transfer.uuid), attempt)
+    payment_intent_id, number = transfer.key_scope.rsplit("/", 1)
+    return purchase_transfer_key(payment_intent_id, int(number), attempt)
+
+
+def intent_of(case: TransferCase) -> TransferIntent:
+    """The movement as frozen in the live attempt."""
+    assert case.attempt is not None
+    return TransferIntent(case.attempt.source_address, case.transfer.destination_address, case.transfer.amount)

@@ -1,0 +1,105 @@
+"""Batches on their way: covered or not, sending, settled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, String, cast, func, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from domain.errors import Misuse
+from domain.states import BatchStatus, UsdcStatus, WorkState
+from storage.history import advance
+from storage.tables import batches, jobs, payouts
+from storage.work import enqueue
+
+OPEN = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
+"""States in which a payout of a batch is still to be paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a batch's payouts stand. Amounts in base units; `uncovered` waits for conversion."""
+
+    counts: dict[str, int]
+    unpaid: int
+    uncovered: int
+
+    @property
+    def open_payouts(self) -> int:
+        return sum(self.counts.get(state, 0) for state in OPEN)
+
+
+def by_id(conn: Connection, batch_id: int) -> Row[Any]:
+    row = conn.execute(select(batches).where(batches.c.id == batch_id).with_for_update()).one_or_none()
+    if row is None:
+        raise Misuse(f"no batch {batch_id}")
+    return row
+
+
+def standing(conn: Connection, batch_id: int) -> Standing:
+    unpaid = payouts.c.amount - payouts.c.netted_amount
+    rows = conn.execute(
+        select(payouts.c.state, func.count().label("payouts"), func.sum(unpaid).label("amount"))
+        .where(payouts.c.batch_id == batch_id)
+        .group_by(payouts.c.state)
+    ).all()
+    amounts = {row.state: int(row.amount) for row in rows}
+    return Standing(
+        counts={row.state: row.payouts for row in rows},
+        unpaid=sum(amounts.get(state, 0) for state in OPEN),
+        uncovered=amounts.get(UsdcStatus.PENDING_CONVERSION, 0),
+    )
+
+
+def older_open(conn: Connection, batch_id: int) -> int | None:
+    """An older batch that is not settled and not paused: it is served first."""
+    return conn.scalar(
+        select(batches.c.id)
+        .where(batches.c.id < batch_id, batches.c.status != BatchStatus.SETTLED, batches.c.paused.is_(False))
+        .order_by(batches.c.id)
+        .limit(1)
+    )
+
+
+def move(conn: Connection, batch_id: int, status: BatchStatus, now: datetime, why: str | None = None) -> None:
+    """Set the batch's status unless it has it already."""
+    if by_id(conn, batch_id).status != status:
+        settled = {"settled_at": now} if status == BatchStatus.SETTLED else {}
+        advance(conn, batch_id, status, now, why, **settled)
+
+
+def start_transfers(conn: Connection, batch_id: int, now: datetime) -> None:
+    """Make the transfer job of each covered, unpaid payout of the batch due; set-based, idempotent."""
+    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
+    names = ["kind", "subject", "state", "due_at", "created_at"]
+    subject = cast(payouts.c.transfer_id, String)
+    when = literal(now, jobs.c.due_at.type)
+    rows = (
+        select(literal("transfer"), subject, literal(WorkState.DUE.value), when, when.label("born"))
+        .where(payouts.c.batch_id == batch_id, payouts.c.state == UsdcStatus.PENDING_DISTRIBUTION)
+        .distinct()
+    )
+    conn.execute(dialect.insert(jobs).from_select(names, rows).on_conflict_do_nothing())
+
+
+def wake_open(conn: Connection, now: datetime) -> None:
+    """Make the jobs of all open batches due: money arrived, or an older batch settled."""
+    for batch_id in conn.scalars(select(batches.c.id).where(batches.c.status != BatchStatus.SETTLED)):
+        enqueue(conn, "batch", batch_id, now)
+
+
+def cutoffs_of_scheduled(conn: Connection) -> Sequence[datetime]:
+    """Cutoffs of the weekly batches planned so far, the last ones first."""
+    statement = select(batches.c.cutoff_at).where(batches.c.key.like("monday:%"))
+    return conn.scalars(statement.order_by(batches.c.cutoff_at.desc()).limit(4)).all()
+
+
+def listed(conn: Connection, limit: int) -> Sequence[Row[Any]]:
+    """The latest batches, newest first."""
+    return conn.execute(select(batches).order_by(batches.c.id.desc()).limit(limit)).all()
+
+
+def set_paused(conn: Connection, batch_id: int, paused: bool) -> None:
+    conn.execute(update(batches).where(batches.c.id == batch_id).values(paused=paused))

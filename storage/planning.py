@@ -1,0 +1,264 @@
+"""Which payouts a batch takes, and taking them: set-based, in one transaction."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Row, String, and_, case, cast, func, insert, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from domain.keys import creator_reference, purchase_reference
+from domain.states import BatchStatus, UsdcStatus
+from storage.history import note
+from storage.tables import batches, payouts, purchases, screenings, transfers, users
+
+CHUNK = 500
+"""Ids in one IN list: far below SQLite's and PostgreSQL's limits on bound values, few round trips all the same."""
+
+Judge = Callable[[str], str | None]
+"""Why an address can't be paid, or None. Pure: screening, form, own treasury."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTerms:
+    """Under which rules payouts are taken. `minimum` in USDC base units."""
+
+    cutoff: datetime
+    now: datetime
+    minimum: int
+    require_available: bool
+    cool_off: timedelta
+    grouping: str
+    rail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreatorShare:
+    """What one recipient would get. `amount` in base units; `left_out` says why he gets nothing this time."""
+
+    recipient_id: int
+    name: str
+    address: str | None
+    amount: int
+    purchases: int
+    left_out: str | None
+
+
+def shares(conn: Connection, terms: PlanTerms, judge: Judge) -> list[CreatorShare]:
+    """What a plan would take now, by recipient, largest amount first; those left out with their reason."""
+    unpaid = payouts.c.amount - payouts.c.netted_amount
+    address = func.coalesce(users.c.circle_wallet_address, users.c.wallet_address)
+    columns = (
+        payouts.c.recipient_id,
+        users.c.username,
+        users.c.address_changed_at,
+        address.label("address"),
+        func.sum(unpaid).label("amount"),
+        func.count().label("purchases"),
+    )
+    statement = (
+        select(*columns)
+        .select_from(payouts.join(purchases).join(users, payouts.c.recipient_id == users.c.id))
+        .where(_payable(terms))
+        .group_by(payouts.c.recipient_id, users.c.username, users.c.address_changed_at, address)
+    )
+    found = [_share(row, terms, judge) for row in conn.execute(statement)]
+    return sorted(found, key=lambda share: (-share.amount, share.recipient_id))
+
+
+def _share(row: Row[Any], terms: PlanTerms, judge: Judge) -> CreatorShare:
+    left_out = None
+    if row.address is None:
+        left_out = "has no wallet yet"
+    elif row.address_changed_at is not None and row.address_changed_at > terms.now - terms.cool_off:
+        left_out = "changed the address lately"
+    elif terms.grouping == "creator" and row.amount < terms.minimum:
+        left_out = "is below the minimum"
+    else:
+        left_out = judge(row.address)
+    return CreatorShare(row.recipient_id, row.username, row.address, int(row.amount), row.purchases, left_out)
+
+
+def _payable(terms: PlanTerms) -> ColumnElement[bool]:
+    conditions = [
+        payouts.c.state.in_([UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION]),
+        payouts.c.batch_id.is_(None),
+        payouts.c.paid_at < terms.cutoff,
+        payouts.c.amount > payouts.c.netted_amount,
+        purchases.c.hold_reason.is_(None),
+        purchases.c.stripe_fee.is_not(None),
+    ]
+    if terms.grouping == "purchase":
+        conditions.append(payouts.c.amount - payouts.c.netted_amount >= terms.minimum)
+    if terms.require_available:
+        conditions.append(purchases.c.available_on <= terms.now)
+    return and_(*conditions)
+
+
+def take(
+    conn: Connection, key: str, terms: PlanTerms, judge: Judge, approved_by: str, new_uuid: Callable[[], UUID]
+) -> int | None:
+    """Plan a batch: freeze its payouts, addresses and amounts. None when nothing is payable or the key is planned.
+
+    The unique key makes it happen once, whoever comes first. The screening's results are stored.
+    """
+    found = shares(conn, terms, judge)
+    taken = [share for share in found if share.left_out is None]
+    if not taken:
+        return None
+    batch_id = _create(conn, key, terms, approved_by, new_uuid())
+    if batch_id is None:
+        return None
+    _store_screenings(conn, found, judge, terms.now)
+    for chunk in _chunks([share.recipient_id for share in taken]):
+        mine = (
+            select(payouts.c.id)
+            .select_from(payouts.join(purchases))
+            .where(_payable(terms), payouts.c.recipient_id.in_(chunk))
+        )
+        address = (
+            select(func.coalesce(users.c.circle_wallet_address, users.c.wallet_address))
+            .where(users.c.id == payouts.c.recipient_id)
+            .scalar_subquery()
+        )
+        conn.execute(
+            update(payouts).where(payouts.c.id.in_(mine)).values(batch_id=batch_id, destination_address=address)
+        )
+    _create_transfers(conn, batch_id, terms, new_uuid)
+    _sum_up(conn, batch_id)
+    return batch_id
+
+
+def _create(conn: Connection, key: str, terms: PlanTerms, approved_by: str, uuid: UUID) -> int | None:
+    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
+    batch_id: int | None = conn.scalar(
+        dialect.insert(batches)
+        .values(
+            uuid=str(uuid),
+            key=key,
+            cutoff_at=terms.cutoff,
+            status=BatchStatus.PLANNED,
+            grouping=terms.grouping,
+            rail=terms.rail,
+            payout_count=0,
+            planned_amount=0,
+            approved_by=approved_by,
+            approved_at=terms.now,
+            created_at=terms.now,
+        )
+        .on_conflict_do_nothing()
+        .returning(batches.c.id)
+    )
+    if batch_id is not None:
+        note(conn, "batch", batch_id, None, BatchStatus.PLANNED, terms.now, f"approved by {approved_by}")
+    return batch_id
+
+
+def _store_screenings(conn: Connection, found: Sequence[CreatorShare], judge: Judge, now: datetime) -> None:
+    results = [
+        {
+            "address": share.address,
+            "screener": "deny-list",
+            "allowed": judge(share.address) is None,
+            "reason": judge(share.address),
+            "created_at": now,
+        }
+        for share in found
+        if share.address is not None
+    ]
+    if results:
+        conn.execute(insert(screenings), results)
+
+
+def _create_transfers(conn: Connection, batch_id: int, terms: PlanTerms, new_uuid: Callable[[], UUID]) -> None:
+    grouped = terms.grouping == "creator"
+    rows = _by_creator(conn, batch_id) if grouped else _by_payout(conn, batch_id)
+    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(transfers)
+    renewed = {name: statement.excluded[name] for name in ("batch_id", "amount", "destination_address")}
+    for chunk in _chunks(rows):
+        values = [{**row, "uuid": str(new_uuid()), "created_at": terms.now} for row in chunk]
+        conn.execute(statement.on_conflict_do_update(index_elements=[transfers.c.reference], set_=renewed), values)
+    same_batch = transfers.c.batch_id == payouts.c.batch_id
+    if grouped:
+        link = select(transfers.c.id).where(same_batch, transfers.c.recipient_id == payouts.c.recipient_id)
+    else:
+        reference = (
+            select(
+                literal("purchase-")
+                + purchases.c.stripe_payment_intent_id
+                + case(
+                    (payouts.c.recipient_number == 1, "-distribution"),
+                    else_=literal("-distribution-") + cast(payouts.c.recipient_number, String),
+                )
+            )
+            .where(purchases.c.id == payouts.c.purchase_id)
+            .scalar_subquery()
+        )
+        link = select(transfers.c.id).where(transfers.c.reference == reference)
+    conn.execute(update(payouts).where(payouts.c.batch_id == batch_id).values(transfer_id=link.scalar_subquery()))
+
+
+def _by_payout(conn: Connection, batch_id: int) -> list[dict[str, Any]]:
+    columns = (
+        payouts.c.recipient_id,
+        payouts.c.recipient_number,
+        payouts.c.destination_address,
+        (payouts.c.amount - payouts.c.netted_amount).label("amount"),
+        purchases.c.stripe_payment_intent_id,
+    )
+    statement = select(*columns).select_from(payouts.join(purchases)).where(payouts.c.batch_id == batch_id)
+    return [
+        {
+            "batch_id": batch_id,
+            "recipient_id": row.recipient_id,
+            "reference": purchase_reference(row.stripe_payment_intent_id, row.recipient_number),
+            "key_scope": f"{row.stripe_payment_intent_id}/{row.recipient_number}",
+            "amount": row.amount,
+            "destination_address": row.destination_address,
+        }
+        for row in conn.execute(statement.order_by(payouts.c.paid_at, payouts.c.id))
+    ]
+
+
+def _by_creator(conn: Connection, batch_id: int) -> list[dict[str, Any]]:
+    batch_uuid = UUID(conn.scalar(select(batches.c.uuid).where(batches.c.id == batch_id)))
+    columns = (
+        payouts.c.recipient_id,
+        users.c.uuid,
+        payouts.c.destination_address,
+        func.sum(payouts.c.amount - payouts.c.netted_amount).label("amount"),
+    )
+    statement = (
+        select(*columns)
+        .select_from(payouts.join(users, payouts.c.recipient_id == users.c.id))
+        .where(payouts.c.batch_id == batch_id)
+        .group_by(payouts.c.recipient_id, users.c.uuid, payouts.c.destination_address)
+    )
+    return [
+        {
+            "batch_id": batch_id,
+            "recipient_id": row.recipient_id,
+            "reference": creator_reference(batch_uuid, UUID(row.uuid)),
+            "key_scope": "",
+            "amount": int(row.amount),
+            "destination_address": row.destination_address,
+        }
+        for row in conn.execute(statement.order_by(payouts.c.recipient_id))
+    ]
+
+
+def _sum_up(conn: Connection, batch_id: int) -> None:
+    mine = select(func.count(), func.sum(payouts.c.amount - payouts.c.netted_amount)).where(
+        payouts.c.batch_id == batch_id
+    )
+    count, amount = conn.execute(mine).one()
+    conn.execute(
+        update(batches).where(batches.c.id == batch_id).values(payout_count=count, planned_amount=int(amount or 0))
+    )
+
+
+def _chunks(items: Sequence[Any]) -> list[Sequence[Any]]:
+    return [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]

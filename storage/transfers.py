@@ -1,0 +1,207 @@
+"""Circle transfers: one USDC movement to one recipient, its attempts, and what their outcome does to the payouts."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from domain.errors import Misuse
+from domain.evidence import Evidence
+from domain.ledger import Asset, payouts_distributed
+from domain.states import TransferState, UsdcStatus, WatchState
+from storage import chain_rows
+from storage.history import advance, note
+from storage.ledger import post
+from storage.movements import Movement, book_lamports, book_payout
+from storage.tables import batches, payouts, transfer_attempts, transfers, watched_signatures
+from storage.work import enqueue
+
+
+@dataclass(frozen=True, slots=True)
+class TransferCase:
+    """All that is stored about one transfer. `watch` is what the indexer says of the attempt's signature."""
+
+    transfer: Row[Any]
+    batch: Row[Any]
+    payouts: Sequence[Row[Any]]
+    attempt: Row[Any] | None
+    watch: Row[Any] | None
+    dead_attempts: int
+
+    @property
+    def sendable(self) -> bool:
+        """Every payout in it is covered, and together they are what the transfer says."""
+        unpaid = sum(row.amount - row.netted_amount for row in self.payouts)
+        covered = all(row.state == UsdcStatus.PENDING_DISTRIBUTION for row in self.payouts)
+        return bool(self.payouts) and covered and unpaid == self.transfer.amount
+
+
+def load(conn: Connection, transfer_id: int) -> TransferCase:
+    transfer = conn.execute(select(transfers).where(transfers.c.id == transfer_id).with_for_update()).one_or_none()
+    if transfer is None:
+        raise Misuse(f"no transfer {transfer_id}")
+    mine = transfer_attempts.c.transfer_id == transfer_id
+    attempt = conn.execute(
+        select(transfer_attempts).where(mine, transfer_attempts.c.state != TransferState.DEAD)
+    ).one_or_none()
+    watch = None
+    if attempt is not None and attempt.signature is not None:
+        watch = conn.execute(
+            select(watched_signatures).where(watched_signatures.c.signature == attempt.signature)
+        ).one_or_none()
+    dead = select(func.count()).select_from(transfer_attempts).where(mine, transfer_attempts.c.state == "dead")
+    return TransferCase(
+        transfer=transfer,
+        batch=conn.execute(select(batches).where(batches.c.id == transfer.batch_id)).one(),
+        payouts=conn.execute(
+            select(payouts).where(payouts.c.transfer_id == transfer_id).order_by(payouts.c.id).with_for_update()
+        ).all(),
+        attempt=attempt,
+        watch=watch,
+        dead_attempts=conn.scalar(dead) or 0,
+    )
+
+
+def next_attempt(conn: Connection, transfer_id: int) -> int:
+    """Number of the next attempt, counted from 1."""
+    last = select(func.max(transfer_attempts.c.attempt)).where(transfer_attempts.c.transfer_id == transfer_id)
+    return (conn.scalar(last) or 0) + 1
+
+
+def intend(
+    conn: Connection,
+    transfer_id: int,
+    number: int,
+    key: UUID,
+    wallet_id: str,
+    source_address: str,
+    body: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """Commit an attempt's key and exact business body, before the first send. Raises Misuse when it is not sendable."""
+    if not load(conn, transfer_id).sendable:
+        raise Misuse(f"transfer {transfer_id} is not covered as planned")
+    attempt_id = conn.scalar(
+        insert(transfer_attempts)
+        .values(
+            transfer_id=transfer_id,
+            attempt=number,
+            state=TransferState.INTENDED,
+            idempotency_key=str(key),
+            wallet_id=wallet_id,
+            source_address=source_address,
+            body=json.dumps(body, sort_keys=True),
+            created_at=now,
+        )
+        .returning(transfer_attempts.c.id)
+    )
+    note(conn, "transfer", attempt_id or 0, None, TransferState.INTENDED, now)
+
+
+def first_send(conn: Connection, attempt_id: int, now: datetime) -> None:
+    """From here on the transfer may exist at Circle, whatever the answer: committed before the call."""
+    state = conn.scalar(select(transfer_attempts.c.state).where(transfer_attempts.c.id == attempt_id))
+    if state == TransferState.INTENDED:
+        advance(conn, attempt_id, TransferState.SUBMITTED, now, first_sent_at=now)
+
+
+def seen_at_circle(
+    conn: Connection, attempt_id: int, circle_id: str, state: str, updated: datetime, error: str | None
+) -> None:
+    """What Circle says of the transfer."""
+    conn.execute(
+        update(transfer_attempts)
+        .where(transfer_attempts.c.id == attempt_id)
+        .values(circle_transaction_id=circle_id, circle_state=state, circle_updated_at=updated, error_reason=error)
+    )
+
+
+def watch_signature(conn: Connection, attempt_id: int, transfer_id: int, signature: str, now: datetime) -> None:
+    """Circle named the signature: the indexer follows it. Circle may name another one until the transfer confirms."""
+    conn.execute(update(transfer_attempts).where(transfer_attempts.c.id == attempt_id).values(signature=signature))
+    chain_rows.watch(conn, signature, "transfer", transfer_id, None, now)
+
+
+def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_account: str, now: datetime) -> None:
+    """The transfer is finalized and reads back as planned: its payouts are `distributed`, all in one transaction.
+
+    The movement is booked here too, so that the free balance never counts this money twice.
+    """
+    case = load(conn, transfer_id)
+    if case.attempt is None:
+        raise Misuse(f"transfer {transfer_id} has no live attempt")
+    proof = json.dumps({"finalized": evidence.signature, "slot": evidence.slot})
+    advance(
+        conn,
+        case.attempt.id,
+        TransferState.FINALIZED,
+        now,
+        signature=evidence.signature,
+        cost_lamports=evidence.cost_lamports,
+        proof=proof,
+    )
+    paid: dict[int, int] = defaultdict(int)
+    for payout in case.payouts:
+        advance(
+            conn,
+            payout.id,
+            UsdcStatus.DISTRIBUTED,
+            now,
+            evidence.signature,
+            signature=evidence.signature,
+            distributed_at=evidence.block_time or now,
+            reason=None,
+        )
+        paid[payout.recipient_id] += payout.amount - payout.netted_amount
+    source, destination = case.attempt.source_address, case.transfer.destination_address
+    slot, when = evidence.slot, evidence.block_time
+    usdc = Movement(
+        evidence.signature,
+        usdc_account,
+        Asset.USDC,
+        -case.transfer.amount,
+        slot,
+        when,
+        case.transfer.destination_address,
+    )
+    book_payout(conn, usdc, transfer_id, now)
+    if evidence.cost_lamports:
+        sol = Movement(evidence.signature, source, Asset.SOL, -evidence.cost_lamports, slot, when)
+        book_lamports(conn, sol, now, "payout")
+    post(conn, payouts_distributed(evidence.signature, paid), now)
+    enqueue(conn, "batch", case.transfer.batch_id, now)
+
+
+def dead(conn: Connection, transfer_id: int, proof: Mapping[str, Any], now: datetime) -> None:
+    """The live attempt never took and never will take effect; `proof` says why."""
+    case = load(conn, transfer_id)
+    if case.attempt is not None:
+        advance(
+            conn, case.attempt.id, TransferState.DEAD, now, str(proof.get("why", ""))[:500], proof=json.dumps(proof)
+        )
+
+
+def failed(conn: Connection, transfer_id: int, why: str, now: datetime) -> None:
+    """Give the transfer's payouts up as `failed`, with the reason. Only with no attempt that may still take effect:
+    a send whose outcome is unknown leaves them pending_distribution."""
+    case = load(conn, transfer_id)
+    if case.attempt is not None and case.attempt.state != TransferState.INTENDED:
+        return
+    if case.attempt is not None:
+        advance(
+            conn, case.attempt.id, TransferState.DEAD, now, why[:500], proof=json.dumps({"why": f"never sent: {why}"})
+        )
+    for payout in case.payouts:
+        if payout.state == UsdcStatus.PENDING_DISTRIBUTION:
+            advance(conn, payout.id, UsdcStatus.FAILED, now, why[:500], reason=why[:500])
+    enqueue(conn, "batch", case.transfer.batch_id, now)
+    enqueue(conn, "fund", "treasury", now)
+
+
+def watch_state(watch: Row[Any] | None) -> WatchState | None:
+    return None if watch is None else WatchState(watch.state)
