@@ -41,20 +41,19 @@ class Custody:
         switches: Switches,
     ) -> None:
         self.clock = clock
-        self.rng = rng
         self.chain = chain
         self.blockchain = blockchain
         self.entity = entity
         self.switches = switches
         self.replays = Replays()
-        self.wallets = WalletBook(clock, rng)
+        self.wallets = WalletBook(clock, _child(rng))
         self.tokens = TokenBook(chain, blockchain)
-        self.notifier = Notifier(clock, rng, switches)
+        self.notifier = Notifier(clock, _child(rng), switches)
         self.transactions = TransactionBook(clock, self._transaction_changed)
-        self.transfers = Transfers(clock, rng, chain, self.tokens, self.transactions, pace)
-        self.inbound = Inbound(clock, rng, chain, self.tokens, self.wallets, self.transactions, pace.polling)
-        self.users = UserBook(clock, rng)
-        self.challenges = ChallengeBook(clock, rng, switches, self._challenge_changed)
+        self.transfers = Transfers(clock, _child(rng), chain, self.tokens, self.transactions, pace)
+        self.inbound = Inbound(clock, _child(rng), chain, self.tokens, self.wallets, self.transactions, pace.polling)
+        self.users = UserBook(clock, _child(rng))
+        self.challenges = ChallengeBook(clock, _child(rng), switches, self._challenge_changed)
 
     def tick(self, now_ms: int) -> None:
         self.challenges.tick(now_ms)
@@ -102,6 +101,11 @@ class Custody:
         name = CHALLENGE_NOTIFICATIONS.get(challenge.kind)
         if name is not None:
             self.notifier.notify(f"challenges.{name}", challenge.notification())
+
+
+def _child(rng: random.Random) -> random.Random:
+    """A stream of its own for each book, so that one's use does not move the others'."""
+    return random.Random(rng.getrandbits(64))
 
 
 def _scope(call: Call, user: EndUser | None) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
 from sandbox.circle_service.errors import ApiError, Detail, bad_field, invalid, path_not_uuid, uuid_format
@@ -31,6 +31,7 @@ def path_id(value: str) -> str:
 def parse_json(body: bytes) -> Json:
     try:
         parsed = json.loads(body)
+        json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()  # no NaN, no half of a surrogate pair
     except (ValueError, RecursionError) as error:
         raise ApiError(400, 2, "API parameter invalid") from error
     if not isinstance(parsed, dict):
@@ -127,7 +128,7 @@ class Fields:
         return None
 
     def moment_ms(self, name: str) -> int | None:
-        """An ISO 8601 date and time, with a zone (`Z` or `+0000`); None zone reads as UTC."""
+        """An ISO 8601 date and time, with a zone (`Z` or `+0000`), read as UTC without one."""
         value = self.text(name)
         if value is None:
             return None
@@ -137,7 +138,7 @@ class Fields:
             self.fail(name, "invalid_value", "must be an ISO 8601 date and time")
             return None
         if moment.tzinfo is None:
-            moment = datetime.fromisoformat(value + "+00:00")
+            moment = moment.replace(tzinfo=UTC)
         return int(moment.timestamp() * 1000)
 
     def check(self, name: str, test: Callable[[str], bool], error: str, says: str) -> None:

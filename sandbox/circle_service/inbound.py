@@ -146,7 +146,7 @@ class Inbound:
         assert isinstance(after, list)
         for key, old, new in zip(keys, before, after, strict=True):
             wallet = self._wallets.at(key)
-            if wallet is not None and new > old:
+            if wallet is not None and new > old and key != keys[0]:
                 yield Deposit(wallet, self._tokens.native, new - old, keys[0])
 
     def _token(self, mint: str) -> Token | None:

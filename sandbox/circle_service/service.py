@@ -6,7 +6,7 @@ from sandbox.circle_service.calls import Call, Reply
 from sandbox.circle_service.chain import Chain
 from sandbox.circle_service.control import PREFIX, Control
 from sandbox.circle_service.custody import Custody
-from sandbox.circle_service.entity import Entity, rsa_key
+from sandbox.circle_service.entity import SECRET_BYTES, Entity, rsa_key
 from sandbox.circle_service.errors import ApiError, no_such_route, rate_limited
 from sandbox.circle_service.fields import Fields, Json, parse_json, parse_query
 from sandbox.circle_service.limits import RateLimits
@@ -24,8 +24,9 @@ BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 class CircleService:
     """Circle's W3S for one developer.
 
-    All ids and wallet keys come from `rng`, so a seed reproduces them; only the entity's RSA key does not (give
-    `rsa_pem` to keep it). `entity_secret` is 64 hex characters, None leaves it to be registered through the API.
+    All ids and wallet keys come from `rng`: a seed reproduces them, however often somebody polls. Only the entity's
+    RSA key does not (give `rsa_pem` to keep it). `entity_secret` is 64 hex characters; None leaves it to be registered
+    through the API.
     `limits` chooses both the request rates (`real`: the documented ones, 429 beyond) and the pace of transfers,
     unless `pace` is given.
     """
@@ -46,11 +47,13 @@ class CircleService:
         rsa_pem: bytes | None = None,
     ) -> None:
         self._clock = clock
-        self._rng = rng
         self.limits: Limits = limits
         self.rates = RateLimits()
         self.faults = Faults(rng)
+        self._request_ids = random.Random(rng.getrandbits(64))
         secret = None if entity_secret is None else bytes.fromhex(entity_secret)
+        if secret is not None and len(secret) != SECRET_BYTES:
+            raise ValueError("the entity secret has 32 bytes, 64 hex characters")
         entity = Entity(new_id(rng), api_keys, rsa_key(rsa_bits, rsa_pem), secret)
         self.custody = Custody(clock, rng, chain, blockchain, entity, pace or PACES[limits], switches or Switches())
         self._control = Control(self.custody, self.faults)
@@ -77,7 +80,7 @@ class CircleService:
             response = self._answer(request)
         except ApiError as error:
             response = answer(error.status, error.body())
-        request_id = request.headers.get("x-request-id") or new_id(self._rng)
+        request_id = request.headers.get("x-request-id") or new_id(self._request_ids)
         return Response(response.status, response.body, {**response.headers, "x-request-id": request_id})
 
     def _answer(self, request: Request) -> Response:

@@ -74,6 +74,7 @@ def _sign_as_developer(custody: Custody, call: Call, work: Work) -> Reply:
     ciphertext = custody.read_ciphertext(call)
     wallet = read_wallet(custody, call, None)
     custody.entity.check(ciphertext or "")
+    wallet.must_be_developers()
     wallet.must_be_live()
     return Reply(200, work(wallet))
 

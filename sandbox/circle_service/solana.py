@@ -19,6 +19,8 @@ TOKEN_2022_PROGRAM = Pubkey.from_string("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpP
 ASSOCIATED_PROGRAM = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
 NATIVE_DECIMALS = 9
 TOKEN_ACCOUNT_BYTES = 165
+TOKEN_2022_ACCOUNT_BYTES = 170
+"""An associated account of Token-2022 also has the immutable-owner extension."""
 SIGNATURE_FEE_LAMPORTS = 5_000
 COMPUTE_UNITS_DEFAULT = 200_000
 """Circle's default gas limit on Solana (reference/circle.md, section 4)."""

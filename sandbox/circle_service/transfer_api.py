@@ -65,7 +65,9 @@ def create_transfer(custody: Custody, call: Call) -> Reply:
     custody.entity.check(ciphertext or "")
     if (earlier := custody.replay(call)) is not None:
         return earlier
-    transaction = start(custody, plan(custody, order, None))
+    planned = plan(custody, order, None)
+    planned.wallet.must_be_developers()
+    transaction = start(custody, planned)
     return custody.created(call, transaction.summary)
 
 

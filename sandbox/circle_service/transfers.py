@@ -11,6 +11,8 @@ from solders.pubkey import Pubkey
 from sandbox.circle_service.chain import Chain, finalized_height
 from sandbox.circle_service.settings import Pace
 from sandbox.circle_service.solana import (
+    TOKEN_2022_ACCOUNT_BYTES,
+    TOKEN_2022_PROGRAM,
     TOKEN_ACCOUNT_BYTES,
     Fee,
     associated_address,
@@ -165,7 +167,8 @@ class Transfers:
         fee = transaction.fee.lamports if transaction.fee else 0
         need = fee + (transaction.units if token.is_native else 0)
         if self._recipient_account_missing(transaction):
-            need += self._chain.minimum_rent(TOKEN_ACCOUNT_BYTES)
+            newer = token.program == TOKEN_2022_PROGRAM
+            need += self._chain.minimum_rent(TOKEN_2022_ACCOUNT_BYTES if newer else TOKEN_ACCOUNT_BYTES)
         left = self._tokens.units_of(wallet, self._tokens.native) - need
         return left < 0 or 0 < left < self._chain.minimum_rent(0)
 

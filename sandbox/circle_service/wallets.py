@@ -60,6 +60,11 @@ class Wallet:
     def user_id(self) -> str | None:
         return self.wallet_set.user_id
 
+    def must_be_developers(self) -> None:
+        """Only its user moves a user-controlled wallet; to the developer's calls it is not there."""
+        if self.custody != DEVELOPER:
+            raise wallet_not_found()
+
     def must_be_live(self) -> None:
         if self.frozen:
             raise wallet_frozen()

@@ -243,3 +243,10 @@ def test_the_same_seed_gives_the_same_wallets_and_ids() -> None:
     one, two, other = World(seed=1).platform(), World(seed=1).platform(), World(seed=2).platform()
     assert one == two
     assert one.address != other.address
+
+
+def test_polling_does_not_change_the_wallets_that_a_seed_makes() -> None:
+    quiet, busy = World(seed=1), World(seed=1)
+    for _ in range(5):
+        busy.get("/v1/w3s/wallets")
+    assert quiet.platform() == busy.platform()

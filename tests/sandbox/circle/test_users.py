@@ -146,3 +146,13 @@ def test_a_user_signs_by_a_challenge_whose_result_goes_to_the_users_client() -> 
     world.pass_ms(100)
     shown = world.call("GET", f"/_sandbox/challenges/{challenge}", key=None).json
     assert shown["result"]["signature"].startswith("0x")
+
+
+def test_the_developer_cannot_move_a_users_wallet(world: World) -> None:
+    token = sign_up(world)
+    world.post(INITIALIZE, setup_body(world), x_user_token=token)
+    world.pass_ms(1_000)
+    wallet = world.get("/v1/w3s/wallets", x_user_token=token).data["wallets"][0]
+    assert world.transfer(world.order(wallet["id"], wallet["address"], "1")).failure == (404, 156001)
+    body = {"walletId": wallet["id"], "message": "hi", "entitySecretCiphertext": world.seal()}
+    assert world.post("/v1/w3s/developer/sign/message", body).failure == (404, 156001)
