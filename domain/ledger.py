@@ -200,12 +200,12 @@ def usdc_outside_claimed(signature: str, amount: int) -> Entry:
     )
 
 
-def sol_cost_claimed(signature: str, kind: str, lamports: int) -> Entry:
-    """SOL booked as moved to outside turned out to be the cost of a transaction of ours."""
+def sol_moved_claimed(signature: str, lamports: int) -> Entry:
+    """SOL booked as `sol_moved` turned out to be the cost of a transaction of ours: takes that entry back."""
     return _entry(
-        f"network-claimed:{signature}",
-        f"network_{kind}",
+        f"sol-claimed:{signature}",
+        "sol_moved_claimed",
         signature,
-        (NETWORK_COSTS, Asset.SOL, lamports),
-        (OUTSIDE, Asset.SOL, -lamports),
+        (TREASURY, Asset.SOL, -lamports),
+        (OUTSIDE, Asset.SOL, lamports),
     )

@@ -1,0 +1,154 @@
+"""One RPC endpoint: its rate, its health, and one call."""
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import orjson
+
+from indexer.rpc.errors import (
+    BLOCK_NOT_AVAILABLE,
+    INVALID_PARAMS,
+    MIN_CONTEXT_SLOT_NOT_REACHED,
+    SIGNATURE_FAILURE,
+    SIMULATION_FAILED,
+    EndpointError,
+    RpcRefusal,
+)
+from indexer.rpc.values import EndpointHealth
+from ports.clock import Clock
+from ports.transport import HttpRequest, Transport, TransportError
+
+Observe = Callable[[str, str, float, str], None]
+"""Told of each call: endpoint's label, method, seconds, outcome (`ok`, `refused`, `limited`, `error`)."""
+
+BURST_CALLS = 20
+"""Calls that may go out at once before the rate bound spaces them: a poll of 5,000 signatures."""
+FIRST_REST_SECONDS = 0.5
+LONGEST_REST_SECONDS = 30.0
+"""After an error an endpoint rests, twice as long each time in a row; resting ones are asked last, not never."""
+LIMITED_REST_SECONDS = 2.0
+"""After a 429 without Retry-After."""
+_LATENCY_WEIGHT = 0.1
+_NO_FAULT = frozenset(
+    {SIMULATION_FAILED, SIGNATURE_FAILURE, BLOCK_NOT_AVAILABLE, MIN_CONTEXT_SLOT_NOT_REACHED, INVALID_PARAMS}
+)
+"""JSON-RPC errors that say something about the question, not that the endpoint is ill."""
+
+
+class Endpoint:
+    """`label` names it in logs and metrics; the URL may hold an API key and is never shown."""
+
+    def __init__(
+        self,
+        number: int,
+        url: str,
+        transport: Transport,
+        clock: Clock,
+        *,
+        requests_per_second: float,
+        deadline_seconds: float,
+        observe: Observe,
+    ) -> None:
+        self.label = f"rpc{number} ({urlsplit(url).hostname})"
+        self.finalized_slot = 0
+        self._url, self._transport, self._clock, self._observe = url, transport, clock, observe
+        self._interval = 1.0 / requests_per_second
+        self._deadline = deadline_seconds
+        self._full_at = clock.monotonic()
+        self._resting_until = clock.monotonic()
+        self._calls = self._errors = self._errors_in_a_row = 0
+        self._latency = 0.0
+
+    def rests_for(self) -> float:
+        """Seconds until it should be asked again; 0 when it is well."""
+        return max(0.0, self._resting_until - self._clock.monotonic())
+
+    def health(self) -> EndpointHealth:
+        return EndpointHealth(
+            self.label, self._calls, self._errors, self._errors_in_a_row, self._latency, self.finalized_slot
+        )
+
+    async def call(self, method: str, params: list[object]) -> object:
+        """The `result` of one call. Raises EndpointError, RpcRefusal."""
+        await self._admit()
+        self._calls += 1
+        begun = self._clock.monotonic()
+        try:
+            result = await self._post(method, params)
+        except RpcRefusal as refusal:
+            self._done(method, begun, "refused", blame=refusal.code not in _NO_FAULT)
+            raise
+        except EndpointError as error:
+            limited = error.retry_after_seconds is not None
+            self._done(method, begun, "limited" if limited else "error", blame=True)
+            if error.retry_after_seconds is not None:
+                self._rest(error.retry_after_seconds)
+            raise
+        self._done(method, begun, "ok", blame=False)
+        return result
+
+    def blame(self) -> None:
+        """Its answer turned out to be garbage or older than what it knew before."""
+        self._errors += 1
+        self._errors_in_a_row += 1
+        self._rest(min(LONGEST_REST_SECONDS, FIRST_REST_SECONDS * 2.0 ** min(self._errors_in_a_row - 1, 10)))
+
+    async def _admit(self) -> None:
+        """Wait for this endpoint's rate; refuse rather than wait longer than a call may take."""
+        now = self._clock.monotonic()
+        wait = max(self._full_at, now) - now - (BURST_CALLS - 1) * self._interval
+        if wait > self._deadline:
+            raise EndpointError(f"{self.label}: its rate bound is used up", reached=False)
+        self._full_at = max(self._full_at, now) + self._interval
+        if wait > 0:
+            await self._clock.sleep(wait)
+
+    async def _post(self, method: str, params: list[object]) -> object:
+        number = self._calls
+        body = orjson.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+        request = HttpRequest("POST", self._url, {"content-type": "application/json"}, body, self._deadline)
+        try:
+            response = await self._transport.send(request)
+        except TransportError as error:
+            raise EndpointError(f"{self.label}: no answer to {method}: {error}", reached=error.sent) from error
+        if response.status == 429:
+            rest = _seconds(response.headers.get("retry-after"))
+            raise EndpointError(f"{self.label}: too many requests", reached=False, retry_after_seconds=rest)
+        if response.status != 200:
+            raise EndpointError(f"{self.label}: {method} was answered with HTTP {response.status}")
+        return self._result(method, number, response.body)
+
+    def _result(self, method: str, number: int, body: bytes) -> object:
+        try:
+            answer = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise EndpointError(f"{self.label}: {method} was answered with something that is not JSON") from error
+        if not isinstance(answer, dict) or answer.get("id") != number or ("error" in answer) == ("result" in answer):
+            raise EndpointError(f"{self.label}: {method} was answered with something that is not JSON-RPC")
+        if "result" in answer:
+            return answer["result"]
+        refusal = answer["error"]
+        code = refusal.get("code") if isinstance(refusal, dict) else None
+        if not isinstance(code, int):
+            raise EndpointError(f"{self.label}: {method} was answered with an error of no known shape")
+        text = str(refusal.get("message"))[:300]
+        raise RpcRefusal(f"{self.label}: {method}: {text} ({code})", code, refusal.get("data"))
+
+    def _done(self, method: str, begun: float, outcome: str, *, blame: bool) -> None:
+        seconds = self._clock.monotonic() - begun
+        self._latency += (seconds - self._latency) * (_LATENCY_WEIGHT if self._latency else 1.0)
+        self._observe(self.label, method, seconds, outcome)
+        if blame:
+            self.blame()
+        else:
+            self._errors_in_a_row = 0
+
+    def _rest(self, seconds: float) -> None:
+        self._resting_until = max(self._resting_until, self._clock.monotonic() + seconds)
+
+
+def _seconds(header: str | None) -> float:
+    digits = (header or "").strip()
+    if not digits.isascii() or not digits.isdigit():
+        return LIMITED_REST_SECONDS
+    return min(float(digits[:4]), LONGEST_REST_SECONDS)

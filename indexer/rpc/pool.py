@@ -1,0 +1,271 @@
+"""Several endpoints as one: positive answers from the first that has one, negative facts only from two that agree."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from domain.errors import Misuse, Retryable
+from indexer.rpc import sending
+from indexer.rpc.endpoint import Endpoint, Observe
+from indexer.rpc.errors import Disagreement, EndpointError
+from indexer.rpc.node import SIGNATURES_PAGE_MAX, Node, SlotMemory
+from indexer.rpc.values import (
+    Accounts,
+    Amount,
+    Commitment,
+    EndpointHealth,
+    LatestBlockhash,
+    ListedSignature,
+    SignatureStatuses,
+    Simulation,
+)
+from ports.clock import Clock
+from ports.transport import Transport
+
+T = TypeVar("T")
+WITNESSES = 2
+"""Endpoints that must answer before something counts as not there, where so many are configured."""
+RENT_GOOD_SECONDS = 3600.0
+"""Rent changes with the cluster's governance, announced weeks before."""
+DEADLINE_SECONDS = 10.0
+REQUESTS_PER_SECOND = 10.0
+"""Per endpoint: what the public endpoints allow one address (100 in 10 s)."""
+
+
+def _unobserved(_label: str, _method: str, _seconds: float, _outcome: str) -> None:
+    """Nobody measures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony(Generic[T]):
+    """What one endpoint answered."""
+
+    label: str
+    answer: T
+
+
+class RpcPool:
+    """All reads raise Retryable when no endpoint gave a usable answer; that never means "not found"."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        transport: Transport,
+        clock: Clock,
+        *,
+        requests_per_second: float = REQUESTS_PER_SECOND,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        observe: Observe = _unobserved,
+    ) -> None:
+        if not urls:
+            raise Misuse("no RPC endpoint is configured")
+        self._endpoints = [
+            Endpoint(
+                number,
+                url,
+                transport,
+                clock,
+                requests_per_second=requests_per_second,
+                deadline_seconds=deadline_seconds,
+                observe=observe,
+            )
+            for number, url in enumerate(urls, start=1)
+        ]
+        self._memory = SlotMemory()
+        self._clock = clock
+        self._rents: dict[int, tuple[float, int]] = {}
+
+    @property
+    def witnesses(self) -> int:
+        """How many endpoints must answer before a negative fact holds: two, or one where only one is configured."""
+        return min(WITNESSES, len(self._endpoints))
+
+    @property
+    def finalized_slot(self) -> int:
+        """The highest finalized slot any endpoint has shown; 0 before the first answer."""
+        return self._memory.finalized
+
+    def health(self) -> list[EndpointHealth]:
+        return [endpoint.health() for endpoint in self._endpoints]
+
+    # --- questions of several calls -------------------------------------------------------------------------------
+
+    async def ask(self, question: Callable[[Node], Awaitable[T]]) -> T:
+        """Put a question to one endpoint after the other until one answers all of it."""
+        failed: list[EndpointError] = []
+        for node in self._nodes():
+            try:
+                return await question(node)
+            except EndpointError as error:
+                failed.append(error)
+        raise _none_answered(failed) from failed[-1]
+
+    async def testify(self, question: Callable[[Node], Awaitable[T]], *, floor: int = 0) -> list[Testimony[T]]:
+        """Put a question to all endpoints at once; at least `witnesses` must answer, from slot `floor` or later.
+
+        The floor is the question's own and not the pool's: an endpoint some slots behind another is a good witness of
+        what happened before both.
+        """
+        return await self._ask_all(question, floor, self.witnesses)
+
+    async def survey(self, question: Callable[[Node], Awaitable[T]]) -> list[T]:
+        """What each endpoint answers; those that do not answer are left out, but for one at least."""
+        return [one.answer for one in await self._ask_all(question, 0, 1)]
+
+    async def _ask_all(self, question: Callable[[Node], Awaitable[T]], floor: int, needed: int) -> list[Testimony[T]]:
+        nodes = self._nodes(floor)
+        async with asyncio.TaskGroup() as group:
+            asked = [(node.label, group.create_task(_attempt(question, node))) for node in nodes]
+        results = [(label, task.result()) for label, task in asked]
+        failed = [result for _, result in results if isinstance(result, EndpointError)]
+        answered = [Testimony(label, result.value) for label, result in results if isinstance(result, _Answer)]
+        if len(answered) < needed:
+            raise _none_answered(failed, needed) from failed[-1]
+        return answered
+
+    async def agree(self, question: Callable[[Node], Awaitable[T]], *, floor: int | None = None) -> T:
+        """A fact that counts only if all endpoints that answer say the same, two at least where two are configured.
+
+        For what is *not* there. Raises Disagreement, or Retryable when too few answered. `floor`: the slot they must
+        have reached, by default the highest finalized slot seen.
+        """
+        given = await self.testify(question, floor=self._memory.finalized if floor is None else floor)
+        if any(one.answer != given[0].answer for one in given):
+            raise Disagreement(f"endpoints disagree: {', '.join(one.label for one in given)}")
+        return given[0].answer
+
+    # --- single reads ---------------------------------------------------------------------------------------------
+
+    async def get_genesis_hash(self) -> str:
+        return await self.ask(lambda node: node.get_genesis_hash())
+
+    async def get_version(self) -> str:
+        return await self.ask(lambda node: node.get_version())
+
+    async def get_slot(self, commitment: Commitment = "finalized") -> int:
+        return await self.ask(lambda node: node.get_slot(commitment))
+
+    async def get_block_height(self, commitment: Commitment = "finalized") -> int:
+        return await self.ask(lambda node: node.get_block_height(commitment))
+
+    async def latest_blockhash(self, commitment: Commitment = "confirmed") -> LatestBlockhash:
+        """Read right before signing. At `confirmed`: a finalized one has lived 32 of its 150 blocks already, and should
+        a fork undo the confirmed block, the transaction never lands and is proven expired like any other."""
+        return await self.ask(lambda node: node.latest_blockhash(commitment))
+
+    async def is_blockhash_valid(self, blockhash: str, commitment: Commitment = "confirmed") -> bool:
+        return await self.ask(lambda node: node.is_blockhash_valid(blockhash, commitment))
+
+    async def get_balance(self, address: str, commitment: Commitment = "finalized") -> Amount:
+        """Lamports."""
+        return await self.ask(lambda node: node.get_balance(address, commitment))
+
+    async def get_token_amount(self, account: str, commitment: Commitment = "finalized") -> Amount:
+        """Base units in a token account; 0 where there is none."""
+        return await self.ask(lambda node: node.get_token_amount(account, commitment))
+
+    async def get_accounts(self, addresses: Sequence[str], commitment: Commitment = "finalized") -> Accounts:
+        """Up to 100 accounts as raw bytes with owner and lamports. That one is None is this endpoint's word alone: for
+        a fact of absence use `agree_absent`."""
+        return await self.ask(lambda node: node.get_accounts(addresses, commitment))
+
+    async def agree_absent(self, address: str) -> bool:
+        """Whether no account is there at finalized, by two endpoints where two are configured."""
+
+        async def absent(node: Node) -> bool:
+            return (await node.get_accounts([address])).accounts == (None,)
+
+        return await self.agree(absent)
+
+    async def minimum_rent(self, size: int) -> int:
+        """Lamports that keep `size` data bytes alive; an answer is used for an hour."""
+        known = self._rents.get(size)
+        if known is None or self._clock.monotonic() - known[0] > RENT_GOOD_SECONDS:
+            lamports = await self.ask(lambda node: node.minimum_rent(size))
+            known = self._rents[size] = (self._clock.monotonic(), lamports)
+        return known[1]
+
+    async def get_signature_statuses(
+        self, signatures: Sequence[str], *, search_history: bool = False
+    ) -> SignatureStatuses:
+        """Up to 256 at once. None = one endpoint does not know it, which proves nothing."""
+        return await self.ask(lambda node: node.get_signature_statuses(signatures, search_history=search_history))
+
+    async def get_transaction(self, signature: str, commitment: Commitment = "finalized") -> object:
+        """The raw `result`; None when every endpoint that answered does not know it."""
+        failed: list[EndpointError] = []
+        answered = False
+        for node in self._nodes():
+            try:
+                found = await node.get_transaction(signature, commitment)
+            except EndpointError as error:
+                failed.append(error)
+                continue
+            if found is not None:
+                return found
+            answered = True
+        if answered:
+            return None
+        raise _none_answered(failed) from failed[-1]
+
+    async def get_signatures_for_address(
+        self,
+        address: str,
+        *,
+        before: str | None = None,
+        until: str | None = None,
+        limit: int = SIGNATURES_PAGE_MAX,
+        commitment: Commitment = "finalized",
+        min_context_slot: int = 0,
+    ) -> list[ListedSignature]:
+        """One page, newest first. Pages that belong together are asked of one endpoint: `ask`."""
+        return await self.ask(
+            lambda node: node.get_signatures_for_address(
+                address,
+                before=before,
+                until=until,
+                limit=limit,
+                commitment=commitment,
+                min_context_slot=min_context_slot,
+            )
+        )
+
+    async def simulate(self, wire: bytes, commitment: Commitment = "confirmed") -> Simulation:
+        return await self.ask(lambda node: node.simulate(wire, commitment))
+
+    async def priority_fees(self, accounts: Sequence[str]) -> list[int]:
+        """Micro-lamports per compute unit in recent slots, for transactions that write these accounts."""
+        return await self.ask(lambda node: node.priority_fees(accounts))
+
+    async def send(self, wire: bytes, *, skip_preflight: bool = False, min_context_slot: int = 0) -> str:
+        """Hand over a signed transaction; see `sending.send` for what it raises. First time with preflight and the
+        blockhash's slot, on resends without."""
+        nodes = self._nodes(0)
+        return await sending.send(nodes, wire, skip_preflight=skip_preflight, min_context_slot=min_context_slot)
+
+    def _nodes(self, floor: int | None = None) -> list[Node]:
+        """Endpoints in the order to ask them: as configured, those that rest after an error last."""
+        at = self._memory.finalized if floor is None else floor
+        return [
+            Node(endpoint, self._memory, at) for endpoint in sorted(self._endpoints, key=lambda one: one.rests_for())
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer(Generic[T]):
+    value: T
+
+
+async def _attempt(question: Callable[[Node], Awaitable[T]], node: Node) -> "_Answer[T] | EndpointError":
+    try:
+        return _Answer(await question(node))
+    except EndpointError as error:
+        return error
+
+
+def _none_answered(failed: Sequence[EndpointError], needed: int = 1) -> Retryable:
+    retry_after = max((error.retry_after_seconds or 0.0 for error in failed), default=0.0) or None
+    reasons = "; ".join(str(error) for error in failed)
+    want = "no RPC endpoint answered" if needed == 1 else f"fewer than {needed} RPC endpoints answered"
+    return Retryable(f"{want}: {reasons}", retry_after)

@@ -1,0 +1,27 @@
+"""What a step needs to put a transaction of ours on the chain."""
+
+from indexer.rpc.pool import RpcPool
+
+
+class Sender:
+    """Rent, balance and blockhash for building; sending, as often as needed. Errors as in `domain.errors`."""
+
+    def __init__(self, rpc: RpcPool) -> None:
+        self._rpc = rpc
+
+    async def minimum_rent(self, size: int) -> int:
+        """Lamports that keep `size` data bytes alive."""
+        return await self._rpc.minimum_rent(size)
+
+    async def lamports(self, address: str) -> int:
+        """What lies at an address in the newest confirmed block, which the transaction will meet."""
+        return (await self._rpc.get_balance(address, "confirmed")).amount
+
+    async def latest_blockhash(self) -> tuple[str, int]:
+        """A blockhash and its last valid block height; right before signing."""
+        latest = await self._rpc.latest_blockhash()
+        return latest.blockhash, latest.last_valid_block_height
+
+    async def send(self, wire: bytes, *, skip_preflight: bool) -> None:
+        """See `rpc.sending.send` for what it raises."""
+        await self._rpc.send(wire, skip_preflight=skip_preflight)

@@ -1,0 +1,226 @@
+"""Follows the platform wallet's USDC account and its SOL: every finalized change becomes one row, exactly once.
+
+Each of the two addresses has a cursor, the last signature stored, which moves in the transaction of its rows.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import Connection
+
+from chain import programs
+from chain.addresses import ata
+from domain.errors import Retryable
+from domain.ledger import Asset
+from indexer.effects.facts import TransactionFacts
+from indexer.history import Since, list_since
+from indexer.movements import lamport_movement, usdc_movement
+from indexer.readback import ReadBack
+from indexer.rpc.pool import RpcPool
+from indexer.rpc.values import ListedSignature
+from indexer.waking import Bell
+from ports.clock import Clock
+from storage.chain_rows import Cursor, cursor, move_cursor, record_reading
+from storage.movements import MovementKind, book_lamports, book_usdc, judge_unclaimed, movement_sum
+from storage.store import Store
+
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+USDC_CURSOR, SOL_CURSOR = "treasury_usdc", "treasury_sol"
+USDC_READING, SOL_READING = "treasury_usdc", "treasury_sol"
+CHUNK = 32
+"""Transactions fetched side by side and stored in one database transaction."""
+LONGEST_PAUSE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One followed address and the cursor it has."""
+
+    name: str
+    address: str
+    asset: Asset
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Up to which finalized slot the whole history of both addresses is stored."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one look at the chain brought. `gap_*`: balance on chain minus the sum of what is booked; what moved between
+    the two reads shows as a gap until the next pass, a gap that stays means that a movement is missing."""
+
+    head: Head
+    stored: int
+    deposits: int
+    orphans: int
+    gap_usdc: int
+    gap_lamports: int
+
+
+class TreasuryFollower:
+    """Run `run` once per process. `wake` is called when job (fund, treasury) was made due."""
+
+    def __init__(
+        self,
+        store: Store,
+        rpc: RpcPool,
+        clock: Clock,
+        *,
+        platform_wallet: str,
+        usdc_mint: str,
+        poll_seconds: float,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store, self._rpc, self._clock = store, rpc, clock
+        self._wallet, self._usdc_mint = platform_wallet, usdc_mint
+        self._poll_seconds, self._wake = min(poll_seconds, LONGEST_PAUSE_SECONDS), wake
+        self.usdc_account = ata(platform_wallet, usdc_mint, programs.TOKEN)
+        self._tracks = (
+            Track(USDC_CURSOR, self.usdc_account, Asset.USDC),
+            Track(SOL_CURSOR, platform_wallet, Asset.SOL),
+        )
+        self._read_back = ReadBack(rpc, platform_wallet, usdc_mint)
+        self._bell = Bell(clock)
+        self._one_at_a_time = asyncio.Lock()
+        self._head: Head | None = None
+        self._gaps = (0, 0)
+
+    def poke(self) -> None:
+        """Something moved (a payout was finalized, a conversion announced): look now."""
+        self._bell.ring()
+
+    def head(self) -> Head | None:
+        """How far the history is stored; None before the first whole pass of this process."""
+        return self._head
+
+    async def run(self) -> None:
+        """Until cancelled. RPC errors are logged and tried again from the cursor."""
+        failures = 0
+        while True:
+            try:
+                await self.follow()
+                failures = 0
+            except Retryable as error:
+                failures += 1
+                _log.warning("treasury_not_read", error=str(error), failures=failures)
+            await self._bell.wait(min(self._poll_seconds * 2.0 ** min(failures, 10), LONGEST_PAUSE_SECONDS))
+
+    async def backfill_until_caught_up(self) -> Head:
+        """Read until both histories are stored up to a finalized slot that was the newest when this was called."""
+        goal = await self._rpc.get_slot("finalized")
+        while (latest := await self.follow()).head.slot < goal:
+            await self._clock.sleep(self._poll_seconds)
+        return latest.head
+
+    async def follow(self) -> Pass:
+        """One pass over both addresses. Raises Retryable; what was stored before that stays, with its cursor."""
+        async with self._one_at_a_time:
+            return await self._follow()
+
+    async def _follow(self) -> Pass:
+        slot = await self._rpc.get_slot("finalized")
+        facts_of = _Facts(self._read_back)
+        stored: list[MovementKind | None] = []
+        for track in self._tracks:
+            stored += await self._follow_track(track, slot, facts_of)
+        orphans = stored.count(MovementKind.ORPHAN)
+        now = self._clock.now()
+        orphans += await self._store.write(lambda conn: judge_unclaimed(conn, self.usdc_account, now))
+        if orphans:
+            _log.error("usdc_left_unexplained", movements=orphans, account=self.usdc_account)
+        gaps = await self._read_balances()
+        if any(gaps) and not stored and gaps == self._gaps:
+            _log.error("treasury_differs_from_chain", usdc=gaps[0], lamports=gaps[1])
+        self._gaps, self._head = gaps, Head(slot)
+        return Pass(self._head, len(stored), stored.count(MovementKind.DEPOSIT), orphans, *gaps)
+
+    async def _follow_track(self, track: Track, slot: int, facts_of: "_Facts") -> list[MovementKind | None]:
+        at = await self._store.read(lambda conn: cursor(conn, track.name))
+        since = None if at is None else Since(at.value, at.position or 0)
+        listed = await self._rpc.ask(lambda node: list_since(node, track.address, since, slot))
+        stored: list[MovementKind | None] = []
+        for start in range(0, len(listed), CHUNK):
+            chunk = listed[start : start + CHUNK]
+            # A failed transaction moved no token; it costs its payer the fee.
+            wanted = [one for one in chunk if track.asset is Asset.SOL or not one.failed]
+            facts = await _side_by_side([facts_of.get(one.signature) for one in wanted])
+            kinds = await self._store_chunk(track, at, chunk, facts)
+            if kinds is None:
+                raise Retryable(f"another process reads {track.name}")
+            at = Cursor(chunk[-1].signature, chunk[-1].slot)
+            stored += kinds
+            if MovementKind.DEPOSIT in kinds:
+                self._wake()
+        return stored
+
+    async def _store_chunk(
+        self, track: Track, at: Cursor | None, chunk: Sequence[ListedSignature], facts: Sequence[TransactionFacts]
+    ) -> list[MovementKind | None] | None:
+        """Rows and cursor in one transaction; None when the cursor is not where it was read, and nothing is written."""
+        now, last = self._clock.now(), chunk[-1]
+
+        def store(conn: Connection) -> list[MovementKind | None] | None:
+            if not move_cursor(conn, track.name, at, last.signature, last.slot, now):
+                return None
+            return [self._book(conn, track, one) for one in facts]
+
+        return await self._store.write(store)
+
+    def _book(self, conn: Connection, track: Track, facts: TransactionFacts) -> MovementKind | None:
+        now = self._clock.now()
+        if track.asset is Asset.USDC:
+            moved = usdc_movement(facts, self.usdc_account, self._usdc_mint)
+            return None if moved is None else book_usdc(conn, moved, now)
+        moved = lamport_movement(facts, self._wallet)
+        if moved is not None:
+            book_lamports(conn, moved, now)
+        return None
+
+    async def _read_balances(self) -> tuple[int, int]:
+        """Store the finalized balances for display and alerts; returns how far the booked sums are from them."""
+        usdc = await self._rpc.get_token_amount(self.usdc_account)
+        sol = await self._rpc.get_balance(self._wallet)
+        now = self._clock.now()
+
+        def store(conn: Connection) -> tuple[int, int]:
+            record_reading(conn, USDC_READING, usdc.amount, usdc.slot, now)
+            record_reading(conn, SOL_READING, sol.amount, sol.slot, now)
+            booked = movement_sum(conn, self.usdc_account, Asset.USDC), movement_sum(conn, self._wallet, Asset.SOL)
+            return usdc.amount - booked[0], sol.amount - booked[1]
+
+        return await self._store.write(store)
+
+
+class _Facts:
+    """The decoded transactions of one pass: most payouts are in the history of both addresses."""
+
+    def __init__(self, read_back: ReadBack) -> None:
+        self._read_back = read_back
+        self._known: dict[str, TransactionFacts] = {}
+
+    async def get(self, signature: str) -> TransactionFacts:
+        known = self._known.get(signature)
+        if known is None:
+            known = await self._read_back.read_back(signature)
+            if len(self._known) < CHUNK * CHUNK:
+                self._known[signature] = known
+        return known
+
+
+async def _side_by_side(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """All results in order; the first failure ends the others and comes out by itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in work]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
+    return [task.result() for task in tasks]

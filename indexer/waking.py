@@ -1,0 +1,31 @@
+"""Waiting for an event or a time on the clock port, whichever comes first."""
+
+import asyncio
+import contextlib
+
+from ports.clock import Clock
+
+
+class Bell:
+    """Rung by whoever has news; the one loop that listens wakes at once instead of at its next poll."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until rung, `seconds` at most; True when it was rung. Rings while nobody listens are kept."""
+        ringing = asyncio.ensure_future(self._rung.wait())
+        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait([ringing, sleeping], return_when=asyncio.FIRST_COMPLETED)
+            return self._rung.is_set()
+        finally:
+            self._rung.clear()
+            for task in (ringing, sleeping):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task

@@ -1,0 +1,229 @@
+"""What the indexer writes down: signatures and their fate, how far the chain has been read, the latest balances.
+
+What the platform wallet gained and lost is in `storage.movements`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from domain.errors import Misuse
+from domain.states import WatchState
+from storage.tables import cursors, readings, watched_signatures
+from storage.work import revive
+
+_OPEN = (WatchState.WATCHING, WatchState.CONFIRMED)
+"""States that can still change; finalized and expired are final."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One signature whose fate job (purpose, subject) waits for.
+
+    `err` is the JSON text of the transaction's error, set only in state finalized; None there means it succeeded.
+    `proof` is the JSON text of why it counts as expired. Without `last_valid_block_height` it never expires.
+    """
+
+    signature: str
+    purpose: str
+    subject: str
+    last_valid_block_height: int | None
+    state: WatchState
+    slot: int | None
+    err: str | None
+    proof: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What the chain says of a signature now."""
+
+    signature: str
+    state: WatchState
+    slot: int | None = None
+    err: str | None = None
+    proof: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a follower has read: `value` names the last thing stored, `position` is its slot."""
+
+    value: str
+    position: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A balance as the chain had it at a slot, in the asset's smallest unit."""
+
+    amount: int
+    slot: int
+    read_at: datetime
+
+
+def watch(
+    conn: Connection,
+    signature: str,
+    purpose: str,
+    subject: str | int,
+    last_valid_block_height: int | None,
+    now: datetime,
+) -> None:
+    """Have a signature's fate found out; job (purpose, subject) is made due when it is finalized or expired.
+
+    In the transaction that stores the signed bytes, before they are sent. Idempotent; then poke the tracker. Raises
+    Misuse when the signature is watched for something else.
+    """
+    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
+    conn.execute(
+        insert(watched_signatures)
+        .values(
+            signature=signature,
+            purpose=purpose,
+            subject=str(subject),
+            last_valid_block_height=last_valid_block_height,
+            state=WatchState.WATCHING,
+            created_at=now,
+            changed_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=[watched_signatures.c.signature])
+    )
+    found = watched(conn, signature)
+    if found is None or (found.purpose, found.subject) != (purpose, str(subject)):
+        raise Misuse(f"signature {signature} is watched for something else than {purpose} {subject}")
+
+
+def unwatch(conn: Connection, signature: str) -> None:
+    """Nobody waits for this signature any more."""
+    conn.execute(delete(watched_signatures).where(watched_signatures.c.signature == signature))
+
+
+def watched(conn: Connection, signature: str) -> Watched | None:
+    """What is known of a signature; None when nobody ever had it watched."""
+    row = conn.execute(select(watched_signatures).where(watched_signatures.c.signature == signature)).one_or_none()
+    return None if row is None else _watched(row)
+
+
+def open_watches(conn: Connection) -> list[Watched]:
+    """All signatures whose fate is open, oldest first."""
+    rows = conn.execute(
+        select(watched_signatures)
+        .where(watched_signatures.c.state.in_(_OPEN))
+        .order_by(watched_signatures.c.created_at, watched_signatures.c.signature)
+    )
+    return [_watched(row) for row in rows]
+
+
+def open_watch_count(conn: Connection) -> int:
+    return int(
+        conn.scalar(select(func.count()).select_from(watched_signatures).where(watched_signatures.c.state.in_(_OPEN)))
+        or 0
+    )
+
+
+def record_fates(conn: Connection, fates: Sequence[Fate], now: datetime) -> int:
+    """Write what the chain says and make the waiting jobs due, parked ones too; returns how many rows changed.
+
+    Final states never change, so an answer that comes late, or to two replicas, does nothing.
+    """
+    known = {
+        row.signature: row
+        for row in conn.execute(
+            select(watched_signatures)
+            .where(
+                watched_signatures.c.signature.in_([fate.signature for fate in fates]),
+                watched_signatures.c.state.in_(_OPEN),
+            )
+            .order_by(watched_signatures.c.signature)
+            .with_for_update()
+        )
+    }
+    changed = [fate for fate in fates if fate.signature in known and known[fate.signature].state != fate.state]
+    if not changed:
+        return 0
+    conn.execute(
+        update(watched_signatures)
+        .where(watched_signatures.c.signature == bindparam("which"))
+        .values(state=bindparam("after"), slot=bindparam("at"), err=bindparam("error"), proof=bindparam("why")),
+        [
+            {"which": fate.signature, "after": fate.state, "at": fate.slot, "error": fate.err, "why": fate.proof}
+            for fate in changed
+        ],
+    )
+    names = [fate.signature for fate in changed]
+    conn.execute(update(watched_signatures).where(watched_signatures.c.signature.in_(names)).values(changed_at=now))
+    for purpose, subject in _waiting(known[fate.signature] for fate in changed if fate.state not in _OPEN):
+        revive(conn, purpose, subject, now)
+    return len(changed)
+
+
+def _waiting(rows: Iterable[Row[tuple[object, ...]]]) -> list[tuple[str, str]]:
+    """In one order in every transaction, so that two of them never wait for each other."""
+    return sorted({(row.purpose, row.subject) for row in rows})
+
+
+def cursor(conn: Connection, name: str) -> Cursor | None:
+    """Where a follower stands; None before its first row."""
+    row = conn.execute(select(cursors).where(cursors.c.name == name)).one_or_none()
+    return None if row is None else Cursor(row.value, row.position)
+
+
+def move_cursor(
+    conn: Connection, name: str, before: Cursor | None, value: str, position: int | None, now: datetime
+) -> bool:
+    """Move a cursor from where the caller read it, in the transaction of the rows it stands for.
+
+    False, and nothing changed, when somebody else moved it since: the caller writes none of its rows.
+    """
+    if before is None:
+        insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
+        born = conn.execute(
+            insert(cursors)
+            .values(name=name, value=value, position=position, moved_at=now)
+            .on_conflict_do_nothing(index_elements=[cursors.c.name])
+        )
+        return born.rowcount == 1
+    moved = conn.execute(
+        update(cursors)
+        .where(cursors.c.name == name, cursors.c.value == before.value)
+        .values(value=value, position=position, moved_at=now)
+    )
+    return moved.rowcount == 1
+
+
+def reading(conn: Connection, name: str) -> Reading | None:
+    """The latest balance read from the chain under that name."""
+    row = conn.execute(select(readings).where(readings.c.name == name)).one_or_none()
+    return None if row is None else Reading(row.amount, row.slot, row.read_at)
+
+
+def record_reading(conn: Connection, name: str, amount: int, slot: int, now: datetime) -> None:
+    """Store a balance unless a newer one is known."""
+    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(readings).values(name=name, amount=amount, slot=slot, read_at=now)
+    conn.execute(
+        statement.on_conflict_do_update(
+            index_elements=[readings.c.name],
+            set_={"amount": amount, "slot": slot, "read_at": statement.excluded.read_at},
+            where=readings.c.slot <= slot,
+        )
+    )
+
+
+def _watched(row: Row[tuple[object, ...]]) -> Watched:
+    return Watched(
+        signature=row.signature,
+        purpose=row.purpose,
+        subject=row.subject,
+        last_valid_block_height=row.last_valid_block_height,
+        state=WatchState(row.state),
+        slot=row.slot,
+        err=row.err,
+        proof=row.proof,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,322 @@
+"""What the platform wallet gained and lost on chain: each (signature, account, asset) booked exactly once.
+
+The treasury follower and the step that paid may come in either order; whoever comes first writes the row and its
+ledger entry, the other one verifies. The sum of the rows is what the chain says the account holds.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from domain.errors import Misuse
+from domain.ledger import (
+    Asset,
+    network_cost,
+    sol_moved,
+    sol_moved_claimed,
+    usdc_deposit,
+    usdc_outside,
+    usdc_outside_claimed,
+)
+from domain.states import TransferState
+from storage.ledger import post
+from storage.tables import chain_movements, mint_attempts, transfer_attempts, transfers
+from storage.work import enqueue
+
+Cost = Literal["mint", "payout"]
+"""What a transaction of ours was for, when it cost lamports."""
+
+
+class MovementKind(StrEnum):
+    DEPOSIT = "deposit"
+    PAYOUT = "payout"
+    """USDC: a payout of ours (`transfer_id` NULL = one of several, to be claimed by its step). SOL: its cost."""
+    ORPHAN = "orphan"
+    """USDC left and nothing of ours explains it: stops all sends until a person has looked."""
+    MINT = "mint"
+    OTHER = "other"
+    """SOL that moved from or to outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One finalized change of one account: `amount` > 0 came in, < 0 went out.
+
+    `counterparty` is the owner of the one account on the other side, None when there are several or none.
+    """
+
+    signature: str
+    account: str
+    asset: Asset
+    amount: int
+    slot: int
+    block_time: datetime | None
+    counterparty: str | None = None
+
+
+def record_movement(
+    conn: Connection, movement: Movement, kind: MovementKind, now: datetime, transfer_id: int | None = None
+) -> bool:
+    """Insert the row; False when this (signature, account, asset) is there already, and nothing is written then.
+
+    Books nothing in the ledger: `book_usdc`, `book_payout` and `book_lamports` do both. Raises Misuse when the transfer
+    already has another transaction.
+    """
+    if transfer_id is not None:
+        _require_unpaid(conn, transfer_id, movement.signature)
+    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
+    born = conn.scalar(
+        insert(chain_movements)
+        .values(
+            signature=movement.signature,
+            account=movement.account,
+            asset=movement.asset,
+            amount=movement.amount,
+            slot=movement.slot,
+            block_time=movement.block_time,
+            kind=kind,
+            counterparty=movement.counterparty,
+            transfer_id=transfer_id,
+            created_at=now,
+        )
+        .on_conflict_do_nothing(
+            index_elements=[chain_movements.c.signature, chain_movements.c.account, chain_movements.c.asset]
+        )
+        .returning(chain_movements.c.id)
+    )
+    return born is not None
+
+
+def book_usdc(conn: Connection, movement: Movement, now: datetime) -> MovementKind | None:
+    """Book what the treasury follower saw on the platform's USDC account; None when it is booked already.
+
+    A deposit makes job (fund, treasury) due. An outflow is a payout when a transfer attempt explains it: by its
+    signature, or, while its outcome is open, by destination and amount. What nothing explains is an orphan.
+    """
+    if _find(conn, movement) is not None:
+        return None
+    if movement.amount > 0:
+        record_movement(conn, movement, MovementKind.DEPOSIT, now)
+        post(conn, usdc_deposit(movement.signature, movement.amount), now)
+        enqueue(conn, "fund", "treasury", now)
+        return MovementKind.DEPOSIT
+    transfer_id = _transfer_of(conn, movement)
+    if transfer_id is not None or _may_be_ours(conn, movement):
+        record_movement(conn, movement, MovementKind.PAYOUT, now, transfer_id)
+        explain_cost(conn, movement.signature, "payout", now)
+        return MovementKind.PAYOUT
+    record_movement(conn, movement, MovementKind.ORPHAN, now)
+    post(conn, usdc_outside(movement.signature, -movement.amount), now)
+    return MovementKind.ORPHAN
+
+
+def book_payout(conn: Connection, movement: Movement, transfer_id: int, now: datetime) -> None:
+    """The payout step has read this transaction back as its transfer: make the movement that transfer's.
+
+    In the transaction that marks the payouts distributed, which also posts `payouts_distributed`. Idempotent. Raises
+    Misuse when the signature already explains another transfer, or this transfer has another signature.
+    """
+    if record_movement(conn, movement, MovementKind.PAYOUT, now, transfer_id):
+        explain_cost(conn, movement.signature, "payout", now)
+    else:
+        claim_movement(conn, movement, transfer_id, now)
+
+
+def claim_movement(conn: Connection, movement: Movement, transfer_id: int, now: datetime) -> None:
+    """Give a booked outflow to the transfer it turned out to be; an orphan's ledger entry is taken back.
+
+    Idempotent. Raises Misuse when the row is missing, differs, or belongs to something else.
+    """
+    row = _find(conn, movement)
+    if row is None or row.amount != movement.amount:
+        raise Misuse(f"{movement.signature} is not booked with {movement.amount} on {movement.account}")
+    if row.kind == MovementKind.PAYOUT and row.transfer_id == transfer_id:
+        return
+    if row.kind not in (MovementKind.PAYOUT, MovementKind.ORPHAN) or row.transfer_id is not None:
+        raise Misuse(f"{movement.signature} is booked as {row.kind} of transfer {row.transfer_id}, not {transfer_id}")
+    _require_unpaid(conn, transfer_id, movement.signature)
+    conn.execute(
+        update(chain_movements)
+        .where(chain_movements.c.id == row.id)
+        .values(kind=MovementKind.PAYOUT, transfer_id=transfer_id)
+    )
+    if row.kind == MovementKind.ORPHAN:
+        post(conn, usdc_outside_claimed(movement.signature, -movement.amount), now)
+    explain_cost(conn, movement.signature, "payout", now)
+
+
+def judge_unclaimed(conn: Connection, account: str, now: datetime) -> int:
+    """Look again at payouts nobody claimed: what its attempt now names is claimed, what no open attempt can explain
+    any more becomes an orphan. Returns the number of new orphans."""
+    rows = conn.execute(
+        select(chain_movements)
+        .where(
+            chain_movements.c.account == account,
+            chain_movements.c.asset == Asset.USDC,
+            chain_movements.c.kind == MovementKind.PAYOUT,
+            chain_movements.c.transfer_id.is_(None),
+        )
+        .order_by(chain_movements.c.id.desc())
+        .with_for_update()
+    ).all()
+    orphaned = 0
+    for row in rows:
+        movement = _movement(row)
+        transfer_id = _transfer_of(conn, movement)
+        if transfer_id is not None:
+            claim_movement(conn, movement, transfer_id, now)
+        elif not _may_be_ours(conn, movement):
+            conn.execute(update(chain_movements).where(chain_movements.c.id == row.id).values(kind=MovementKind.ORPHAN))
+            post(conn, usdc_outside(movement.signature, -movement.amount), now)
+            orphaned += 1
+    return orphaned
+
+
+def book_lamports(conn: Connection, movement: Movement, now: datetime) -> bool:
+    """Book what a transaction did to the platform wallet's SOL; False when it is booked already.
+
+    A transaction known as ours is a cost (`network_cost`, the same entry that its step posts); any other is
+    `sol_moved`, and put right by `explain_cost` if it turns out to be ours later.
+    """
+    cost = cost_of(conn, movement.signature)
+    if not record_movement(conn, movement, MovementKind.OTHER if cost is None else MovementKind(cost), now):
+        return False
+    entry = sol_moved(movement.signature, movement.amount)
+    post(conn, entry if cost is None else network_cost(movement.signature, cost, -movement.amount), now)
+    return True
+
+
+def explain_cost(conn: Connection, signature: str, cost: Cost, now: datetime) -> None:
+    """A transaction turned out to be ours after what it cost was booked as `sol_moved`: book it as `network_cost`.
+
+    Does nothing where it was known as ours, or has not been seen by the follower yet. Idempotent.
+    """
+    row = conn.execute(
+        update(chain_movements)
+        .where(
+            chain_movements.c.signature == signature,
+            chain_movements.c.asset == Asset.SOL,
+            chain_movements.c.kind == MovementKind.OTHER,
+        )
+        .values(kind=MovementKind(cost))
+        .returning(chain_movements.c.amount)
+    ).one_or_none()
+    if row is not None:
+        post(conn, sol_moved_claimed(signature, row.amount), now)
+        post(conn, network_cost(signature, cost, -row.amount), now)
+
+
+def cost_of(conn: Connection, signature: str) -> Cost | None:
+    """What a transaction of ours was for, by its signature; None for one that is not known as ours."""
+    if conn.scalar(select(mint_attempts.c.id).where(mint_attempts.c.signature == signature)) is not None:
+        return "mint"
+    named = select(transfer_attempts.c.id).where(transfer_attempts.c.signature == signature).limit(1)
+    booked = select(chain_movements.c.id).where(
+        chain_movements.c.signature == signature, chain_movements.c.kind == MovementKind.PAYOUT
+    )
+    return "payout" if conn.scalar(named) is not None or conn.scalar(booked.limit(1)) is not None else None
+
+
+def movement_sum(conn: Connection, account: str, asset: Asset) -> int:
+    """What the account holds by all that was booked: the balance that funding may promise from."""
+    total = conn.scalar(
+        select(func.sum(chain_movements.c.amount)).where(
+            chain_movements.c.account == account, chain_movements.c.asset == asset
+        )
+    )
+    return int(total or 0)
+
+
+def orphans(conn: Connection, limit: int = 100) -> list[Movement]:
+    """USDC outflows that nothing explains, newest first. Any of them stops all sends."""
+    rows = conn.execute(
+        select(chain_movements)
+        .where(chain_movements.c.kind == MovementKind.ORPHAN)
+        .order_by(chain_movements.c.id.desc())
+        .limit(limit)
+    )
+    return [_movement(row) for row in rows]
+
+
+def _find(conn: Connection, movement: Movement) -> Row[tuple[object, ...]] | None:
+    return conn.execute(
+        select(chain_movements)
+        .where(
+            chain_movements.c.signature == movement.signature,
+            chain_movements.c.account == movement.account,
+            chain_movements.c.asset == movement.asset,
+        )
+        .with_for_update()
+    ).one_or_none()
+
+
+def _require_unpaid(conn: Connection, transfer_id: int, signature: str) -> None:
+    other = conn.scalar(
+        select(chain_movements.c.signature).where(
+            chain_movements.c.transfer_id == transfer_id, chain_movements.c.signature != signature
+        )
+    )
+    if other is not None:
+        raise Misuse(f"transfer {transfer_id} is already paid by {other}, now {signature} claims it")
+
+
+def _planned(movement: Movement) -> ColumnElement[bool]:
+    """The transfer's plan fits the movement, and no transaction has paid it yet."""
+    paid = exists().where(
+        chain_movements.c.transfer_id == transfers.c.id, chain_movements.c.signature != movement.signature
+    )
+    return (transfers.c.destination_address == movement.counterparty) & (transfers.c.amount == -movement.amount) & ~paid
+
+
+def _transfer_of(conn: Connection, movement: Movement) -> int | None:
+    """The transfer one of whose attempts carries this signature and whose plan it fits."""
+    found: int | None = conn.scalar(
+        select(transfers.c.id)
+        .join(transfer_attempts, transfer_attempts.c.transfer_id == transfers.c.id)
+        .where(transfer_attempts.c.signature == movement.signature, _planned(movement))
+        .limit(1)
+    )
+    return found
+
+
+def _may_be_ours(conn: Connection, movement: Movement) -> bool:
+    """Whether more attempts of open outcome fit this movement than unclaimed movements like it are booked already."""
+    fitting = conn.scalar(
+        select(func.count())
+        .select_from(transfers.join(transfer_attempts, transfer_attempts.c.transfer_id == transfers.c.id))
+        .where(
+            transfer_attempts.c.state.in_([TransferState.INTENDED, TransferState.SUBMITTED]),
+            transfer_attempts.c.signature.is_(None),
+            _planned(movement),
+        )
+    )
+    booked = conn.scalar(
+        select(func.count())
+        .select_from(chain_movements)
+        .where(
+            chain_movements.c.account == movement.account,
+            chain_movements.c.asset == movement.asset,
+            chain_movements.c.kind == MovementKind.PAYOUT,
+            chain_movements.c.transfer_id.is_(None),
+            chain_movements.c.counterparty == movement.counterparty,
+            chain_movements.c.amount == movement.amount,
+            chain_movements.c.signature != movement.signature,
+        )
+    )
+    return int(fitting or 0) > int(booked or 0)
+
+
+def _movement(row: Row[tuple[object, ...]]) -> Movement:
+    return Movement(
+        signature=row.signature,
+        account=row.account,
+        asset=Asset(row.asset),
+        amount=row.amount,
+        slot=row.slot,
+        block_time=row.block_time,
+        counterparty=row.counterparty,
+    )
