@@ -74,8 +74,7 @@ def create_transfer(custody: Custody, call: Call) -> Reply:
 def estimate_transfer(custody: Custody, call: Call) -> Reply:
     order = read_order(custody, call, "sourceAddress", with_fee=False)
     planned = plan(custody, order, custody.user_id(call))
-    spendable = custody.transfers.spendable(planned.wallet, planned.token)
-    if spendable < planned.units:
+    if not custody.transfers.covers(planned.wallet, planned.token, planned.units):
         raise estimation_short_of_native() if planned.token.is_native else estimation_short_of_token()
     return Reply(200, fee_levels())
 
@@ -159,9 +158,9 @@ def plan(custody: Custody, order: Order, user_id: str | None) -> Plan:
 
 def start(custody: Custody, planned: Plan) -> Transaction:
     """Accept the transfer, or refuse it at once for lack of the token."""
-    if not custody.switches.insufficient_async:
-        if custody.transfers.spendable(planned.wallet, planned.token) < planned.units and not planned.token.is_native:
-            raise insufficient_asset()
+    may_fail_later = custody.switches.insufficient_async or planned.token.is_native
+    if not may_fail_later and not custody.transfers.covers(planned.wallet, planned.token, planned.units):
+        raise insufficient_asset()
     order = planned.order
     return custody.transfers.start(
         planned.wallet, planned.token, planned.units, order.destination, order.fee, order.fee_level, order.ref_id

@@ -83,9 +83,17 @@ class Transfers:
         self._later(transaction, self._pace.screening)
         return transaction
 
-    def spendable(self, wallet: Wallet, token: Token) -> int:
-        """Base units that no transfer on its way has taken yet."""
-        return self._tokens.units_of(wallet, token) - self._reserved(wallet, token)
+    def covers(self, wallet: Wallet, token: Token, units: int) -> bool:
+        """Whether the balance holds so much beside the transfers on their way."""
+        held = self._tokens.units_of(wallet, token)
+        waiting = [
+            transaction
+            for transaction in self._open[wallet.id].values()
+            if transaction.token.id == token.id and transaction.state in BEFORE_LANDING
+        ]
+        if held >= units + sum(transaction.units for transaction in waiting):
+            return True
+        return held >= units + sum(each.units for each in waiting if not self._landed(each))
 
     def next_due_ms(self) -> int | None:
         return self._due[0][0] if self._due else None
@@ -102,14 +110,6 @@ class Transfers:
 
     def _later(self, transaction: Transaction, delay_ms: int) -> None:
         heapq.heappush(self._due, (self._clock() + max(1, delay_ms), next(self._order), transaction))
-
-    def _reserved(self, wallet: Wallet, token: Token) -> int:
-        waiting = [
-            transaction
-            for transaction in self._open[wallet.id].values()
-            if transaction.token.id == token.id and transaction.state in BEFORE_LANDING
-        ]
-        return sum(transaction.units for transaction in waiting if not self._landed(transaction))
 
     def _landed(self, transaction: Transaction) -> bool:
         """Whether the balance shows the transfer already, although its state does not yet."""
