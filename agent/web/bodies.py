@@ -1,0 +1,53 @@
+"""The kinds of values in bodies, and the rules that all request and answer models share."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+
+INT_MAX = 2**53 - 1
+"""Every JSON reader keeps integers up to here exactly."""
+_LINE = r"^[^\x00-\x1f\x7f]*$"
+_PROSE = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+
+Line = Annotated[str, StringConstraints(pattern=_LINE, strict=True)]
+"""Text without control characters."""
+Prose = Annotated[str, StringConstraints(pattern=_PROSE, strict=True)]
+"""Text that may have line breaks and tabs."""
+RowId = Annotated[int, Field(ge=1, le=INT_MAX)]
+Bps = Annotated[int, Field(ge=1, le=10_000)]
+Moment = Annotated[datetime, PlainSerializer(lambda moment: moment.isoformat().replace("+00:00", "Z"), return_type=str)]
+"""RFC 3339 in UTC."""
+Money = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$", examples=["2.35"])]
+"""A decimal string: USD with 2 places, USDC with 2 to 6."""
+
+
+class Asked(BaseModel):
+    """A request: anything it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Answer(BaseModel):
+    """What an endpoint answers. Fields without a value are null, never left out."""
+
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
+
+
+class Paging(Asked):
+    """A page that starts after the last one: `before` is the `next` of the page before."""
+
+    before: RowId | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+
+
+class Warned(Answer):
+    """Something accepted that the sender should know about."""
+
+    code: str
+    message: str
+
+
+def plain(row: Any) -> dict[str, Any]:
+    """A database row as a mapping by column name."""
+    return dict(row._mapping)  # noqa: SLF001 (SQLAlchemy's public name for a row by column)

@@ -1,0 +1,201 @@
+"""A buyer's wish becomes a Stripe Checkout Session: intent, key and parameters are committed before Stripe is asked."""
+
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from agent.web.endpoint import Access, Call, Endpoint
+from agent.web.messages import WebResponse
+from agent.web.settings import WebSettings
+from agent.web.shop_bodies import CheckoutBegun, CheckoutWish
+from domain.errors import OutcomeUnknown, Rejected, RequestError, Retryable
+from domain.states import CheckoutState
+from ports.clock import Clock
+from ports.ids import Ids
+from storage import checkouts
+from storage.checkouts import Checkout
+from storage.store import Store
+
+TRIES = 3
+"""Calls to Stripe within one request, all with one key; the buyer's next request goes on with the same key."""
+PAUSE_SECONDS = 0.25
+LEAST_LIFETIME = timedelta(minutes=31)
+"""Stripe wants at least 30 minutes between creation and expiry; a minute for clocks that differ."""
+PAYMENT_METHOD = "card"
+CURRENCY = "usd"
+
+
+class Session(Protocol):
+    """What Stripe answered."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def url(self) -> str | None: ...
+
+    @property
+    def status(self) -> str | None: ...
+
+    @property
+    def client_reference_id(self) -> str | None: ...
+
+    @property
+    def amount_total(self) -> int | None: ...
+
+    @property
+    def currency(self) -> str | None: ...
+
+
+class CheckoutGateway(Protocol):
+    """The one call of Stripe's that selling needs."""
+
+    async def create_checkout_session(self, params: dict[str, Any], idempotency_key: str) -> Session:
+        """Raises Retryable, OutcomeUnknown or Rejected. The same key with the same params gives the same Session."""
+        ...
+
+
+class Shop:
+    """The checkout endpoint and the two pages that Stripe sends the buyer back to."""
+
+    def __init__(self, store: Store, clock: Clock, ids: Ids, stripe: CheckoutGateway, settings: WebSettings) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._stripe = stripe
+        self._settings = settings
+
+    def endpoints(self) -> list[Endpoint]:
+        public, page = Access.PUBLIC, "text/html"
+        return [
+            Endpoint(
+                "POST",
+                "/api/checkout/stripe/",
+                Access.USER,
+                self.check_out,
+                "Begin paying by card, or go on where it was left",
+                CheckoutBegun,
+                takes=CheckoutWish,
+                errors=(404, 409, 502),
+            ),
+            Endpoint("GET", "/checkout/success", public, self.success, "After the payment", content_type=page),
+            Endpoint("GET", "/checkout/cancel", public, self.cancel, "After going back", content_type=page),
+        ]
+
+    async def check_out(self, call: Call) -> CheckoutBegun:
+        wish = call.taken(CheckoutWish)
+        if wish.payment_method != PAYMENT_METHOD:
+            raise RequestError(422, "payment_method_unknown", "the only payment_method is card", "payment_method")
+        if wish.currency.lower() != CURRENCY:
+            raise RequestError(422, "currency_unsupported", "the only currency is usd", "currency")
+        checkout = await self._begin(wish.content_id, call.user_id)
+        if checkout.state is CheckoutState.CREATING:
+            checkout = await self._create(checkout, wish.content_id, call.user_id)
+        if checkout.stripe_session_id is None or checkout.url is None:
+            raise RequestError(409, "checkout_over", "this checkout ended a moment ago; ask again")
+        return CheckoutBegun(session_id=checkout.stripe_session_id, redirect_url=checkout.url)
+
+    async def _begin(self, content_id: int, buyer_id: int) -> Checkout:
+        """The buyer's live checkout, or a new one in the state CREATING."""
+        now = self._clock.now()
+        content = await self._store.read(lambda conn: checkouts.for_sale(conn, content_id))
+        wanted = checkouts.Wanted(
+            uuid=str(self._ids.uuid()),
+            idempotency_key=str(self._ids.uuid()),
+            content_id=content_id,
+            buyer_id=buyer_id,
+            expires_at=(now + max(self._settings.checkout_lifetime, LEAST_LIFETIME)).replace(microsecond=0),
+        )
+        params = session_params(
+            wanted.uuid, content.title, content.price_cents, wanted.expires_at, self._settings.public_base_url
+        )
+        price: int = content.price_cents
+        return await self._store.write(lambda conn: checkouts.begin(conn, wanted, price, params, now))
+
+    async def _create(self, checkout: Checkout, content_id: int, buyer_id: int) -> Checkout:
+        """Ask Stripe with the stored key and parameters. One that Stripe refuses because its time has become too short
+        is replaced once; nothing was ever handed out for it."""
+        try:
+            return await self._ask_stripe(checkout)
+        except Rejected as first:
+            await self._abandon(checkout, f"Stripe refused: {first.code}")
+            if checkout.expires_at - self._clock.now() >= LEAST_LIFETIME - timedelta(minutes=1):
+                raise _refused(first) from None
+        replacement = await self._begin(content_id, buyer_id)
+        if replacement.state is not CheckoutState.CREATING:
+            return replacement
+        try:
+            return await self._ask_stripe(replacement)
+        except Rejected as error:
+            await self._abandon(replacement, f"Stripe refused: {error.code}")
+            raise _refused(error) from None
+
+    async def _ask_stripe(self, checkout: Checkout) -> Checkout:
+        session = await self._session(checkout)
+        told = (session.client_reference_id, session.amount_total, session.currency)
+        if told != (checkout.uuid, checkout.price_cents, CURRENCY):
+            raise Rejected("session_differs", f"checkout {checkout.id}: Stripe's Session is not the one asked for")
+        if session.status not in (None, "open") or session.url is None:
+            await self._abandon(checkout, f"Stripe calls the Session {session.status}")
+            raise RequestError(409, "checkout_over", "this checkout ended a moment ago; ask again")
+        session_id, url, now = session.id, session.url, self._clock.now()
+        return await self._store.write(lambda conn: checkouts.opened(conn, checkout.id, session_id, url, now))
+
+    async def _session(self, checkout: Checkout) -> Session:
+        for attempt in range(TRIES):
+            if attempt:
+                await self._clock.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
+            try:
+                return await self._stripe.create_checkout_session(checkout.params, checkout.idempotency_key)
+            except (Retryable, OutcomeUnknown):
+                continue
+        raise RequestError(503, "stripe_unavailable", "Stripe does not answer now; ask again, nothing is lost")
+
+    async def _abandon(self, checkout: Checkout, reason: str) -> None:
+        now = self._clock.now()
+        await self._store.write(lambda conn: checkouts.abandon(conn, checkout.id, reason, now))
+
+    async def success(self, _: Call) -> WebResponse:
+        return _page("Thank you", "Your payment is on its way. The NFT appears in your library in a moment.")
+
+    async def cancel(self, _: Call) -> WebResponse:
+        return _page("Not paid", "Nothing was charged. You can go on where you left off.")
+
+
+def session_params(
+    checkout_uuid: str, title: str, price_cents: int, expires_at: datetime, public_base_url: str
+) -> dict[str, Any]:
+    """Parameters of the Session, frozen with its key: a repeat with others would be refused by Stripe.
+
+    Our UUID is on the Session and on its payment intent, so that whichever event comes first finds its purchase. Only
+    cards: delayed methods would change when a sale counts. Adaptive pricing would charge another currency.
+    """
+    mark = {"checkout": checkout_uuid}
+    return {
+        "mode": "payment",
+        "line_items": [
+            {
+                "quantity": 1,
+                "price_data": {"currency": CURRENCY, "unit_amount": price_cents, "product_data": {"name": title}},
+            }
+        ],
+        "client_reference_id": checkout_uuid,
+        "metadata": mark,
+        "payment_intent_data": {"metadata": mark},
+        "allowed_payment_method_types": [PAYMENT_METHOD],
+        "adaptive_pricing": {"enabled": False},
+        "success_url": f"{public_base_url}/checkout/success?session_id={{CHECKOUT_SESSION_ID}}",
+        "cancel_url": f"{public_base_url}/checkout/cancel",
+        "expires_at": int(expires_at.timestamp()),
+    }
+
+
+def _refused(error: Rejected) -> RequestError:
+    return RequestError(502, "stripe_refused", f"Stripe refused this checkout ({error.code})")
+
+
+def _page(title: str, text: str) -> WebResponse:
+    html = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>'
+        f"<body><h1>{title}</h1><p>{text}</p></body></html>"
+    )
+    return WebResponse(200, html.encode(), "text/html; charset=utf-8")

@@ -1,0 +1,254 @@
+"""Stripe's and Circle's webhooks: checked, stored, answered 200 only after the commit. Nothing is worked on here."""
+
+import asyncio
+import logging
+import re
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+import orjson
+
+from agent.web.bodies import Answer
+from agent.web.endpoint import WEBHOOK_MAX_BYTES, Access, Call, Endpoint
+from agent.web.messages import WebResponse
+from agent.web.metering import WebMetrics
+from agent.web.settings import WebSettings
+from domain.errors import OutcomeUnknown, Rejected, RequestError, Retryable
+from gateways.bad_signature import BadSignature
+from ports.clock import Clock
+from storage import inbox
+from storage.errors import StoreUnavailable
+from storage.inbox import StripeEvent
+from storage.store import Store
+
+log = logging.getLogger(__name__)
+
+EVENTS_PER_WRITE = 256
+"""Events in one INSERT: enough to share a flush, few enough not to hold up the writes of others."""
+WAITING_MAX = 4_000
+"""Events taken and not yet stored; beyond it a quick 503 lets Stripe try again."""
+WAITING_MAX_BYTES = 64 * 1024 * 1024
+_ID = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+_NOTIFICATION_ID = re.compile(r"[\x21-\x7e]{1,64}", re.ASCII)
+_TYPE = re.compile(r"[\x21-\x7e]{1,100}", re.ASCII)
+SIGNATURE_INVALID = "signature_invalid"
+UNREADABLE_TYPE = "unreadable"
+
+
+class Received(Answer):
+    """Stored."""
+
+    received: bool = True
+
+
+_RECEIVED = WebResponse(200, Received().model_dump_json().encode())
+
+StripeCheck = Callable[[bytes, str | None, datetime], None]
+"""Raw body, `Stripe-Signature` header, now. Raises BadSignature unless a configured secret signed it lately."""
+
+
+class CircleCheck(Protocol):
+    """Whether Circle signed a notification."""
+
+    async def verify(self, raw_body: bytes, key_id: str | None, signature: str | None) -> None:
+        """Raises BadSignature for a wrong signature or a key that Circle does not know, Retryable when the key can't
+        be fetched now."""
+        ...
+
+
+class IntakeBuffer:
+    """Gathers events while a write is on its way, and stores them all with the next one.
+
+    Under load the size of a write grows by itself with what arrives during the one before; a lone event waits for
+    nobody.
+    """
+
+    def __init__(self, store: Store, metrics: WebMetrics, on_stored: Callable[[], None]) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._on_stored = on_stored
+        self._waiting: deque[_Waiting] = deque()
+        self._bytes = 0
+        self._writer: asyncio.Task[None] | None = None
+
+    async def put(self, event: StripeEvent) -> None:
+        """Return once the event is stored, or was stored before.
+
+        Raises StoreUnavailable when that is not known, RequestError 503 `busy` when too much waits.
+        """
+        if len(self._waiting) >= WAITING_MAX or self._bytes + len(event.body) > WAITING_MAX_BYTES:
+            raise RequestError(503, "busy", "too many events are waiting to be stored")
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((event, stored))
+        self._bytes += len(event.body)
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all())
+        await stored
+
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                await self._write(self._take(EVENTS_PER_WRITE))
+        finally:
+            self._writer = None
+            _refuse(self._take(len(self._waiting)))
+
+    def _take(self, most: int) -> list["_Waiting"]:
+        group = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+        self._bytes -= sum(len(event.body) for event, _ in group)
+        return group
+
+    async def _write(self, group: list["_Waiting"]) -> None:
+        events = [event for event, _ in group]
+        try:
+            new = await self._store.write(lambda conn: inbox.add_stripe_events(conn, events))
+        except StoreUnavailable as error:
+            log.warning("%d events were not stored: %s", len(group), error)
+            return
+        else:
+            for _, stored in group:
+                if not stored.done():
+                    stored.set_result(None)
+        finally:
+            _refuse(group)
+        self._metrics.webhook("stripe", "stored", new)
+        self._metrics.webhook("stripe", "duplicate", len(group) - new)
+        if new:
+            self._on_stored()
+
+
+_Waiting = tuple[StripeEvent, asyncio.Future[None]]
+
+
+def _refuse(group: list[_Waiting]) -> None:
+    """Tell those without an answer that their event is not known to be stored: the sender tries again."""
+    for _, stored in group:
+        if not stored.done():
+            stored.set_exception(StoreUnavailable("the event is not known to be stored"))
+
+
+class Webhooks:
+    """The two webhook endpoints. A delivery of the right sender is never refused for what it says."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        check_stripe: StripeCheck,
+        check_circle: CircleCheck,
+        metrics: WebMetrics,
+        on_stored: Callable[[], None],
+        settings: WebSettings,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._check_stripe = check_stripe
+        self._check_circle = check_circle
+        self._metrics = metrics
+        self._on_stored = on_stored
+        self._settings = settings
+        self._buffer = IntakeBuffer(store, metrics, on_stored)
+
+    def endpoints(self) -> list[Endpoint]:
+        public, circle = Access.PUBLIC, "/api/circle/webhook/"
+        return [
+            Endpoint(
+                "POST",
+                "/api/checkout/webhook/",
+                public,
+                self.stripe,
+                "Stripe's events",
+                Received,
+                raw=True,
+                body_max_bytes=WEBHOOK_MAX_BYTES,
+            ),
+            Endpoint(
+                "POST",
+                circle,
+                public,
+                self.circle,
+                "Circle's notifications",
+                Received,
+                raw=True,
+                body_max_bytes=WEBHOOK_MAX_BYTES,
+            ),
+            Endpoint("HEAD", circle, public, self.circle_looks, "Circle looks whether somebody is here"),
+        ]
+
+    async def stripe(self, call: Call) -> WebResponse:
+        now, raw = self._clock.now(), call.request.body
+        try:
+            self._check_stripe(raw, call.request.headers.get("stripe-signature"), now)
+            event = self._read_event(raw, now)
+        except (BadSignature, Rejected) as error:
+            raise self._refused("stripe", error) from None
+        try:
+            await self._buffer.put(event)
+        except (StoreUnavailable, RequestError):
+            self._metrics.webhook("stripe", "unavailable", 1)
+            raise
+        return _RECEIVED
+
+    def _read_event(self, raw: bytes, now: datetime) -> StripeEvent:
+        """Only what finding the event again needs; the step that works on it reads it strictly."""
+        found = _object(raw)
+        event_id, kind = found.get("id"), found.get("type")
+        if not isinstance(event_id, str) or _ID.fullmatch(event_id) is None:
+            raise Rejected("not_an_event", "the body has no event id")
+        if found.get("livemode", self._settings.livemode) is not self._settings.livemode:
+            raise Rejected("wrong_mode", f"event {event_id} is of Stripe's other mode")
+        account, ours = found.get("account"), self._settings.stripe_account
+        if account is not None and account != ours:
+            raise Rejected("wrong_account", f"event {event_id} is of another account")
+        return StripeEvent(
+            event_id=event_id,
+            type=kind if isinstance(kind, str) and _TYPE.fullmatch(kind) else UNREADABLE_TYPE,
+            stripe_created_at=inbox.event_time(found.get("created"), now),
+            body=raw,
+            received_at=now,
+        )
+
+    async def circle(self, call: Call) -> WebResponse:
+        raw, headers = call.request.body, call.request.headers
+        try:
+            await self._check_circle.verify(raw, headers.get("x-circle-key-id"), headers.get("x-circle-signature"))
+            notification_id, kind = _read_notification(raw)
+        except (BadSignature, Rejected) as error:
+            raise self._refused("circle", error) from None
+        except (Retryable, OutcomeUnknown):
+            self._metrics.webhook("circle", "unavailable", 1)
+            raise RequestError(503, "key_unavailable", "Circle's key can't be fetched now; send it again") from None
+        now = self._clock.now()
+        new = await self._store.write(lambda conn: inbox.add_circle_notification(conn, notification_id, kind, raw, now))
+        self._metrics.webhook("circle", "stored" if new else "duplicate", 1)
+        if new:
+            self._on_stored()
+        return _RECEIVED
+
+    def _refused(self, source: str, error: BadSignature | Rejected) -> RequestError:
+        code = error.code if isinstance(error, Rejected) else SIGNATURE_INVALID
+        self._metrics.webhook(source, code, 1)
+        return RequestError(400, code, str(error))
+
+    async def circle_looks(self, _: Call) -> WebResponse:
+        return WebResponse(200)
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise Rejected("invalid_json", "the body is signed but is not JSON") from None
+    if not isinstance(found, dict):
+        raise Rejected("not_an_event", "the body is not an object")
+    return found
+
+
+def _read_notification(raw: bytes) -> tuple[str, str]:
+    found = _object(raw)
+    notification_id, kind = found.get("notificationId"), found.get("notificationType")
+    if not isinstance(notification_id, str) or _NOTIFICATION_ID.fullmatch(notification_id) is None:
+        raise Rejected("not_an_event", "the body has no notificationId")
+    return notification_id, kind if isinstance(kind, str) and _TYPE.fullmatch(kind) else UNREADABLE_TYPE

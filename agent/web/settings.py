@@ -1,0 +1,37 @@
+"""What the web room is told at its start, as plain values: assembly makes them from the settings."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from agent.web.passwords import PasswordCost
+from domain.split import SplitRule
+
+
+@dataclass(frozen=True, slots=True)
+class CardFee:
+    """Stripe's price list, for the warning of content whose share can't carry its costs; real fees come from Stripe."""
+
+    bps: int = 290
+    fixed_cents: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """`public_base_url` is where buyers and Stripe reach us, without a slash at its end. `stripe_account` is our
+    account's id: events that name another are refused. Our own events name none, so it may stay unknown."""
+
+    public_base_url: str
+    livemode: bool
+    stripe_account: str | None = None
+    token_lifetime: timedelta = timedelta(days=30)
+    checkout_lifetime: timedelta = timedelta(hours=1)
+    split: SplitRule = field(default_factory=SplitRule)
+    card_fee: CardFee = field(default_factory=CardFee)
+    nft_symbol: str = "RBLK"
+    network_cost_cents: int = 100
+    refuse_unprofitable: bool = False
+    teaser_hosts: tuple[str, ...] = ("res.cloudinary.com",)
+    password_cost: PasswordCost = field(default_factory=PasswordCost)
+    password_least_chars: int = 8
+    admin_hosts: tuple[str, ...] = ()
+    open_metrics: bool = False

@@ -1,0 +1,157 @@
+"""What belongs to whom: the buyer's library and purchases, the creator's dashboard. For others they don't exist."""
+
+from collections.abc import Awaitable, Callable
+
+from agent.web.accounts import wallet_prompt
+from agent.web.bodies import Paging
+from agent.web.endpoint import Access, Call, Endpoint
+from agent.web.messages import not_found
+from agent.web.purchase_bodies import DashboardBody, LibraryItem, LibraryPage, PayoutBody, PurchaseBody
+from domain.calendar import next_batch_time
+from domain.errors import OutcomeUnknown, Rejected, Retryable
+from domain.money import format_cents, format_usdc
+from domain.nft_texts import nft_name
+from domain.states import PurchaseStatus, UsdcStatus
+from ports.clock import Clock
+from storage import users, views
+from storage.purchases import payout_address
+from storage.store import Store
+
+ReadUsdc = Callable[[str], Awaitable[int | None]]
+"""A wallet's USDC on chain in base units (0 without a token account); None, or one of the errors for the caller to act
+on, when it can't be read now."""
+
+
+class Shelves:
+    """The endpoints of one's own purchases and sales."""
+
+    def __init__(self, store: Store, clock: Clock, read_usdc: ReadUsdc) -> None:
+        self._store = store
+        self._clock = clock
+        self._read_usdc = read_usdc
+
+    def endpoints(self) -> list[Endpoint]:
+        user = Access.USER
+        return [
+            Endpoint("GET", "/api/library/", user, self.library, "What I bought", LibraryPage, query=Paging),
+            Endpoint("GET", "/api/purchases/{purchase_id}/", user, self.purchase, "One of my purchases", PurchaseBody),
+            Endpoint("GET", "/api/creators/{creator_id}/dashboard/", user, self.dashboard, "My sales", DashboardBody),
+        ]
+
+    async def library(self, call: Call) -> LibraryPage:
+        asked, buyer_id = call.asked(Paging), call.user_id
+        found = await self._store.read(lambda conn: views.library(conn, buyer_id, asked.before, asked.limit))
+        return LibraryPage(
+            items=[_library_item(owned) for owned in found],
+            next=found[-1].purchase.id if len(found) == asked.limit else None,
+        )
+
+    async def purchase(self, call: Call) -> PurchaseBody:
+        purchase_id, buyer_id = call.row_id("purchase_id"), call.user_id
+        view = await self._store.read(lambda conn: views.purchase(conn, purchase_id, buyer_id))
+        if view is None:
+            raise not_found("purchase")
+        return purchase_body(view)
+
+    async def dashboard(self, call: Call) -> DashboardBody:
+        creator_id = call.row_id("creator_id")
+        if creator_id != call.user_id:
+            raise not_found("creator")
+        user = await self._store.read(lambda conn: users.required(conn, creator_id))
+        found = await self._store.read(lambda conn: views.dashboard(conn, creator_id))
+        address = payout_address(user)
+        available = await self._available(address)
+        return DashboardBody(
+            creator_id=creator_id,
+            total_sales_usd=format_usdc(found.total_sales),
+            pending_distribution=format_usdc(found.pending),
+            pending_sales=found.pending_sales,
+            paid_out=format_usdc(found.paid_out),
+            available_balance=None if available is None else format_usdc(available),
+            available_balance_unavailable=address is not None and available is None,
+            debt=format_usdc(found.debt),
+            held=format_usdc(found.held),
+            next_payout_at=next_batch_time(self._clock.now()),
+            wallet_prompt=wallet_prompt(user.wallet_provider),
+        )
+
+    async def _available(self, address: str | None) -> int | None:
+        if address is None:
+            return None
+        try:
+            return await self._read_usdc(address)
+        except (Retryable, OutcomeUnknown, Rejected):
+            return None
+
+
+def _library_item(owned: views.Owned) -> LibraryItem:
+    row = owned.purchase
+    return LibraryItem(
+        purchase_id=row.id,
+        content_id=row.content_id,
+        title=owned.title,
+        edition_number=row.edition_number,
+        name=owned.title if row.edition_number is None else nft_name(owned.title, row.edition_number),
+        status=owned.shelf,
+        nft_mint_address=row.nft_mint_address,
+        gross_amount=format_cents(row.gross_amount),
+        purchased_at=row.paid_at,
+    )
+
+
+def purchase_body(view: views.PurchaseView) -> PurchaseBody:
+    """All of product.md section 5. The signature is shown here only where there is one recipient."""
+    row, payouts = view.row, view.payouts
+    alone = payouts[0] if len(payouts) == 1 else None
+    paid = view.usdc_status is UsdcStatus.DISTRIBUTED
+    moments = [payout.distributed_at for payout in payouts if payout.distributed_at is not None]
+    return PurchaseBody(
+        id=row.id,
+        content_id=row.content_id,
+        title=view.title,
+        stripe_payment_intent_id=row.stripe_payment_intent_id,
+        stripe_checkout_session_id=row.stripe_checkout_session_id,
+        gross_amount=format_cents(row.gross_amount),
+        stripe_fee=_cents(row.stripe_fee),
+        net_after_stripe=_cents(row.net_after_stripe),
+        refunded_amount=format_cents(row.refunded_amount),
+        status=PurchaseStatus(row.status),
+        status_reason=row.status_reason,
+        waits_for_wallet=view.waits_for_wallet,
+        edition_number=row.edition_number,
+        circle_nft_id=row.circle_nft_id or "",
+        circle_mint_transaction_id=row.circle_mint_transaction_id or "",
+        nft_mint_address=row.nft_mint_address,
+        mint_signature=row.mint_signature,
+        nft_minted=row.minted_at is not None,
+        mint_cost=format_cents(row.mint_cost),
+        network_cost_lamports=row.network_cost_lamports,
+        usdc_amount=None if view.usdc_amount is None else format_usdc(view.usdc_amount),
+        usdc_payment_status=view.usdc_status,
+        hold_reason=row.hold_reason,
+        usdc_transfer_signature=alone.signature if alone is not None else None,
+        usdc_distributed_at=max(moments) if paid and moments else None,
+        payouts=[
+            PayoutBody(
+                recipient_id=payout.recipient_id,
+                recipient_name=payout.username,
+                recipient_number=payout.recipient_number,
+                share_bps=payout.share_bps,
+                amount=format_usdc(payout.amount),
+                netted_amount=format_usdc(payout.netted_amount),
+                status=UsdcStatus(payout.state),
+                reason=payout.reason,
+                chain=payout.chain,
+                destination_address=payout.destination_address,
+                usdc_transfer_signature=payout.signature,
+                usdc_distributed_at=payout.distributed_at,
+            )
+            for payout in payouts
+        ],
+        created_at=row.created_at,
+        paid_at=row.paid_at,
+    )
+
+
+def _cents(amount: int | None) -> str | None:
+    return None if amount is None else format_cents(amount)

@@ -1,0 +1,137 @@
+"""Checkout Sessions: the intent with its key and exact parameters, committed before Stripe is asked."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from domain.errors import Misuse, RequestError
+from domain.states import CheckoutState
+from storage.history import advance, note
+from storage.tables import checkouts, contents
+
+LIVE = (CheckoutState.CREATING, CheckoutState.OPEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A buyer's wish. `uuid` and `idempotency_key` are random and chosen before the transaction."""
+
+    uuid: str
+    idempotency_key: str
+    content_id: int
+    buyer_id: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """One stored Session. `params` is what Stripe is sent, whichever time it is sent."""
+
+    id: int
+    uuid: str
+    idempotency_key: str
+    params: dict[str, Any]
+    state: CheckoutState
+    stripe_session_id: str | None
+    url: str | None
+    price_cents: int
+    expires_at: datetime
+
+
+def for_sale(conn: Connection, content_id: int) -> Row[Any]:
+    """The content, if it can be bought now. Raises RequestError 404 `content_not_found` or 409 `sold_out`."""
+    row = conn.execute(select(contents).where(contents.c.id == content_id)).one_or_none()
+    if row is None or row.taken_down_at is not None:
+        raise RequestError(404, "content_not_found", f"there is no content {content_id} for sale")
+    if row.editions is not None and row.editions_taken >= row.editions:
+        raise RequestError(409, "sold_out", "all editions of this content are sold")
+    return row
+
+
+def begin(conn: Connection, wanted: Wanted, price_cents: int, params: dict[str, Any], now: datetime) -> Checkout:
+    """The buyer's live checkout of this content: the one there is, or a new row with `params` and its key.
+
+    One that has run out is closed and replaced. Of two requests that race, both get the same row. Raises as `for_sale`.
+    """
+    content = for_sale(conn, wanted.content_id)
+    if content.price_cents != price_cents:
+        raise Misuse(f"content {wanted.content_id} changed its price between two reads")
+    live = _live(conn, wanted)
+    if live is not None and live.expires_at <= now:
+        advance(conn, live.id, CheckoutState.EXPIRED, now, "its time is over")
+        live = None
+    if live is not None:
+        return _read(live)
+    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
+    made = conn.scalar(
+        dialect.insert(checkouts)
+        .values(
+            uuid=wanted.uuid,
+            content_id=wanted.content_id,
+            buyer_id=wanted.buyer_id,
+            idempotency_key=wanted.idempotency_key,
+            params=json.dumps(params),
+            state=CheckoutState.CREATING,
+            price_cents=price_cents,
+            expires_at=wanted.expires_at,
+            created_at=now,
+        )
+        .on_conflict_do_nothing()
+        .returning(checkouts.c.id)
+    )
+    if made is not None:
+        note(conn, "checkout", made, None, CheckoutState.CREATING, now)
+    found = _live(conn, wanted)
+    if found is None:
+        raise Misuse(f"checkout of content {wanted.content_id} by user {wanted.buyer_id} vanished")
+    return _read(found)
+
+
+def opened(conn: Connection, checkout_id: int, session_id: str, url: str, now: datetime) -> Checkout:
+    """Stripe made the Session. Idempotent: the same Session may be reported twice, or be paid already.
+
+    Raises Misuse when the row names another Session.
+    """
+    row = conn.execute(select(checkouts).where(checkouts.c.id == checkout_id).with_for_update()).one()
+    if row.stripe_session_id not in (None, session_id):
+        raise Misuse(f"checkout {checkout_id} is Session {row.stripe_session_id}, Stripe now says {session_id}")
+    if row.state == CheckoutState.CREATING:
+        advance(conn, checkout_id, CheckoutState.OPEN, now, stripe_session_id=session_id, url=url)
+    return _read(conn.execute(select(checkouts).where(checkouts.c.id == checkout_id)).one())
+
+
+def abandon(conn: Connection, checkout_id: int, reason: str, now: datetime) -> None:
+    """No Session came of it, or it is over: the buyer's next request starts anew."""
+    state = conn.scalar(select(checkouts.c.state).where(checkouts.c.id == checkout_id).with_for_update())
+    if state in LIVE:
+        advance(conn, checkout_id, CheckoutState.EXPIRED, now, reason)
+
+
+def _live(conn: Connection, wanted: Wanted) -> Row[Any] | None:
+    return conn.execute(
+        select(checkouts)
+        .where(
+            checkouts.c.content_id == wanted.content_id,
+            checkouts.c.buyer_id == wanted.buyer_id,
+            checkouts.c.state.in_(LIVE),
+        )
+        .with_for_update()
+    ).one_or_none()
+
+
+def _read(row: Row[Any]) -> Checkout:
+    return Checkout(
+        id=row.id,
+        uuid=row.uuid,
+        idempotency_key=row.idempotency_key,
+        params=json.loads(row.params),
+        state=CheckoutState(row.state),
+        stripe_session_id=row.stripe_session_id,
+        url=row.url,
+        price_cents=row.price_cents,
+        expires_at=row.expires_at,
+    )

@@ -1,0 +1,84 @@
+"""What came in from Stripe and Circle, stored once each as work for later. One statement takes many events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Dialect
+from sqlalchemy.dialects import postgresql, sqlite
+
+from domain.states import WorkState
+from storage.tables import Moment, circle_notifications
+
+_EVENT_COLUMNS = "event_id, type, stripe_created_at, body, state, due_at, created_at"
+_SQLITE_EVENTS = f"INSERT OR IGNORE INTO stripe_events ({_EVENT_COLUMNS}) VALUES (?, ?, ?, ?, 'due', ?, ?)"  # noqa: S608
+_POSTGRES_EVENTS = (
+    f"INSERT INTO stripe_events ({_EVENT_COLUMNS}) "  # noqa: S608 (column names, no values)
+    "SELECT i, t, c, b, 'due', n, n FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[], $5::bigint[]) "
+    "AS e(i, t, c, b, n) ON CONFLICT (event_id) DO NOTHING"
+)
+"""Plain SQL because this is the hottest statement of the daemon: building the expression costs more than running it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StripeEvent:
+    """An event to be worked on later. `body` is exactly what was signed, or the event as Stripe's API lists it."""
+
+    event_id: str
+    type: str
+    stripe_created_at: datetime
+    body: bytes
+    received_at: datetime
+
+
+def add_stripe_events(conn: Connection, events: Sequence[StripeEvent]) -> int:
+    """Store the events that are not stored yet, due now. Returns how many were new.
+
+    Sorted by id, so that two writers with the same events in different order can't block each other.
+    """
+    rows = [_row(event, conn.dialect) for event in sorted(events, key=lambda event: event.event_id)]
+    if not rows:
+        return 0
+    if conn.dialect.name == "sqlite":
+        return conn.exec_driver_sql(_SQLITE_EVENTS, rows).rowcount
+    return conn.exec_driver_sql(_POSTGRES_EVENTS, tuple([list(column) for column in zip(*rows, strict=True)])).rowcount
+
+
+def add_circle_notification(
+    conn: Connection, notification_id: str, notification_type: str, body: bytes, now: datetime
+) -> bool:
+    """Store a notification, due now; False when it is stored already."""
+    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
+    made = conn.execute(
+        dialect.insert(circle_notifications)
+        .values(
+            notification_id=notification_id,
+            type=notification_type,
+            body=body,
+            state=WorkState.DUE,
+            due_at=now,
+            created_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=[circle_notifications.c.notification_id])
+    )
+    return made.rowcount == 1
+
+
+def event_time(seconds: object, otherwise: datetime) -> datetime:
+    """Stripe's `created` as a time; `otherwise` for anything that is none: an event is not refused for it."""
+    if isinstance(seconds, int) and not isinstance(seconds, bool) and 0 <= seconds < _YEAR_9999:
+        return datetime.fromtimestamp(seconds, UTC)
+    return otherwise
+
+
+_YEAR_9999 = 253_370_764_800
+_MOMENT = Moment()
+
+
+def _row(event: StripeEvent, dialect: Dialect) -> tuple[Any, ...]:
+    """Values in the order of the statement's parameters."""
+    received = _MOMENT.process_bind_param(event.received_at, dialect)
+    created = _MOMENT.process_bind_param(event.stripe_created_at, dialect)
+    row = (event.event_id, event.type, created, event.body, received)
+    return (*row, received) if dialect.name == "sqlite" else row

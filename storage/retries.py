@@ -1,0 +1,81 @@
+"""A person asks for failed work to run again: one small function per kind, checked against the states."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from domain.errors import RequestError
+from domain.states import PurchaseStatus, UsdcStatus, WalletState, WorkState
+from storage.history import advance
+from storage.purchases import PAYMENT_FAILED
+from storage.tables import circle_notifications, jobs, payouts, purchases, stripe_events, users
+from storage.work import retry, revive
+
+SOURCES = {"jobs": jobs, "stripe_events": stripe_events, "circle_notifications": circle_notifications}
+
+
+def retry_wallet(conn: Connection, user_id: int, now: datetime) -> None:
+    """Ask for a user's wallet again. Raises RequestError 404 `user_not_found` or 409 `not_failed`."""
+    state = conn.scalar(select(users.c.wallet_state).where(users.c.id == user_id).with_for_update())
+    if state is None:
+        raise RequestError(404, "user_not_found", f"there is no user {user_id}")
+    if state == WalletState.FAILED:
+        advance(conn, user_id, WalletState.QUEUED, now, "retry asked for by an operator")
+    elif state == WalletState.READY or not _parked(conn, "wallet", user_id):
+        raise RequestError(409, "not_failed", f"the wallet of user {user_id} has not failed: {state}")
+    revive(conn, "wallet", user_id, now)
+
+
+def retry_mint(conn: Connection, purchase_id: int, now: datetime) -> None:
+    """Mint again; the step knows from its attempts what may be done. Raises RequestError 404 or 409.
+
+    A purchase whose payment failed is not retried: nothing was paid for it.
+    """
+    row = _purchase(conn, purchase_id)
+    failed = row.status == PurchaseStatus.FAILED and row.status_reason != PAYMENT_FAILED
+    if not failed and not _parked(conn, "mint", purchase_id):
+        raise RequestError(409, "not_failed", f"the mint of purchase {purchase_id} has not failed: {row.status}")
+    revive(conn, "mint", purchase_id, now)
+
+
+def retry_distribution(conn: Connection, purchase_id: int, now: datetime) -> None:
+    """Pay again what is proven unpaid; the step takes the failed payouts back. Raises RequestError 404 or 409."""
+    _purchase(conn, purchase_id)
+    failed = conn.scalar(
+        select(func.count())
+        .select_from(payouts)
+        .where(payouts.c.purchase_id == purchase_id, payouts.c.state == UsdcStatus.FAILED)
+    )
+    if not failed and not _parked(conn, "distribution", purchase_id):
+        raise RequestError(409, "not_failed", f"no payout of purchase {purchase_id} has failed")
+    revive(conn, "distribution", purchase_id, now)
+
+
+RETRIES: Mapping[str, Callable[[Connection, int, datetime], None]] = {
+    "wallet": retry_wallet,
+    "mint": retry_mint,
+    "distribution": retry_distribution,
+}
+
+
+def retry_row(conn: Connection, source: str, row_id: int, now: datetime) -> None:
+    """Run a parked job or inbox row again, with all its attempts. Raises RequestError 404 or 409."""
+    table = SOURCES[source]
+    if conn.scalar(select(table.c.id).where(table.c.id == row_id)) is None:
+        raise RequestError(404, "work_not_found", f"there is no row {row_id} in {source}")
+    if not retry(conn, table, row_id, now):
+        raise RequestError(409, "not_parked", f"row {row_id} of {source} is not parked")
+
+
+def _purchase(conn: Connection, purchase_id: int) -> Row[Any]:
+    row = conn.execute(select(purchases).where(purchases.c.id == purchase_id).with_for_update()).one_or_none()
+    if row is None:
+        raise RequestError(404, "purchase_not_found", f"there is no purchase {purchase_id}")
+    return row
+
+
+def _parked(conn: Connection, kind: str, subject: int) -> bool:
+    state = conn.scalar(select(jobs.c.state).where(jobs.c.kind == kind, jobs.c.subject == str(subject)))
+    return bool(state == WorkState.PARKED)
