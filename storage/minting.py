@@ -7,14 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse
 from domain.evidence import Evidence
-from domain.ledger import network_cost
-from domain.states import MintState, PurchaseStatus, WatchState
+from domain.states import MintState, PurchaseStatus
+from storage import chain_rows
 from storage.history import advance, note
-from storage.ledger import post
+from storage.movements import explain_cost
 from storage.purchases import buyer_of, open_payouts, required
 from storage.tables import contents, mint_attempts, purchases, users, watched_signatures
 
@@ -110,27 +109,7 @@ def signed(
         last_valid_block_height=last_valid_block_height,
         signed_at=now,
     )
-    watch(conn, signature, "mint", purchase_id or 0, last_valid_block_height, now)
-
-
-def watch(
-    conn: Connection, signature: str, purpose: str, subject: int, last_valid_block_height: int | None, now: datetime
-) -> None:
-    """Have the indexer follow a signature; it makes job (purpose, subject) due when its fate is known. Idempotent."""
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    conn.execute(
-        dialect.insert(watched_signatures)
-        .values(
-            signature=signature,
-            purpose=purpose,
-            subject=str(subject),
-            last_valid_block_height=last_valid_block_height,
-            state=WatchState.WATCHING,
-            created_at=now,
-            changed_at=now,
-        )
-        .on_conflict_do_nothing()
-    )
+    chain_rows.watch(conn, signature, "mint", purchase_id or 0, last_valid_block_height, now)
 
 
 def sent(conn: Connection, attempt_id: int, now: datetime) -> None:
@@ -166,7 +145,7 @@ def finalized(conn: Connection, attempt_id: int, evidence: Evidence, now: dateti
         network_cost_lamports=evidence.cost_lamports,
         status_reason=None,
     )
-    post(conn, network_cost(evidence.signature, "mint", evidence.cost_lamports), now)
+    explain_cost(conn, evidence.signature, "mint", now)
     open_payouts(conn, attempt.purchase_id, now)
 
 

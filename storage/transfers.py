@@ -17,7 +17,7 @@ from domain.states import TransferState, UsdcStatus, WatchState
 from storage import chain_rows
 from storage.history import advance, note
 from storage.ledger import post
-from storage.movements import Movement, book_lamports, book_payout
+from storage.movements import Movement, book_payout, explain_cost
 from storage.tables import batches, payouts, transfer_attempts, transfers, watched_signatures
 from storage.work import enqueue
 
@@ -158,21 +158,17 @@ def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_acc
             reason=None,
         )
         paid[payout.recipient_id] += payout.amount - payout.netted_amount
-    source, destination = case.attempt.source_address, case.transfer.destination_address
-    slot, when = evidence.slot, evidence.block_time
     usdc = Movement(
         evidence.signature,
         usdc_account,
         Asset.USDC,
         -case.transfer.amount,
-        slot,
-        when,
+        evidence.slot,
+        evidence.block_time,
         case.transfer.destination_address,
     )
     book_payout(conn, usdc, transfer_id, now)
-    if evidence.cost_lamports:
-        sol = Movement(evidence.signature, source, Asset.SOL, -evidence.cost_lamports, slot, when)
-        book_lamports(conn, sol, now, "payout")
+    explain_cost(conn, evidence.signature, "payout", now)
     post(conn, payouts_distributed(evidence.signature, paid), now)
     enqueue(conn, "batch", case.transfer.batch_id, now)
 

@@ -5,9 +5,10 @@ another worker has claimed the row since. A fact that arrives while the row is b
 so that finishing notices it and runs the row once more.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from sqlalchemy import Connection, RowMapping, Table, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -15,6 +16,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from domain.errors import PaymentSystemError
 from domain.states import WorkState
 from storage.tables import circle_notifications, jobs, stripe_events
+
+T = TypeVar("T")
 
 
 class LeaseLost(PaymentSystemError):
@@ -111,6 +114,16 @@ def hold(conn: Connection, claimed: Claim) -> None:
     epoch = conn.scalar(select(claimed.table.c.lease_epoch).where(claimed.table.c.id == claimed.id).with_for_update())
     if epoch != claimed.epoch:
         raise LeaseLost(f"{claimed.kind} {claimed.subject}: the lease was taken over")
+
+
+def fenced(claimed: Claim, fn: Callable[[Connection], T]) -> Callable[[Connection], T]:
+    """`fn` under the claim's lease: what a step commits before its foreign call goes through this."""
+
+    def run(conn: Connection) -> T:
+        hold(conn, claimed)
+        return fn(conn)
+
+    return run
 
 
 def finish(conn: Connection, claimed: Claim, now: datetime) -> None:

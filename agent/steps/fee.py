@@ -3,11 +3,10 @@
 from datetime import timedelta
 from typing import Protocol
 
-from gateways.stripe_api import ChargeFacts, PaymentIntentFacts
-
 from domain.errors import Rejected
 from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from domain.split import SplitRule
+from gateways.stripe_facts import ChargeFacts, PaymentIntentFacts
 from ports.clock import Clock
 from storage import purchases as rows
 from storage.purchases import Fee
@@ -21,7 +20,7 @@ AGE_FOR_LONG_WAIT = timedelta(minutes=2)
 
 
 class StripeFees(Protocol):
-    async def fetch_payment_intent(self, payment_intent_id: str) -> PaymentIntentFacts: ...
+    async def fetch_payment_intent(self, payment_intent: str) -> PaymentIntentFacts: ...
 
     async def fetch_charge_with_fee(self, charge_id: str) -> ChargeFacts: ...
 

@@ -16,13 +16,14 @@ from domain.evidence import Evidence
 from domain.keys import mint_seed
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown
 from domain.states import MintState, PurchaseStatus, WatchState
+from gateways.circle_api import Lane
 from ports.clock import Clock
 from ports.ids import Ids
 from storage import minting as rows
 from storage.minting import MintCase, MintIntent
 from storage.purchases import edition_number, payout_address
 from storage.store import Store
-from storage.work import Claim
+from storage.work import Claim, fenced
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,7 @@ class MintWitness(Protocol):
 
 
 class Signer(Protocol):
-    async def sign_transaction(self, wallet_id: str, raw_wire: bytes) -> str: ...
+    async def sign_transaction(self, wallet_id: str, raw_wire: bytes, memo: str, lane: Lane) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,11 @@ class MintStep:
             waits = self._waits(case)
             if waits is not None:
                 return waits
-            case = await self._intend(case)
+            case = await self._intend(case, claim)
         assert case.attempt is not None
         plan = plan_of(case.attempt)
         if case.attempt.state == MintState.INTENDED:
-            case = await self._sign(case, plan)
+            case = await self._sign(case, plan, claim)
         return await self._follow(case, plan)
 
     def _waits(self, case: MintCase) -> Outcome | None:
@@ -117,7 +118,7 @@ class MintStep:
             return Again(WALLET_WAIT, "waits for the buyer's wallet", commit=say)
         return None
 
-    async def _intend(self, case: MintCase) -> MintCase:
+    async def _intend(self, case: MintCase, claim: Claim) -> MintCase:
         uuid, now, terms, purchase_id = self._ids.uuid(), self._clock.now(), self._terms, case.purchase.id
         seed = mint_seed(terms.derivation_secret, case.purchase.stripe_payment_intent_id)
         mint_address = self._standard.address(terms.platform_address, seed)
@@ -139,9 +140,9 @@ class MintStep:
             rows.intend(conn, purchase_id, uuid, intent, now)
             return rows.load(conn, purchase_id)
 
-        return await self._store.write(save)
+        return await self._store.write(fenced(claim, save))
 
-    async def _sign(self, case: MintCase, plan: NftPlan) -> MintCase:
+    async def _sign(self, case: MintCase, plan: NftPlan, claim: Claim) -> MintCase:
         """Build, check our own bytes, sign, check the signature, store; nothing is sent before it is stored."""
         assert case.attempt is not None
         if case.attempt.wallet_id != self._terms.wallet_id:
@@ -153,7 +154,7 @@ class MintStep:
         blockhash, last_valid_block_height = await self._chain.latest_blockhash()
         wire = self._standard.build(plan, blockhash=blockhash, rent_lamports=rent, mint_lamports_now=lamports)
         self._standard.verify(wire, plan, self._terms.lamports_ceiling)
-        signature = await self._signer.sign_transaction(self._terms.wallet_id, wire)
+        signature = await self._signer.sign_transaction(self._terms.wallet_id, wire, plan.name, Lane.MINT)
         signed = with_signature(wire, plan.platform_wallet, signature)
 
         def save(conn: Connection) -> MintCase:
@@ -161,7 +162,7 @@ class MintStep:
             rows.signed(conn, attempt_id, signed, signature_of(signed), last_valid_block_height, now)
             return rows.load(conn, purchase_id)
 
-        return await self._store.write(save)
+        return await self._store.write(fenced(claim, save))
 
     async def _follow(self, case: MintCase, plan: NftPlan) -> Outcome:
         attempt, watch = case.attempt, case.watch

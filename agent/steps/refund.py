@@ -1,6 +1,7 @@
 """Gives the loser of a sold-out race his money back, once."""
 
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -8,13 +9,13 @@ from sqlalchemy import Connection, Row
 
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, nothing
 from domain.states import RefundState
-from gateways.stripe_api import RefundFacts
+from gateways.stripe_facts import RefundFacts
 from ports.clock import Clock
 from ports.ids import Ids
 from storage import refunds as rows
 from storage.purchases import SOLD_OUT
 from storage.store import Store
-from storage.work import Claim
+from storage.work import Claim, fenced
 
 KEY_TRUSTED_FOR = timedelta(hours=12)
 """Stripe may forget an idempotency key after 24 h; well before that the refund is looked up instead."""
@@ -22,9 +23,9 @@ POLL = timedelta(minutes=10)
 
 
 class StripeRefunds(Protocol):
-    async def create_refund(self, params: dict[str, Any], idempotency_key: str) -> RefundFacts: ...
+    async def create_refund(self, params: Mapping[str, Any], idempotency_key: str) -> RefundFacts: ...
 
-    async def find_refund(self, payment_intent_id: str, refund_uuid: str) -> RefundFacts | None: ...
+    async def find_refund(self, payment_intent: str, metadata: Mapping[str, str]) -> RefundFacts | None: ...
 
     async def fetch_refund(self, refund_id: str) -> RefundFacts: ...
 
@@ -36,14 +37,14 @@ class RefundStep:
         self._store, self._clock, self._ids, self._stripe = store, clock, ids, stripe
 
     async def run(self, claim: Claim) -> Outcome:
-        refund = await self._intent(int(claim.subject))
+        refund = await self._intent(claim)
         if refund.state == RefundState.SUCCEEDED:
             return Done()
         facts = await self._ask(refund)
         return self._conclude(refund, facts)
 
-    async def _intent(self, purchase_id: int) -> Row[Any]:
-        uuid, key = self._ids.uuid(), self._ids.uuid()
+    async def _intent(self, claim: Claim) -> Row[Any]:
+        purchase_id, uuid, key = int(claim.subject), self._ids.uuid(), self._ids.uuid()
 
         def save(conn: Connection) -> Row[Any]:
             rows.intend(conn, purchase_id, SOLD_OUT, uuid, key, self._clock.now())
@@ -51,14 +52,14 @@ class RefundStep:
             assert refund is not None
             return refund
 
-        return await self._store.write(save)
+        return await self._store.write(fenced(claim, save))
 
     async def _ask(self, refund: Row[Any]) -> RefundFacts:
         if refund.stripe_refund_id is not None:
             return await self._stripe.fetch_refund(refund.stripe_refund_id)
         params = json.loads(refund.params)
         if self._clock.now() - refund.created_at > KEY_TRUSTED_FOR:
-            found = await self._stripe.find_refund(params["payment_intent"], refund.uuid)
+            found = await self._stripe.find_refund(params["payment_intent"], {"refund": refund.uuid})
             if found is not None:
                 return found
         return await self._stripe.create_refund(params, refund.idempotency_key)

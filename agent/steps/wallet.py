@@ -15,7 +15,7 @@ from domain.errors import Rejected
 from domain.keys import wallet_key
 from domain.outcomes import Again, Commit, Done, Outcome
 from domain.states import WalletState
-from gateways.circle_api import ChallengeFacts, UserToken, WalletFacts
+from gateways.circle_api import AlreadyInitialized, ChallengeFacts, UserFacts, UserToken, WalletFacts
 from ports.clock import Clock
 from storage import wallets as rows
 from storage.store import Store
@@ -35,11 +35,11 @@ class CircleWallets(Protocol):
         self, key: UUID, wallet_set_id: str, blockchain: str, ref_id: str, name: str
     ) -> WalletFacts: ...
 
-    async def create_user(self, user_id: str) -> None: ...
+    async def create_user(self, user_id: str) -> UserFacts: ...
 
     async def user_token(self, user_id: str) -> UserToken: ...
 
-    async def initialize_user(self, token: UserToken, key: UUID, blockchain: str) -> str | None: ...
+    async def initialize_user(self, token: UserToken, key: UUID, blockchain: str) -> str | AlreadyInitialized: ...
 
     async def user_wallets(self, token: UserToken) -> Sequence[WalletFacts]: ...
 
@@ -78,7 +78,8 @@ class WalletStep:
         await self._circle.create_user(user.uuid)
         token = await self._circle.user_token(user.uuid)
         key = wallet_key("user", UUID(user.uuid), user.wallet_attempt)
-        challenge_id = await self._circle.initialize_user(token, key, self._blockchain)
+        answer = await self._circle.initialize_user(token, key, self._blockchain)
+        challenge_id = None if isinstance(answer, AlreadyInitialized) else answer
         now = self._clock.now()
         return Again(
             POLL_NEW,

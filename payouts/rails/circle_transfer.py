@@ -6,7 +6,7 @@ finalized on Solana and reads back as planned, and an attempt is dead only with 
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -26,7 +26,7 @@ from ports.clock import Clock
 from storage import transfers as rows
 from storage.store import Store
 from storage.transfers import TransferCase, watch_state
-from storage.work import Claim
+from storage.work import Claim, fenced
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ FEE_LEVEL = "MEDIUM"
 
 
 class CircleTransfers(Protocol):
-    async def submit_transfer(self, key: UUID, body_fields: dict[str, Any]) -> CircleTransaction: ...
+    async def submit_transfer(self, key: UUID, body_fields: Mapping[str, Any]) -> CircleTransaction: ...
 
     async def fetch_transaction(self, transaction_id: str) -> CircleTransaction: ...
 
@@ -87,15 +87,15 @@ class CircleTransferStep:
                 return Done()
             if case.batch.paused:
                 return Again(PAUSED, "its batch is paused")
-            case = await self._intend(case)
+            case = await self._intend(case, claim)
         assert case.attempt is not None
         if case.attempt.state == TransferState.FINALIZED:
             return Done()
         if watch_state(case.watch) == WatchState.FINALIZED:
             return await self._landed(case)
-        return await self._ask_circle(case)
+        return await self._ask_circle(case, claim)
 
-    async def _intend(self, case: TransferCase) -> TransferCase:
+    async def _intend(self, case: TransferCase, claim: Claim) -> TransferCase:
         transfer, terms = case.transfer, self._terms
         body = {
             "walletId": terms.wallet_id,
@@ -112,16 +112,16 @@ class CircleTransferStep:
             rows.intend(conn, transfer.id, number, key, terms.wallet_id, terms.address, body, now)
             return rows.load(conn, transfer.id)
 
-        return await self._store.write(save)
+        return await self._store.write(fenced(claim, save))
 
-    async def _ask_circle(self, case: TransferCase) -> Outcome:
+    async def _ask_circle(self, case: TransferCase, claim: Claim) -> Outcome:
         attempt = case.attempt
         assert attempt is not None
         try:
-            seen = await self._fetch_or_submit(case)
+            seen = await self._fetch_or_submit(case, claim)
         except Rejected as error:
             if error.code in self._terms.pausing:
-                log.error("circle refuses every send", code=error.code, why=str(error))
+                log.warning("circle refuses every send", code=error.code, why=str(error))
                 return Again(PAUSED, f"an operator must act: {error}")
             if attempt.circle_transaction_id is not None:
                 return Unknown(UNKNOWN_WAIT, f"Circle no longer shows the transfer: {error}")
@@ -129,7 +129,7 @@ class CircleTransferStep:
         self._require_ours(case, seen)
         return await self._judge(case, seen)
 
-    async def _fetch_or_submit(self, case: TransferCase) -> CircleTransaction:
+    async def _fetch_or_submit(self, case: TransferCase, claim: Claim) -> CircleTransaction:
         attempt = case.attempt
         assert attempt is not None
         if attempt.circle_transaction_id is not None:
@@ -142,7 +142,7 @@ class CircleTransferStep:
             raise Misuse(
                 f"transfer {case.transfer.reference} was sent at {attempt.first_sent_at} and Circle lists none"
             )
-        await self._store.write(lambda conn: rows.first_send(conn, attempt.id, now))
+        await self._store.write(fenced(claim, lambda conn: rows.first_send(conn, attempt.id, now)))
         return await self._circle.submit_transfer(UUID(attempt.idempotency_key), json.loads(attempt.body))
 
     async def _find(self, case: TransferCase) -> CircleTransaction | None:
