@@ -1,5 +1,6 @@
 """The official SDK over our transport port: it builds and signs requests, we carry them."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ API_VERSION = "2026-10-28.endive"
 
 # Off before the first call: telemetry sends the platform's description and writes an id into the home folder.
 stripe.enable_telemetry = False
+# At DEBUG the SDK logs whole bodies, and with them client secrets and buyers' addresses.
+logging.getLogger("stripe").setLevel(logging.WARNING)
 
 
 class PortHttpClient(stripe.HTTPClient):

@@ -79,8 +79,10 @@ def _definitive_code(error: stripe.StripeError) -> str | None:
     envelope = body.get("error") if isinstance(body, dict) else None
     if not isinstance(envelope, dict) or envelope.get("type") not in DEFINITIVE_TYPES:
         return None
+    # The SDK fills `error.code` for some of its classes only.
+    code = envelope.get("code")
     if envelope["type"] == "card_error":
-        return str(error.code or "card_error")
-    if error.code is None:
+        return str(code or "card_error")
+    if code is None:
         return INVALID_REQUEST
-    return error.code if error.code in DEFINITIVE_CODES else None
+    return code if code in DEFINITIVE_CODES else None

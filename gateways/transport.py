@@ -22,7 +22,8 @@ CONNECTIONS_PER_HOST = 32
 _CHUNK_BYTES = 64 * 1024
 
 Observe = Callable[[str, str, float], None]
-"""Told the host, the outcome (`2xx` … `5xx`, `not_connected`, `timeout`, `broken`, `too_large`) and the seconds."""
+"""Told the host, the outcome (`2xx` … `5xx`, `not_connected`, `timeout`, `broken`, `too_large`,
+`cancelled`) and the seconds."""
 
 
 class AiohttpTransport:
@@ -48,7 +49,7 @@ class AiohttpTransport:
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Raises TransportError. The deadline covers connecting, sending, waiting and reading."""
         started = asyncio.get_running_loop().time()
-        outcome = "broken"
+        outcome = "cancelled"
         try:
             response = await self._send(request)
             outcome = f"{response.status // 100}xx"
@@ -77,7 +78,7 @@ class AiohttpTransport:
             raise _Failure("not_connected", f"no connection: {type(error).__name__}", sent=False) from error
         except TimeoutError as error:
             raise _Failure("timeout", "no answer in time", sent=True) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a header that can't be written
             raise _Failure("broken", f"connection broke: {type(error).__name__}", sent=True) from error
 
     async def _exchange(self, request: HttpRequest) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""What we read from Circle's objects. Amounts stay the decimal strings they are; a token's decimals give their units."""
+"""What we read from Circle's objects. Amounts stay the decimal strings they are: units need a token's decimals."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

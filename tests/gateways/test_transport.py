@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from cryptography import x509
@@ -14,11 +15,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from gateways.circle_api import CircleGateway, Rates
+from gateways.stripe_api import StripeGateway
 from gateways.transport import AiohttpTransport
+from ports.system import SystemClock, SystemIds
 from ports.transport import HttpRequest, TransportError
+from sandbox.front import Front
 from tests.gateways.fault_server import Behave, drip, fault_server, flood, reply, reset, silence
+from tests.sandbox.circle.world import API_KEY, SECRET, World
+from tests.sandbox.stripe.machine import KEY, Machine
 
-SECRET = "Bearer sk_test_canary"
+CREDENTIAL = "Bearer sk_test_canary"
 
 
 @pytest.fixture
@@ -29,7 +36,7 @@ async def transport() -> AsyncIterator[AiohttpTransport]:
 
 
 def post(url: str, deadline_seconds: float = 5.0) -> HttpRequest:
-    return HttpRequest("POST", url, {"authorization": SECRET}, b"a=1", deadline_seconds)
+    return HttpRequest("POST", url, {"authorization": CREDENTIAL}, b"a=1", deadline_seconds)
 
 
 async def test_an_answer_of_any_status_comes_back_whole_with_lower_case_header_names(
@@ -101,6 +108,13 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused_before_anything_
     assert server.heads == []
 
 
+async def test_a_header_that_can_not_be_written_does_not_escape_as_another_error(transport: AiohttpTransport) -> None:
+    async with fault_server(reply("200 OK")) as server:
+        with pytest.raises(TransportError):
+            await transport.send(HttpRequest("GET", server.url, {"x-user-token": "a\r\nx-evil: 1"}))
+    assert server.heads == []
+
+
 async def test_each_call_is_reported_with_host_and_outcome_and_no_path() -> None:
     seen: list[tuple[str, str]] = []
     transport = AiohttpTransport(observe=lambda host, outcome, _seconds: seen.append((host, outcome)))
@@ -149,3 +163,20 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     return context
+
+
+async def test_both_gateways_speak_to_the_sandbox_over_real_sockets(transport: AiohttpTransport, world: World) -> None:
+    machine, clock = Machine(), SystemClock()
+    fronts = [Front(service, lambda: machine.now_ms, "127.0.0.1", 0) for service in (machine.service, world.circle)]
+    for front in fronts:
+        await front.start()
+    stripe_url, circle_url = (f"http://127.0.0.1:{front.port}" for front in fronts)
+    try:
+        stripe = StripeGateway(transport, KEY, stripe_url, clock)
+        circle = CircleGateway(transport, circle_url, API_KEY, SECRET, SystemIds(), clock, Rates())
+        assert (await stripe.account()).id == machine.service.account_id
+        made = await circle.create_wallet_set(UUID(int=1, version=4), "x")
+        assert await circle.fetch_wallet_set(made.id) == made
+    finally:
+        for front in fronts:
+            await front.stop()
