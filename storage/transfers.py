@@ -18,7 +18,7 @@ from storage import chain_rows
 from storage.history import advance, note
 from storage.ledger import post
 from storage.movements import Movement, book_payout, explain_cost
-from storage.tables import batches, payouts, transfer_attempts, transfers, watched_signatures
+from storage.tables import batches, chain_movements, payouts, transfer_attempts, transfers, watched_signatures
 from storage.work import enqueue
 
 
@@ -197,6 +197,18 @@ def failed(conn: Connection, transfer_id: int, why: str, now: datetime) -> None:
             advance(conn, payout.id, UsdcStatus.FAILED, now, why[:500], reason=why[:500])
     enqueue(conn, "batch", case.transfer.batch_id, now)
     enqueue(conn, "fund", "treasury", now)
+
+
+def explained(conn: Connection, destination: str, amount: int) -> frozenset[str]:
+    """Signatures of equal outflows that belong to transfers already."""
+    rows = conn.scalars(
+        select(chain_movements.c.signature).where(
+            chain_movements.c.counterparty == destination,
+            chain_movements.c.amount == -amount,
+            chain_movements.c.transfer_id.is_not(None),
+        )
+    )
+    return frozenset(rows)
 
 
 def watch_state(watch: Row[Any] | None) -> WatchState | None:

@@ -6,7 +6,7 @@ finalized on Solana and reads back as planned, and an attempt is dead only with 
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -52,8 +52,14 @@ class TransferWitness(Protocol):
 
     async def transfer_evidence(self, signature: str, intent: TransferIntent) -> Evidence: ...
 
-    async def no_outflow_since(self, intent: TransferIntent, ended_at: datetime) -> dict[str, Any] | None:
-        """The proof that no transaction of this intent landed and none can any more; None while that is not proven."""
+
+class AbsenceProver(Protocol):
+    """Whether the chain proves that no transaction of an intent landed and none can any more."""
+
+    async def no_outflow(
+        self, intent: TransferIntent, begun_at: datetime, ended_at: datetime, explained: Collection[str]
+    ) -> object | None:
+        """The proof, or None while that is not proven."""
         ...
 
 
@@ -74,10 +80,16 @@ class CircleTransferStep:
     """Kind `transfer`, subject: transfer id."""
 
     def __init__(
-        self, store: Store, clock: Clock, circle: CircleTransfers, witness: TransferWitness, terms: RailTerms
+        self,
+        store: Store,
+        clock: Clock,
+        circle: CircleTransfers,
+        witness: TransferWitness,
+        prover: AbsenceProver,
+        terms: RailTerms,
     ) -> None:
         self._store, self._clock = store, clock
-        self._circle, self._witness, self._terms = circle, witness, terms
+        self._circle, self._witness, self._prover, self._terms = circle, witness, prover, terms
 
     async def run(self, claim: Claim) -> Outcome:
         transfer_id = int(claim.subject)
@@ -182,11 +194,16 @@ class CircleTransferStep:
         return Again(POLL, f"Circle: {seen.state}", commit=note)
 
     async def _failed_without_signature(self, case: TransferCase, seen: CircleTransaction, note: Commit) -> Outcome:
-        proof = await self._witness.no_outflow_since(intent_of(case), seen.update_date)
+        attempt, transfer = case.attempt, case.transfer
+        assert attempt is not None
+        explained = await self._store.read(
+            lambda conn: rows.explained(conn, transfer.destination_address, transfer.amount)
+        )
+        proof = await self._prover.no_outflow(intent_of(case), attempt.created_at, seen.update_date, explained)
         why = f"Circle: FAILED {seen.error_reason or ''}".strip()
         if proof is None:
             return Unknown(POLL * 5, f"{why}; not yet proven that nothing left", commit=note)
-        return self._dead(case, {"why": why, "circle": seen.id, "chain": proof}, note, retry=True)
+        return self._dead(case, {"why": why, "circle": seen.id, "chain": str(proof)}, note, retry=True)
 
     async def _landed(self, case: TransferCase) -> Outcome:
         attempt, watch, transfer = case.attempt, case.watch, case.transfer

@@ -1,0 +1,157 @@
+"""Before anything is signed or sent after a start: is there an outflow that the database does not know?
+
+Stripe's missed events are fetched, Circle's outbound transactions are listed, the platform wallet's history is read,
+and read again once nothing that an earlier process sent can still land. What is unknown is adopted by the payout it
+fits; what fits none waits for a person, and until then nothing is sent. Webhooks and console work all the while.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import structlog
+from sqlalchemy import Connection, select
+
+from domain.errors import OutcomeUnknown, Rejected, Retryable
+from domain.money import USDC_DECIMALS
+from gateways.circle_api import CircleTransaction, TransactionPage
+from ports.clock import Clock
+from ports.ids import Ids
+from storage import adoption
+from storage.adoption import Outflow
+from storage.chain_rows import cursor, move_cursor
+from storage.movements import orphans
+from storage.store import Store
+from storage.tables import installation
+
+log = structlog.get_logger(__name__)
+
+CURSOR = "circle_outbound"
+OVERLAP = timedelta(days=1)
+"""A transfer created shortly before the last listing may not have been in it."""
+LATE_LANDING_BLOCKS = 150
+"""A blockhash's life: what an earlier process signed can land for so long (reference: Solana, section 1)."""
+LOOK_AGAIN_SECONDS = 5.0
+
+
+class CircleOutflows(Protocol):
+    def list_transactions(self, wallet_id: str, since: datetime) -> AsyncIterator[TransactionPage]: ...
+
+
+class Follower(Protocol):
+    async def backfill_until_caught_up(self) -> object: ...
+
+
+class Heights(Protocol):
+    async def get_block_height(self) -> int:
+        """At finalized."""
+        ...
+
+
+class StartGate:
+    """`run` opens the gate and ends; `is_open` is asked by the lanes that sign and send."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        sweep: Callable[[], Awaitable[int]],
+        circle: CircleOutflows,
+        follower: Follower,
+        heights: Heights,
+        wallet_id: str,
+        platform_address: str,
+        slot_seconds: float,
+        opened: Callable[[], None],
+    ) -> None:
+        self._store, self._clock, self._ids = store, clock, ids
+        self._sweep, self._circle, self._follower, self._heights = sweep, circle, follower, heights
+        self._wallet_id, self._address = wallet_id, platform_address
+        self._slot_seconds, self._opened = slot_seconds, opened
+        self.is_open = False
+        self.waits_for = "the start checks"
+
+    async def run(self) -> None:
+        """Open the gate once everything is explained. Keeps trying while Stripe, Circle or the chain can't be read."""
+        while True:
+            try:
+                await self._check()
+            except (Retryable, OutcomeUnknown, Rejected) as error:
+                self.waits_for = str(error)
+                log.warning("start gate waits", why=self.waits_for)
+                await self._clock.sleep(LOOK_AGAIN_SECONDS)
+                continue
+            self.is_open, self.waits_for = True, ""
+            log.info("start gate open")
+            self._opened()
+            return
+
+    async def _check(self) -> None:
+        await self._sweep()
+        sent_before = await self._store.read(adoption.has_ever_sent)
+        height = await self._heights.get_block_height()
+        await self._adopt()
+        await self._follower.backfill_until_caught_up()
+        if sent_before:
+            await self._wait_out(height)
+            await self._adopt()
+            await self._follower.backfill_until_caught_up()
+        unexplained = await self._store.read(orphans)
+        if unexplained:
+            raise Retryable(
+                f"{len(unexplained)} outflow(s) of the platform wallet fit no payout, the latest "
+                f"{unexplained[0].signature}: a person must decide them"
+            )
+
+    async def _wait_out(self, height: int) -> None:
+        """Until what was signed before the start can't land any more."""
+        self.waits_for = "transactions of an earlier process to land or expire"
+        while await self._heights.get_block_height() <= height + LATE_LANDING_BLOCKS:
+            await self._clock.sleep(max(self._slot_seconds * 8, 0.05))
+
+    async def _adopt(self) -> None:
+        started = self._clock.now()
+        since = await self._store.read(self._since)
+        unplaced: list[str] = []
+        async for page in self._circle.list_transactions(self._wallet_id, since):
+            for seen in page.transactions:
+                if not await self._place(seen):
+                    unplaced.append(f"{seen.id} ({seen.ref_id or 'no reference'})")
+        if unplaced:
+            raise Retryable(f"Circle shows {len(unplaced)} transfer(s) that fit no payout: {', '.join(unplaced[:3])}")
+        await self._store.write(lambda conn: self._remember(conn, started))
+
+    async def _place(self, seen: CircleTransaction) -> bool:
+        """True when the outflow is known, was adopted, or never became one."""
+        if seen.state in {"DENIED", "CANCELLED"} or (seen.state == "FAILED" and seen.tx_hash is None):
+            return True
+        if await self._store.read(lambda conn: adoption.is_known(conn, seen.id)):
+            return True
+        outflow = Outflow(
+            circle_id=seen.id,
+            state=seen.state,
+            reference=seen.ref_id,
+            destination=seen.destination_address,
+            amount=seen.amount_units(USDC_DECIMALS),
+            wallet_id=self._wallet_id,
+            source_address=self._address,
+            updated_at=seen.update_date,
+        )
+        uuid, now = self._ids.uuid(), self._clock.now()
+        adopted = await self._store.write(lambda conn: adoption.adopt(conn, outflow, uuid, now))
+        if adopted:
+            log.warning("outflow adopted", circle=seen.id, reference=seen.ref_id)
+        return adopted
+
+    def _since(self, conn: Connection) -> datetime:
+        at = cursor(conn, CURSOR)
+        if at is not None and at.position is not None:
+            return datetime.fromtimestamp(at.position, UTC) - OVERLAP
+        installed_at = conn.scalar(select(installation.c.set_at).where(installation.c.name == "installed_at"))
+        return (installed_at or self._clock.now()) - OVERLAP
+
+    def _remember(self, conn: Connection, started: datetime) -> None:
+        move_cursor(
+            conn, CURSOR, cursor(conn, CURSOR), started.isoformat(), int(started.timestamp()), self._clock.now()
+        )

@@ -1,0 +1,91 @@
+"""Finds events again that no webhook brought: at every start and every hour, through Stripe's own list."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import orjson
+import structlog
+from sqlalchemy import Connection, select
+
+from domain.outcomes import Commit, Done, Outcome, nothing
+from gateways.stripe_facts import EventPage
+from ports.clock import Clock
+from storage.chain_rows import cursor, move_cursor
+from storage.inbox import StripeEvent, add_stripe_events
+from storage.store import Store
+from storage.tables import installation
+from storage.work import Claim
+
+log = structlog.get_logger(__name__)
+
+CURSOR = "stripe_events"
+OVERLAP = timedelta(hours=6)
+"""An event may be listed late, and one that was answered 200 and lost would not be listed as undelivered."""
+LONGEST_LOOK_BACK = timedelta(days=29)
+"""Stripe lists events for 30 days."""
+SWEPT_TYPES = (
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.expired",
+    "payment_intent.succeeded",
+    "charge.updated",
+    "charge.refunded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.closed",
+)
+"""Every type that changes something; Stripe's filter takes 20."""
+
+
+class StripeEvents(Protocol):
+    def list_events(self, created_gte: datetime, types: Sequence[str]) -> AsyncIterator[EventPage]: ...
+
+
+class EventsSweepStep:
+    """Kind `events_sweep`, subject `stripe`. Idempotent: an event that is stored already is passed over."""
+
+    def __init__(self, store: Store, clock: Clock, stripe: StripeEvents) -> None:
+        self._store, self._clock, self._stripe = store, clock, stripe
+
+    async def run(self, claim: Claim) -> Outcome:
+        await self.sweep()
+        return Done()
+
+    async def sweep(self) -> int:
+        """List and store what is missing; returns how many events were new. Raises Retryable."""
+        started = self._clock.now()
+        since = await self._store.read(lambda conn: self._since(conn, started))
+        found = 0
+        async for page in self._stripe.list_events(since, SWEPT_TYPES):
+            events = [_event(raw, started) for raw in page.events]
+            found += await self._store.write(lambda conn, events=events: add_stripe_events(conn, events))  # type: ignore[misc]
+        await self._store.write(lambda conn: self._remember(conn, started))
+        if found:
+            log.warning("events found that no webhook brought", events=found)
+        return found
+
+    def _since(self, conn: Connection, now: datetime) -> datetime:
+        at = cursor(conn, CURSOR)
+        first_start = conn.scalar(select(installation.c.set_at).where(installation.c.name == "installed_at"))
+        base = datetime.fromtimestamp(at.position, UTC) if at is not None and at.position else first_start or now
+        return max(base - OVERLAP, now - LONGEST_LOOK_BACK)
+
+    def _remember(self, conn: Connection, started: datetime) -> None:
+        move_cursor(
+            conn, CURSOR, cursor(conn, CURSOR), started.isoformat(), int(started.timestamp()), self._clock.now()
+        )
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        return nothing
+
+
+def _event(raw: dict[str, Any], now: datetime) -> StripeEvent:
+    created = datetime.fromtimestamp(int(raw["created"]), UTC)
+    return StripeEvent(str(raw["id"]), str(raw["type"]), created, orjson.dumps(raw), now)

@@ -1,0 +1,92 @@
+"""The proof that a transfer which Circle calls failed never left: two endpoints and the wallet's whole recent history."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from domain.evidence import TransferIntent
+from indexer.effects.decode import decode_transaction
+from indexer.effects.errors import MalformedAnswer
+from indexer.movements import usdc_movement
+from indexer.rpc.errors import EndpointError
+from indexer.rpc.node import Node
+from indexer.rpc.pool import RpcPool
+from indexer.rpc.values import ListedSignature
+
+QUIET_BLOCKS = 300
+"""Finalized blocks that must pass after Circle gave up: twice a blockhash's life, so nothing it signed can land."""
+PAGE = 1000
+PAGES_MAX = 50
+"""50,000 transactions since the attempt began: beyond that a person decides."""
+CLOCK_MARGIN = timedelta(minutes=10)
+"""Block times are the validators' estimate; they wander by less than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """What was seen: enough for an auditor to check it again."""
+
+    finalized_height_first: int
+    finalized_height_last: int
+    endpoints: int
+    transactions_read: int
+
+
+class AbsenceProver:
+    """Asked again and again while a transfer's end is open; keeps the height of the first time it was asked."""
+
+    def __init__(self, rpc: RpcPool, usdc_account: str, usdc_mint: str) -> None:
+        self._rpc, self._account, self._mint = rpc, usdc_account, usdc_mint
+        self._first_heights: dict[tuple[TransferIntent, datetime], int] = {}
+
+    async def no_outflow(
+        self, intent: TransferIntent, begun_at: datetime, ended_at: datetime, explained: Collection[str]
+    ) -> Absence | None:
+        """The proof, or None while it can't be given. Raises Retryable.
+
+        `begun_at`: when the attempt was made, `ended_at`: when Circle gave it up, which must lie in the past.
+        `explained`: signatures of equal outflows that belong to other transfers.
+        """
+        height = await self._rpc.get_block_height("finalized")
+        first = self._first_heights.setdefault((intent, ended_at), height)
+        if height <= first + QUIET_BLOCKS:
+            return None
+        read = 0
+
+        async def left(node: Node) -> bool:
+            nonlocal read
+            entries = await self._since(node, begun_at - CLOCK_MARGIN)
+            read = len(entries)
+            for entry in entries:
+                if entry.signature not in explained and not entry.failed and await self._matches(node, entry, intent):
+                    return True
+            return False
+
+        if await self._rpc.agree(left):
+            return None
+        del self._first_heights[intent, ended_at]
+        return Absence(first, height, self._rpc.witnesses, read)
+
+    async def _since(self, node: Node, since: datetime) -> list[ListedSignature]:
+        found: list[ListedSignature] = []
+        before: str | None = None
+        for _ in range(PAGES_MAX):
+            page = await node.get_signatures_for_address(self._account, before=before, limit=PAGE)
+            recent = [one for one in page if one.block_time is None or one.block_time >= since.timestamp()]
+            found += recent
+            if len(recent) < PAGE:
+                return found
+            before = page[-1].signature
+        raise EndpointError(f"{node.label} lists more than {PAGE * PAGES_MAX} transactions since {since.isoformat()}")
+
+    async def _matches(self, node: Node, entry: ListedSignature, intent: TransferIntent) -> bool:
+        result = await node.get_transaction(entry.signature)
+        if result is None:
+            raise EndpointError(f"{node.label} lists {entry.signature} and does not show it")
+        try:
+            moved = usdc_movement(decode_transaction(result, entry.signature), self._account, self._mint)
+        except MalformedAnswer as error:
+            raise EndpointError(f"{node.label}: getTransaction: {error}") from error
+        if moved is None or moved.amount >= 0:
+            return False
+        return moved.amount == -intent.amount and moved.counterparty in (intent.destination_owner, None)
