@@ -12,6 +12,8 @@ BASE_UNITS_PER_CENT = 10_000
 """1 cent = 0.01 USDC = 10,000 base units, exactly: USDC is redeemed one to one."""
 LAMPORTS_PER_SOL = 10**9
 SHARE_WHOLE_BPS = 10_000
+AMOUNT_MAX = 2**63 - 1
+"""What the database's BIGINT holds."""
 
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,14})(?:\.([0-9]{1,9}))?", re.ASCII)
 
@@ -24,7 +26,8 @@ def cents_to_base_units(cents: int) -> int:
 def parse_decimal(text: str, decimals: int) -> int:
     """Read a decimal string as an integer of its smallest unit.
 
-    Raises ValueError for anything but plain ASCII digits with at most `decimals` places: nothing is rounded.
+    Raises ValueError for anything but plain ASCII digits with at most `decimals` places: nothing is rounded. So it does
+    for an amount that no database column of ours could hold.
     """
     match = _DECIMAL.fullmatch(text)
     if match is None:
@@ -32,8 +35,10 @@ def parse_decimal(text: str, decimals: int) -> int:
     whole, fraction = match.group(1), match.group(2) or ""
     if len(fraction.rstrip("0")) > decimals:
         raise ValueError(f"more than {decimals} decimal places: {text[:40]!r}")
-    scale: int = 10**decimals
-    return int(whole) * scale + int((fraction + "0" * decimals)[:decimals] or "0")
+    amount = int(whole + fraction[:decimals].ljust(decimals, "0"))
+    if amount > AMOUNT_MAX:
+        raise ValueError(f"too large an amount: {text[:40]!r}")
+    return amount
 
 
 def format_decimal(amount: int, decimals: int, least: int) -> str:

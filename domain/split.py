@@ -80,6 +80,9 @@ def due_after_refunds(creator_amount: int, gross_cents: int, refunded_cents: int
     """What is due to the creator side once `refunded_cents` of `gross_cents` went back to the buyer.
 
     USDC base units, rounded half-up; refunds count up to gross, so a full refund leaves 0 whatever the order.
+    Raises Misuse for a sale of nothing and for refunds below nothing.
     """
+    if gross_cents < 1 or refunded_cents < 0:
+        raise Misuse(f"{refunded_cents} cents can't have been refunded of {gross_cents}")
     kept = gross_cents - min(refunded_cents, gross_cents)
     return round_to(creator_amount * kept, gross_cents, 1, Rounding.HALF_UP)
