@@ -1,4 +1,4 @@
-"""The proof that a transfer which Circle calls failed never left: two endpoints and the wallet's whole recent history."""
+"""The proof that a transfer which Circle calls failed never left: two endpoints, the wallet's whole recent history."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

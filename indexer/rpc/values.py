@@ -55,11 +55,12 @@ class SignatureStatuses:
 
 @dataclass(frozen=True, slots=True)
 class ListedSignature:
-    """One entry of an address's history."""
+    """One entry of an address's history. `block_time` in seconds since 1970, None where the node has none."""
 
     signature: str
     slot: int
     failed: bool
+    block_time: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
