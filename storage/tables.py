@@ -458,6 +458,12 @@ chain_movements = Table(
     UniqueConstraint("signature", "account", "asset", name="uq_chain_movements_movement"),
     CheckConstraint("kind IN ('deposit', 'payout', 'orphan', 'mint', 'other')", name="kind"),
     Index("ix_chain_movements_account", "account", "asset"),
+    Index(
+        "ix_chain_movements_orphan",
+        "id",
+        sqlite_where=Column("kind") == "orphan",
+        postgresql_where=Column("kind") == "orphan",
+    ),
 )
 """Finalized changes of the platform wallet's USDC account and SOL, one row a transaction; their sum is its balance."""
 
@@ -579,6 +585,12 @@ stripe_events = Table(
         sqlite_where=Column("state") == "due",
         postgresql_where=Column("state") == "due",
     ),
+    Index(
+        "ix_stripe_events_parked",
+        "created_at",
+        sqlite_where=Column("state") == "parked",
+        postgresql_where=Column("state") == "parked",
+    ),
 )
 """The inbox: each row is its own work item. `body` is what Stripe signed, or the event as its API lists it.
 `waits_for`: the payment_intent of a reversal that came before its sale."""
@@ -596,5 +608,11 @@ circle_notifications = Table(
         "due_at",
         sqlite_where=Column("state") == "due",
         postgresql_where=Column("state") == "due",
+    ),
+    Index(
+        "ix_circle_notifications_parked",
+        "created_at",
+        sqlite_where=Column("state") == "parked",
+        postgresql_where=Column("state") == "parked",
     ),
 )

@@ -53,6 +53,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('notification_id', name=op.f('uq_circle_notifications_notification_id'))
     )
     op.create_index('ix_circle_notifications_due', 'circle_notifications', ['due_at'], unique=False, sqlite_where=sa.text("state = 'due'"), postgresql_where=sa.text("state = 'due'"))
+    op.create_index('ix_circle_notifications_parked', 'circle_notifications', ['created_at'], unique=False, sqlite_where=sa.text("state = 'parked'"), postgresql_where=sa.text("state = 'parked'"))
     op.create_table('conversions',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
     sa.Column('uuid', sa.String(length=36), nullable=False),
@@ -173,6 +174,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('event_id', name=op.f('uq_stripe_events_event_id'))
     )
     op.create_index('ix_stripe_events_due', 'stripe_events', ['due_at'], unique=False, sqlite_where=sa.text("state = 'due'"), postgresql_where=sa.text("state = 'due'"))
+    op.create_index('ix_stripe_events_parked', 'stripe_events', ['created_at'], unique=False, sqlite_where=sa.text("state = 'parked'"), postgresql_where=sa.text("state = 'parked'"))
     op.create_index(op.f('ix_stripe_events_waits_for'), 'stripe_events', ['waits_for'], unique=False)
     op.create_table('users',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
@@ -303,6 +305,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('transfer_id', name=op.f('uq_chain_movements_transfer_id'))
     )
     op.create_index('ix_chain_movements_account', 'chain_movements', ['account', 'asset'], unique=False)
+    op.create_index('ix_chain_movements_orphan', 'chain_movements', ['id'], unique=False, sqlite_where=sa.text("kind = 'orphan'"), postgresql_where=sa.text("kind = 'orphan'"))
     op.create_table('checkouts',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
     sa.Column('uuid', sa.String(length=36), nullable=False),
