@@ -7,15 +7,16 @@ from typing import Any
 
 import structlog
 
-MASK = "***"
+from config.confidential import MASK, masking
 
 
 def configure_logging(level: str, secrets: Iterable[str], *, as_json: bool = True) -> None:
-    """Set up structlog and the standard library's logging. Any of `secrets` that appears in a line is masked."""
-    hidden = [secret for secret in secrets if len(secret) >= 8]
+    """Set up structlog and the standard library's logging. Any of `secrets` that appears in a line is masked
+    there: in the finished line, so that no object's repr or traceback slips past."""
+    hidden = masking(secrets)
 
-    def mask(_: Any, __: str, event: Any) -> Any:
-        return _masked(event, hidden)
+    def mask(_: Any, __: str, line: str) -> str:
+        return hidden.sub(MASK, line) if hidden else line
 
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -23,7 +24,6 @@ def configure_logging(level: str, secrets: Iterable[str], *, as_json: bool = Tru
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        mask,
     ]
     render: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
@@ -36,7 +36,7 @@ def configure_logging(level: str, secrets: Iterable[str], *, as_json: bool = Tru
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render, mask],
         )
     )
     root = logging.getLogger()
@@ -44,15 +44,3 @@ def configure_logging(level: str, secrets: Iterable[str], *, as_json: bool = Tru
     root.setLevel(level)
     for noisy in ("aiohttp.access", "apscheduler", "stripe"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
-def _masked(value: Any, hidden: list[str]) -> Any:
-    if isinstance(value, str):
-        for secret in hidden:
-            value = value.replace(secret, MASK)
-        return value
-    if isinstance(value, dict):
-        return {key: _masked(item, hidden) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_masked(item, hidden) for item in value]
-    return value

@@ -15,6 +15,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from config.confidential import confidential_parts
+
 MAINNET_GENESIS = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 DEVNET_GENESIS = "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG"
 """Genesis hashes of Solana's clusters: what an RPC answers to getGenesisHash."""
@@ -33,6 +35,8 @@ SECRET_NAMES = frozenset(
         "DATABASE_URL",
         "AGENT_ADMIN_TOKEN",
         "AGENT_INVITE_CODES",
+        "SOLANA_RPC_URLS",
+        "SOLANA_WS_URL",
     }
 )
 DERIVATION_SECRET_LEAST = 32
@@ -60,8 +64,9 @@ class Settings(BaseModel):
     circle_w3s_platform_wallet_id: str
     circle_w3s_production: bool = False
     cloudinary_url: SecretStr = SecretStr("")
-    solana_rpc_urls: str
-    solana_ws_url: str = ""
+    solana_rpc_urls: SecretStr
+    """RPC providers put the customer's key into the address."""
+    solana_ws_url: SecretStr = SecretStr("")
     database_url: SecretStr = SecretStr("sqlite:///data/agent.db")
     public_base_url: str
     agent_derivation_secret: SecretStr
@@ -97,6 +102,7 @@ class Settings(BaseModel):
     agent_session_days: int = Field(30, ge=1)
     agent_balance_alert_usdc: int = Field(500_000_000, ge=0)
     agent_slot_ms: int = Field(200, ge=5, le=10_000)
+    agent_rpc_per_second: int = Field(10, ge=1, le=10_000)
     agent_treasury_poll_ms: int = Field(5_000, ge=50, le=30_000)
     agent_circle_limits: Literal["real", "fast"] = "real"
     agent_nft_symbol: str = Field("RBLK", min_length=1, max_length=10)
@@ -115,7 +121,18 @@ class Settings(BaseModel):
 
     @property
     def rpc_urls(self) -> tuple[str, ...]:
-        return _listed(self.solana_rpc_urls)
+        return _listed(self.solana_rpc_urls.get_secret_value())
+
+    @property
+    def ws_url(self) -> str:
+        return self.solana_ws_url.get_secret_value()
+
+    @property
+    def confidential(self) -> frozenset[str]:
+        """Every text that no log line may show."""
+        held = (getattr(self, name) for name in type(self).model_fields)
+        texts = (value.get_secret_value() for value in held if isinstance(value, SecretStr))
+        return frozenset(found for text in texts for part in _listed(text) for found in confidential_parts(part))
 
     @property
     def invite_codes(self) -> tuple[str, ...]:
@@ -220,6 +237,8 @@ def _wrong_addresses(s: Settings) -> list[str]:
             found.append(f"{name}: live keys are sent over https only")
     if not s.rpc_urls or any(re.match(r"https?://", url) is None for url in s.rpc_urls):
         found.append("SOLANA_RPC_URLS: one or more http(s) addresses, separated by commas; two providers are better")
+    if s.ws_url and re.match(r"wss?://", s.ws_url) is None:
+        found.append("SOLANA_WS_URL: a ws(s) address, or empty to poll only")
     if re.match(r"https?://[^/]+", s.public_base_url) is None:
         found.append("PUBLIC_BASE_URL: the http(s) address under which buyers reach the shop")
     admin_host = s.agent_admin_listen.rsplit(":", 1)[0]
@@ -253,7 +272,21 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(error))) from None
+        lines = _explain(error)
+    raise SettingsError("\n".join(lines))  # outside the handler: the caught error holds the values
+
+
+_PLAIN = {
+    "missing": "is not set; see the README's list of settings",
+    "extra_forbidden": "no such setting; check its spelling or remove it",
+    "bool_parsing": "is true or false",
+    "bool_type": "is true or false",
+    "int_parsing": "is a whole number, written in digits",
+    "int_type": "is a whole number, written in digits",
+    "int_from_float": "is a whole number, written in digits",
+    "string_type": "is a text; put it in quotes, several of them in one text separated by commas",
+}
+"""What pydantic finds, by its error type, as what to do about it."""
 
 
 def _explain(error: ValidationError) -> list[str]:
@@ -261,8 +294,7 @@ def _explain(error: ValidationError) -> list[str]:
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         text = problem["msg"].removeprefix("Value error, ")
         name = ".".join(str(part) for part in problem["loc"]).upper()
-        if problem["type"] == "missing":
-            text = "is not set; see the README's list of settings"
+        text = _PLAIN.get(problem["type"], text)
         lines.append(f"{name}: {text}" if name else text)
     return lines
 
@@ -278,10 +310,20 @@ def _from_toml(path: str | None) -> dict[str, Any]:
     if not path:
         return {}
     try:
-        with Path(path).open("rb") as file:
-            return {key.lower(): value for key, value in tomllib.load(file).items()}
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"AGENT_CONFIG: {path} can't be read: {error}") from None
+        return {key.lower(): value for key, value in tomllib.loads(Path(path).read_text(encoding="utf-8")).items()}
+    except OSError as error:
+        why = error.strerror
+    except UnicodeDecodeError:
+        why = "it is not UTF-8"
+    except tomllib.TOMLDecodeError as error:
+        why = _place_in_toml(error)
+    raise SettingsError(f"AGENT_CONFIG: {path} can't be read: {why}")  # outside the handlers, as above
+
+
+def _place_in_toml(error: tomllib.TOMLDecodeError) -> str:
+    """Where the file is wrong; the error's own words may quote a value."""
+    place = re.search(r"\(at .*\)$", str(error))
+    return f"it is not valid TOML {place.group()}" if place else "it is not valid TOML"
 
 
 def _from_file(name: str, env: Mapping[str, str]) -> str | None:
@@ -298,7 +340,10 @@ def _from_file(name: str, env: Mapping[str, str]) -> str | None:
             raise SettingsError(f"{name}_FILE: {path} is readable by others; `chmod 600` it")
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise SettingsError(f"{name}_FILE: {path} can't be read: {error.strerror}") from None
+        why = error.strerror
+    except UnicodeDecodeError:
+        why = "it is not UTF-8"
+    raise SettingsError(f"{name}_FILE: {path} can't be read: {why}")  # outside the handlers, as above
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 second. Signed bytes are stored before they are sent; only a proven death lets another attempt be signed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -87,7 +88,10 @@ class MintStep:
         signer: Signer,
         standard: NftStandard,
         terms: MintTerms,
+        signed: Callable[[], None],
     ) -> None:
+        """`signed` is called after a signature was stored to be watched."""
+        self._told_signed = signed
         self._store, self._clock, self._ids = store, clock, ids
         self._chain, self._witness, self._signer = chain, witness, signer
         self._standard, self._terms = standard, terms
@@ -162,7 +166,9 @@ class MintStep:
             rows.signed(conn, attempt_id, signed, signature_of(signed), last_valid_block_height, now)
             return rows.load(conn, purchase_id)
 
-        return await self._store.write(fenced(claim, save))
+        stored = await self._store.write(fenced(claim, save))
+        self._told_signed()
+        return stored
 
     async def _follow(self, case: MintCase, plan: NftPlan) -> Outcome:
         attempt, watch = case.attempt, case.watch

@@ -6,7 +6,7 @@ finalized on Solana and reads back as planned, and an attempt is dead only with 
 """
 
 import json
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -87,8 +87,10 @@ class CircleTransferStep:
         witness: TransferWitness,
         prover: AbsenceProver,
         terms: RailTerms,
+        watching: Callable[[], None],
     ) -> None:
-        self._store, self._clock = store, clock
+        """`watching` is called after Circle named a signature to be followed."""
+        self._store, self._clock, self._told_watching = store, clock, watching
         self._circle, self._witness, self._prover, self._terms = circle, witness, prover, terms
 
     async def run(self, claim: Claim) -> Outcome:
@@ -104,7 +106,7 @@ class CircleTransferStep:
         if case.attempt.state == TransferState.FINALIZED:
             return Done()
         if watch_state(case.watch) == WatchState.FINALIZED:
-            return await self._landed(case)
+            return await self._landed(case, claim)
         return await self._ask_circle(case, claim)
 
     async def _intend(self, case: TransferCase, claim: Claim) -> TransferCase:
@@ -139,7 +141,7 @@ class CircleTransferStep:
                 return Unknown(UNKNOWN_WAIT, f"Circle no longer shows the transfer: {error}")
             return self._give_up(case, f"{error.code}: {error}")
         self._require_ours(case, seen)
-        return await self._judge(case, seen)
+        return await self._judge(case, seen, claim)
 
     async def _fetch_or_submit(self, case: TransferCase, claim: Claim) -> CircleTransaction:
         attempt = case.attempt
@@ -176,7 +178,7 @@ class CircleTransferStep:
         if meant != found or seen.blockchain != self._terms.blockchain:
             raise Misuse(f"Circle's transaction {seen.id} is not transfer {transfer.reference}: {found}")
 
-    async def _judge(self, case: TransferCase, seen: CircleTransaction) -> Outcome:
+    async def _judge(self, case: TransferCase, seen: CircleTransaction, claim: Claim) -> Outcome:
         attempt, transfer = case.attempt, case.transfer
         assert attempt is not None
         now = self._clock.now()
@@ -186,6 +188,9 @@ class CircleTransferStep:
             if seen.tx_hash is not None and seen.tx_hash != attempt.signature:
                 rows.watch_signature(conn, attempt.id, transfer.id, seen.tx_hash, now)
 
+        if seen.tx_hash is not None and seen.tx_hash != attempt.signature:
+            await self._store.write(fenced(claim, note))
+            self._told_watching()
         if seen.state in NEVER_HAPPENED and seen.tx_hash is None:
             why = f"Circle: {seen.state} {seen.error_reason or ''}".strip()
             return self._dead(case, {"why": why, "circle": seen.id}, note, retry=False)
@@ -205,13 +210,13 @@ class CircleTransferStep:
             return Unknown(POLL * 5, f"{why}; not yet proven that nothing left", commit=note)
         return self._dead(case, {"why": why, "circle": seen.id, "chain": str(proof)}, note, retry=True)
 
-    async def _landed(self, case: TransferCase) -> Outcome:
+    async def _landed(self, case: TransferCase, claim: Claim) -> Outcome:
         attempt, watch, transfer = case.attempt, case.watch, case.transfer
         assert attempt is not None
         assert watch is not None
         if watch.err is not None:
             proof = {"why": f"landed with an error: {watch.err}", "signature": attempt.signature, "slot": watch.slot}
-            return await self._after_error(case, proof)
+            return await self._after_error(case, proof, claim)
         evidence = await self._witness.transfer_evidence(attempt.signature, intent_of(case))
         if not evidence.matches:
             log.error("transfer does not read back as planned", transfer=transfer.reference, why=evidence.why)
@@ -219,14 +224,14 @@ class CircleTransferStep:
         now, account = self._clock.now(), self._terms.usdc_account
         return Done(lambda conn: rows.distributed(conn, transfer.id, evidence, account, now))
 
-    async def _after_error(self, case: TransferCase, proof: dict[str, Any]) -> Outcome:
+    async def _after_error(self, case: TransferCase, proof: dict[str, Any], claim: Claim) -> Outcome:
         """The known signature failed on chain. Circle may have signed another one: only its FAILED ends the attempt."""
         attempt = case.attempt
         assert attempt is not None
         seen = await self._circle.fetch_transaction(attempt.circle_transaction_id)
         self._require_ours(case, seen)
         if seen.tx_hash != attempt.signature or seen.state != "FAILED":
-            return await self._judge(case, seen)
+            return await self._judge(case, seen, claim)
         return self._dead(case, proof, lambda conn: None, retry=True)
 
     def _dead(self, case: TransferCase, proof: dict[str, Any], note: Commit, *, retry: bool) -> Outcome:

@@ -1,0 +1,251 @@
+"""The one file that builds and wires: settings and ports in, the daemon's parts out. Nothing here runs by itself."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from agent.start_gate import StartGate
+from agent.steps.circle_notification import CircleNotificationStep
+from agent.steps.events_sweep import EventsSweepStep
+from agent.steps.fee import FeeStep
+from agent.steps.mint import MintStep, MintTerms
+from agent.steps.refund import RefundStep
+from agent.steps.stripe_event import StripeEventStep
+from agent.steps.wallet import WalletStep
+from agent.worker import Lane, Step, Worker
+from chain.addresses import ata
+from chain.nft import Token2022Nft
+from config.settings import Settings
+from domain.split import Rounding, SplitRule
+from gateways.circle_api import CircleGateway, Rates
+from gateways.circle_api.error_codes import PAUSES_SENDS
+from gateways.stripe_api import StripeGateway
+from indexer.absence import AbsenceProver
+from indexer.guard import ChainGuard
+from indexer.readback import ReadBack
+from indexer.rpc.pool import RpcPool
+from indexer.sender import Sender
+from indexer.tracker import SignatureTracker
+from indexer.treasury import TreasuryFollower
+from metrics import Metrics
+from payouts.addresses import AddressJudge, DenyList
+from payouts.batch import BatchStep
+from payouts.fund import FundStep
+from payouts.plan import Planner, PlanRules, PlanStep
+from payouts.rails.circle_transfer import CircleTransferStep, RailTerms
+from ports.clock import Clock
+from ports.executor import Executor
+from ports.ids import Ids
+from ports.transport import Transport
+from storage.store import Store
+from storage.tables import circle_notifications, jobs, stripe_events
+
+EVENT_WIDTH = 32
+NOTIFICATION_WIDTH = 16
+WALLET_WIDTH = 16
+MINT_WIDTH = 64
+TRANSFER_WIDTH = 32
+"""Widths of the lanes: how many rows are worked on at once. Transfers wait for Circle's 5 calls a second, so 32 of
+them wait well below the lease; mints wait mostly for blocks."""
+CHORE_WIDTH = 16
+SANDBOX_RPC_PER_SECOND = 2_000.0
+"""A local node has no limit worth keeping to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The world the daemon runs in; the simulator brings its own."""
+
+    clock: Clock
+    ids: Ids
+    executor: Executor
+    transport: Transport
+    store: Store
+
+
+@dataclass(frozen=True, slots=True)
+class Gateways:
+    stripe: StripeGateway
+    circle: CircleGateway
+    rpc: RpcPool
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Everything that runs in the background."""
+
+    worker: Worker
+    tracker: SignatureTracker
+    follower: TreasuryFollower
+    gate: StartGate
+    planner: Planner
+    guard: ChainGuard
+
+
+def build_gateways(settings: Settings, ports: Ports, metrics: Metrics) -> Gateways:
+    fast = settings.agent_circle_limits == "fast"
+    return Gateways(
+        stripe=StripeGateway(
+            ports.transport, settings.stripe_secret_key.get_secret_value(), settings.agent_stripe_api_url, ports.clock
+        ),
+        circle=CircleGateway(
+            ports.transport,
+            settings.agent_circle_api_url,
+            settings.circle_w3s_api_key.get_secret_value(),
+            settings.circle_w3s_entity_secret.get_secret_value(),
+            ports.ids,
+            ports.clock,
+            Rates.fast() if fast else Rates(),
+        ),
+        rpc=RpcPool(
+            settings.rpc_urls,
+            ports.transport,
+            ports.clock,
+            requests_per_second=SANDBOX_RPC_PER_SECOND if fast else settings.agent_rpc_per_second,
+            observe=metrics.rpc_call,
+        ),
+    )
+
+
+def split_rule(settings: Settings) -> SplitRule:
+    return SplitRule(settings.agent_creator_bps, settings.agent_rounding_step, Rounding(settings.agent_rounding))
+
+
+def build_planner(settings: Settings, store: Store, clock: Clock, ids: Ids, platform_address: str) -> Planner:
+    """Also used by the dry run that works without the daemon."""
+    account = ata(platform_address, settings.usdc_mint)
+    rules = PlanRules(
+        minimum=settings.agent_payout_minimum,
+        require_available=settings.require_available,
+        cool_off=timedelta(hours=settings.agent_address_cool_off_hours),
+        grouping=settings.agent_grouping,
+        rail=settings.agent_rail,
+    )
+    judge = AddressJudge(DenyList(settings.denied_addresses), {platform_address, account, settings.usdc_mint})
+    return Planner(store, clock, ids, rules, judge, account)
+
+
+def build_engine(
+    settings: Settings, ports: Ports, gateways: Gateways, metrics: Metrics, platform_address: str
+) -> Engine:
+    """Wire the background: the worker's wake-up is handed to everything that makes jobs due."""
+    bell: list[Callable[[], None]] = []
+
+    def wake() -> None:
+        for ring in bell:
+            ring()
+
+    slot_seconds = settings.agent_slot_ms / 1000
+    follower = TreasuryFollower(
+        ports.store,
+        gateways.rpc,
+        ports.clock,
+        platform_wallet=platform_address,
+        usdc_mint=settings.usdc_mint,
+        poll_seconds=settings.agent_treasury_poll_ms / 1000,
+        wake=wake,
+    )
+    tracker = SignatureTracker(ports.store, gateways.rpc, ports.clock, slot_seconds=slot_seconds, wake=wake)
+    sweep = EventsSweepStep(ports.store, ports.clock, gateways.stripe)
+    gate = StartGate(
+        ports.store,
+        ports.clock,
+        ports.ids,
+        sweep.sweep,
+        gateways.circle,
+        follower,
+        gateways.rpc,
+        settings.circle_w3s_platform_wallet_id,
+        platform_address,
+        slot_seconds,
+        wake,
+    )
+    planner = build_planner(settings, ports.store, ports.clock, ports.ids, platform_address)
+    steps = _steps(settings, ports, gateways, platform_address, planner, sweep, tracker)
+    worker = Worker(ports.store, ports.clock, ports.ids, steps, _lanes(gate), metrics, settings.agent_attempts_max)
+    bell.append(worker.wake)
+    guard = ChainGuard(
+        gateways.rpc,
+        ports.clock,
+        expected_genesis=settings.genesis_hash,
+        usdc_mint=settings.usdc_mint,
+        platform_wallet=platform_address,
+        slot_seconds=slot_seconds,
+    )
+    return Engine(worker, tracker, follower, gate, planner, guard)
+
+
+def _lanes(gate: StartGate) -> list[Lane]:
+    """What signs or sends waits for the gate; the rest works from the start."""
+    return [
+        Lane("events", stripe_events, EVENT_WIDTH),
+        Lane("notifications", circle_notifications, NOTIFICATION_WIDTH),
+        Lane("wallets", jobs, WALLET_WIDTH, frozenset({"wallet"})),
+        Lane("mints", jobs, MINT_WIDTH, frozenset({"mint"}), lambda: gate.is_open),
+        Lane("transfers", jobs, TRANSFER_WIDTH, frozenset({"transfer"}), lambda: gate.is_open),
+        Lane("chores", jobs, CHORE_WIDTH, frozenset({"fee", "refund", "fund", "plan", "batch", "events_sweep"})),
+    ]
+
+
+def _steps(
+    settings: Settings,
+    ports: Ports,
+    gateways: Gateways,
+    platform_address: str,
+    planner: Planner,
+    sweep: EventsSweepStep,
+    tracker: SignatureTracker,
+) -> dict[str, Step]:
+    store, clock, ids = ports.store, ports.clock, ports.ids
+    slot_seconds = settings.agent_slot_ms / 1000
+    account = ata(platform_address, settings.usdc_mint)
+    witness = ReadBack(gateways.rpc, platform_address, settings.usdc_mint)
+    mint_terms = MintTerms(
+        wallet_id=settings.circle_w3s_platform_wallet_id,
+        platform_address=platform_address,
+        derivation_secret=settings.agent_derivation_secret.get_secret_value().encode(),
+        symbol=settings.agent_nft_symbol,
+        public_base_url=settings.public_base_url,
+        lamports_ceiling=settings.agent_mint_fee_ceiling_lamports,
+        attempts_max=settings.agent_attempts_max,
+        resend_every=timedelta(seconds=max(0.2, slot_seconds * 10)),
+    )
+    rail_terms = RailTerms(
+        wallet_id=settings.circle_w3s_platform_wallet_id,
+        address=platform_address,
+        usdc_account=account,
+        usdc_token_id=settings.usdc_token_id,
+        blockchain=settings.blockchain,
+        attempts_max=settings.agent_attempts_max,
+        pausing=PAUSES_SENDS,
+    )
+    return {
+        "stripe_event": StripeEventStep(store, clock),
+        "circle_notification": CircleNotificationStep(store, clock),
+        "events_sweep": sweep,
+        "fee": FeeStep(store, clock, gateways.stripe, split_rule(settings)),
+        "refund": RefundStep(store, clock, ids, gateways.stripe),
+        "wallet": WalletStep(
+            store,
+            clock,
+            gateways.circle,
+            settings.agent_user_wallets,
+            settings.agent_wallet_set_id,
+            settings.blockchain,
+        ),
+        "mint": MintStep(
+            store, clock, ids, Sender(gateways.rpc), witness, gateways.circle, Token2022Nft(), mint_terms, tracker.poke
+        ),
+        "fund": FundStep(store, clock, account),
+        "plan": PlanStep(planner),
+        "batch": BatchStep(store, clock),
+        "transfer": CircleTransferStep(
+            store,
+            clock,
+            gateways.circle,
+            witness,
+            AbsenceProver(gateways.rpc, account, settings.usdc_mint),
+            rail_terms,
+            tracker.poke,
+        ),
+    }
