@@ -59,10 +59,15 @@ class ChainGuard:
         return ChainFacts(self._genesis, version, slot, seconds)
 
     async def _check_cluster(self) -> str:
-        """Every endpoint that answers must be on our cluster: one on another would lie about everything."""
+        """Every endpoint that answers must be on our cluster: one on another would lie about everything.
+
+        The slots asked for on the way tell the pool how far each of them is.
+        """
 
         async def identity(node: Node) -> tuple[str, str, str]:
-            return node.label, await node.get_genesis_hash(), await node.get_version()
+            genesis, version = await node.get_genesis_hash(), await node.get_version()
+            await node.get_slot("finalized")
+            return node.label, genesis, version
 
         try:
             answered = await self._rpc.survey(identity)
@@ -72,8 +77,8 @@ class ChainGuard:
             if genesis != self._genesis:
                 raise Rejected(
                     "wrong_cluster",
-                    f"SOLANA_RPC_URLS: {label} is on the cluster with genesis hash {genesis}, and CIRCLE_W3S_PRODUCTION "
-                    f"asks for {self._genesis}",
+                    f"SOLANA_RPC_URLS: {label} is on the cluster with genesis hash {genesis}, while "
+                    f"CIRCLE_W3S_PRODUCTION asks for {self._genesis}",
                 )
         return answered[0][2]
 

@@ -3,30 +3,44 @@
 from datetime import UTC, datetime
 
 from domain.ledger import Asset
+from indexer.effects.errors import MalformedAnswer
 from indexer.effects.facts import TransactionFacts
 from indexer.effects.match import account_changes
 from storage.movements import Movement
 
+_BIGINT = range(-(2**63), 2**63)
+_LAST_SECOND = 253_402_300_799
+"""End of the year 9999, the last that a datetime knows."""
+
 
 def usdc_movement(facts: TransactionFacts, account: str, usdc_mint: str) -> Movement | None:
-    """What a transaction did to a USDC account; None where nothing changed."""
+    """What a transaction did to a USDC account; None where nothing changed. Raises MalformedAnswer."""
     ours = [one for one in account_changes(facts, account) if one.mint == usdc_mint]
     amount = sum(one.delta for one in ours)
-    if not amount:
-        return None
     owners = {other.owner for one in ours for other in one.counterparties}
-    counterparty = owners.pop() if len(owners) == 1 else None
-    return Movement(facts.signature, account, Asset.USDC, amount, facts.slot, moment(facts), counterparty)
+    return _movement(facts, account, Asset.USDC, amount, owners.pop() if len(owners) == 1 else None)
 
 
 def lamport_movement(facts: TransactionFacts, wallet: str) -> Movement | None:
-    """What a transaction did to a wallet's lamports, its fee and the rents it paid included."""
+    """What a transaction did to a wallet's lamports, its fee and the rents it paid included. Raises MalformedAnswer."""
     amount = sum(one.delta for one in facts.lamport_movements if one.account == wallet)
-    if not amount:
-        return None
-    return Movement(facts.signature, wallet, Asset.SOL, amount, facts.slot, moment(facts))
+    return _movement(facts, wallet, Asset.SOL, amount, None)
 
 
 def moment(facts: TransactionFacts) -> datetime | None:
-    """When its block was made, as the validators voted it; None where the node does not say."""
-    return None if facts.block_time is None else datetime.fromtimestamp(facts.block_time, UTC)
+    """When its block was made, as the validators voted it; None where the node does not say. Raises MalformedAnswer."""
+    if facts.block_time is None:
+        return None
+    if not 0 <= facts.block_time <= _LAST_SECOND:
+        raise MalformedAnswer(f"malformed answer: blockTime {facts.block_time} of {facts.signature} is no time")
+    return datetime.fromtimestamp(facts.block_time, UTC)
+
+
+def _movement(
+    facts: TransactionFacts, account: str, asset: Asset, amount: int, counterparty: str | None
+) -> Movement | None:
+    if not amount:
+        return None
+    if amount not in _BIGINT or facts.slot not in _BIGINT:
+        raise MalformedAnswer(f"malformed answer: {facts.signature} moves {amount} in slot {facts.slot}")
+    return Movement(facts.signature, account, asset, amount, facts.slot, moment(facts), counterparty)

@@ -18,6 +18,7 @@ from indexer.rpc.values import SignatureStatus
 from indexer.waking import Bell
 from ports.clock import Clock
 from storage.chain_rows import Fate, Watched, open_watch_count, open_watches, record_fates
+from storage.errors import StoreUnavailable
 from storage.store import Store
 
 T = TypeVar("T")
@@ -75,13 +76,13 @@ class SignatureTracker:
         self._bell.ring()
 
     async def run(self) -> None:
-        """Until cancelled. RPC errors are logged and tried again; they never mean that a signature is not there."""
+        """Until cancelled. Errors of endpoints and database are logged and tried again: none means "not there"."""
         failures = 0
         while True:
             try:
                 open_now = await self.poll()
                 failures = 0
-            except Retryable as error:
+            except (Retryable, StoreUnavailable) as error:
                 failures += 1
                 open_now = 1
                 _log.warning("signatures_not_read", error=str(error), failures=failures)

@@ -24,6 +24,7 @@ from indexer.rpc.values import ListedSignature
 from indexer.waking import Bell
 from ports.clock import Clock
 from storage.chain_rows import Cursor, cursor, move_cursor, record_reading
+from storage.errors import StoreUnavailable
 from storage.movements import MovementKind, book_lamports, book_usdc, judge_unclaimed, movement_sum
 from storage.store import Store
 
@@ -103,13 +104,13 @@ class TreasuryFollower:
         return self._head
 
     async def run(self) -> None:
-        """Until cancelled. RPC errors are logged and tried again from the cursor."""
+        """Until cancelled. Errors of endpoints and database are logged and tried again from the cursor."""
         failures = 0
         while True:
             try:
                 await self.follow()
                 failures = 0
-            except Retryable as error:
+            except (Retryable, StoreUnavailable) as error:
                 failures += 1
                 _log.warning("treasury_not_read", error=str(error), failures=failures)
             await self._bell.wait(min(self._poll_seconds * 2.0 ** min(failures, 10), LONGEST_PAUSE_SECONDS))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from indexer.effects.accounts import parse_token_account, read_account
-from indexer.effects.shape import U64_MAX, fields, items, malformed, text, whole
+from indexer.effects.shape import fields, items, malformed, text, whole
 from indexer.rpc.values import (
     Accounts,
     Commitment,
@@ -18,6 +18,10 @@ _HASH_CHARS = range(32, 45)
 """Base58 of 32 bytes."""
 _SIGNATURE_CHARS = range(64, 89)
 """Base58 of 64 bytes."""
+COUNT_MAX = 2**48
+"""More slots or blocks than a million years have."""
+MONEY_MAX = 2**63 - 1
+"""What a database column holds; all SOL is a fifteenth of it."""
 _BASE58 = frozenset("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")
 _COMMITMENTS: dict[object, Commitment] = {
     "processed": "processed",
@@ -29,7 +33,7 @@ _COMMITMENTS: dict[object, Commitment] = {
 def with_context(result: object) -> tuple[int, object]:
     """The slot an answer was made at, and the answer."""
     answer = fields(result, "result")
-    slot = whole(fields(answer.get("context"), "context").get("slot"), "context.slot")
+    slot = count(fields(answer.get("context"), "context").get("slot"), "context.slot")
     if "value" not in answer:
         malformed("value", "there")
     return slot, answer["value"]
@@ -43,6 +47,16 @@ def signature_text(value: object, where: str) -> str:
     return _base58(value, where, _SIGNATURE_CHARS)
 
 
+def count(value: object, where: str, most: int = COUNT_MAX) -> int:
+    """A slot, a block height, or another number of things."""
+    return whole(value, where, most)
+
+
+def money(value: object, where: str) -> int:
+    """Lamports or base units."""
+    return whole(value, where, MONEY_MAX)
+
+
 def truth(value: object, where: str) -> bool:
     if not isinstance(value, bool):
         malformed(where, "true or false")
@@ -53,7 +67,7 @@ def latest_blockhash(slot: int, value: object) -> LatestBlockhash:
     answer = fields(value, "value")
     return LatestBlockhash(
         hash_text(answer.get("blockhash"), "blockhash"),
-        whole(answer.get("lastValidBlockHeight"), "lastValidBlockHeight"),
+        count(answer.get("lastValidBlockHeight"), "lastValidBlockHeight"),
         slot,
     )
 
@@ -68,7 +82,7 @@ def accounts(slot: int, value: object, asked: int) -> Accounts:
 def token_amount(found: Accounts) -> int:
     """Base units in the one token account; an account that does not exist holds nothing."""
     (account,) = found.accounts
-    return 0 if account is None else parse_token_account(account).amount
+    return 0 if account is None else money(parse_token_account(account).amount, "amount")
 
 
 def signature_statuses(slot: int, value: object, asked: Sequence[str]) -> SignatureStatuses:
@@ -87,7 +101,7 @@ def _status(value: object, slot: int) -> SignatureStatus | None:
     commitment = _COMMITMENTS.get(status.get("confirmationStatus"))
     if commitment is None:
         malformed("confirmationStatus", "a commitment")
-    return SignatureStatus(whole(status.get("slot"), "status.slot", slot), status["err"], commitment)
+    return SignatureStatus(count(status.get("slot"), "status.slot", slot), status["err"], commitment)
 
 
 def listed_signatures(result: object) -> list[ListedSignature]:
@@ -97,12 +111,13 @@ def listed_signatures(result: object) -> list[ListedSignature]:
         entry = fields(value, "entry")
         if "err" not in entry:
             malformed("entry.err", "there")
-        newest = listed[-1].slot if listed else U64_MAX
+        newest = listed[-1].slot if listed else COUNT_MAX
         listed.append(
             ListedSignature(
                 signature_text(entry.get("signature"), "entry.signature"),
-                whole(entry.get("slot"), "entry.slot", newest),
+                count(entry.get("slot"), "entry.slot", newest),
                 entry["err"] is not None,
+                None if entry.get("blockTime") is None else count(entry["blockTime"], "entry.blockTime"),
             )
         )
     return listed

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from domain.errors import Misuse
 from indexer.effects.errors import MalformedAnswer
-from indexer.effects.shape import fields, text, whole
+from indexer.effects.shape import fields, text
 from indexer.rpc import answers
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.errors import EndpointError
@@ -19,6 +19,7 @@ from indexer.rpc.values import (
     SignatureStatuses,
     Simulation,
 )
+from ports.clock import Clock
 
 T = TypeVar("T")
 STATUSES_MAX = 256
@@ -29,15 +30,31 @@ NEWEST_VERSION = 1
 """Without `maxSupportedTransactionVersion: 1` most of what is on chain today is answered with -32015."""
 
 
-class SlotMemory:
-    """The highest finalized slot that any endpoint has shown: nothing older counts as an answer."""
+JUMP_SLOTS = 1000
+FASTEST_SLOT_SECONDS = 0.005
+"""How far the chain may have moved between two looks: a few minutes of slots, and so many a second. A slot further
+ahead counts only when a second endpoint shows it too: one that lies about it would make all others look old."""
 
-    def __init__(self) -> None:
+
+class SlotMemory:
+    """The highest finalized slot that the endpoints have shown: nothing older counts as an answer."""
+
+    def __init__(self, endpoints: Sequence[Endpoint], clock: Clock) -> None:
+        self._endpoints, self._clock = endpoints, clock
+        self._seen_at = clock.monotonic()
         self.finalized = 0
 
     def see(self, endpoint: Endpoint, slot: int) -> None:
         endpoint.finalized_slot = max(endpoint.finalized_slot, slot)
-        self.finalized = max(self.finalized, slot)
+        if slot <= self.finalized:
+            return
+        others = [one for one in self._endpoints if one is not endpoint]
+        if self._is_near(slot) or not others or any(one.finalized_slot + JUMP_SLOTS >= slot for one in others):
+            self.finalized, self._seen_at = slot, self._clock.monotonic()
+
+    def _is_near(self, slot: int) -> bool:
+        passed = (self._clock.monotonic() - self._seen_at) / FASTEST_SLOT_SECONDS
+        return self.finalized > 0 and slot <= self.finalized + JUMP_SLOTS + passed
 
 
 class Node:
@@ -59,7 +76,7 @@ class Node:
         )
 
     async def get_slot(self, commitment: Commitment = "finalized") -> int:
-        slot = await self._ask("getSlot", [self._config(commitment)], lambda got: whole(got, "result"))
+        slot = await self._ask("getSlot", [self._config(commitment)], lambda got: answers.count(got, "result"))
         self._check_age(slot, "getSlot")
         if commitment == "finalized":
             self._memory.see(self._endpoint, slot)
@@ -68,7 +85,7 @@ class Node:
     async def get_block_height(self, commitment: Commitment = "finalized", min_context_slot: int = 0) -> int:
         """Of the endpoint's bank at that commitment, which is at `min_context_slot` or later."""
         config = self._config(commitment, min_context_slot)
-        return await self._ask("getBlockHeight", [config], lambda got: whole(got, "result"))
+        return await self._ask("getBlockHeight", [config], lambda got: answers.count(got, "result"))
 
     async def latest_blockhash(self, commitment: Commitment) -> LatestBlockhash:
         slot, value = await self._ask_bank("getLatestBlockhash", [], commitment)
@@ -80,7 +97,7 @@ class Node:
 
     async def get_balance(self, address: str, commitment: Commitment = "finalized") -> Amount:
         slot, value = await self._ask_bank("getBalance", [address], commitment)
-        return Amount(self._parsed("getBalance", lambda: whole(value, "value")), slot)
+        return Amount(self._parsed("getBalance", lambda: answers.money(value, "value")), slot)
 
     async def get_accounts(self, addresses: Sequence[str], commitment: Commitment = "finalized") -> Accounts:
         """Raises Misuse above `ACCOUNTS_MAX` addresses."""
@@ -96,7 +113,7 @@ class Node:
         return Amount(self._parsed("getMultipleAccounts", lambda: answers.token_amount(found)), found.slot)
 
     async def minimum_rent(self, size: int) -> int:
-        return await self._ask("getMinimumBalanceForRentExemption", [size], lambda got: whole(got, "result"))
+        return await self._ask("getMinimumBalanceForRentExemption", [size], lambda got: answers.count(got, "result"))
 
     async def get_signature_statuses(
         self, signatures: Sequence[str], *, search_history: bool = False

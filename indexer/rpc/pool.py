@@ -72,7 +72,7 @@ class RpcPool:
             )
             for number, url in enumerate(urls, start=1)
         ]
-        self._memory = SlotMemory()
+        self._memory = SlotMemory(self._endpoints, clock)
         self._clock = clock
         self._rents: dict[int, tuple[float, int]] = {}
 

@@ -60,7 +60,7 @@ class ListedSignature:
     signature: str
     slot: int
     failed: bool
-    block_time: int | None = None
+    block_time: int | None
 
 
 @dataclass(frozen=True, slots=True)
