@@ -15,7 +15,10 @@ def confidential_parts(text: str) -> list[str]:
     """The secrets in one setting: of an address its password and keys, of anything else the whole text."""
     if re.match(r"[a-z][a-z0-9+.-]*://", text) is None:
         return [text] if text else []
-    address = urlsplit(text)
+    try:
+        address = urlsplit(text)
+    except ValueError:
+        return [text]
     found = [value for _, value in parse_qsl(address.query)]
     found += _KEY_IN_PATH.findall(address.path) if address.scheme in {"http", "https", "ws", "wss"} else []
     found += [address.password or "", unquote(address.password or "")]

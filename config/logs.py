@@ -15,8 +15,8 @@ def configure_logging(level: str, secrets: Iterable[str], *, as_json: bool = Tru
     there: in the finished line, so that no object's repr or traceback slips past."""
     hidden = masking(secrets)
 
-    def mask(_: Any, __: str, line: str) -> str:
-        return hidden.sub(MASK, line) if hidden else line
+    def mask(_: Any, __: str, line: Any) -> str:
+        return hidden.sub(MASK, line) if hidden else str(line)
 
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,

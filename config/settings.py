@@ -132,7 +132,9 @@ class Settings(BaseModel):
         """Every text that no log line may show."""
         held = (getattr(self, name) for name in type(self).model_fields)
         texts = (value.get_secret_value() for value in held if isinstance(value, SecretStr))
-        return frozenset(found for text in texts for part in _listed(text) for found in confidential_parts(part))
+        return frozenset(
+            found for text in texts for part in (text, *_listed(text)) for found in confidential_parts(part)
+        )
 
     @property
     def invite_codes(self) -> tuple[str, ...]:
@@ -283,6 +285,7 @@ _PLAIN = {
     "bool_type": "is true or false",
     "int_parsing": "is a whole number, written in digits",
     "int_type": "is a whole number, written in digits",
+    "finite_number": "is a whole number, written in digits",
     "int_from_float": "is a whole number, written in digits",
     "string_type": "is a text; put it in quotes, several of them in one text separated by commas",
 }
