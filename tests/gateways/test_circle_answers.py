@@ -1,5 +1,6 @@
 """What the Circle gateway makes of answers that the sandbox does not give."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -7,7 +8,7 @@ import orjson
 import pytest
 
 from domain.errors import OutcomeUnknown, PaymentSystemError, Rejected, Retryable
-from gateways.circle_api import CircleGateway, Rates
+from gateways.circle_api import CircleGateway, Lane, Rates
 from gateways.circle_api.error_codes import PAUSES_SENDS, VERDICTS, Verdict
 from ports.transport import HttpRequest, TransportError
 from tests.gateways.circle_world import API, gateway_over, gateway_to
@@ -156,6 +157,27 @@ async def test_a_strangers_token_of_any_form_does_not_hide_our_balance(world: Wo
     balances = await scripted(answer(200, found)).balances(platform.wallet_id)
     assert {balance.token_id: balance.units for balance in balances}["s"] is None
     assert {balance.token_id: balance.units for balance in balances}[USDC_ID] == 10_000_000
+
+
+async def test_a_list_that_does_not_move_on_ends_the_listing(world: World) -> None:
+    made = (await gateway_to(world)[0].create_wallet_set(KEY, "x")).id
+    wallet = await gateway_to(world)[0].create_wallet(UUID(int=2, version=4), made, "SOL-DEVNET", "r", "n")
+    found = world.get(f"/v1/w3s/wallets/{wallet.id}").data["wallet"]
+    with pytest.raises(Retryable):
+        await scripted(answer(200, {"data": {"wallets": [found] * 50}})).list_wallets(ref_id="r")
+
+
+async def test_a_mint_does_not_queue_behind_all_payouts() -> None:
+    def script(request: HttpRequest) -> Answer:
+        return answer(200, PUBLIC_PEM if request.url.endswith("/publicKey") else {"data": {"signature": "1" * 64}})
+
+    transport = ScriptedTransport(script)
+    circle = gateway_over(transport, SkippingClock(), Rates(), API_KEY, SECRET)
+    payouts = [circle.sign_transaction("w", b"x", "payout", Lane.PAYOUT) for _ in range(30)]
+    await asyncio.gather(*payouts, circle.sign_transaction("w", b"x", "mint", Lane.MINT))
+    memos = [orjson.loads(request.body)["memo"] for request in transport.sent if request.body]
+    assert len(memos) == 31
+    assert memos.index("mint") < 10
 
 
 async def test_an_id_from_outside_can_not_become_another_path(world: World) -> None:

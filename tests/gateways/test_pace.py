@@ -98,15 +98,18 @@ async def test_one_who_gives_up_waiting_loses_no_turn_for_the_others() -> None:
 async def test_one_cancelled_at_the_very_moment_of_his_turn_passes_it_on() -> None:
     clock, log = AlarmClock(), list[tuple[str, float]]()
     pace = Pace(clock, 1)
-    first = start(pace, clock, "first", log, favoured=False)
+    await pace.turn()
+
+    async def go_and_cancel_the_next() -> None:
+        await pace.turn()
+        second.cancel()
+
+    first = asyncio.create_task(go_and_cancel_the_next())
     second = start(pace, clock, "second", log, favoured=False)
     third = start(pace, clock, "third", log, favoured=False)
-    while not log:
-        await asyncio.sleep(0)
-    second.cancel()
     await clock.run_until(5)
+    assert log == [("third", 2.0)]
     await asyncio.gather(first, second, third, return_exceptions=True)
-    assert [name for name, _ in log] == ["first", "third"]
 
 
 async def test_a_pause_that_was_asked_for_holds_the_class_but_not_for_ever() -> None:
