@@ -1,0 +1,204 @@
+"""What a transaction of ours really did, and whether this is the chain we were told it is."""
+
+from collections.abc import Callable
+
+import pytest
+from solders.account import Account
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from chain.nft_plan import NftPlan
+from domain.errors import AlreadyProcessed, Rejected, Retryable
+from domain.evidence import TransferIntent
+from indexer.guard import GENESIS_HASHES, ChainGuard
+from indexer.readback import ReadBack
+from indexer.rpc.errors import Disagreement
+from indexer.sender import Sender
+from sandbox.faults import Fault, Rule
+from sandbox.solana_node.token_layouts import TOKEN, mint_data
+from tests.indexer.world import SLOT_SECONDS, Indexed
+from tests.sandbox.solana.world import NFT_SEED, SOL, mint_nft
+
+Quick = Callable[..., Indexed]
+BUYER = Keypair.from_seed(bytes([8] * 32)).pubkey()
+USDC = 10**6
+
+
+def reader(indexed: Indexed) -> ReadBack:
+    return ReadBack(indexed.rpc, indexed.wallet, indexed.usdc_mint)
+
+
+def plan(indexed: Indexed, name: str = "Sunrise #7") -> NftPlan:
+    return NftPlan.derived(
+        seed=NFT_SEED,
+        platform_wallet=indexed.wallet,
+        buyer=str(BUYER),
+        name=name,
+        symbol="RNB",
+        uri="ipfs://bafybeigdyrzt5",
+    )
+
+
+async def test_a_mint_is_read_back_only_at_finalized_and_held_against_its_plan(quick: Quick) -> None:
+    indexed = quick()
+    signature = indexed.world.send(mint_nft(indexed.world, BUYER))
+    with pytest.raises(Retryable):
+        await reader(indexed).mint_evidence(signature, plan(indexed))
+    indexed.finalize()
+    evidence = await reader(indexed).mint_evidence(signature, plan(indexed))
+    assert evidence.matches, evidence.why
+    assert evidence.cost_lamports == 100 * SOL - indexed.world.lamports(indexed.world.alice)
+    other = await reader(indexed).mint_evidence(signature, plan(indexed, "Moonrise #7"))
+    assert not other.matches
+    assert other.why.startswith("wrong_metadata")
+
+
+async def test_the_maker_of_a_mint_is_found_though_strangers_sent_to_its_address(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    address = plan(indexed).mint_address
+    assert await reader(indexed).maker_of(address) is None
+    indexed.world.node.airdrop(Pubkey.from_string(address), 1_000_000)
+    indexed.finalize()
+    assert await reader(indexed).maker_of(address) is None
+    signature = indexed.world.send(mint_nft(indexed.world, BUYER))
+    indexed.finalize()
+    indexed.world.node.airdrop(Pubkey.from_string(address), 5)
+    indexed.finalize()
+    assert await reader(indexed).maker_of(address) == signature
+
+
+async def test_a_mint_is_absent_only_when_two_endpoints_say_so(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    address = plan(indexed).mint_address
+    indexed.world.node.faults.add(Rule("POST /b", Fault.LOSE_ANSWER, times=1))
+    with pytest.raises(Retryable):
+        await reader(indexed).maker_of(address)
+    indexed.world.send(mint_nft(indexed.world, BUYER))
+    indexed.finalize()
+    indexed.world.node.endpoints["/a"].lies["getMultipleAccounts"] = lambda _: {
+        "context": {"slot": indexed.rpc.finalized_slot},
+        "value": [None],
+    }
+    with pytest.raises(Disagreement):
+        await reader(indexed).maker_of(address)
+
+
+async def test_a_transfer_is_held_against_its_intent(quick: Quick) -> None:
+    indexed = quick()
+    indexed.world.node.mint_usdc(indexed.world.alice.pubkey(), 10 * USDC)
+    signature = indexed.world.send(indexed.world.pay_usdc(3 * USDC, BUYER), skipPreflight=True)
+    indexed.finalize()
+    good = TransferIntent(indexed.wallet, str(BUYER), 3 * USDC)
+    evidence = await reader(indexed).transfer_evidence(signature, good)
+    assert evidence.matches
+    assert evidence.block_time is not None
+    for intent in (
+        TransferIntent(indexed.wallet, str(BUYER), 3 * USDC + 1),
+        TransferIntent(indexed.wallet, str(indexed.world.bob.pubkey()), 3 * USDC),
+        TransferIntent(str(BUYER), indexed.wallet, 3 * USDC),
+    ):
+        assert not (await reader(indexed).transfer_evidence(signature, intent)).matches
+
+
+async def test_a_transaction_is_read_from_the_endpoint_that_has_it(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    signature = indexed.world.send(indexed.world.pay(SOL))
+    other = indexed.world.send(indexed.world.pay(2 * SOL))
+    indexed.finalize()
+    indexed.world.node.endpoints["/a"].hides.add(signature)
+    assert (await reader(indexed).read_back(signature)).signature == signature
+    answer = indexed.world.rpc("getTransaction", other, {"encoding": "base64", "maxSupportedTransactionVersion": 1})
+    indexed.world.node.endpoints["/a"].lies["getTransaction"] = lambda _: answer  # another transaction than asked for
+    assert (await reader(indexed).read_back(signature)).signature == signature
+
+
+async def test_a_sender_builds_on_confirmed_blocks(quick: Quick) -> None:
+    indexed = quick()
+    sender = Sender(indexed.rpc)
+    blockhash, last_valid = await sender.latest_blockhash()
+    assert last_valid == await indexed.rpc.get_block_height("confirmed") + 150
+    assert await indexed.rpc.is_blockhash_valid(blockhash)
+    assert await sender.minimum_rent(234) == indexed.world.node.minimum_rent(234)
+    raw = indexed.world.pay(SOL)
+    await sender.send(raw, skip_preflight=False)
+    indexed.world.pass_slots(2)
+    assert await sender.lamports(str(indexed.world.bob.pubkey())) == SOL
+    await sender.send(raw, skip_preflight=True)
+    with pytest.raises(AlreadyProcessed):
+        await sender.send(raw, skip_preflight=False)
+
+
+def guard(indexed: Indexed, genesis: str = GENESIS_HASHES["devnet"], mint: str | None = None) -> ChainGuard:
+    return ChainGuard(
+        indexed.rpc,
+        indexed.clock,
+        expected_genesis=genesis,
+        usdc_mint=mint or indexed.usdc_mint,
+        platform_wallet=indexed.wallet,
+        slot_seconds=SLOT_SECONDS,
+    )
+
+
+async def test_the_right_chain_passes_and_its_slot_time_is_measured(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    found = await guard(indexed).check()
+    assert found.slot_seconds == pytest.approx(SLOT_SECONDS, rel=0.2)
+    assert found.genesis_hash == GENESIS_HASHES["devnet"]
+    assert found.version
+
+
+async def test_another_cluster_stops_the_start_even_if_one_endpoint_alone_is_on_it(quick: Quick) -> None:
+    with pytest.raises(Rejected, match="SOLANA_RPC_URLS") as caught:
+        await guard(quick(), GENESIS_HASHES["mainnet"]).check()
+    assert caught.value.code == "wrong_cluster"
+    indexed = quick("/a", "/b")
+    indexed.world.node.endpoints["/b"].lies["getGenesisHash"] = lambda _: GENESIS_HASHES["mainnet"]
+    with pytest.raises(Rejected, match="rpc2"):
+        await guard(indexed).check()
+
+
+async def test_one_unreachable_endpoint_is_borne_and_all_of_them_are_not(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    indexed.world.node.faults.add(Rule("POST /a", Fault.LOSE_REQUEST, times=1000))
+    await guard(indexed).check()
+    indexed.world.node.faults.add(Rule("POST /b", Fault.LOSE_REQUEST, times=1000))
+    with pytest.raises(Rejected, match="SOLANA_RPC_URLS: no RPC endpoint answered") as caught:
+        await guard(indexed).check()
+    assert caught.value.code == "rpc_unreachable"
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mint", ["no such account", "nine decimals", "a wallet"])
+async def test_a_mint_that_is_not_usdc_stops_the_start(quick: Quick, mint: str) -> None:
+    indexed = quick()
+    address = Keypair.from_seed(bytes([5] * 32)).pubkey()
+    if mint == "nine decimals":
+        indexed.world.node.place_account(address, Account(SOL, mint_data(BUYER, 9), TOKEN))
+    if mint == "a wallet":
+        address = indexed.world.alice.pubkey()
+    with pytest.raises(Rejected) as caught:
+        await guard(indexed, mint=str(address)).check()
+    assert caught.value.code == "wrong_usdc_mint"
+
+
+async def test_a_frozen_usdc_account_stops_the_start(quick: Quick) -> None:
+    indexed = quick()
+    indexed.world.node.mint_usdc(indexed.world.alice.pubkey(), USDC)
+    indexed.finalize()
+    address = Pubkey.from_string(indexed.usdc_account)
+    account = indexed.world.node.account(address)
+    assert account is not None
+    frozen = bytes(account.data[:108]) + b"\x02" + bytes(account.data[109:])
+    indexed.world.node.place_account(address, Account(account.lamports, frozen, TOKEN))
+    with pytest.raises(Rejected) as caught:
+        await guard(indexed).check()
+    assert caught.value.code == "usdc_frozen"
+
+
+async def test_a_chain_that_stands_still_stops_the_start(quick: Quick) -> None:
+    indexed = quick()
+    slot = await indexed.rpc.get_slot()
+    indexed.world.node.endpoints["/"].lies["getSlot"] = lambda _: slot
+    with pytest.raises(Rejected) as caught:
+        await guard(indexed).check()
+    assert caught.value.code == "chain_stands_still"
