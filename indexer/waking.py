@@ -1,7 +1,6 @@
 """Waiting for an event or a time on the clock port, whichever comes first."""
 
 import asyncio
-import contextlib
 
 from ports.clock import Clock
 
@@ -25,7 +24,6 @@ class Bell:
             return self._rung.is_set()
         finally:
             self._rung.clear()
-            for task in (ringing, sleeping):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            ringing.cancel()
+            sleeping.cancel()
+            await asyncio.wait([ringing, sleeping])

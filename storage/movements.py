@@ -99,19 +99,25 @@ def book_usdc(conn: Connection, movement: Movement, now: datetime) -> MovementKi
     """
     if _find(conn, movement) is not None:
         return None
-    if movement.amount > 0:
-        record_movement(conn, movement, MovementKind.DEPOSIT, now)
+    transfer_id = _transfer_of(conn, movement) if movement.amount < 0 else None
+    kind = _kind_of(conn, movement, transfer_id)
+    if not record_movement(conn, movement, kind, now, transfer_id):
+        return None  # its step was a moment faster
+    if kind is MovementKind.DEPOSIT:
         post(conn, usdc_deposit(movement.signature, movement.amount), now)
         enqueue(conn, "fund", "treasury", now)
-        return MovementKind.DEPOSIT
-    transfer_id = _transfer_of(conn, movement)
-    if transfer_id is not None or _may_be_ours(conn, movement):
-        record_movement(conn, movement, MovementKind.PAYOUT, now, transfer_id)
+    elif kind is MovementKind.PAYOUT:
         explain_cost(conn, movement.signature, "payout", now)
-        return MovementKind.PAYOUT
-    record_movement(conn, movement, MovementKind.ORPHAN, now)
-    post(conn, usdc_outside(movement.signature, -movement.amount), now)
-    return MovementKind.ORPHAN
+    else:
+        post(conn, usdc_outside(movement.signature, -movement.amount), now)
+    return kind
+
+
+def _kind_of(conn: Connection, movement: Movement, transfer_id: int | None) -> MovementKind:
+    if movement.amount > 0:
+        return MovementKind.DEPOSIT
+    ours = transfer_id is not None or _may_be_ours(conn, movement)
+    return MovementKind.PAYOUT if ours else MovementKind.ORPHAN
 
 
 def book_payout(conn: Connection, movement: Movement, transfer_id: int, now: datetime) -> None:

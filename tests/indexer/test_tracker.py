@@ -12,7 +12,7 @@ from domain.errors import Misuse, Retryable
 from domain.states import WatchState
 from sandbox.faults import Fault, Rule
 from storage import work
-from storage.chain_rows import open_watch_count, unwatch, watch
+from storage.chain_rows import Fate, open_watch_count, record_fates, unwatch, watch
 from storage.tables import jobs
 from tests.indexer.world import Indexed, subjects
 from tests.sandbox.solana.world import SOL
@@ -141,6 +141,30 @@ async def test_an_endpoint_that_denies_a_landed_transaction_is_outvoted_by_one_t
     indexed.world.node.endpoint("/a").hides.add(signature)
     indexed.world.pass_slots(400)
     await indexed.tracker.poll()
+    assert (await indexed.fate(signature)).state is WatchState.FINALIZED
+
+
+async def test_an_endpoint_that_lies_about_the_block_height_expires_nothing_alone(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    signature, raw = await send(indexed, land=False)
+    indexed.world.node.endpoints["/a"].lies["getBlockHeight"] = lambda _: 2**40
+    indexed.world.pass_slots(20)
+    await indexed.tracker.poll()
+    assert (await indexed.fate(signature)).state is WatchState.WATCHING
+    await indexed.rpc.send(raw)
+    indexed.finalize()
+    await indexed.tracker.poll()
+    assert (await indexed.fate(signature)).state is WatchState.FINALIZED
+
+
+async def test_what_is_final_stays_so_whatever_is_said_later(quick: Quick) -> None:
+    indexed = quick()
+    signature, _ = await send(indexed)
+    indexed.finalize()
+    await indexed.tracker.poll()
+    now = indexed.clock.now()
+    late = [Fate(signature, WatchState.WATCHING), Fate(signature, WatchState.EXPIRED, proof="{}")]
+    assert await indexed.store.write(lambda conn: record_fates(conn, late, now)) == 0
     assert (await indexed.fate(signature)).state is WatchState.FINALIZED
 
 
