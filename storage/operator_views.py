@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, String, func, literal, literal_column, or_, select, union_all
 
-from domain.states import WorkState
+from domain.states import UsdcStatus, WorkState
 from storage import ledger
 from storage.tables import (
     batches,
@@ -155,6 +155,12 @@ def treasury(conn: Connection) -> tuple[Sequence[Row[Any]], Sequence[Row[str, st
         chain_movements.c.account, chain_movements.c.asset, func.sum(chain_movements.c.amount).label("amount")
     ).group_by(chain_movements.c.account, chain_movements.c.asset)
     return conn.execute(select(readings).order_by(readings.c.name)).all(), conn.execute(sums).all()
+
+
+def unconverted(conn: Connection) -> int:
+    """USDC base units owed that no deposit covers yet: all payouts in pending_conversion."""
+    unpaid = func.sum(payouts.c.amount - payouts.c.netted_amount)
+    return int(conn.scalar(select(unpaid).where(payouts.c.state == UsdcStatus.PENDING_CONVERSION)) or 0)
 
 
 def ledger_page(conn: Connection, after: str | None, limit: int) -> tuple[int, Sequence[Row[Any]]]:

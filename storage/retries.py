@@ -4,15 +4,16 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
 
 from domain.errors import RequestError
-from domain.states import PurchaseStatus, UsdcStatus, WalletState, WorkState
+from domain.states import BatchStatus, PurchaseStatus, UsdcStatus, WalletState, WorkState
 from storage.history import advance
 from storage.purchases import PAYMENT_FAILED
-from storage.tables import circle_notifications, jobs, payouts, purchases, stripe_events, users
-from storage.work import retry, revive
+from storage.tables import batches, circle_notifications, jobs, payouts, purchases, stripe_events, users
+from storage.work import enqueue, retry, revive
 
+_ASKED = "retry asked for by an operator"
 SOURCES = {"jobs": jobs, "stripe_events": stripe_events, "circle_notifications": circle_notifications}
 
 
@@ -22,7 +23,7 @@ def retry_wallet(conn: Connection, user_id: int, now: datetime) -> None:
     if state is None:
         raise RequestError(404, "user_not_found", f"there is no user {user_id}")
     if state == WalletState.FAILED:
-        advance(conn, user_id, WalletState.QUEUED, now, "retry asked for by an operator")
+        advance(conn, user_id, WalletState.QUEUED, now, _ASKED)
     elif state == WalletState.READY or not _parked(conn, "wallet", user_id):
         raise RequestError(409, "not_failed", f"the wallet of user {user_id} has not failed: {state}")
     revive(conn, "wallet", user_id, now)
@@ -41,16 +42,33 @@ def retry_mint(conn: Connection, purchase_id: int, now: datetime) -> None:
 
 
 def retry_distribution(conn: Connection, purchase_id: int, now: datetime) -> None:
-    """Pay again what is proven unpaid; the step takes the failed payouts back. Raises RequestError 404 or 409."""
+    """Pay again what is proven unpaid. Raises RequestError 404 or 409.
+
+    The payouts keep their batch and their transfer, whose next attempt cites the proof of the one before; they go back
+    to waiting for cover, since the money they were promised may have gone to others. A transfer that pays several
+    purchases of one creator goes back as a whole.
+    """
     _purchase(conn, purchase_id)
-    failed = conn.scalar(
-        select(func.count())
-        .select_from(payouts)
-        .where(payouts.c.purchase_id == purchase_id, payouts.c.state == UsdcStatus.FAILED)
-    )
-    if not failed and not _parked(conn, "distribution", purchase_id):
+    chosen = payouts.c.purchase_id == purchase_id, payouts.c.state == UsdcStatus.FAILED
+    failed = conn.execute(select(payouts.c.id, payouts.c.transfer_id, payouts.c.batch_id).where(*chosen)).all()
+    if not failed:
         raise RequestError(409, "not_failed", f"no payout of purchase {purchase_id} has failed")
-    revive(conn, "distribution", purchase_id, now)
+    transfer_ids = {row.transfer_id for row in failed if row.transfer_id is not None}
+    together = select(payouts.c.id).where(payouts.c.transfer_id.in_(transfer_ids), payouts.c.state == UsdcStatus.FAILED)
+    for payout_id in sorted({row.id for row in failed} | set(conn.scalars(together))):
+        advance(conn, payout_id, UsdcStatus.PENDING_CONVERSION, now, _ASKED, reason=None)
+    for batch_id in sorted({row.batch_id for row in failed if row.batch_id is not None}):
+        _reopen(conn, batch_id, now)
+    for transfer_id in sorted(transfer_ids):
+        revive(conn, "transfer", transfer_id, now)
+    enqueue(conn, "fund", "treasury", now)
+
+
+def _reopen(conn: Connection, batch_id: int, now: datetime) -> None:
+    status = conn.scalar(select(batches.c.status).where(batches.c.id == batch_id).with_for_update())
+    if status == BatchStatus.SETTLED:
+        advance(conn, batch_id, BatchStatus.SENDING, now, _ASKED, settled_at=None)
+    revive(conn, "batch", batch_id, now)
 
 
 RETRIES: Mapping[str, Callable[[Connection, int, datetime], None]] = {

@@ -14,6 +14,7 @@ from domain.errors import RequestError
 log = logging.getLogger(__name__)
 
 SECURITY_HEADERS = {
+    "Server": "agent",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",

@@ -22,10 +22,11 @@ class Vitals:
         self._store = store
 
     def endpoints(self) -> list[Endpoint]:
-        return [self.alive_endpoint(), Endpoint("GET", "/readyz", Access.PUBLIC, self.ready, "Can serve", Health)]
-
-    def alive_endpoint(self) -> Endpoint:
-        return Endpoint("GET", "/healthz", Access.PUBLIC, self.alive, "The process runs", Health)
+        public = Access.PUBLIC
+        return [
+            Endpoint("GET", "/healthz", public, self.alive, "The process runs", Health),
+            Endpoint("GET", "/readyz", public, self.ready, "It can serve", Health),
+        ]
 
     async def alive(self, _: Call) -> Health:
         return Health()

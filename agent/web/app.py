@@ -1,0 +1,90 @@
+"""The web room put together: the two registries and their routers, from collaborators that assembly hands in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.web.access import Gatekeeper
+from agent.web.accounts import Accounts, AddressCheck, CircleUsers
+from agent.web.admin_money import AdminMoney, BatchPlanner, ReadTreasury
+from agent.web.admin_people import AdminPeople
+from agent.web.admin_work import AdminWork
+from agent.web.checkout import CheckoutGateway, Shop
+from agent.web.contents import Contents
+from agent.web.endpoint import Access, Call, Endpoint
+from agent.web.health import Vitals, with_document
+from agent.web.intake import CircleCheck, StripeCheck, Webhooks
+from agent.web.messages import WebResponse
+from agent.web.metering import WebMetrics
+from agent.web.passwords import Passwords
+from agent.web.router import HostAllowList, Router
+from agent.web.settings import WebSettings
+from agent.web.shelves import ReadUsdc, Shelves
+from ports.clock import Clock
+from ports.executor import Executor
+from ports.ids import Ids
+from storage.store import Store
+
+API_VERSION = "1"
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""Prometheus' text format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the web room asks of other rooms. `on_work` is called after a commit that left work due at once."""
+
+    stripe: CheckoutGateway
+    circle: CircleUsers
+    check_stripe: StripeCheck
+    check_circle: CircleCheck
+    check_address: AddressCheck
+    read_usdc: ReadUsdc
+    read_treasury: ReadTreasury
+    planner: BatchPlanner
+    metrics: WebMetrics
+    render_metrics: Callable[[], bytes]
+    on_work: Callable[[], None]
+
+
+class WebApp:
+    """`public` and `admin` are routers: served by `WebFront`, or called directly by the simulator."""
+
+    def __init__(
+        self, store: Store, clock: Clock, ids: Ids, executor: Executor, outside: Outside, settings: WebSettings
+    ) -> None:
+        passwords = Passwords(executor, settings.password_cost)
+        accounts = Accounts(store, clock, ids, passwords, outside.circle, outside.check_address, settings)
+        vitals = Vitals(store)
+        public = [
+            *accounts.endpoints(),
+            *Contents(store, clock, ids, settings).endpoints(),
+            *Shop(store, clock, ids, outside.stripe, settings).endpoints(),
+            *Webhooks(
+                store, clock, outside.check_stripe, outside.check_circle, outside.metrics, outside.on_work, settings
+            ).endpoints(),
+            *Shelves(store, clock, outside.read_usdc).endpoints(),
+            *vitals.endpoints(),
+        ]
+        admin = [
+            *AdminWork(store, clock, settings).endpoints(),
+            *AdminMoney(store, clock, ids, outside.planner, outside.read_treasury).endpoints(),
+            *AdminPeople(store, clock, ids, passwords, outside.check_address, accounts).endpoints(),
+            _metrics_endpoint(outside.render_metrics, settings.open_metrics),
+            *vitals.endpoints(),
+        ]
+        gatekeeper = Gatekeeper(store, clock)
+        self.public = Router(with_document(public, "Payment agent", API_VERSION), gatekeeper, outside.metrics)
+        self.admin = Router(
+            with_document(admin, "Payment agent, operator's port", API_VERSION),
+            gatekeeper,
+            outside.metrics,
+            HostAllowList(settings.admin_hosts),
+        )
+
+
+def _metrics_endpoint(render: Callable[[], bytes], open_to_all: bool) -> Endpoint:
+    async def metrics(_: Call) -> WebResponse:
+        return WebResponse(200, render(), METRICS_TYPE)
+
+    access = Access.PUBLIC if open_to_all else Access.VIEWER
+    return Endpoint("GET", "/metrics", access, metrics, "Prometheus metrics", content_type="text/plain")

@@ -1,0 +1,327 @@
+"""A whole web room on real sockets: real SQLite, the sandbox's Stripe behind the real gateway, a clock that tests move."""
+
+import base64
+import hashlib
+import hmac
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from json import dumps
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import orjson
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import func, select
+
+from agent.web.app import Outside, WebApp
+from agent.web.front import FrontLimits, WebFront
+from agent.web.passwords import PasswordCost
+from agent.web.settings import WebSettings
+from chain.addresses import check_payout_owner
+from domain.errors import Rejected, Retryable
+from gateways.circle_api.facts import NotificationKey, UserToken
+from gateways.circle_signature import NotificationVerifier
+from gateways.stripe_api import StripeGateway
+from gateways.stripe_signature import verify
+from ports.executor import ThreadExecutor
+from ports.system import SystemIds
+from sandbox.stripe_service import FAST, StripeService
+from storage.store import Store
+from storage.tokens import ensure_admin_token
+from storage.users import ensure_invite
+from tests.worlds import ServiceTransport
+
+SECRET = "whsec_web"
+OLD_SECRET = "whsec_web_old"
+STRIPE_API = "https://api.stripe.test"
+STRIPE_KEY = "sk_test_web"
+INVITE = "come-in-please"
+PASSWORD = "correct horse"
+START = datetime(2026, 11, 23, 9, 20, tzinfo=UTC)
+BASE_URL = "https://shop.example"
+ROLES = ("viewer", "operator", "approver")
+
+
+class HandClock:
+    """Time that moves only when a test moves it, or when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self._now = START
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._now.timestamp()
+
+    async def sleep(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+
+    def pass_(self, **parts: float) -> None:
+        self._now += timedelta(**parts)
+
+
+class CircleDesk:
+    """Circle as the web room uses it: user sessions, and the key of its notifications."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self.key_id = "7c9c4a7e-0f6c-4f3a-9a56-0b1c5d6e7f80"
+        self.private = ec.generate_private_key(ec.SECP256R1())
+        self.asked_for: list[str] = []
+
+    async def user_token(self, user_id: str) -> UserToken:
+        if self.down:
+            raise Retryable("Circle: no answer")
+        self.asked_for.append(user_id)
+        return UserToken(f"token-{len(self.asked_for)}", "encryption-key")
+
+    async def app_id(self) -> str:
+        return "app-1"
+
+    async def public_key(self, key_id: str) -> NotificationKey:
+        if self.down:
+            raise Retryable("Circle: no answer")
+        if key_id != self.key_id:
+            raise Rejected("404", "no such key")
+        der = self.private.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return NotificationKey(key_id, "ECDSA_SHA_256", base64.b64encode(der).decode())
+
+    def signed(self, raw: bytes) -> dict[str, str]:
+        signature = self.private.sign(raw, ec.ECDSA(hashes.SHA256()))
+        return {"X-Circle-Signature": base64.b64encode(signature).decode(), "X-Circle-Key-Id": self.key_id}
+
+
+@dataclass(frozen=True, slots=True)
+class ShareOf:
+    recipient_id: int
+    name: str
+    amount: int
+    purchases: int
+    left_out: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewOf:
+    shares: list[ShareOf]
+    free: int
+
+
+class Planner:
+    """Answers as the payouts room would; what it was asked is kept."""
+
+    def __init__(self) -> None:
+        self.approved_by: list[str] = []
+        self.found = PreviewOf([], 0)
+
+    async def preview(self) -> PreviewOf:
+        return self.found
+
+    async def plan_off_cycle(self, approved_by: str) -> None:
+        self.approved_by.append(approved_by)
+
+
+class Counts:
+    """Counters of what happened."""
+
+    def __init__(self) -> None:
+        self.webhooks: dict[tuple[str, str], int] = {}
+        self.statuses: dict[int, int] = {}
+
+    def answered(self, method: str, status: int) -> None:
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+
+    def webhook(self, source: str, outcome: str, count: int) -> None:
+        self.webhooks[source, outcome] = self.webhooks.get((source, outcome), 0) + count
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+    @property
+    def code(self) -> str:
+        """The error's code; the body has the one shape."""
+        assert set(self.body) == {"error"}, self.body
+        assert {"code", "message"} <= set(self.body["error"]) <= {"code", "message", "field"}
+        return str(self.body["error"]["code"])
+
+
+class Shop:
+    """Everything a test of the web room touches."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.clock = HandClock()
+        self.stripe = StripeService(
+            lambda: int(self.clock.now().timestamp() * 1000), random.Random(7), secret_keys=(STRIPE_KEY,), timing=FAST
+        )
+        self.transport = ServiceTransport({STRIPE_API: self.stripe}, sleep=self.clock.sleep)
+        self.circle = CircleDesk()
+        self.planner = Planner()
+        self.counts = Counts()
+        self.usdc: int | None = 0
+        self.treasury: tuple[int, int] | None = (0, 0)
+        self.woken = 0
+        self.settings = WebSettings(
+            public_base_url=BASE_URL, livemode=False, password_cost=PasswordCost(memory_kib=64, iterations=1)
+        )
+        self.limits = FrontLimits(header_seconds=0.3, body_seconds=0.3)
+        self._session: aiohttp.ClientSession | None = None
+
+    def build(self) -> WebApp:
+        outside = Outside(
+            stripe=StripeGateway(self.transport, STRIPE_KEY, f"{STRIPE_API}/", self.clock),
+            circle=self.circle,
+            check_stripe=lambda raw, header, now: verify(raw, header, (SECRET, OLD_SECRET), now),
+            check_circle=NotificationVerifier(self.circle.public_key, self.clock),
+            check_address=check_payout_owner,
+            read_usdc=self._read_usdc,
+            read_treasury=self._read_treasury,
+            planner=self.planner,
+            metrics=self.counts,
+            render_metrics=lambda: b"up 1\n",
+            on_work=self._wake,
+        )
+        return WebApp(self.store, self.clock, SystemIds(), ThreadExecutor(), outside, self.settings)
+
+    async def open(self) -> None:
+        await self.store.write(lambda conn: ensure_invite(conn, INVITE, None, START))
+        for role in ROLES:
+            await self.store.write(lambda conn, role=role: ensure_admin_token(conn, f"admin-{role}", START, role, role))
+        self.app = self.build()
+        self.public = WebFront(self.app.public, "127.0.0.1", 0, self.limits)
+        self.admin = WebFront(self.app.admin, "127.0.0.1", 0, self.limits)
+        await self.public.start()
+        await self.admin.start()
+        self._session = aiohttp.ClientSession(auto_decompress=True)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+        await self.public.stop()
+        await self.admin.stop()
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        json: Any = None,
+        token: str | None = None,
+        *,
+        raw: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        admin: bool = False,
+    ) -> Reply:
+        """One request over the socket; `json` becomes the body unless `raw` is given."""
+        assert self._session is not None
+        known = dict(headers or {})
+        if json is not None:
+            raw = dumps(json).encode()
+        if raw is not None:
+            known.setdefault("Content-Type", "application/json")
+        if token is not None:
+            known["Authorization"] = f"Bearer {token}"
+        port = self.admin.port if admin else self.public.port
+        async with self._session.request(
+            method,
+            f"http://127.0.0.1:{port}{path}",
+            data=None if raw is None else BytesIO(raw),
+            headers=known,
+            allow_redirects=False,
+        ) as answer:
+            body = await answer.read()
+            is_json = answer.content_type == "application/json"
+            return Reply(answer.status, orjson.loads(body) if body and is_json else body, answer.headers)
+
+    async def member(self, email: str = "buyer@example.com", password: str = PASSWORD) -> tuple[int, str]:
+        """A new user's id and token."""
+        made = await self.send(
+            "POST", "/api/auth/signup/", {"email": email, "password": password, "invite_code": INVITE}
+        )
+        assert made.status == 201, made.body
+        signed_in = await self.send("POST", "/api/auth/login/", {"email": email, "password": password})
+        assert signed_in.status == 200, signed_in.body
+        return made.body["user_id"], signed_in.body["token"]
+
+    async def content(self, token: str, **changes: Any) -> int:
+        """A content for sale; its id."""
+        made = await self.send("POST", "/api/content/", {**CONTENT, **changes}, token)
+        assert made.status == 201, made.body
+        return int(made.body["id"])
+
+    async def deliver(self, raw: bytes, header: str | None = None, **headers: str) -> Reply:
+        """A webhook delivery, signed now unless a header is given."""
+        known = {"Stripe-Signature": self.signed(raw) if header is None else header, **headers}
+        return await self.send("POST", "/api/checkout/webhook/", raw=raw, headers=known)
+
+    def signed(self, raw: bytes, secret: str = SECRET, offset: float = 0) -> str:
+        t = int(self.clock.now().timestamp() + offset)
+        return f"t={t},v1={hmac.new(secret.encode(), f'{t}.'.encode() + raw, hashlib.sha256).hexdigest()}"
+
+    async def rows(self, table: Any) -> int:
+        """How many rows a table has."""
+        return int(await self.store.read(lambda conn: conn.scalar(select(func.count()).select_from(table))) or 0)
+
+    async def all(self, table: Any) -> list[dict[str, Any]]:
+        """All rows of a table, oldest first."""
+        found = await self.store.read(lambda conn: conn.execute(select(table)).mappings().all())
+        return [dict(row) for row in found]
+
+    async def _read_usdc(self, _address: str) -> int | None:
+        if self.usdc is None:
+            raise Retryable("no RPC answers")
+        return self.usdc
+
+    async def _read_treasury(self) -> tuple[int, int]:
+        if self.treasury is None:
+            raise Retryable("no RPC answers")
+        return self.treasury
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+
+CONTENT: dict[str, Any] = {
+    "title": "Still life",
+    "description": "Oil on canvas",
+    "price_cents": 300,
+    "editions": 10,
+    "teaser_link": "https://res.cloudinary.com/demo/image/upload/still.jpg",
+}
+EVENT: dict[str, Any] = {
+    "id": "evt_1",
+    "object": "event",
+    "type": "payment_intent.succeeded",
+    "created": int(START.timestamp()),
+    "livemode": False,
+    "data": {"object": {"id": "pi_1"}},
+}
+
+
+def event(**changes: Any) -> bytes:
+    """A Stripe event's body."""
+    return orjson.dumps({**EVENT, **changes})
+
+
+def is_uuid(text: str) -> bool:
+    return str(UUID(text)) == text
+
+
+@asynccontextmanager
+async def opened(shop: Shop) -> AsyncIterator[Shop]:
+    await shop.open()
+    try:
+        yield shop
+    finally:
+        await shop.close()
