@@ -1,0 +1,109 @@
+"""Makes the recurring jobs exist. A nudge only says "look now": what is due, the database decides.
+
+So a nudge that comes twice, late or not at all (a daemon that was down at Monday 09:00) changes nothing: the weekly
+plan is `domain.calendar.due_batch` over the batches that are stored, and a live job is not made twice.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from domain.calendar import BATCH_HOUR_UTC, next_batch_time
+from ports.clock import Clock
+from storage import work
+from storage.errors import StoreUnavailable
+from storage.store import Store
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Nudge:
+    """A job to be made at the start and then `every` so often; `on_mondays` also at each Monday 09:00 UTC."""
+
+    kind: str
+    subject: str
+    every: timedelta
+    on_mondays: bool = False
+
+
+WEEKLY_PLAN = Nudge("plan", "weekly", timedelta(minutes=5), on_mondays=True)
+"""Every few minutes beside the Monday: a clock that was set, or a nudge that met a busy database, costs minutes."""
+EVENTS_SWEEP = Nudge("events_sweep", "stripe", timedelta(hours=1))
+"""Events that Stripe could not deliver (product.md, section 4)."""
+NUDGES = (WEEKLY_PLAN, EVENTS_SWEEP)
+
+
+class Schedule:
+    """Nudges until cancelled: by APScheduler in the daemon, by its clock alone where time is virtual."""
+
+    def __init__(
+        self, store: Store, clock: Clock, wake: Callable[[], None], nudges: tuple[Nudge, ...] = NUDGES
+    ) -> None:
+        self._store, self._clock, self._wake, self._nudges = store, clock, wake, nudges
+
+    async def nudge(self, nudge: Nudge) -> None:
+        """Make the job exist, due now, and wake the worker. A database that is away now is asked again next time."""
+        now = self._clock.now()
+        try:
+            await self._store.write(lambda conn: work.enqueue(conn, nudge.kind, nudge.subject, now))
+        except StoreUnavailable as error:
+            log.warning("nudge not stored; the next one follows", job=nudge.kind, error=str(error))
+            return
+        self._wake()
+
+    async def run(self) -> None:
+        """On the system's clock."""
+        for nudge in self._nudges:
+            await self.nudge(nudge)
+        scheduler = build_scheduler(self._nudges, self.nudge)
+        scheduler.start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            scheduler.shutdown(wait=False)
+
+    async def run_on_clock(self) -> None:
+        """On the clock port: the same nudges at the same times, whatever time that is."""
+        due = dict.fromkeys(self._nudges, self._clock.now())
+        longest = min(nudge.every for nudge in self._nudges)
+        while True:
+            now = self._clock.now()
+            for nudge, moment in due.items():
+                if moment <= now or moment > now + nudge.every:  # the latter after the clock was set back
+                    await self.nudge(nudge)
+                    due[nudge] = _next(nudge, now)
+            wait = min(min(due.values()) - self._clock.now(), longest)
+            await self._clock.sleep(max(0.0, wait.total_seconds()))
+
+
+def build_scheduler(nudges: tuple[Nudge, ...], run: Callable[[Nudge], Awaitable[None]]) -> AsyncIOScheduler:
+    """APScheduler with a job for each nudge's interval and Monday; not started.
+
+    A late nudge still runs (`misfire_grace_time=None`), several missed ones run once (`coalesce`), none runs beside
+    itself.
+    """
+    defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+    scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
+    for nudge in nudges:
+        every = IntervalTrigger(seconds=int(nudge.every.total_seconds()), timezone=UTC)
+        scheduler.add_job(run, every, args=[nudge], id=f"{nudge.kind}:{nudge.subject}")
+        if nudge.on_mondays:
+            scheduler.add_job(run, monday_trigger(), args=[nudge], id=f"{nudge.kind}:{nudge.subject}:monday")
+    return scheduler
+
+
+def monday_trigger() -> CronTrigger:
+    """Mondays 09:00 UTC, whatever the machine's zone."""
+    return CronTrigger(day_of_week="mon", hour=BATCH_HOUR_UTC, minute=0, second=0, timezone=UTC)
+
+
+def _next(nudge: Nudge, now: datetime) -> datetime:
+    regular = now + nudge.every
+    return min(regular, next_batch_time(now)) if nudge.on_mondays else regular
