@@ -195,6 +195,7 @@ def _create_transfers(conn: Connection, batch_id: int, terms: PlanTerms, new_uui
                 )
             )
             .where(purchases.c.id == payouts.c.purchase_id)
+            .correlate(payouts)
             .scalar_subquery()
         )
         link = select(transfers.c.id).where(transfers.c.reference == reference)
