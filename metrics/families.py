@@ -1,0 +1,114 @@
+"""All metric families. Units are the last word of a name; money is in the smallest unit: USDC base units (1 USDC =
+1,000,000), lamports (1 SOL = 1,000,000,000).
+
+What is counted by the daemon itself (steps, HTTP, RPC, webhooks) starts at 0 with the process. What is read from the
+database (`state_changes` and what follows from it, all gauges) is the same on every replica: use `max`, not `sum`.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+HOUR, DAY = 3_600.0, 86_400.0
+STEP_SECONDS = (0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+STORE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+LAG_SECONDS = (60.0, HOUR, 6 * HOUR, DAY, 2 * DAY, 3 * DAY, 5 * DAY, 7 * DAY, 8 * DAY, 10 * DAY, 14 * DAY, 28 * DAY)
+"""Up to four weeks, with an edge at the target of seven days."""
+COST_LAMPORTS = (5_000, 10_000, 100_000, 1_000_000, 2_500_000, 5_000_000, 7_500_000, 10_000_000, 20_000_000)
+"""From a bare signature (5,000) past an NFT's rents (about 5 million) to the ceiling of a mint."""
+
+
+class Families:
+    """Declares everything on one registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._declare_work()
+        self._declare_outside()
+        self._declare_money()
+        self._declare_health()
+
+    def _declare_work(self) -> None:
+        self.step_runs = self._counter("step_runs", "Finished runs of steps by outcome.", "kind", "outcome")
+        self.step_seconds = self._histogram("step_seconds", "Duration of one run of a step.", STEP_SECONDS, "kind")
+        self.queue_rows = self._gauge("queue_rows", "Jobs and inbox rows, due or parked.", "kind", "state")
+        self.queue_age = self._gauge("queue_oldest_age_seconds", "Age of the oldest job or inbox row.", "kind", "state")
+        self.queue_overdue = self._gauge(
+            "queue_overdue_seconds", "How long ago the most overdue row should have run; 0 when none is.", "kind"
+        )
+        self.state_changes = self._counter(
+            "state_changes", "State changes recorded in the database.", "machine", "state"
+        )
+        self.wallets = self._counter("wallet_creations", "Circle wallets made, or given up.", "outcome")
+        self.mints = self._counter("mints", "NFTs finalized and read back, or given up.", "outcome")
+        self.payouts = self._counter("payouts", "Payouts finalized and read back, or given up.", "outcome")
+        self.waiting_for_wallet = self._gauge(
+            "purchases_waiting_for_wallet", "Paid purchases whose buyer has no wallet yet."
+        )
+        self.waiting_too_long = self._gauge(
+            "purchases_waiting_for_wallet_too_long", "Of these, how many wait longer than the settings allow."
+        )
+
+    def _declare_outside(self) -> None:
+        self.webhooks = self._counter(
+            "webhook_deliveries", "Deliveries by source and what became of them.", "source", "outcome"
+        )
+        self.answers = self._counter("http_answers", "HTTP requests answered.", "method", "status")
+        self.calls = self._counter("outgoing_requests", "HTTP calls to other services.", "service", "outcome")
+        self.call_seconds = self._histogram(
+            "outgoing_request_seconds", "Duration of HTTP calls to other services.", CALL_SECONDS, "service"
+        )
+        self.rpc_calls = self._counter("rpc_calls", "Solana JSON-RPC calls.", "endpoint", "method", "outcome")
+        self.rpc_seconds = self._histogram(
+            "rpc_call_seconds", "Duration of Solana JSON-RPC calls.", CALL_SECONDS, "endpoint"
+        )
+
+    def _declare_money(self) -> None:
+        self.lag = self._histogram(
+            "distribution_lag_seconds", "From the card payment to the finalized payout.", LAG_SECONDS
+        )
+        self.undistributed_age = self._gauge(
+            "undistributed_oldest_age_seconds", "Age of the oldest payment whose creator's money is not paid out."
+        )
+        self.owed_rows = self._gauge("payout_rows", "Payouts that are not paid, by state.", "state")
+        self.owed = self._gauge("payout_unpaid_base_units", "USDC base units not paid out, by state.", "state")
+        self.batches = self._gauge("batch_rows", "Batches by status.", "status")
+        self.usdc = self._gauge("platform_usdc_base_units", "USDC of the platform wallet, finalized; NaN = unread.")
+        self.sol = self._gauge("platform_sol_lamports", "SOL of the platform wallet, finalized; NaN = unread.")
+        self.balance_age = self._gauge(
+            "platform_balance_age_seconds", "Seconds since the balance was last read from the chain.", "asset"
+        )
+        self.usdc_threshold = self._gauge(
+            "platform_usdc_threshold_base_units", "Below this the platform wallet's USDC alerts."
+        )
+        self.usdc_low = self._gauge("platform_usdc_below_threshold", "1 when the USDC is below; NaN = unread.")
+        self.costs = self._histogram(
+            "network_cost_lamports",
+            "What one transaction cost on chain. Per sale: sum / mints.",
+            COST_LAMPORTS,
+            "purpose",
+        )
+        self.imbalance = self._gauge(
+            "ledger_imbalance_units", "Sum of all accounts of an asset in its smallest unit; 0 when it holds.", "asset"
+        )
+        self.orphans = self._gauge("orphan_outflows", "USDC outflows that nothing of ours explains.")
+
+    def _declare_health(self) -> None:
+        self.gate = self._gauge("start_gate_open", "1 when signing and sending is allowed.")
+        self.store_seconds = self._histogram(
+            "store_transaction_seconds", "Duration of database work, waiting included.", STORE_SECONDS, "operation"
+        )
+        self.store_failures = self._counter(
+            "store_failures", "Database work refused because the database could not be used.", "operation"
+        )
+        self.probe_at = self._gauge("probe_success_timestamp_seconds", "When the database was last read for metrics.")
+        self.probe_failures = self._counter("probe_failures", "Times the database could not be read for metrics.")
+        self.build = self._gauge("build_info", "Always 1.", "version", "database", "mode")
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self._registry)

@@ -1,0 +1,201 @@
+"""What the rooms call when something happened. Every method is quick, never waits and never raises."""
+
+import math
+import re
+from collections.abc import Mapping
+
+from prometheus_client import (
+    CONTENT_TYPE_PLAIN_0_0_4,
+    CollectorRegistry,
+    Gauge,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from metrics.families import Families
+from metrics.labels import OTHER, Bounded, OneOf
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+KINDS_MOST = 48
+"""More kinds of work than the program has."""
+OUTCOMES_MOST = 64
+"""More outcomes than one label can have: refusal codes of webhooks are the most."""
+STATES_MOST = 96
+"""More machines and states than the program has."""
+METHODS_MOST = 64
+"""More JSON-RPC methods than a node has."""
+SUCCESS, FAILURE = "success", "failure"
+_HTTP_METHODS = OneOf("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_SERVICES = OneOf("circle", "stripe", "rpc")
+_SOURCES = OneOf("stripe", "circle")
+_ENDPOINT = re.compile(r"rpc([0-9]{1,2})\b", re.ASCII)
+
+
+class Metrics:
+    """One per process, with a registry of its own. `services` maps hosts (`host` or `host:port`) of outgoing calls to
+    `circle`, `stripe` or `rpc`; unknown hosts are `other`, so that no URL with a provider's key becomes a label."""
+
+    def __init__(self, services: Mapping[str, str] | None = None) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # it doubles the series, of no use to Prometheus
+        self.registry = CollectorRegistry()
+        self._services = dict(services or {})
+        self._families = Families(self.registry)
+        self._kind, self._outcome = Bounded(KINDS_MOST), Bounded(OUTCOMES_MOST)
+        self._method, self._state = Bounded(METHODS_MOST), Bounded(STATES_MOST)
+        self._delivery = Bounded(OUTCOMES_MOST)
+        self._queues: set[tuple[str, str]] = set()
+        ProcessCollector(registry=self.registry)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Series that alerts need from the first scrape on: what was never counted is 0, what was never read is NaN."""
+        families = self._families
+        for outcomes in (families.wallets, families.mints, families.payouts):
+            for outcome in (SUCCESS, FAILURE):
+                outcomes.labels(outcome)
+        for operation in ("read", "write"):
+            families.store_failures.labels(operation)
+        for unread in (families.usdc, families.sol, families.usdc_low):
+            unread.set(math.nan)
+
+    # --- told by the rooms ----------------------------------------------------------------------------------------
+
+    def step_finished(self, kind: str, outcome: str, seconds: float) -> None:
+        """The worker's observer: one run of a step (`done`, `again`, `unknown`, `refused`, `lost`)."""
+        kind = self._kind(kind)
+        self._families.step_runs.labels(kind, self._outcome(outcome)).inc()
+        self._families.step_seconds.labels(kind).observe(seconds)
+
+    def webhook(self, source: str, outcome: str, count: int = 1) -> None:
+        """`count` deliveries ended the same way."""
+        self._families.webhooks.labels(_SOURCES(source), self._delivery(outcome)).inc(count)
+
+    def answered(self, method: str, status: int) -> None:
+        """One HTTP request of ours was answered."""
+        known = str(status) if 100 <= status <= 599 else OTHER
+        self._families.answers.labels(_HTTP_METHODS(method), known).inc()
+
+    def http_call(self, host: str, outcome: str, seconds: float) -> None:
+        """The transport's observer: one outgoing call."""
+        service = _SERVICES(self._services.get(host, OTHER))
+        self._families.calls.labels(service, self._outcome(outcome)).inc()
+        self._families.call_seconds.labels(service).observe(seconds)
+
+    def rpc_call(self, label: str, method: str, seconds: float, outcome: str) -> None:
+        """The RPC pool's observer. Of the label (`rpc2 (host)`) only the number is kept: hosts may hold keys."""
+        match = _ENDPOINT.match(label)
+        endpoint = OTHER if match is None else match.group(1)
+        self._families.rpc_calls.labels(endpoint, self._method(method), self._outcome(outcome)).inc()
+        self._families.rpc_seconds.labels(endpoint).observe(seconds)
+
+    def store_used(self, operation: str, seconds: float, usable: bool) -> None:
+        """One `read` or `write` of the store; `usable` is False when the database could not be used."""
+        known = OneOf("read", "write")(operation)
+        self._families.store_seconds.labels(known).observe(seconds)
+        if not usable:
+            self._families.store_failures.labels(known).inc()
+
+    def gate_open(self, is_open: bool) -> None:
+        """Whether signing and sending is allowed since the start."""
+        self._families.gate.set(is_open)
+
+    def build(self, version: str, database: str, mode: str) -> None:
+        """What runs: our version, `sqlite` or `postgresql`, `live` or `test`."""
+        self._families.build.labels(version, database, mode).set(1)
+
+    # --- counted from the state history ---------------------------------------------------------------------------
+
+    def state_changed(self, machine: str, state: str, count: int) -> None:
+        self._families.state_changes.labels(self._state(machine), self._state(state)).inc(count)
+
+    def wallets_ended(self, success: int, failure: int) -> None:
+        """Circle wallets made, and users for whom the automatic tries are used up."""
+        self._families.wallets.labels(SUCCESS).inc(success)
+        self._families.wallets.labels(FAILURE).inc(failure)
+
+    def mints_ended(self, success: int, failure: int) -> None:
+        self._families.mints.labels(SUCCESS).inc(success)
+        self._families.mints.labels(FAILURE).inc(failure)
+
+    def payouts_ended(self, success: int, failure: int) -> None:
+        self._families.payouts.labels(SUCCESS).inc(success)
+        self._families.payouts.labels(FAILURE).inc(failure)
+
+    def distributed_after(self, seconds: float) -> None:
+        """One payout: from the card payment to its finalized transfer."""
+        self._families.lag.observe(max(0.0, seconds))
+
+    def network_cost(self, purpose: str, lamports: int) -> None:
+        """What one of our transactions (`mint`, `payout`) cost the platform wallet."""
+        self._families.costs.labels(OneOf("mint", "payout")(purpose)).observe(lamports)
+
+    # --- read from the database -----------------------------------------------------------------------------------
+
+    def queue(self, rows: Mapping[tuple[str, str], tuple[int, float]], overdue_seconds: Mapping[str, float]) -> None:
+        """(kind, state) → how many rows and the age of the oldest in seconds; kind → how late the next one is.
+
+        What was there before and is not any more becomes 0.
+        """
+        found = {(self._kind(kind), self._state(state)): value for (kind, state), value in rows.items()}
+        late = {self._kind(kind): seconds for kind, seconds in overdue_seconds.items()}
+        self._queues |= set(found)
+        for queue in self._queues:
+            count, age = found.get(queue, (0, 0.0))
+            self._families.queue_rows.labels(*queue).set(count)
+            self._families.queue_age.labels(*queue).set(age)
+        for kind in {kind for kind, _ in self._queues}:
+            self._families.queue_overdue.labels(kind).set(late.get(kind, 0.0))
+
+    def unpaid(self, by_state: Mapping[str, tuple[int, int]], oldest_age_seconds: float) -> None:
+        """Payout state → rows and base units; age of the oldest payment not paid out, 0 when all are."""
+        for state, (rows, amount) in by_state.items():
+            self._families.owed_rows.labels(self._state(state)).set(rows)
+            self._families.owed.labels(self._state(state)).set(amount)
+        self._families.undistributed_age.set(oldest_age_seconds)
+
+    def waiting_for_wallet(self, rows: int, too_long: int) -> None:
+        self._families.waiting_for_wallet.set(rows)
+        self._families.waiting_too_long.set(too_long)
+
+    def batch_statuses(self, by_status: Mapping[str, int]) -> None:
+        for status, rows in by_status.items():
+            self._families.batches.labels(self._state(status)).set(rows)
+
+    def platform_usdc(self, base_units: int | None, age_seconds: float, threshold: int) -> None:
+        """None = never read."""
+        self._families.usdc_threshold.set(threshold)
+        _set_or_nan(self._families.usdc, base_units)
+        _set_or_nan(self._families.usdc_low, None if base_units is None else int(base_units < threshold))
+        if base_units is not None:
+            self._families.balance_age.labels("usdc").set(age_seconds)
+
+    def platform_sol(self, lamports: int | None, age_seconds: float) -> None:
+        """None = never read."""
+        _set_or_nan(self._families.sol, lamports)
+        if lamports is not None:
+            self._families.balance_age.labels("sol").set(age_seconds)
+
+    def ledger_imbalance(self, by_asset: Mapping[str, int]) -> None:
+        """Asset → the signed sum of its accounts, 0 when the ledger holds."""
+        for asset, amount in by_asset.items():
+            self._families.imbalance.labels(self._state(asset)).set(amount)
+
+    def orphan_outflows(self, rows: int) -> None:
+        self._families.orphans.set(rows)
+
+    def probed(self, at_timestamp_seconds: float) -> None:
+        self._families.probe_at.set(at_timestamp_seconds)
+
+    def probe_failed(self) -> None:
+        self._families.probe_failures.inc()
+
+    # --- scraped --------------------------------------------------------------------------------------------------
+
+    def render(self) -> bytes:
+        """Everything in Prometheus' text format; its content type is `CONTENT_TYPE`."""
+        return generate_latest(self.registry)
+
+
+def _set_or_nan(gauge: Gauge, value: int | None) -> None:
+    gauge.set(math.nan if value is None else value)

@@ -1,0 +1,299 @@
+"""What the metrics read: figures that say how the system stands, and what changed since the last look.
+
+Every query is set-based and touches what is open, not what is done: a million settled sales cost nothing here.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, func, select
+
+from domain.ledger import Asset
+from domain.states import BatchStatus, MintState, PurchaseStatus, TransferState, UsdcStatus, WalletState, WorkState
+from storage.tables import (
+    batches,
+    chain_movements,
+    circle_notifications,
+    jobs,
+    ledger_balances,
+    mint_attempts,
+    payouts,
+    purchases,
+    readings,
+    state_history,
+    stripe_events,
+    transfer_attempts,
+    users,
+)
+
+UNPAID = (
+    UsdcStatus.PENDING_CONVERSION,
+    UsdcStatus.PENDING_DISTRIBUTION,
+    UsdcStatus.FAILED,
+    UsdcStatus.ON_HOLD,
+)
+LATE = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.FAILED)
+"""Unpaid and not on purpose: the age of these counts against the target of a week."""
+UNMINTED = (PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING, PurchaseStatus.FAILED)
+CHANGES_PAGE = 2_000
+"""History rows a look; a look every 15 s keeps up with 130 changes a second, and the rest follows at the next."""
+IDS_PAGE = 500
+POSTGRES_SETTLING = timedelta(seconds=10)
+"""There ids are given before the commit: a row may appear after one with a higher id. No write lasts that long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Rows of one kind of work in one state; `oldest_at` is a birth, `due_at` the earliest due time."""
+
+    kind: str
+    state: WorkState
+    rows: int
+    oldest_at: datetime
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A finalized balance as last read from the chain, in the asset's smallest unit."""
+
+    amount: int
+    read_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unpaid:
+    """Payouts in one state. `amount` in USDC base units, less what was netted."""
+
+    rows: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """How the system stands. `oldest_unpaid_at`: the oldest card payment whose creators' money is not paid out."""
+
+    queues: Sequence[Queue]
+    unpaid: Mapping[UsdcStatus, Unpaid]
+    oldest_unpaid_at: datetime | None
+    batches: Mapping[BatchStatus, int]
+    usdc: Balance | None
+    sol: Balance | None
+    imbalance: Mapping[Asset, int]
+    orphans: int
+    waiting_for_wallet: int
+    waiting_too_long: int
+
+
+@dataclass(frozen=True, slots=True)
+class Endings:
+    """How often something came to its end."""
+
+    success: int
+    failure: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What the history says happened after a row of it. `last_id` is the last row looked at, `full` says that there
+    may be more. Lags in seconds, costs in lamports."""
+
+    last_id: int
+    full: bool
+    states: Mapping[tuple[str, str], int]
+    wallets: Endings
+    mints: Endings
+    payouts: Endings
+    lags: Sequence[float]
+    mint_costs: Sequence[int]
+    payout_costs: Sequence[int]
+
+
+def read(conn: Connection, wallet_wait_since: datetime) -> Readings:
+    """Read all figures on one view. Purchases paid before `wallet_wait_since` wait too long for a wallet."""
+    waiting, too_long = _waiting_for_wallet(conn, wallet_wait_since)
+    return Readings(
+        queues=[*_job_queues(conn), *_inbox_queues(conn)],
+        unpaid=_unpaid(conn),
+        oldest_unpaid_at=_oldest_unpaid(conn),
+        batches=_batches(conn),
+        usdc=_balance(conn, "treasury_usdc"),
+        sol=_balance(conn, "treasury_sol"),
+        imbalance=_imbalance(conn),
+        orphans=_count(conn, chain_movements, chain_movements.c.kind == "orphan"),
+        waiting_for_wallet=waiting,
+        waiting_too_long=too_long,
+    )
+
+
+def _job_queues(conn: Connection) -> list[Queue]:
+    """Finished jobs are deleted, so that all rows here are work."""
+    columns = (
+        func.count().label("rows"),
+        func.min(jobs.c.created_at).label("born"),
+        func.min(jobs.c.due_at).label("due"),
+    )
+    query = select(jobs.c.kind, jobs.c.state, *columns).group_by(jobs.c.kind, jobs.c.state)
+    return [Queue(row.kind, WorkState(row.state), row.rows, row.born, row.due) for row in conn.execute(query)]
+
+
+def _inbox_queues(conn: Connection) -> list[Queue]:
+    """One query a state: each has an index of its own, and rows that are done are never touched."""
+    found = []
+    for kind, table in (("stripe_event", stripe_events), ("circle_notification", circle_notifications)):
+        for state in (WorkState.DUE, WorkState.PARKED):
+            row = conn.execute(
+                select(
+                    func.count().label("rows"),
+                    func.min(table.c.created_at).label("born"),
+                    func.min(table.c.due_at).label("due"),
+                ).where(table.c.state == state)
+            ).one()
+            if row.rows:
+                found.append(Queue(kind, state, row.rows, row.born, row.due))
+    return found
+
+
+def _unpaid(conn: Connection) -> dict[UsdcStatus, Unpaid]:
+    query = (
+        select(
+            payouts.c.state,
+            func.count().label("rows"),
+            func.sum(payouts.c.amount - payouts.c.netted_amount).label("amount"),
+        )
+        .where(payouts.c.state.in_(UNPAID))
+        .group_by(payouts.c.state)
+    )
+    found = {UsdcStatus(row.state): Unpaid(row.rows, int(row.amount)) for row in conn.execute(query)}
+    return {state: found.get(state, Unpaid(0, 0)) for state in UNPAID}
+
+
+def _oldest_unpaid(conn: Connection) -> datetime | None:
+    """Over payouts, and over paid purchases that have none yet because they are not minted; held ones don't count."""
+    moments: list[datetime | None] = [
+        conn.scalar(select(func.min(payouts.c.paid_at)).where(payouts.c.state == state)) for state in LATE
+    ]
+    for status in UNMINTED:
+        unminted = (purchases.c.status == status) & purchases.c.hold_reason.is_(None) & purchases.c.minted_at.is_(None)
+        moments.append(conn.scalar(select(func.min(purchases.c.paid_at)).where(unminted)))
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _batches(conn: Connection) -> dict[BatchStatus, int]:
+    query = select(batches.c.status, func.count().label("rows")).group_by(batches.c.status)
+    found = {BatchStatus(row.status): int(row.rows) for row in conn.execute(query)}
+    return {status: found.get(status, 0) for status in BatchStatus}
+
+
+def _balance(conn: Connection, name: str) -> Balance | None:
+    row = conn.execute(select(readings.c.amount, readings.c.read_at).where(readings.c.name == name)).one_or_none()
+    return None if row is None else Balance(row.amount, row.read_at)
+
+
+def _imbalance(conn: Connection) -> dict[Asset, int]:
+    query = select(ledger_balances.c.asset, func.sum(ledger_balances.c.amount).label("amount"))
+    found = {Asset(row.asset): int(row.amount) for row in conn.execute(query.group_by(ledger_balances.c.asset))}
+    return {asset: found.get(asset, 0) for asset in Asset}
+
+
+def _waiting_for_wallet(conn: Connection, since: datetime) -> tuple[int, int]:
+    query = (
+        select(func.count().label("rows"), func.count().filter(purchases.c.paid_at < since).label("too_long"))
+        .select_from(purchases.join(users, purchases.c.buyer_id == users.c.id))
+        .where(
+            purchases.c.status == PurchaseStatus.PAYMENT_COMPLETED,
+            purchases.c.edition_held,
+            users.c.circle_wallet_address.is_(None),
+            users.c.wallet_address.is_(None),
+        )
+    )
+    row = conn.execute(query).one()
+    return int(row.rows), int(row.too_long)
+
+
+def _count(conn: Connection, table: Table, condition: Any) -> int:
+    return conn.scalar(select(func.count()).select_from(table).where(condition)) or 0
+
+
+def last_change(conn: Connection) -> int:
+    """Id of the newest history row; 0 when there is none. What happened before the start is not counted again."""
+    return conn.scalar(select(func.max(state_history.c.id))) or 0
+
+
+def changes(conn: Connection, after_id: int, now: datetime) -> Changes:
+    """Up to CHANGES_PAGE history rows after `after_id`, summed up."""
+    query = (
+        select(
+            state_history.c.id,
+            state_history.c.machine,
+            state_history.c.subject,
+            state_history.c.before,
+            state_history.c.after,
+            state_history.c.at,
+        )
+        .where(state_history.c.id > after_id)
+        .order_by(state_history.c.id)
+        .limit(CHANGES_PAGE)
+    )
+    found: Sequence[Any] = conn.execute(query).all()
+    rows = _settled(found, now - POSTGRES_SETTLING) if conn.dialect.name == "postgresql" else found
+    minted = _subjects(rows, "mint", MintState.FINALIZED)
+    paid = _subjects(rows, "payout", UsdcStatus.DISTRIBUTED)
+    sent = _subjects(rows, "transfer", TransferState.FINALIZED)
+    return Changes(
+        last_id=rows[-1].id if rows else after_id,
+        full=len(rows) == CHANGES_PAGE,
+        states=Counter((row.machine, row.after) for row in rows if row.before != row.after),
+        wallets=Endings(len(_subjects(rows, "wallet", WalletState.READY)), len(_given_up(rows, "wallet"))),
+        mints=Endings(len(minted), len(_given_up(rows, "purchase"))),
+        payouts=Endings(len(paid), len(_given_up(rows, "payout"))),
+        lags=_lags(conn, paid),
+        mint_costs=_costs(conn, mint_attempts, minted),
+        payout_costs=_costs(conn, transfer_attempts, sent),
+    )
+
+
+def _settled(rows: Sequence[Any], until: datetime) -> Sequence[Any]:
+    """Rows up to the first that is too young."""
+    for place, row in enumerate(rows):
+        if row.at > until:
+            return rows[:place]
+    return rows
+
+
+def _subjects(rows: Iterable[Row[Any]], machine: str, after: str) -> list[int]:
+    return [int(row.subject) for row in rows if row.machine == machine and row.after == after != row.before]
+
+
+_TRIED = frozenset({PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING})
+
+
+def _given_up(rows: Iterable[Row[Any]], machine: str) -> list[Row[Any]]:
+    """Failures; of purchases those of the mint: one that was never paid has failed without a mint."""
+    failed = [row for row in rows if row.machine == machine and row.after == "failed" != row.before]
+    return [row for row in failed if machine != "purchase" or row.before in _TRIED]
+
+
+def _lags(conn: Connection, payout_ids: Sequence[int]) -> list[float]:
+    found = []
+    for chunk in _chunks(payout_ids):
+        query = select(payouts.c.paid_at, payouts.c.distributed_at).where(
+            payouts.c.id.in_(chunk), payouts.c.distributed_at.is_not(None)
+        )
+        found += [(row.distributed_at - row.paid_at).total_seconds() for row in conn.execute(query)]
+    return found
+
+
+def _costs(conn: Connection, table: Table, attempt_ids: Sequence[int]) -> list[int]:
+    found: list[int] = []
+    for chunk in _chunks(attempt_ids):
+        query = select(table.c.cost_lamports).where(table.c.id.in_(chunk), table.c.cost_lamports.is_not(None))
+        found += conn.scalars(query)
+    return found
+
+
+def _chunks(ids: Sequence[int]) -> list[Sequence[int]]:
+    return [ids[start : start + IDS_PAGE] for start in range(0, len(ids), IDS_PAGE)]

@@ -1,0 +1,202 @@
+"""Figures read from real rows, on SQLite and on PostgreSQL."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import Connection
+
+from agent.probe import Probe
+from chain.addresses import ata
+from config.settings import DEVNET_USDC
+from domain.ledger import Asset
+from domain.states import BatchStatus, UsdcStatus, WorkState
+from metrics import Metrics
+from storage import chain_rows, funding, inbox, movements, planning, probes, wallets, work
+from storage.errors import StoreUnavailable
+from storage.inbox import StripeEvent
+from storage.metered import MeteredStore
+from storage.planning import PlanTerms
+from storage.store import Store
+from storage.tables import jobs, stripe_events
+from tests.metrics.test_recorder import values
+from tests.sales import MINT_LAMPORTS, PAYOUT_LAMPORTS, PLATFORM, START, Sales
+
+DAY = timedelta(days=1)
+THRESHOLD = 500_000_000
+
+
+class Clock:
+    """Time that a test sets."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at.timestamp()
+
+    async def sleep(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def sales() -> Sales:
+    return Sales(ata(PLATFORM, DEVNET_USDC))
+
+
+def plan(conn: Connection, sales: Sales, now: datetime) -> int:
+    terms = PlanTerms(now, now, 1, False, timedelta(0), "purchase", "circle")
+    batch_id = planning.take(conn, f"offcycle:{sales.uuid()}", terms, lambda _: None, "test", sales.uuid)
+    assert batch_id is not None
+    funding.fund(conn, sales.usdc_account, now)
+    return batch_id
+
+
+async def test_an_empty_database_reads_as_nothing_owed_and_nothing_known(store: Store) -> None:
+    readings = await store.read(lambda conn: probes.read(conn, START))
+    assert readings.queues == []
+    assert readings.usdc is None and readings.sol is None
+    assert readings.oldest_unpaid_at is None
+    assert set(readings.imbalance.values()) == {0}
+    assert sum(readings.batches.values()) == 0
+    assert all(unpaid.amount == 0 for unpaid in readings.unpaid.values())
+
+
+async def test_what_is_owed_queued_parked_and_waiting_is_read_as_it_stands(store: Store, sales: Sales) -> None:
+    def arrange(conn: Connection) -> None:
+        creator, buyer = sales.user(conn, "ann"), sales.user(conn, "bob", wallet=False)
+        content = sales.content(conn, creator)
+        sales.sold(conn, content, creator, START)
+        sales.paid(conn, content, buyer, START - DAY)
+        sales.deposit(conn, 2_350_000)
+        funding.fund(conn, sales.usdc_account, START)
+        chain_rows.record_reading(conn, "treasury_usdc", 2_350_000, 5, START)
+        chain_rows.record_reading(conn, "treasury_sol", 10**9, 5, START)
+        claimed = work.claim(conn, jobs, "w", START, DAY, 1, ["wallet"])[0]
+        work.park(conn, claimed, "155219", "no")
+        inbox.add_stripe_events(conn, [event("evt_1"), event("evt_2")])
+        claimed = work.claim(conn, stripe_events, "w", START, DAY, 1)[0]
+        work.park(conn, claimed, "unknown_checkout", "whose?")
+
+    await store.write(arrange)
+    readings = await store.read(lambda conn: probes.read(conn, START))
+    queues = {(queue.kind, queue.state): queue.rows for queue in readings.queues}
+    assert queues["stripe_event", WorkState.DUE] == queues["stripe_event", WorkState.PARKED] == 1
+    assert queues["wallet", WorkState.PARKED] == 1
+    assert queues["mint", WorkState.DUE] == 2
+    assert readings.unpaid[UsdcStatus.PENDING_DISTRIBUTION] == probes.Unpaid(1, 2_350_000)
+    assert readings.unpaid[UsdcStatus.PENDING_CONVERSION] == probes.Unpaid(0, 0)
+    assert readings.oldest_unpaid_at == START - DAY
+    assert (readings.waiting_for_wallet, readings.waiting_too_long) == (1, 1)
+    assert readings.usdc == probes.Balance(2_350_000, START)
+    assert readings.imbalance == {Asset.USD: 0, Asset.USDC: 0, Asset.SOL: 0}
+    assert readings.orphans == 0
+
+
+def event(event_id: str) -> StripeEvent:
+    return StripeEvent(event_id, "payment_intent.succeeded", START, b"{}", START)
+
+
+async def test_an_outflow_that_nothing_explains_is_an_orphan(store: Store, sales: Sales) -> None:
+    def arrange(conn: Connection) -> None:
+        sales.deposit(conn, 5_000_000)
+        stolen = movements.Movement("sig", sales.usdc_account, Asset.USDC, -1_000_000, 8, START, "somebody")
+        movements.book_usdc(conn, stolen, START)
+
+    await store.write(arrange)
+    assert (await store.read(lambda conn: probes.read(conn, START))).orphans == 1
+
+
+async def test_changes_are_counted_once_from_where_the_last_look_ended(store: Store, sales: Sales) -> None:
+    ready: list[int] = []
+
+    def before(conn: Connection) -> int:
+        ready.append(sales.user(conn, "ann"))
+        return probes.last_change(conn)
+
+    def during(conn: Connection) -> int:
+        buyer, unlucky = sales.user(conn, "bob"), sales.user(conn, "cy", wallet=False)
+        wallets.failed(conn, unlucky, "155219: no", START)
+        content = sales.content(conn, ready[0])
+        purchases = [sales.sold(conn, content, buyer, START) for _ in range(3)]
+        assert len(purchases) == 3
+        sales.deposit(conn, 7_050_000)
+        batch_id = plan(conn, sales, START + DAY)
+        sales.pay(conn, batch_id, START + 2 * DAY, fails=1)
+        return batch_id
+
+    start = await store.write(before)
+    batch_id = await store.write(during)
+    now = START + 3 * DAY
+    changes = await store.read(lambda conn: probes.changes(conn, start, now))
+    assert changes.wallets == probes.Endings(1, 1)
+    assert changes.mints == probes.Endings(3, 0)
+    assert changes.payouts == probes.Endings(2, 1)
+    assert list(changes.lags) == [2 * DAY.total_seconds()] * 2
+    assert list(changes.mint_costs) == [MINT_LAMPORTS] * 3
+    assert list(changes.payout_costs) == [PAYOUT_LAMPORTS] * 2
+    assert changes.states["batch", BatchStatus.PLANNED] == 1
+    assert not changes.full
+    again = await store.read(lambda conn: probes.changes(conn, changes.last_id, now))
+    assert (again.last_id, dict(again.states)) == (changes.last_id, {})
+    assert batch_id
+
+
+async def test_on_postgresql_young_rows_wait_for_those_that_may_still_commit_before_them(
+    postgres_store: Store, sales: Sales
+) -> None:
+    await postgres_store.write(lambda conn: sales.user(conn, "ann"))
+    young = await postgres_store.read(lambda conn: probes.changes(conn, 0, START + timedelta(seconds=9)))
+    assert (young.last_id, dict(young.states)) == (0, {})
+    old = await postgres_store.read(lambda conn: probes.changes(conn, 0, START + timedelta(seconds=11)))
+    assert old.wallets.success == 1
+
+
+async def test_the_probe_shows_it_all_and_a_scrape_looks_again_only_when_the_figures_are_old(
+    store: Store, sales: Sales
+) -> None:
+    metrics, clock, looks = Metrics(), Clock(START + DAY), []
+    counting = MeteredStore(store, clock, lambda operation, *_: looks.append(operation))
+    probe = Probe(counting, clock, metrics, threshold=THRESHOLD, wallet_wait=14 * DAY)
+    await probe.refresh()
+
+    def sell(conn: Connection) -> None:
+        creator, buyer = sales.user(conn, "ann"), sales.user(conn, "bob")
+        sales.sold(conn, sales.content(conn, creator), buyer, START)
+        chain_rows.record_reading(conn, "treasury_usdc", 499_000_000, 5, START)
+
+    await store.write(sell)
+    await probe.scrape()
+    assert len(looks) == 1
+    clock.at += timedelta(seconds=15)
+    body, content_type = await probe.scrape()
+    assert len(looks) == 2
+    assert content_type.startswith("text/plain") and b"queue_rows" in body
+    found = values(metrics)
+    assert found("mints_total", "success") == 1
+    assert found("payout_unpaid_base_units", "pending_conversion") == 2_350_000
+    assert found("undistributed_oldest_age_seconds") == DAY.total_seconds() + 15
+    assert found("platform_usdc_below_threshold") == 1
+    assert found("platform_balance_age_seconds", "usdc") == DAY.total_seconds() + 15
+    assert found("network_cost_lamports_sum", "mint") == MINT_LAMPORTS
+    assert found("queue_rows", "fund", "due") == 1
+    assert found("ledger_imbalance_units", "usdc_base_units") == 0
+
+
+async def test_a_lost_database_leaves_the_last_figures_and_shows_their_age(store: Store) -> None:
+    metrics, clock = Metrics(), Clock(START)
+    failures: list[bool] = []
+    metered = MeteredStore(store, clock, lambda _operation, _seconds, usable: failures.append(usable))
+    probe = Probe(metered, clock, metrics, threshold=THRESHOLD, wallet_wait=DAY)
+    await probe.refresh()
+    await store.stop()
+    clock.at += DAY
+    await probe.refresh()
+    found = values(metrics)
+    assert failures == [True, False]
+    assert found("probe_failures_total") == 1
+    assert found("probe_success_timestamp_seconds") == START.timestamp()
+    with pytest.raises(StoreUnavailable):
+        await metered.read(probes.last_change)

@@ -1,0 +1,121 @@
+"""Sales made through the repositories, without Stripe, Circle or a chain: rows as the daemon would have left them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from uuid import UUID, uuid5
+
+from solders.keypair import Keypair
+from sqlalchemy import Connection, select
+
+from domain.evidence import Evidence
+from domain.keys import hash_secret
+from domain.ledger import Asset
+from domain.split import SplitRule
+from domain.states import BatchStatus
+from storage import batches, checkouts, contents, minting, movements, purchases, transfers, users, wallets
+from storage.checkouts import Wanted
+from storage.contents import NewContent
+from storage.minting import MintIntent
+from storage.purchases import Fee, Payment
+from storage.tables import transfer_attempts
+from storage.tables import transfers as transfer_rows
+from storage.users import NewUser
+
+START = datetime(2026, 11, 16, 12, 0, tzinfo=UTC)
+PLATFORM = str(Keypair.from_seed(bytes(32)).pubkey())
+INVITE = "an invite for everybody"
+NAMESPACE = UUID("6f0c6b0e-7a61-4c53-9d0a-0a4dbf0c7a10")
+MINT_LAMPORTS = 5_115_000
+PAYOUT_LAMPORTS = 5_000
+
+
+@dataclass
+class Sales:
+    """A shop's rows. Methods run in the caller's transaction; `usdc_account` is the platform wallet's token account."""
+
+    usdc_account: str
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def uuid(self) -> UUID:
+        drawn = uuid5(NAMESPACE, str(next(self.numbers)))
+        return UUID(int=drawn.int & ~(0xF << 76) | 4 << 76)
+
+    def user(self, conn: Connection, name: str, *, wallet: bool = True) -> int:
+        number = next(self.numbers)
+        users.ensure_invite(conn, INVITE, None, START)
+        account = NewUser(str(self.uuid()), f"u{number}@example.com", name, hash_secret("pw"))
+        user_id = users.sign_up(conn, account, INVITE, START)
+        if wallet:
+            address = str(Keypair.from_seed(number.to_bytes(32, "big")).pubkey())
+            wallets.ready(conn, user_id, f"wallet-{number}", address, START)
+        return user_id
+
+    def content(self, conn: Connection, author: int, price_cents: int = 300, **shares: int) -> int:
+        split = {int(name.removeprefix("user_")): bps for name, bps in shares.items()}
+        new = NewContent(str(self.uuid()), "Still life", "", price_cents, None, "bafy", None, split)
+        return contents.publish(conn, author, new, START)
+
+    def paid(self, conn: Connection, content: int, buyer: int, at: datetime = START) -> int:
+        """A paid purchase with its edition; its mint is queued."""
+        checkout_uuid = str(self.uuid())
+        price = checkouts.for_sale(conn, content).price_cents
+        wanted = Wanted(checkout_uuid, str(self.uuid()), content, buyer, at + timedelta(hours=1))
+        checkout = checkouts.begin(conn, wanted, price, {}, at)
+        purchase_id = purchases.ensure(conn, checkout_uuid, at, f"pi_{checkout.id}", f"cs_{checkout.id}")
+        purchases.complete_checkout(conn, purchase_id, at)
+        purchases.record_payment(conn, purchase_id, Payment(f"pi_{checkout.id}", None, price, "usd", at), at)
+        return purchase_id
+
+    def minted(self, conn: Connection, purchase_id: int, fee_cents: int = 39, at: datetime = START) -> None:
+        """The fee is final and the NFT exists: the creators' money is owed."""
+        row = purchases.required(conn, purchase_id)
+        gross = row.gross_amount
+        fee = Fee(f"txn_{purchase_id}", f"ch_{purchase_id}", gross, fee_cents, gross - fee_cents, at)
+        purchases.record_fee(conn, purchase_id, fee, SplitRule(), at)
+        intent = MintIntent(
+            "wallet",
+            PLATFORM,
+            PLATFORM,
+            f"seed{purchase_id}",
+            f"mint{purchase_id}",
+            "Still life #1",
+            "RBLK",
+            "ipfs://b",
+        )
+        minting.intend(conn, purchase_id, self.uuid(), intent, at)
+        attempt = minting.load(conn, purchase_id).attempt
+        assert attempt is not None
+        signature = f"mint-signature-{purchase_id}"
+        minting.signed(conn, attempt.id, b"wire", signature, 150, at)
+        minting.finalized(conn, attempt.id, Evidence(signature, True, "", 5, at, MINT_LAMPORTS), at)
+
+    def sold(self, conn: Connection, content: int, buyer: int, at: datetime = START) -> int:
+        purchase_id = self.paid(conn, content, buyer, at)
+        self.minted(conn, purchase_id, at=at)
+        return purchase_id
+
+    def deposit(self, conn: Connection, base_units: int, at: datetime = START) -> None:
+        signature = f"deposit-{next(self.numbers)}"
+        movement = movements.Movement(signature, self.usdc_account, Asset.USDC, base_units, 7, at)
+        movements.book_usdc(conn, movement, at)
+
+    def pay(self, conn: Connection, batch_id: int, at: datetime, *, fails: int = 0) -> None:
+        """Every transfer of a covered batch finalized; the last `fails` of them given up instead."""
+        found = list(conn.scalars(select(transfer_rows.c.id).where(transfer_rows.c.batch_id == batch_id)))
+        for place, transfer_id in enumerate(found):
+            transfers.intend(conn, transfer_id, 1, self.uuid(), "wallet", PLATFORM, {}, at)
+            if place >= len(found) - fails:
+                transfers.failed(conn, transfer_id, "Circle refused the address", at)
+                continue
+            attempt_id = conn.scalar(
+                select(transfer_attempts.c.id).where(transfer_attempts.c.transfer_id == transfer_id)
+            )
+            assert attempt_id is not None
+            transfers.first_send(conn, attempt_id, at)
+            evidence = Evidence(f"payout-{transfer_id}", True, "", 9, at, PAYOUT_LAMPORTS)
+            transfers.distributed(conn, transfer_id, evidence, self.usdc_account, at)
+
+    def settle(self, conn: Connection, batch_id: int, at: datetime) -> None:
+        batches.move(conn, batch_id, BatchStatus.SETTLED, at)
