@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from domain.evidence import TransferIntent
 from indexer.effects.decode import decode_transaction
 from indexer.effects.errors import MalformedAnswer
+from indexer.history import entries
 from indexer.movements import usdc_movement
 from indexer.rpc.errors import EndpointError
 from indexer.rpc.node import Node
@@ -15,9 +16,8 @@ from indexer.rpc.values import ListedSignature
 
 QUIET_BLOCKS = 300
 """Finalized blocks that must pass after Circle gave up: twice a blockhash's life, so nothing it signed can land."""
-PAGE = 1000
-PAGES_MAX = 50
-"""50,000 transactions since the attempt began: beyond that a person decides."""
+TRANSACTIONS_MAX = 50_000
+"""Since the attempt began; beyond that a person decides."""
 CLOCK_MARGIN = timedelta(minutes=10)
 """Block times are the validators' estimate; they wander by less than this."""
 
@@ -69,15 +69,13 @@ class AbsenceProver:
 
     async def _since(self, node: Node, since: datetime) -> list[ListedSignature]:
         found: list[ListedSignature] = []
-        before: str | None = None
-        for _ in range(PAGES_MAX):
-            page = await node.get_signatures_for_address(self._account, before=before, limit=PAGE)
-            recent = [one for one in page if one.block_time is None or one.block_time >= since.timestamp()]
-            found += recent
-            if len(recent) < PAGE:
-                return found
-            before = page[-1].signature
-        raise EndpointError(f"{node.label} lists more than {PAGE * PAGES_MAX} transactions since {since.isoformat()}")
+        async for entry in entries(node, self._account, 0):
+            if entry.block_time is not None and entry.block_time < since.timestamp():
+                break
+            found.append(entry)
+            if len(found) > TRANSACTIONS_MAX:
+                raise EndpointError(f"{node.label} lists more than {TRANSACTIONS_MAX} transactions since {since}")
+        return found
 
     async def _matches(self, node: Node, entry: ListedSignature, intent: TransferIntent) -> bool:
         result = await node.get_transaction(entry.signature)

@@ -40,6 +40,13 @@ def upgrade(conn: Connection) -> None:
     command.upgrade(configuration(conn), "head")
 
 
+def ready(conn: Connection) -> None:
+    """At the daemon's start: make the tables of an empty database, else `check` them. Raises SchemaDiffers."""
+    if revision(conn) is None and not inspect(conn).get_table_names():
+        upgrade(conn)
+    check(conn)
+
+
 def check(conn: Connection) -> None:
     """Raises SchemaDiffers unless the database has exactly the schema of this version."""
     found, wanted = revision(conn), head()

@@ -123,6 +123,9 @@ def seen_at_circle(
 
 def watch_signature(conn: Connection, attempt_id: int, transfer_id: int, signature: str, now: datetime) -> None:
     """Circle named the signature: the indexer follows it. Circle may name another one until the transfer confirms."""
+    before = conn.scalar(select(transfer_attempts.c.signature).where(transfer_attempts.c.id == attempt_id))
+    if before is not None:
+        chain_rows.unwatch(conn, before)
     conn.execute(update(transfer_attempts).where(transfer_attempts.c.id == attempt_id).values(signature=signature))
     chain_rows.watch(conn, signature, "transfer", transfer_id, None, now)
 

@@ -1,0 +1,140 @@
+"""The daemon's life: start order, background, signals, shutdown.
+
+Order: database and its lock, what this installation is, the ports, then the background. Ready means listening with the
+database open; what signs or sends still waits for the start gate.
+"""
+
+import asyncio
+import signal
+from datetime import timedelta
+
+import structlog
+
+from agent.assembly import Ports
+from agent.identity import StartRefused
+from agent.notify import ServiceManager
+from agent.probe import Probe
+from agent.schedule import Schedule
+from agent.startup import Daemon, background, prepare
+from agent.web.front import WebFront
+from agent.web_assembly import build_web
+from config.settings import Settings
+from domain.errors import LedgerImbalance
+from gateways.transport import AiohttpTransport
+from metrics import Metrics
+from ports.executor import ThreadExecutor
+from ports.system import SystemClock, SystemIds
+from storage.errors import StoreBroken
+from storage.opening import open_store
+
+log = structlog.get_logger(__name__)
+
+STOP_SECONDS = 8.0
+"""Within systemd's and Docker's patience of 10 s and more."""
+
+
+def system_ports(settings: Settings, metrics: Metrics) -> Ports:
+    """The real world."""
+    clock = SystemClock()
+    return Ports(
+        clock=clock,
+        ids=SystemIds(),
+        executor=ThreadExecutor(),
+        transport=AiohttpTransport(observe=metrics.http_call),
+        store=open_store(settings.database_url.get_secret_value()),
+    )
+
+
+async def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT. Returns the exit code: 0 stopped, 1 refused to start or had to stop."""
+    metrics = Metrics(services(settings))
+    ports = system_ports(settings, metrics)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        daemon = await prepare(settings, ports, metrics)
+        return await _serve(daemon, stopping)
+    finally:
+        async with asyncio.timeout(STOP_SECONDS):
+            await ports.transport.close()
+            await ports.store.stop()
+
+
+async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
+    settings, ports = daemon.settings, daemon.ports
+    web = build_web(settings, ports, daemon.gateways, daemon.engine, daemon.metrics, daemon.platform_address)
+    fronts = [
+        WebFront(web.public, *_address(settings.agent_listen)),
+        WebFront(web.admin, *_address(settings.agent_admin_listen)),
+    ]
+    schedule = Schedule(ports.store, ports.clock, daemon.engine.worker.wake)
+    probe = Probe(
+        ports.store,
+        ports.clock,
+        daemon.metrics,
+        threshold=settings.agent_balance_alert_usdc,
+        wallet_wait=timedelta(days=settings.agent_mint_wait_days),
+    )
+    manager = ServiceManager(ports.store)
+    try:
+        for front in fronts:
+            await front.start(run_id=ports.ids.token()[:6])
+    except OSError as error:
+        raise StartRefused(f"AGENT_LISTEN or AGENT_ADMIN_LISTEN: {error.strerror or error}") from error
+    log.info("listening", public=settings.agent_listen, admin=settings.agent_admin_listen)
+    code = 0
+    tasks = [
+        asyncio.create_task(background(daemon, schedule.run)),
+        asyncio.create_task(probe.run()),
+        asyncio.create_task(manager.run()),
+    ]
+    waiter = asyncio.create_task(_until(stopping))
+    try:
+        await asyncio.wait([waiter, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                code = _report(task)
+    finally:
+        manager.stopping()
+        for front in fronts:
+            await front.stop()
+        for task in [waiter, *tasks]:
+            task.cancel()
+        await asyncio.gather(waiter, *tasks, return_exceptions=True)
+        log.info("stopped")
+    return code
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+def _report(task: asyncio.Task[None]) -> int:
+    """Say why the background ended by itself."""
+    error = None if task.cancelled() else task.exception()
+    for found in _leaves(error):
+        if isinstance(found, StartRefused | LedgerImbalance | StoreBroken):
+            log.critical("must stop", error=str(found))
+        else:
+            log.critical("must stop", error=repr(found), exc_info=found)
+    return 1
+
+
+def _leaves(error: BaseException | None) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [] if error is None else [error]
+
+
+def services(settings: Settings) -> dict[str, str]:
+    """Which host is which service, for the metrics' labels."""
+    hosts = {settings.agent_stripe_api_url: "stripe", settings.agent_circle_api_url: "circle"}
+    hosts |= dict.fromkeys(settings.rpc_urls, "rpc")
+    return {url.split("://", 1)[-1].split("/", 1)[0]: name for url, name in hosts.items()}
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, port = listen.rsplit(":", 1)
+    return host, int(port)

@@ -1,0 +1,119 @@
+"""From settings and ports to a built daemon, and its background: shared by the real process and the simulator."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from agent import identity
+from agent.assembly import Engine, Gateways, Ports, build_engine, build_gateways
+from agent.contract_report import require_contract_report
+from agent.identity import StartRefused
+from config.settings import Settings
+from domain.errors import Rejected, Retryable
+from metrics import Metrics
+from storage import schema
+from storage.tokens import ensure_admin_token
+from storage.users import ensure_invite
+
+log = structlog.get_logger(__name__)
+
+FIRST_CONTACT_TRIES = 10
+FIRST_CONTACT_WAIT_SECONDS = 1.0
+"""At the very first start Circle must be reached once, to learn the platform wallet's address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A built daemon, before or while it runs."""
+
+    settings: Settings
+    ports: Ports
+    gateways: Gateways
+    engine: Engine
+    metrics: Metrics
+    platform_address: str
+
+
+async def prepare(settings: Settings, ports: Ports, metrics: Metrics) -> Daemon:
+    """Open the database, check what this installation is, build everything. Raises StartRefused or StorageError."""
+    require_contract_report(settings)
+    await ports.store.start()
+    await ports.store.write(schema.ready)
+    secret = settings.agent_derivation_secret.get_secret_value().encode()
+    await identity.begin(ports.store, ports.clock, secret, settings.genesis_hash)
+    gateways = build_gateways(settings, ports, metrics)
+    address = await _first_contact(settings, ports, gateways)
+    engine = build_engine(settings, ports, gateways, metrics, address)
+    await _let_in(settings, ports)
+    return Daemon(settings, ports, gateways, engine, metrics, address)
+
+
+async def _first_contact(settings: Settings, ports: Ports, gateways: Gateways) -> str:
+    tries = 0
+    while True:
+        try:
+            return await identity.platform_address(
+                ports.store,
+                ports.clock,
+                gateways.circle,
+                settings.circle_w3s_platform_wallet_id,
+                settings.blockchain,
+            )
+        except Retryable as error:
+            tries += 1
+            if tries == FIRST_CONTACT_TRIES:
+                raise StartRefused(
+                    f"AGENT_CIRCLE_API_URL: Circle can't be reached at the first start: {error}"
+                ) from error
+            await ports.clock.sleep(FIRST_CONTACT_WAIT_SECONDS)
+
+
+async def _let_in(settings: Settings, ports: Ports) -> None:
+    """The admin token and the invite codes that the settings name."""
+    now, token = ports.clock.now(), settings.agent_admin_token.get_secret_value()
+    if token:
+        await ports.store.write(lambda conn: ensure_admin_token(conn, token, now))
+    for code in settings.invite_codes:
+        await ports.store.write(lambda conn, code=code: ensure_invite(conn, code, None, now, "settings"))  # type: ignore[misc]
+
+
+async def check_world(daemon: Daemon) -> None:
+    """Hold wallet and chain against the settings. Raises StartRefused when they differ, Retryable while unreachable."""
+    settings, ports = daemon.settings, daemon.ports
+    await identity.confirm_wallet(
+        ports.store, ports.clock, daemon.gateways.circle, settings.circle_w3s_platform_wallet_id, settings.blockchain
+    )
+    try:
+        facts = await daemon.engine.guard.check()
+    except Rejected as error:
+        if error.code in {"rpc_unreachable", "chain_stands_still"}:
+            raise Retryable(str(error)) from error
+        raise StartRefused(str(error)) from error
+    log.info("chain checked", slot=facts.finalized_slot, slot_seconds=round(facts.slot_seconds, 3))
+
+
+async def background(daemon: Daemon, schedule: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Everything that runs until cancelled. Raises what must stop the daemon."""
+    engine = daemon.engine
+    async with asyncio.TaskGroup() as group:
+        group.create_task(engine.worker.run())
+        group.create_task(engine.tracker.run())
+        group.create_task(engine.follower.run())
+        group.create_task(_open_gate(daemon))
+        group.create_task(schedule())
+
+
+async def _open_gate(daemon: Daemon) -> None:
+    while True:
+        try:
+            await check_world(daemon)
+            break
+        except Retryable as error:
+            daemon.engine.gate.waits_for = str(error)
+            log.warning("the outside world can't be checked yet", why=str(error))
+            await daemon.ports.clock.sleep(FIRST_CONTACT_WAIT_SECONDS)
+    await daemon.engine.gate.run()
+    daemon.metrics.gate_open(True)

@@ -1,0 +1,77 @@
+"""Wires the web room: the two ports' routers from the gateways and the engine."""
+
+from datetime import datetime, timedelta
+from functools import partial
+
+from agent.assembly import Engine, Gateways, Ports, split_rule
+from agent.web.admin_money import ReadTreasury
+from agent.web.app import Outside, WebApp
+from agent.web.passwords import PasswordCost
+from agent.web.settings import WebSettings
+from agent.web.shelves import ReadUsdc
+from chain.addresses import ata, check_payout_owner
+from config.settings import Settings
+from domain.errors import Retryable
+from gateways import stripe_signature
+from gateways.circle_signature import NotificationVerifier
+from indexer.rpc.pool import RpcPool
+from metrics import Metrics
+
+
+def build_web(
+    settings: Settings, ports: Ports, gateways: Gateways, engine: Engine, metrics: Metrics, platform_address: str
+) -> WebApp:
+    """Both routers; served by `WebFront`, or called directly by the simulator."""
+    own = {platform_address, ata(platform_address, settings.usdc_mint), settings.usdc_mint}
+    outside = Outside(
+        stripe=gateways.stripe,
+        circle=gateways.circle,
+        check_stripe=partial(_check_stripe, settings.webhook_secrets),
+        check_circle=NotificationVerifier(gateways.circle.notification_public_key, ports.clock),
+        check_address=partial(check_payout_owner, forbidden=own),
+        read_usdc=_usdc_reader(gateways.rpc, settings.usdc_mint),
+        read_treasury=_treasury_reader(gateways.rpc, settings.usdc_mint, platform_address),
+        planner=engine.planner,
+        metrics=metrics,
+        render_metrics=metrics.render,
+        on_work=engine.worker.wake,
+    )
+    return WebApp(ports.store, ports.clock, ports.ids, ports.executor, outside, web_settings(settings))
+
+
+def web_settings(settings: Settings) -> WebSettings:
+    return WebSettings(
+        public_base_url=settings.public_base_url.rstrip("/"),
+        livemode=settings.live,
+        token_lifetime=timedelta(days=settings.agent_session_days),
+        split=split_rule(settings),
+        nft_symbol=settings.agent_nft_symbol,
+        network_cost_cents=settings.agent_network_cost_cents,
+        refuse_unprofitable=settings.agent_refuse_unprofitable,
+        password_cost=PasswordCost(settings.agent_argon2_memory_kib, settings.agent_argon2_iterations),
+        admin_hosts=settings.admin_hosts,
+    )
+
+
+def _check_stripe(secrets: tuple[str, ...], raw_body: bytes, header: str | None, now: datetime) -> None:
+    stripe_signature.verify(raw_body, header, secrets, now)
+
+
+def _usdc_reader(rpc: RpcPool, usdc_mint: str) -> ReadUsdc:
+    async def read(owner: str) -> int | None:
+        """A wallet's finalized USDC; None when the chain can't be read now: never an invented 0."""
+        try:
+            return (await rpc.get_token_amount(ata(owner, usdc_mint))).amount
+        except Retryable:
+            return None
+
+    return read
+
+
+def _treasury_reader(rpc: RpcPool, usdc_mint: str, platform_address: str) -> ReadTreasury:
+    async def read() -> tuple[int, int]:
+        """The platform wallet's finalized USDC (base units) and lamports. Raises Retryable."""
+        usdc = await rpc.get_token_amount(ata(platform_address, usdc_mint))
+        return usdc.amount, (await rpc.get_balance(platform_address)).amount
+
+    return read

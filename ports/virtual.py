@@ -1,0 +1,89 @@
+"""A virtual world for the simulator: an event loop whose waiting takes no time, and a clock and ids that follow a seed.
+
+When every task waits, the loop jumps to the next timer instead of sleeping. Nothing may wait for a socket or a thread:
+the store runs inline and HTTP goes to state machines in the same process.
+"""
+
+import asyncio
+import random
+import selectors
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+
+class _JumpingSelector(selectors.BaseSelector):
+    """Never blocks: what the loop would have waited is added to its time."""
+
+    def __init__(self) -> None:
+        self._inner = selectors.DefaultSelector()
+        self.elapsed = 0.0
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self._inner.register(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._inner.unregister(fileobj)
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError("every task waits for something that no timer brings: a deadlock")
+        if timeout > 0:
+            self.elapsed += timeout
+        return self._inner.select(0)
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self._inner.get_map()
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop on virtual time. Use it as `asyncio.Runner(loop_factory=VirtualLoop)`."""
+
+    def __init__(self) -> None:
+        self._jumps = _JumpingSelector()
+        super().__init__(self._jumps)
+
+    def time(self) -> float:
+        return self._jumps.elapsed
+
+
+class VirtualClock:
+    """The clock port over the running virtual loop. `start` is the wall time at the loop's time 0."""
+
+    def __init__(self, start: datetime) -> None:
+        if start.tzinfo is None:
+            raise ValueError("times are aware UTC")
+        self._start = start.astimezone(UTC)
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=self.monotonic())
+
+    def now_ms(self) -> int:
+        """Unix milliseconds, for the sandbox's services."""
+        return int(self.now().timestamp() * 1000)
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class SeededIds:
+    """The ids port from a seed: the same seed gives the same ids in the same order."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+
+    def uuid(self) -> UUID:
+        return UUID(int=self._rng.getrandbits(128), version=4)
+
+    def token(self) -> str:
+        return self._rng.randbytes(32).hex()
+
+    def jitter(self) -> float:
+        return self._rng.random()
