@@ -1,4 +1,4 @@
-"""A whole web room on real sockets: real SQLite, the sandbox's Stripe behind the real gateway, a clock that tests move."""
+"""A whole web room on real sockets: a real database, the sandbox's Stripe behind the real gateway, a clock by hand."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ import aiohttp
 import orjson
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from agent.web.app import Outside, WebApp
 from agent.web.front import FrontLimits, WebFront
@@ -143,6 +143,12 @@ class Counts:
         self.webhooks[source, outcome] = self.webhooks.get((source, outcome), 0) + count
 
 
+def _let_in(conn: Connection) -> None:
+    ensure_invite(conn, INVITE, None, START)
+    for role in ROLES:
+        ensure_admin_token(conn, f"admin-{role}", START, role, role)
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     status: int
@@ -196,9 +202,7 @@ class Shop:
         return WebApp(self.store, self.clock, SystemIds(), ThreadExecutor(), outside, self.settings)
 
     async def open(self) -> None:
-        await self.store.write(lambda conn: ensure_invite(conn, INVITE, None, START))
-        for role in ROLES:
-            await self.store.write(lambda conn, role=role: ensure_admin_token(conn, f"admin-{role}", START, role, role))
+        await self.store.write(_let_in)
         self.app = self.build()
         self.public = WebFront(self.app.public, "127.0.0.1", 0, self.limits)
         self.admin = WebFront(self.app.admin, "127.0.0.1", 0, self.limits)
@@ -271,7 +275,8 @@ class Shop:
 
     async def rows(self, table: Any) -> int:
         """How many rows a table has."""
-        return int(await self.store.read(lambda conn: conn.scalar(select(func.count()).select_from(table))) or 0)
+        found = await self.store.read(lambda conn: conn.scalar(select(func.count()).select_from(table)))
+        return found or 0
 
     async def all(self, table: Any) -> list[dict[str, Any]]:
         """All rows of a table, oldest first."""
