@@ -12,6 +12,7 @@ from agent.steps.mint import MintStep, MintTerms
 from agent.steps.refund import RefundStep
 from agent.steps.stripe_event import StripeEventStep
 from agent.steps.wallet import WalletStep
+from agent.waking_store import WakingStore
 from agent.worker import Lane, Step, Worker
 from chain.addresses import ata
 from chain.nft import Token2022Nft
@@ -160,7 +161,7 @@ def build_engine(
         slot_seconds,
         wake,
     )
-    planner = build_planner(settings, ports.store, ports.clock, ports.ids, platform_address)
+    planner = build_planner(settings, WakingStore(ports.store, wake), ports.clock, ports.ids, platform_address)
     steps = _steps(settings, ports, gateways, platform_address, planner, sweep, tracker)
     worker = Worker(ports.store, ports.clock, ports.ids, steps, _lanes(gate), metrics, settings.agent_attempts_max)
     bell.append(worker.wake)

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from agent.assembly import Engine, Gateways, Ports, split_rule
+from agent.waking_store import WakingStore
 from agent.web.admin_money import ReadTreasury
 from agent.web.app import Outside, WebApp
 from agent.web.passwords import PasswordCost
@@ -36,7 +37,8 @@ def build_web(
         render_metrics=metrics.render,
         on_work=engine.worker.wake,
     )
-    return WebApp(ports.store, ports.clock, ports.ids, ports.executor, outside, web_settings(settings))
+    store = WakingStore(ports.store, engine.worker.wake)
+    return WebApp(store, ports.clock, ports.ids, ports.executor, outside, web_settings(settings))
 
 
 def web_settings(settings: Settings) -> WebSettings:

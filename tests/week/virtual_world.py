@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from multidict import CIMultiDict, MultiDict
 
 from agent.assembly import Ports
+from agent.schedule import Schedule
 from agent.startup import Daemon, background, prepare
 from agent.web.app import WebApp
 from agent.web.messages import WebRequest
@@ -112,7 +114,8 @@ class VirtualWorld:
             self._pump = asyncio.create_task(self._run_services())
         self.daemon = daemon = await prepare(self.settings, ports, metrics)
         self.web = build_web(self.settings, ports, daemon.gateways, daemon.engine, metrics, daemon.platform_address)
-        self._tasks = [asyncio.create_task(background(daemon, _never))]
+        schedule = Schedule(ports.store, self.clock, daemon.engine.worker.wake)
+        self._tasks = [asyncio.create_task(background(daemon, schedule.run_on_clock))]
 
     async def stop(self) -> None:
         """End the daemon wherever it is: every await of it is cancelled, as a killed process would stop there."""
@@ -171,7 +174,7 @@ class VirtualWorld:
             return None
         router: Router = self.web.admin if admin else self.web.public
         path, _, query = path.partition("?")
-        pairs = MultiDict(pair.split("=", 1) for pair in query.split("&") if pair)
+        pairs: MultiDict[str] = MultiDict(parse_qsl(query))
         answer = await router.dispatch(WebRequest(method, path, pairs, headers, body, "127.0.0.1"))
         return answer.status, answer.body
 
@@ -191,10 +194,6 @@ class VirtualWorld:
         path = delivery.url.removeprefix(AGENT_URL)
         answer = await self._dispatch(False, delivery.method, path, headers, delivery.body)
         service.delivered(delivery.id, None if answer is None else answer[0])
-
-
-async def _never() -> None:
-    await asyncio.Event().wait()
 
 
 _KEY: list[bytes] = []

@@ -1,0 +1,24 @@
+"""The commands of `python main.py`: each in a module of its own, with a function that typer reads.
+
+A command module imports what it needs inside its function: `--help` and a mistyped option answer at once. To add a
+command, write its module and register it below.
+"""
+
+import typer
+
+from agent.cli import run, sandbox
+
+app = typer.Typer(
+    help="Card money in, an NFT for the buyer and USDC for the creator out: exactly once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run.run)
+app.command("sandbox")(sandbox.play)
+app.command("sandbox-services")(sandbox.services)
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    app()

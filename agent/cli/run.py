@@ -1,0 +1,30 @@
+"""`python main.py run`: only the daemon, configured by its environment as in production."""
+
+import sys
+
+import typer
+
+
+def run() -> None:
+    """Start the daemon and run until SIGTERM or Ctrl-C. Settings come from the environment; see the README."""
+    import uvloop
+
+    from agent.daemon import run as run_daemon
+    from agent.identity import StartRefused
+    from agent.secrets import secrets_of
+    from config.logs import configure_logging
+    from config.settings import SettingsError, load_settings
+    from storage.errors import StorageError
+
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        print(f"cannot start: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    configure_logging(settings.agent_log_level, secrets_of(settings))
+    try:
+        code = uvloop.run(run_daemon(settings))
+    except (StartRefused, StorageError) as error:
+        print(f"cannot start: {error}", file=sys.stderr)
+        code = 1
+    raise typer.Exit(code)
