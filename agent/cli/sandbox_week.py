@@ -1,0 +1,182 @@
+"""The week on this machine: the world in this process, the unchanged daemon in another, the player between them."""
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import aiohttp
+import uvloop
+from rich.console import Console
+
+from agent.cli.children import DaemonFailed, run_command, running_daemon
+from agent.cli.sandbox_services import STOP_SIGNALS, show
+from sandbox.handover import ACCESS_FILE
+from sandbox.loopback import PortTaken
+from sandbox.week.access import Access
+from sandbox.week.plan import plan_week
+from sandbox.week.player import Finished, Week
+from sandbox.week.report import Outcome, closing_table, write_report
+from sandbox.week.stages import Stages
+from sandbox.week.wire import Wire
+from sandbox.world import World, WorldOptions, running_world
+
+INTERRUPTED = 128 + signal.SIGINT
+"""What shells report for a command that Ctrl-C ended."""
+LOG_FILE = "daemon.log"
+SHOWN_VIOLATIONS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command's options."""
+
+    once: bool
+    report: Path | None
+    purchases: int
+    creators: int
+    seed: int
+    data_dir: Path
+    port_base: int
+    database_url: str | None
+    grouping: Literal["purchase", "creator"]
+    user_wallets: Literal["user", "developer"]
+    circle_limits: Literal["fast", "real"]
+
+    def world(self) -> WorldOptions:
+        """What of it concerns the world."""
+        return WorldOptions(
+            self.data_dir,
+            port_base=self.port_base,
+            seed=self.seed,
+            circle_limits=self.circle_limits,
+            grouping=self.grouping,
+            user_wallets=self.user_wallets,
+            database_url=self.database_url,
+        )
+
+
+def run(options: Options) -> int:
+    """The exit code: 0 when every check held, 1 when not or when something can't start, 130 for Ctrl-C on the way."""
+    console = Console(highlight=False)
+    try:
+        return uvloop.run(_Run(options, console).until_stopped())
+    except (PortTaken, DaemonFailed) as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"sandbox: {error}", markup=False)
+        return 1
+
+
+class _Run:
+    """One run of the command. The first signal cancels what goes on, and the blocks that are left by it end the daemon
+    and the world in order; further signals change nothing, since that end is bounded."""
+
+    def __init__(self, options: Options, console: Console) -> None:
+        self._options = options
+        self._console = console
+        self._exit_code = INTERRUPTED
+
+    async def until_stopped(self) -> int:
+        body = asyncio.create_task(self._body())
+        stopping = False
+
+        def stop() -> None:
+            nonlocal stopping
+            if not stopping:
+                stopping = True
+                self._console.print("\nEnding the daemon and the sandbox")
+                body.cancel()
+
+        for number in STOP_SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+        await asyncio.wait({body})
+        if body.cancelled():
+            return self._exit_code
+        return body.result()
+
+    async def _body(self) -> int:
+        options, console = self._options, self._console
+        async with running_world(options.world()) as world:
+            show(world, console)
+            log = options.data_dir / LOG_FILE
+            console.print(f"Daemon   {world.agent_url}   log in {log}\n", markup=False)
+            async with running_daemon(world.environment, f"{world.agent_url}/readyz", log) as daemon:
+                outcome = await self._play(world)
+                self._exit_code = 1 if outcome.violations else 0
+                if not options.once:
+                    show_links(world, outcome, console)
+                    raise DaemonFailed(f"the daemon ended with {await daemon.wait()}; its log is {log}")
+        return self._exit_code
+
+    async def _play(self, world: World) -> Outcome:
+        options, console = self._options, self._console
+
+        async def distribute(arguments: Sequence[str]) -> Finished:
+            return await run_command(["distribute_usdc_batch", *arguments], world.environment)
+
+        access = Access.read(options.data_dir / ACCESS_FILE)
+        plan = plan_week(options.seed, options.purchases, options.creators)
+        async with aiohttp.ClientSession() as session:
+            with Stages(console) as stages:
+                outcome = await Week(access, plan, Wire(session), stages, distribute).play()
+        if options.report is not None:
+            write_report(options.report, outcome)
+        show_outcome(outcome, console)
+        return outcome
+
+
+def show_outcome(outcome: Outcome, console: Console) -> None:
+    """The closing table and the verdict."""
+    console.print()
+    console.print(closing_table(outcome.seen))
+    report = outcome.report
+    console.print(
+        f"{report['purchases']} purchases, {report['minted']} NFTs minted, {report['distributed']} paid out, "
+        f"ledger imbalance {report['ledger_sum']}, {report['seconds']} s"
+    )
+    if not outcome.violations:
+        console.print("Every check holds.", style="green")
+        return
+    console.print(f"{len(outcome.violations)} checks do not hold:", style="bold red")
+    for violation in outcome.violations[:SHOWN_VIOLATIONS]:
+        console.print(f"  {violation}", markup=False, soft_wrap=True)
+    if len(outcome.violations) > SHOWN_VIOLATIONS:
+        console.print("  … all of them are in the report (--report)")
+
+
+def show_links(world: World, outcome: Outcome, console: Console) -> None:
+    """Where to look around, with what to be let in."""
+    admin = f"-H 'Authorization: Bearer {world.identity.admin_token}'"
+    lines = []
+    if outcome.pay_page is not None:
+        lines += ["Pay page, an open checkout:", f"  {outcome.pay_page}"]
+    if outcome.creators:
+        creator = outcome.creators[0]
+        lines += [
+            f"Creator's dashboard ({creator.person.name}: {creator.person.email}, password {creator.person.password}):",
+            f"  curl -H 'Authorization: Bearer {creator.token}' {_dashboard(world, creator.user_id)}",
+        ]
+    if outcome.buyers:
+        buyer = outcome.buyers[0]
+        lines += [
+            f"Buyer's library ({buyer.person.name}: {buyer.person.email}, password {buyer.person.password}):",
+            f"  curl -H 'Authorization: Bearer {buyer.token}' {world.agent_url}/api/library/",
+        ]
+    lines += [
+        f"Admin (token {world.identity.admin_token}):",
+        f"  curl {admin} {world.admin_url}/admin/api/status",
+        "Metrics:",
+        f"  curl {admin} {world.admin_url}/metrics",
+        "Controls of the sandbox's Stripe (answers with their list) and Circle:",
+        f"  {world.access['stripe_api']}/_sandbox/   {world.access['circle_api']}/_sandbox/switches",
+        "",
+        "All this stays up until Ctrl-C.",
+    ]
+    console.print()
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _dashboard(world: World, creator_id: int) -> str:
+    return f"{world.agent_url}/api/creators/{creator_id}/dashboard/"
