@@ -163,7 +163,7 @@ def build_engine(
     )
     planner = build_planner(settings, WakingStore(ports.store, wake), ports.clock, ports.ids, platform_address)
     steps = _steps(settings, ports, gateways, platform_address, planner, sweep, tracker)
-    worker = Worker(ports.store, ports.clock, ports.ids, steps, _lanes(gate), metrics, settings.agent_attempts_max)
+    worker = Worker(ports.store, ports.clock, ports.ids, steps, _lanes(gate), metrics, settings.agent_retries_max)
     bell.append(worker.wake)
     guard = ChainGuard(
         gateways.rpc,

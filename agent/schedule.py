@@ -49,10 +49,13 @@ class Schedule:
         self._store, self._clock, self._wake, self._nudges = store, clock, wake, nudges
 
     async def nudge(self, nudge: Nudge) -> None:
-        """Make the job exist, due now, and wake the worker. A database that is away now is asked again next time."""
+        """Make the job exist, due now, and wake the worker. A database that is away now is asked again next time.
+
+        A recurring job that was parked (Stripe was away for hours) runs again with the next nudge.
+        """
         now = self._clock.now()
         try:
-            await self._store.write(lambda conn: work.enqueue(conn, nudge.kind, nudge.subject, now))
+            await self._store.write(lambda conn: work.revive(conn, nudge.kind, nudge.subject, now))
         except StoreUnavailable as error:
             log.warning("nudge not stored; the next one follows", job=nudge.kind, error=str(error))
             return

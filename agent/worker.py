@@ -20,7 +20,7 @@ from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, noth
 from ports.clock import Clock
 from ports.ids import Ids
 from storage import work
-from storage.errors import StoreUnavailable
+from storage.errors import StoreBroken, StoreUnavailable
 from storage.store import Store
 from storage.work import Claim, LeaseLost
 
@@ -76,12 +76,12 @@ class Worker:
         steps: Mapping[str, Step],
         lanes: Sequence[Lane],
         observer: Observer,
-        attempts_max: int,
+        retries_max: int,
         retry_base: timedelta = RETRY_BASE,
     ) -> None:
         self._store, self._clock, self._ids = store, clock, ids
         self._steps, self._lanes, self._observer = steps, lanes, observer
-        self._attempts_max, self._retry_base = attempts_max, retry_base
+        self._retries_max, self._retry_base = retries_max, retry_base
         self._holder = str(ids.uuid())
         self._wake = asyncio.Event()
 
@@ -89,13 +89,15 @@ class Worker:
         self._wake.set()
 
     async def run(self) -> None:
-        """Raises LedgerImbalance when a step found one: the daemon stops."""
+        """Raises LedgerImbalance when a step found one, StoreBroken when the disk lies: the daemon stops."""
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wake.clear()
                 try:
                     claimed = await self._claim_all(group)
                     wait = 0.0 if claimed else await self._seconds_to_next()
+                except StoreBroken:
+                    raise
                 except StoreUnavailable as error:
                     log.warning("database unavailable", error=str(error))
                     wait = 1.0
@@ -142,6 +144,8 @@ class Worker:
                 await self._settle(claim, outcome)
         except LeaseLost as error:
             log.info("lease lost", error=str(error))
+        except StoreBroken:
+            raise
         except StoreUnavailable as error:
             log.warning("outcome not stored; the lease will run out", error=str(error))
         finally:
@@ -192,7 +196,7 @@ class Worker:
             case Done():
                 outcome.commit(conn)
                 work.finish(conn, claim, now)
-            case Again(counts=True) if claim.attempts + 1 >= self._attempts_max:
+            case Again(counts=True) if claim.attempts + 1 >= self._retries_max:
                 self._park(conn, claim, "attempts_used_up", outcome.why, outcome.commit)
             case Again():
                 outcome.commit(conn)

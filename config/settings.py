@@ -93,6 +93,7 @@ class Settings(BaseModel):
     agent_screening_deny: str = ""
     agent_mint_wait_days: int = Field(14, ge=1)
     agent_attempts_max: int = Field(8, ge=1, le=100)
+    agent_retries_max: int = Field(20, ge=1, le=1_000)
     agent_mint_fee_ceiling_lamports: int = Field(20_000_000, ge=5_000)
     agent_network_cost_cents: int = Field(100, ge=0)
     agent_refuse_unprofitable: bool = False

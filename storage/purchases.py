@@ -23,6 +23,7 @@ from storage.tables import (
     purchases,
     stripe_events,
     transfer_attempts,
+    transfers,
     users,
 )
 from storage.work import enqueue
@@ -360,9 +361,20 @@ def hold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> list
                 batch_id=None,
                 transfer_id=None,
             )
+            _shrink(conn, payout.transfer_id)
         elif payout.state != UsdcStatus.ON_HOLD:
             out_of_reach.append(payout.id)
+    enqueue(conn, "fund", "treasury", now)
     return out_of_reach
+
+
+def _shrink(conn: Connection, transfer_id: int | None) -> None:
+    """A transfer that pays several payouts of one creator pays those that are left."""
+    left = conn.scalar(
+        select(func.sum(payouts.c.amount - payouts.c.netted_amount)).where(payouts.c.transfer_id == transfer_id)
+    )
+    if left:
+        conn.execute(update(transfers).where(transfers.c.id == transfer_id).values(amount=int(left)))
 
 
 def begun(conn: Connection, transfer_id: int | None) -> bool:

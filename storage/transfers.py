@@ -178,11 +178,12 @@ def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_acc
 
 def dead(conn: Connection, transfer_id: int, proof: Mapping[str, Any], now: datetime) -> None:
     """The live attempt never took and never will take effect; `proof` says why."""
-    case = load(conn, transfer_id)
-    if case.attempt is not None:
-        advance(
-            conn, case.attempt.id, TransferState.DEAD, now, str(proof.get("why", ""))[:500], proof=json.dumps(proof)
-        )
+    attempt = load(conn, transfer_id).attempt
+    if attempt is None:
+        return
+    advance(conn, attempt.id, TransferState.DEAD, now, str(proof.get("why", ""))[:500], proof=json.dumps(proof))
+    if attempt.signature is not None:
+        chain_rows.unwatch(conn, attempt.signature)
 
 
 def failed(conn: Connection, transfer_id: int, why: str, now: datetime) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row
 
+from domain.errors import Rejected
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, nothing
 from domain.states import RefundState
 from gateways.stripe_facts import RefundFacts
@@ -20,6 +21,8 @@ from storage.work import Claim, fenced
 KEY_TRUSTED_FOR = timedelta(hours=12)
 """Stripe may forget an idempotency key after 24 h; well before that the refund is looked up instead."""
 POLL = timedelta(minutes=10)
+ALREADY_REFUNDED = "charge_already_refunded"
+"""Stripe's refusal when the whole charge went back before: by us, when the database is a restored older one."""
 
 
 class StripeRefunds(Protocol):
@@ -62,7 +65,15 @@ class RefundStep:
             found = await self._stripe.find_refund(params["payment_intent"], {"refund": refund.uuid})
             if found is not None:
                 return found
-        return await self._stripe.create_refund(params, refund.idempotency_key)
+        try:
+            return await self._stripe.create_refund(params, refund.idempotency_key)
+        except Rejected as error:
+            if error.code != ALREADY_REFUNDED:
+                raise
+            made = await self._stripe.find_refund(params["payment_intent"], {"reason": refund.reason})
+            if made is None:
+                raise
+            return made
 
     def _conclude(self, refund: Row[Any], facts: RefundFacts) -> Outcome:
         now = self._clock.now()

@@ -96,11 +96,11 @@ class CircleTransferStep:
     async def run(self, claim: Claim) -> Outcome:
         transfer_id = int(claim.subject)
         case = await self._store.read(lambda conn: rows.load(conn, transfer_id))
+        if case.attempt is None and not case.sendable:
+            return Done()
+        if case.batch.paused and (case.attempt is None or case.attempt.state == TransferState.INTENDED):
+            return Again(PAUSED, "its batch is paused")
         if case.attempt is None:
-            if not case.sendable:
-                return Done()
-            if case.batch.paused:
-                return Again(PAUSED, "its batch is paused")
             case = await self._intend(case, claim)
         assert case.attempt is not None
         if case.attempt.state == TransferState.FINALIZED:
@@ -194,18 +194,19 @@ class CircleTransferStep:
         if seen.state in NEVER_HAPPENED and seen.tx_hash is None:
             why = f"Circle: {seen.state} {seen.error_reason or ''}".strip()
             return self._dead(case, {"why": why, "circle": seen.id}, note, retry=False)
-        if seen.state == "FAILED" and seen.tx_hash is None:
-            return await self._failed_without_signature(case, seen, note)
+        if seen.state == "FAILED" or seen.state in NEVER_HAPPENED:
+            return await self._given_up_by_circle(case, seen, note)
         return Again(POLL, f"Circle: {seen.state}", commit=note)
 
-    async def _failed_without_signature(self, case: TransferCase, seen: CircleTransaction, note: Commit) -> Outcome:
+    async def _given_up_by_circle(self, case: TransferCase, seen: CircleTransaction, note: Commit) -> Outcome:
+        """Circle's word alone frees no money: something that it signed may still land."""
         attempt, transfer = case.attempt, case.transfer
         assert attempt is not None
         explained = await self._store.read(
             lambda conn: rows.explained(conn, transfer.destination_address, transfer.amount)
         )
         proof = await self._prover.no_outflow(intent_of(case), attempt.created_at, seen.update_date, explained)
-        why = f"Circle: FAILED {seen.error_reason or ''}".strip()
+        why = f"Circle: {seen.state} {seen.error_reason or ''}".strip()
         if proof is None:
             return Unknown(POLL * 5, f"{why}; not yet proven that nothing left", commit=note)
         return self._dead(case, {"why": why, "circle": seen.id, "chain": str(proof)}, note, retry=True)
