@@ -1,0 +1,99 @@
+"""Looking without a daemon: takes the database's lock, which a running daemon holds, and answers as the admin API does.
+
+Balances are read from the chain at once, and an unreadable one is an error here too.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from agent.assembly import build_planner
+from agent.cli.client import CommandFailed
+from agent.identity import PLATFORM_ADDRESS, recorded
+from agent.web.admin_bodies import BatchRow, Preview, Status, WorkPage, WorkQuery
+from agent.web.admin_money import AdminMoney
+from agent.web.admin_work import AdminWork
+from agent.web.bodies import Paging
+from agent.web.endpoint import Call
+from agent.web.messages import WebRequest
+from agent.web.settings import WebSettings
+from chain.addresses import ata
+from config.logs import configure_logging
+from config.settings import Settings, SettingsError, load_settings
+from domain.errors import PaymentSystemError, RequestError
+from gateways.transport import AiohttpTransport
+from indexer.rpc.pool import RpcPool
+from ports.system import SystemClock, SystemIds
+from storage import schema
+from storage.opening import open_store
+from storage.store import Store
+
+_HERE = WebRequest("GET", "/")
+
+
+class Alone:
+    """The admin API's reads, called directly."""
+
+    def __init__(self, settings: Settings, store: Store, transport: AiohttpTransport, platform_address: str) -> None:
+        clock, ids = SystemClock(), SystemIds()
+        self._rpc = RpcPool(settings.rpc_urls, transport, clock)
+        self._address, self._account = platform_address, ata(platform_address, settings.usdc_mint)
+        planner = build_planner(settings, store, clock, ids, platform_address)
+        web = WebSettings(settings.public_base_url, settings.live)
+        self._money = AdminMoney(store, clock, ids, planner, self._read_treasury)
+        self._work = AdminWork(store, clock, web)
+
+    async def preview(self) -> Preview:
+        try:
+            return await self._money.preview(Call(_HERE))
+        except RequestError as error:
+            raise CommandFailed(str(error)) from None
+
+    async def status(self) -> Status:
+        return await self._work.status(Call(_HERE))
+
+    async def batches(self, before: int | None = None, limit: int = 20) -> list[BatchRow]:
+        return (await self._money.batches(Call(_HERE, query=Paging(before=before, limit=limit)))).items
+
+    async def parked(self, limit: int) -> WorkPage:
+        return await self._work.work(Call(_HERE, query=WorkQuery(state="parked", limit=limit)))
+
+    async def gate_is_open(self) -> bool | None:
+        return None
+
+    async def _read_treasury(self) -> tuple[int, int]:
+        usdc = await self._rpc.get_token_amount(self._account)
+        return usdc.amount, (await self._rpc.get_balance(self._address)).amount
+
+
+@asynccontextmanager
+async def locked_store(*, check: bool = True) -> AsyncIterator[tuple[Settings, Store]]:
+    """The settings and the opened database, this process alone on it. Raises CommandFailed."""
+    try:
+        settings = load_settings()
+        configure_logging("ERROR", settings.confidential, as_json=False)
+        store = open_store(settings.database_url.get_secret_value())
+        await store.start()
+    except (SettingsError, PaymentSystemError) as error:
+        raise CommandFailed(str(error)) from None
+    try:
+        if check:
+            await store.read(schema.check)
+        yield settings, store
+    except PaymentSystemError as error:
+        raise CommandFailed(str(error)) from None
+    finally:
+        await store.stop()
+
+
+@asynccontextmanager
+async def working_alone() -> AsyncIterator[Alone]:
+    """Raises CommandFailed, also when the daemon never ran on this database."""
+    async with locked_store() as (settings, store):
+        address = await store.read(lambda conn: recorded(conn, PLATFORM_ADDRESS))
+        if address is None:
+            raise CommandFailed("the platform wallet is not known yet: start the daemon once with `python main.py run`")
+        transport = AiohttpTransport()
+        try:
+            yield Alone(settings, store, transport, address)
+        finally:
+            await transport.close()

@@ -1,0 +1,58 @@
+"""The operator's short commands: `status`, `db upgrade`, `invite create`, `conversion announce`."""
+
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of lines.")]
+Note = Annotated[str, typer.Option(help="For your own records.")]
+
+database = typer.Typer(help="The database.", no_args_is_help=True)
+invites = typer.Typer(help="Invite codes.", no_args_is_help=True)
+conversions = typer.Typer(help="Conversions of USD into USDC.", no_args_is_help=True)
+
+
+def status(as_json: AsJson = False) -> None:
+    """Show queues, batches, what waits for a person, and the platform wallet. Works without the daemon too."""
+    from agent.cli.looking import run_command
+    from agent.cli.operations import show_status
+
+    run_command(show_status(as_json), as_json)
+
+
+@database.command("upgrade")
+def upgrade(as_json: AsJson = False) -> None:
+    """Bring the database to this version's tables. The daemon must be stopped."""
+    from agent.cli.looking import run_command
+    from agent.cli.operations import upgrade_database
+
+    run_command(upgrade_database(as_json), as_json)
+
+
+@invites.command("create")
+def create_invite(
+    uses: Annotated[
+        int | None, typer.Option(min=1, help="How many may sign up with it; unlimited if left out.")
+    ] = None,
+    note: Note = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make an invite code. It is stored hashed and shown only now."""
+    from agent.cli.looking import run_command
+    from agent.cli.operations import make_invite
+
+    run_command(make_invite(uses, note, as_json), as_json)
+
+
+@conversions.command("announce")
+def announce_conversion(
+    usd: Annotated[str, typer.Option(help="Dollars sent, for example 132.10.")],
+    usdc: Annotated[str | None, typer.Option(help="USDC expected; as many as dollars if left out.")] = None,
+    note: Note = "",
+    as_json: AsJson = False,
+) -> None:
+    """Tell the books that dollars are being turned into USDC. It explains the deposit; it releases no money."""
+    from agent.cli.looking import run_command
+    from agent.cli.operations import announce
+
+    run_command(announce(usd, usdc, note, as_json), as_json)
