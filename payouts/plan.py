@@ -13,7 +13,7 @@ from ports.clock import Clock
 from ports.ids import Ids
 from storage import batches, funding
 from storage.batches import Standing
-from storage.planning import CreatorShare, Judge, PlanTerms, shares, take
+from storage.planning import CreatorShare, Judge, PlanTerms, purchase_count, shares, take
 from storage.store import Store
 from storage.tables import installation
 from storage.work import Claim, enqueue
@@ -34,9 +34,11 @@ class PlanRules:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a batch would take now. Base units; `free` is what the wallet can still promise, `promised` what it has."""
+    """What a batch would take now, of how many purchases. Base units; `free` is what the wallet can still promise,
+    `promised` what it has promised."""
 
     shares: Sequence[CreatorShare]
+    purchases: int
     free: int
     promised: int
 
@@ -47,10 +49,6 @@ class Preview:
     @property
     def total(self) -> int:
         return sum(share.amount for share in self.taken)
-
-    @property
-    def purchases(self) -> int:
-        return sum(share.purchases for share in self.taken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +81,11 @@ class Planner:
         now = self._clock.now()
 
         def look(conn: Connection) -> Preview:
-            found = shares(conn, self._terms(now, now), self._judge)
-            return Preview(found, funding.free(conn, self._account), funding.promised(conn))
+            terms = self._terms(now, now)
+            found = shares(conn, terms, self._judge)
+            taken = [share.recipient_id for share in found if share.left_out is None]
+            count = purchase_count(conn, terms, taken)
+            return Preview(found, count, funding.free(conn, self._account), funding.promised(conn))
 
         return await self._store.read(look)
 

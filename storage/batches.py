@@ -32,7 +32,7 @@ class Standing:
 
 
 def by_id(conn: Connection, batch_id: int) -> Row[Any]:
-    row = conn.execute(select(batches).where(batches.c.id == batch_id).with_for_update()).one_or_none()
+    row = conn.execute(select(batches).where(batches.c.id == batch_id)).one_or_none()
     if row is None:
         raise Misuse(f"no batch {batch_id}")
     return row

@@ -14,7 +14,7 @@ from domain.states import MintState, PurchaseStatus
 from storage import chain_rows
 from storage.history import advance, note
 from storage.movements import explain_cost
-from storage.purchases import buyer_of, open_payouts, required
+from storage.purchases import buyer_of, by_id, open_payouts, required
 from storage.tables import contents, mint_attempts, purchases, users, watched_signatures
 
 
@@ -45,7 +45,10 @@ class MintIntent:
 
 
 def load(conn: Connection, purchase_id: int) -> MintCase:
-    purchase = required(conn, purchase_id)
+    """Also for reads: takes no lock. What is decided from it is written under checks of its own."""
+    purchase = by_id(conn, purchase_id)
+    if purchase is None:
+        raise Misuse(f"no purchase {purchase_id}")
     mine = mint_attempts.c.purchase_id == purchase_id
     attempt = conn.execute(select(mint_attempts).where(mine, mint_attempts.c.state != MintState.DEAD)).one_or_none()
     watch = None

@@ -68,6 +68,20 @@ def shares(conn: Connection, terms: PlanTerms, judge: Judge) -> list[CreatorShar
     return sorted(found, key=lambda share: (-share.amount, share.recipient_id))
 
 
+def purchase_count(conn: Connection, terms: PlanTerms, recipient_ids: Sequence[int]) -> int:
+    """How many purchases these recipients' payable payouts are of: one with collaborators counts once."""
+    found: set[int] = set()
+    for chunk in _chunks(recipient_ids):
+        statement = (
+            select(payouts.c.purchase_id)
+            .select_from(payouts.join(purchases))
+            .where(_payable(terms), payouts.c.recipient_id.in_(chunk))
+            .distinct()
+        )
+        found.update(conn.scalars(statement))
+    return len(found)
+
+
 def _share(row: Row[Any], terms: PlanTerms, judge: Judge) -> CreatorShare:
     left_out = None
     if row.address is None:

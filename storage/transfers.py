@@ -41,8 +41,13 @@ class TransferCase:
         return bool(self.payouts) and covered and unpaid == self.transfer.amount
 
 
-def load(conn: Connection, transfer_id: int) -> TransferCase:
-    transfer = conn.execute(select(transfers).where(transfers.c.id == transfer_id).with_for_update()).one_or_none()
+def load(conn: Connection, transfer_id: int, *, lock: bool = False) -> TransferCase:
+    """`lock`: hold transfer and payouts to the end of a writing transaction; reads can't lock."""
+    wanted = select(transfers).where(transfers.c.id == transfer_id)
+    paid = select(payouts).where(payouts.c.transfer_id == transfer_id).order_by(payouts.c.id)
+    if lock:
+        wanted, paid = wanted.with_for_update(), paid.with_for_update()
+    transfer = conn.execute(wanted).one_or_none()
     if transfer is None:
         raise Misuse(f"no transfer {transfer_id}")
     mine = transfer_attempts.c.transfer_id == transfer_id
@@ -58,9 +63,7 @@ def load(conn: Connection, transfer_id: int) -> TransferCase:
     return TransferCase(
         transfer=transfer,
         batch=conn.execute(select(batches).where(batches.c.id == transfer.batch_id)).one(),
-        payouts=conn.execute(
-            select(payouts).where(payouts.c.transfer_id == transfer_id).order_by(payouts.c.id).with_for_update()
-        ).all(),
+        payouts=conn.execute(paid).all(),
         attempt=attempt,
         watch=watch,
         dead_attempts=conn.scalar(dead) or 0,
@@ -84,7 +87,7 @@ def intend(
     now: datetime,
 ) -> None:
     """Commit an attempt's key and exact business body, before the first send. Raises Misuse when it is not sendable."""
-    if not load(conn, transfer_id).sendable:
+    if not load(conn, transfer_id, lock=True).sendable:
         raise Misuse(f"transfer {transfer_id} is not covered as planned")
     attempt_id = conn.scalar(
         insert(transfer_attempts)
@@ -135,7 +138,7 @@ def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_acc
 
     The movement is booked here too, so that the free balance never counts this money twice.
     """
-    case = load(conn, transfer_id)
+    case = load(conn, transfer_id, lock=True)
     if case.attempt is None:
         raise Misuse(f"transfer {transfer_id} has no live attempt")
     proof = json.dumps({"finalized": evidence.signature, "slot": evidence.slot})
@@ -178,7 +181,7 @@ def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_acc
 
 def dead(conn: Connection, transfer_id: int, proof: Mapping[str, Any], now: datetime) -> None:
     """The live attempt never took and never will take effect; `proof` says why."""
-    attempt = load(conn, transfer_id).attempt
+    attempt = load(conn, transfer_id, lock=True).attempt
     if attempt is None:
         return
     advance(conn, attempt.id, TransferState.DEAD, now, str(proof.get("why", ""))[:500], proof=json.dumps(proof))
@@ -189,7 +192,7 @@ def dead(conn: Connection, transfer_id: int, proof: Mapping[str, Any], now: date
 def failed(conn: Connection, transfer_id: int, why: str, now: datetime) -> None:
     """Give the transfer's payouts up as `failed`, with the reason. Only with no attempt that may still take effect:
     a send whose outcome is unknown leaves them pending_distribution."""
-    case = load(conn, transfer_id)
+    case = load(conn, transfer_id, lock=True)
     if case.attempt is not None and case.attempt.state != TransferState.INTENDED:
         return
     if case.attempt is not None:

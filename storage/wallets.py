@@ -13,7 +13,7 @@ from storage.work import enqueue
 
 
 def user(conn: Connection, user_id: int) -> Row[Any]:
-    row = conn.execute(select(users).where(users.c.id == user_id).with_for_update()).one_or_none()
+    row = conn.execute(select(users).where(users.c.id == user_id)).one_or_none()
     if row is None:
         raise Misuse(f"no user {user_id}")
     return row

@@ -59,6 +59,9 @@ class PlanPreview(Protocol):
     def shares(self) -> Sequence[CreatorShare]: ...
 
     @property
+    def purchases(self) -> int: ...
+
+    @property
     def free(self) -> int: ...
 
 
@@ -201,7 +204,7 @@ class AdminMoney:
         owed = await self._store.read(operator_views.unconverted)
         taken = [share for share in found.shares if share.left_out is None]
         return Preview(
-            total_purchases=sum(share.purchases for share in taken),
+            total_purchases=found.purchases,
             total_usdc=format_usdc(sum(share.amount for share in taken)),
             number_of_creators=len(taken),
             creators=[CreatorPart(**_part(share)) for share in taken],

@@ -1,0 +1,130 @@
+"""The whole week with real processes and real sockets, on both databases, undisturbed and under kill -9."""
+
+import asyncio
+import json
+import random
+import signal
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import aiohttp
+import pytest
+from rich.console import Console
+
+from agent.cli.children import run_command, running_daemon
+from sandbox.handover import ACCESS_FILE
+from sandbox.week.access import Access
+from sandbox.week.plan import plan_week
+from sandbox.week.player import Finished, Week
+from sandbox.week.report import Outcome
+from sandbox.week.stages import Stages
+from sandbox.week.wire import Wire
+from sandbox.world import World, WorldOptions, running_world
+
+FAST_SLOTS_MS = 40
+"""Five times as fast as the real chain, so that finality takes 1.3 s."""
+KILLS = 6
+PORTS = 8
+
+
+def free_port_base() -> int:
+    """The first of a few neighbouring free ports; other tests take theirs from other ranges."""
+    rng = random.Random()
+    while True:
+        base = rng.randrange(22_000, 31_000, PORTS)
+        try:
+            for port in range(base, base + PORTS):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return base
+
+
+@pytest.fixture
+def url_of(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
+    """None: the SQLite file in the data dir."""
+    return None if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.mark.parametrize("url_of", ["sqlite", "postgresql"], indirect=True)
+async def test_the_sandbox_command_plays_a_week_and_every_check_holds(url_of: str | None, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    data = tmp_path / "data"
+    arguments = ["sandbox", "--once", "--purchases", "7", "--creators", "3", "--seed", "5", "--report", str(report)]
+    arguments += ["--data-dir", str(data), "--port-base", str(free_port_base())]
+    arguments += [] if url_of is None else ["--database-url", url_of]
+    finished = await run_command(arguments, {})
+    assert finished.exit_code == 0, finished.output
+    told = json.loads(report.read_text())
+    assert told["violations"] == []
+    assert (told["purchases"], told["minted"], told["distributed"]) == (7, 7, 7)
+    assert told["on_chain"]["nfts"] == 7
+    assert told["on_chain"]["usdc_received"] == told["usdc_distributed"]
+    assert told["ledger_sum"] == 0
+    assert "Total purchases: 7" in finished.output
+    assert "BREAKDOWN BY CREATOR:" in finished.output
+
+
+@pytest.mark.parametrize("grouping", ["purchase", "creator"])
+@pytest.mark.parametrize("url_of", ["sqlite", "postgresql"], indirect=True)
+async def test_kill_9_in_the_middle_of_the_week_ends_in_the_same_state(
+    url_of: str | None, grouping: str, tmp_path: Path
+) -> None:
+    options = WorldOptions(
+        tmp_path / "data",
+        port_base=free_port_base(),
+        seed=7,
+        grouping=grouping,
+        user_wallets="developer" if grouping == "creator" else "user",
+        database_url=url_of,
+        slot_ms=FAST_SLOTS_MS,
+        rsa_bits=2048,
+    )
+    async with running_world(options) as world, aiohttp.ClientSession() as session:
+        mortal = MortalDaemon(world, tmp_path / "daemon.log", random.Random(11))
+        killer = asyncio.create_task(mortal.live_and_die(KILLS))
+        try:
+            outcome = await _play(world, session, purchases=9, creators=3)
+        finally:
+            killer.cancel()
+            await asyncio.gather(killer, return_exceptions=True)
+    assert outcome.violations == []
+    assert outcome.report["distributed"] == 9
+    assert mortal.kills >= 3, "the week was over before the daemon had died"
+
+
+class MortalDaemon:
+    """Starts the daemon, kills it with SIGKILL after a random while, starts it again; lets the last one live."""
+
+    def __init__(self, world: World, log: Path, rng: random.Random) -> None:
+        self._world, self._log, self._rng = world, log, rng
+        self.kills = 0
+
+    async def live_and_die(self, kills: int) -> None:
+        ready = f"{self._world.agent_url}/readyz"
+        while True:
+            async with running_daemon(self._world.environment, ready, self._log) as process:
+                if self.kills == kills:
+                    await process.wait()
+                    raise AssertionError(f"the daemon ended by itself: {self._log.read_text()[-3000:]}")
+                await asyncio.sleep(self._rng.uniform(0.4, 2.5))
+                process.send_signal(signal.SIGKILL)
+                await process.wait()
+                self.kills += 1
+
+
+async def _play(world: World, session: aiohttp.ClientSession, purchases: int, creators: int) -> Outcome:
+    async def distribute(arguments: Sequence[str]) -> Finished:
+        """The command, run again by its operator while the daemon is down."""
+        while True:
+            finished = await run_command(["distribute_usdc_batch", *arguments], world.environment)
+            if finished.exit_code != 1 or "not running" not in finished.output:
+                return finished
+            await asyncio.sleep(0.5)
+
+    access = Access.read(world.options.data_dir / ACCESS_FILE)
+    plan = plan_week(world.options.seed, purchases, creators)
+    with Stages(Console(quiet=True)) as stages:
+        return await Week(access, plan, Wire(session), stages, distribute).play()
