@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from agent.cli.client import AdminClient, AnswerLost, CommandFailed, DaemonDown
-from agent.cli.distribution import Distribution, Exit, Wishes
+from agent.cli.distribution import Distribution, Exit, Report, Wishes
 from agent.cli.terminal import ShowProgress
 from agent.web.admin_bodies import BatchRow, Preview
 from config.admin_access import AdminAccess
