@@ -17,6 +17,7 @@ from metrics import Metrics
 from storage import schema
 from storage.tokens import ensure_admin_token
 from storage.users import ensure_invite
+from storage.work import release_all
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,8 @@ async def prepare(settings: Settings, ports: Ports, metrics: Metrics) -> Daemon:
     require_contract_report(settings)
     await ports.store.start()
     await ports.store.write(schema.ready)
+    if ports.store.dialect == "sqlite":
+        await ports.store.write(release_all)
     secret = settings.agent_derivation_secret.get_secret_value().encode()
     await identity.begin(ports.store, ports.clock, secret, settings.genesis_hash)
     gateways = build_gateways(settings, ports, metrics)

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -26,8 +27,10 @@ from storage.work import Claim, LeaseLost
 
 log = structlog.get_logger(__name__)
 
-LEASE = timedelta(seconds=120)
-"""Longer than any step: its one foreign call ends within 30 s, its wait for a rate limit within about as much."""
+LEASE = timedelta(seconds=30)
+"""How long the rows of a replica that died stay untouched. A live one renews its leases, so a step may take longer."""
+RENEW_SECONDS = 10.0
+"""Two renewals may fail before a lease runs out."""
 IDLE_SECONDS = 30.0
 """How long an idle worker waits for a wake-up before it looks for itself (design.md, section 1)."""
 RETRY_BASE = timedelta(seconds=1)
@@ -84,6 +87,7 @@ class Worker:
         self._retries_max, self._retry_base = retries_max, retry_base
         self._holder = str(ids.uuid())
         self._wake = asyncio.Event()
+        self._running: dict[tuple[str, int, int], Claim] = {}
 
     def wake(self) -> None:
         self._wake.set()
@@ -91,6 +95,7 @@ class Worker:
     async def run(self) -> None:
         """Raises LedgerImbalance when a step found one, StoreBroken when the disk lies: the daemon stops."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_leases())
             while True:
                 self._wake.clear()
                 try:
@@ -103,6 +108,19 @@ class Worker:
                     wait = 1.0
                 if wait > 0:
                     await self._rest(wait)
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await self._clock.sleep(RENEW_SECONDS)
+            running, until = list(self._running.values()), self._clock.now() + LEASE
+            if not running:
+                continue
+            try:
+                await self._store.write(partial(work.renew, claims=running, until=until))
+            except StoreBroken:
+                raise
+            except StoreUnavailable as error:
+                log.warning("leases not renewed", error=str(error))
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -118,6 +136,7 @@ class Worker:
             claims = await self._store.write(_claimer(lane, self._holder, now, free))
             for claim in claims:
                 lane.running += 1
+                self._running[claim.table.name, claim.id, claim.epoch] = claim
                 group.create_task(self._work(lane, claim))
             total += len(claims)
         return total
@@ -150,6 +169,7 @@ class Worker:
             log.warning("outcome not stored; the lease will run out", error=str(error))
         finally:
             lane.running -= 1
+            del self._running[claim.table.name, claim.id, claim.epoch]
             self._observer.step_finished(claim.kind, name, self._clock.monotonic() - started)
             self.wake()
 

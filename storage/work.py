@@ -116,6 +116,27 @@ def hold(conn: Connection, claimed: Claim) -> None:
         raise LeaseLost(f"{claimed.kind} {claimed.subject}: the lease was taken over")
 
 
+def renew(conn: Connection, claims: Collection[Claim], until: datetime) -> None:
+    """Keep the leases of rows that are still being worked on; a lease lost meanwhile stays lost."""
+    for claimed in claims:
+        table = claimed.table
+        conn.execute(
+            update(table)
+            .where(table.c.id == claimed.id, table.c.lease_epoch == claimed.epoch, table.c.lease_until.is_not(None))
+            .values(lease_until=until)
+        )
+
+
+def release_all(conn: Connection) -> None:
+    """End every lease: for a database that one process has to itself, at its start. The last one is dead then."""
+    for table in (jobs, stripe_events, circle_notifications):
+        conn.execute(
+            update(table)
+            .where(table.c.lease_until.is_not(None))
+            .values(lease_holder=None, lease_until=None, lease_epoch=table.c.lease_epoch + 1)
+        )
+
+
 def fenced(claimed: Claim, fn: Callable[[Connection], T]) -> Callable[[Connection], T]:
     """`fn` under the claim's lease: what a step commits before its foreign call goes through this."""
 

@@ -75,14 +75,14 @@ async def test_a_nudge_makes_one_job_and_wakes_the_worker(store: Store) -> None:
     assert len(woken) == 4
 
 
-async def test_a_plan_that_a_person_must_look_at_is_not_started_anew_by_the_next_nudge(
+async def test_a_recurring_job_that_was_parked_during_an_outage_runs_again_with_the_next_nudge(
     inline_store: InlineStore,
 ) -> None:
     schedule = Schedule(inline_store, SystemClock(), lambda: None)
     await schedule.nudge(WEEKLY_PLAN)
     await inline_store.write(lambda conn: conn.execute(update(jobs).values(state=WorkState.PARKED)))
     await schedule.nudge(WEEKLY_PLAN)
-    assert [row.state for row in await inline_store.read(job_rows)] == [WorkState.PARKED]
+    assert [row.state for row in await inline_store.read(job_rows)] == [WorkState.DUE]
 
 
 async def test_a_nudge_during_a_run_lets_the_job_run_once_more(inline_store: InlineStore) -> None:
