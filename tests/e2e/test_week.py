@@ -48,7 +48,13 @@ def url_of(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
     return None if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
 
 
-@pytest.mark.parametrize("url_of", ["sqlite", "postgresql"], indirect=True)
+BOTH = [pytest.param("sqlite"), pytest.param("postgresql", marks=pytest.mark.soak)]
+"""The everyday suite runs the command on SQLite; the kills below go over the whole loop on both."""
+EVERYDAY = [("sqlite", "purchase"), ("postgresql", "creator")]
+SOAK = [("sqlite", "creator"), ("postgresql", "purchase")]
+
+
+@pytest.mark.parametrize("url_of", BOTH, indirect=True)
 async def test_the_sandbox_command_plays_a_week_and_every_check_holds(url_of: str | None, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     data = tmp_path / "data"
@@ -67,8 +73,11 @@ async def test_the_sandbox_command_plays_a_week_and_every_check_holds(url_of: st
     assert "BREAKDOWN BY CREATOR:" in finished.output
 
 
-@pytest.mark.parametrize("grouping", ["purchase", "creator"])
-@pytest.mark.parametrize("url_of", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    ("url_of", "grouping"),
+    [*EVERYDAY, *(pytest.param(*case, marks=pytest.mark.soak) for case in SOAK)],
+    indirect=["url_of"],
+)
 async def test_kill_9_in_the_middle_of_the_week_ends_in_the_same_state(
     url_of: str | None, grouping: str, tmp_path: Path
 ) -> None:
