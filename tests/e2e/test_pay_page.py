@@ -24,12 +24,12 @@ async def test_a_declined_card_may_try_again_and_a_paid_one_comes_back_to_the_sh
         assert "declined" in (await page.inner_text("body")).lower()
         await page.screenshot(path=tmp_path / "shots" / "declined.png")
         await page.click("#pay-card")
-        await page.wait_for_url(lambda url: url.endswith(f"/health?sid={session_id}"))
+        await page.wait_for_url(lambda url: url.endswith(f"/ping?sid={session_id}"))
 
 
 async def _session(world: World) -> tuple[str, str]:
-    """A Checkout Session that comes back to an address that answers: the sandbox's own node."""
-    back = f"{world.access['solana_rpc'].rstrip('/')}/health?sid={{CHECKOUT_SESSION_ID}}"
+    """A Checkout Session that comes back to an address that answers: the sandbox's Circle."""
+    back = f"{world.access['circle_api']}/ping?sid={{CHECKOUT_SESSION_ID}}"
     form = {
         "mode": "payment",
         "line_items[0][quantity]": "1",
