@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Dialect
@@ -12,13 +13,14 @@ from domain.states import WorkState
 from storage.tables import Moment, circle_notifications
 
 _EVENT_COLUMNS = "event_id, type, stripe_created_at, body, state, due_at, created_at"
-_SQLITE_EVENTS = f"INSERT OR IGNORE INTO stripe_events ({_EVENT_COLUMNS}) VALUES (?, ?, ?, ?, 'due', ?, ?)"  # noqa: S608
 _POSTGRES_EVENTS = (
     f"INSERT INTO stripe_events ({_EVENT_COLUMNS}) "  # noqa: S608 (column names, no values)
     "SELECT i, t, c, b, 'due', n, n FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[], $5::bigint[]) "
     "AS e(i, t, c, b, n) ON CONFLICT (event_id) DO NOTHING"
 )
 """Plain SQL because this is the hottest statement of the daemon: building the expression costs more than running it."""
+_ROWS_MAX = 100
+"""Rows in one SQLite statement; each number of rows is a statement of its own, and the driver keeps 128 prepared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,27 @@ def add_stripe_events(conn: Connection, events: Sequence[StripeEvent]) -> int:
     if not rows:
         return 0
     if conn.dialect.name == "sqlite":
-        return conn.exec_driver_sql(_SQLITE_EVENTS, rows).rowcount
+        return _add_to_sqlite(conn, rows)
     return conn.exec_driver_sql(_POSTGRES_EVENTS, tuple([list(column) for column in zip(*rows, strict=True)])).rowcount
+
+
+def _add_to_sqlite(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+    """Many rows a statement: for each row of an executemany the driver would hand the interpreter to another thread."""
+    new = 0
+    for start in range(0, len(rows), _ROWS_MAX):
+        chunk = rows[start : start + _ROWS_MAX]
+        values = tuple([value for row in chunk for value in row])
+        new += conn.exec_driver_sql(_sqlite_events(len(chunk)), values).rowcount
+    return new
+
+
+@lru_cache(maxsize=_ROWS_MAX)
+def _sqlite_events(rows: int) -> str:
+    places = ", ".join(
+        f"(?{place + 1}, ?{place + 2}, ?{place + 3}, ?{place + 4}, 'due', ?{place + 5}, ?{place + 5})"
+        for place in range(0, 5 * rows, 5)
+    )
+    return f"INSERT INTO stripe_events ({_EVENT_COLUMNS}) VALUES {places} ON CONFLICT (event_id) DO NOTHING"  # noqa: S608
 
 
 def add_circle_notification(
@@ -77,8 +98,7 @@ _MOMENT = Moment()
 
 
 def _row(event: StripeEvent, dialect: Dialect) -> tuple[Any, ...]:
-    """Values in the order of the statement's parameters."""
+    """Values in the order of the statements' parameters."""
     received = _MOMENT.process_bind_param(event.received_at, dialect)
     created = _MOMENT.process_bind_param(event.stripe_created_at, dialect)
-    row = (event.event_id, event.type, created, event.body, received)
-    return (*row, received) if dialect.name == "sqlite" else row
+    return (event.event_id, event.type, created, event.body, received)
