@@ -24,7 +24,9 @@ from gateways.transport import AiohttpTransport
 from metrics import Metrics
 from ports.executor import ThreadExecutor
 from ports.system import SystemClock, SystemIds
+from storage import schema
 from storage.errors import StoreBroken
+from storage.metered import MeteredStore
 from storage.opening import open_store
 
 log = structlog.get_logger(__name__)
@@ -41,7 +43,7 @@ def system_ports(settings: Settings, metrics: Metrics) -> Ports:
         ids=SystemIds(),
         executor=ThreadExecutor(),
         transport=AiohttpTransport(observe=metrics.http_call),
-        store=open_store(settings.database_url.get_secret_value()),
+        store=MeteredStore(open_store(settings.database_url.get_secret_value()), clock, metrics.store_used),
     )
 
 
@@ -49,6 +51,7 @@ async def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code: 0 stopped, 1 refused to start or had to stop."""
     metrics = Metrics(services(settings))
     ports = system_ports(settings, metrics)
+    metrics.build(schema.head(), ports.store.dialect, "live" if settings.live else "test")
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -102,7 +102,7 @@ class Families:
         )
         self.probe_at = self._gauge("probe_success_timestamp_seconds", "When the database was last read for metrics.")
         self.probe_failures = self._counter("probe_failures", "Times the database could not be read for metrics.")
-        self.build = self._gauge("build_info", "Always 1.", "version", "database", "mode")
+        self.build = self._gauge("build_info", "Always 1.", "schema", "database", "mode")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self._registry)

@@ -100,9 +100,9 @@ class Metrics:
         """Whether signing and sending is allowed since the start."""
         self._families.gate.set(is_open)
 
-    def build(self, version: str, database: str, mode: str) -> None:
-        """What runs: our version, `sqlite` or `postgresql`, `live` or `test`."""
-        self._families.build.labels(version, database, mode).set(1)
+    def build(self, schema: str, database: str, mode: str) -> None:
+        """What runs: the schema this program needs, `sqlite` or `postgresql`, `live` or `test`."""
+        self._families.build.labels(schema, database, mode).set(1)
 
     # --- counted from the state history ---------------------------------------------------------------------------
 

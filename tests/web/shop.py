@@ -113,6 +113,7 @@ class ShareOf:
 class PreviewOf:
     shares: list[ShareOf]
     free: int
+    purchases: int = 0
 
 
 class Planner:

@@ -259,6 +259,7 @@ async def test_the_preview_names_creators_by_amount_and_fails_when_the_balance_c
             ShareOf(4, "Cy", 100, 1, "has no wallet yet"),
         ],
         free=5_000_000,
+        purchases=9,
     )
     shop.treasury = (30_850_000, 1_500_000_000)
     shown = (await get(shop, "/admin/api/distribution/preview")).body
