@@ -10,6 +10,7 @@ from agent.steps.events_sweep import EventsSweepStep
 from agent.steps.fee import FeeStep
 from agent.steps.mint import MintStep, MintTerms
 from agent.steps.refund import RefundStep
+from agent.steps.refunds_sync import RefundsSyncStep
 from agent.steps.stripe_event import StripeEventStep
 from agent.steps.wallet import WalletStep
 from agent.waking_store import WakingStore
@@ -49,6 +50,7 @@ TRANSFER_WIDTH = 32
 """Widths of the lanes: how many rows are worked on at once. Transfers wait for Circle's 5 calls a second, so 32 of
 them wait well below the lease; mints wait mostly for blocks."""
 CHORE_WIDTH = 16
+CHORES = frozenset({"fee", "refund", "refunds", "fund", "plan", "batch", "events_sweep"})
 SANDBOX_RPC_PER_SECOND = 2_000.0
 """A local node has no limit worth keeping to."""
 
@@ -184,7 +186,12 @@ def _lanes(gate: StartGate) -> list[Lane]:
         Lane("wallets", jobs, WALLET_WIDTH, frozenset({"wallet"})),
         Lane("mints", jobs, MINT_WIDTH, frozenset({"mint"}), lambda: gate.is_open),
         Lane("transfers", jobs, TRANSFER_WIDTH, frozenset({"transfer"}), lambda: gate.is_open),
-        Lane("chores", jobs, CHORE_WIDTH, frozenset({"fee", "refund", "fund", "plan", "batch", "events_sweep"})),
+        Lane(
+            "chores",
+            jobs,
+            CHORE_WIDTH,
+            frozenset({"fee", "refund", "refunds", "fund", "plan", "batch", "events_sweep"}),
+        ),
     ]
 
 
@@ -225,6 +232,7 @@ def _steps(
         "circle_notification": CircleNotificationStep(store, clock),
         "events_sweep": sweep,
         "fee": FeeStep(store, clock, gateways.stripe, split_rule(settings)),
+        "refunds": RefundsSyncStep(store, clock, gateways.stripe),
         "refund": RefundStep(store, clock, ids, gateways.stripe),
         "wallet": WalletStep(
             store,

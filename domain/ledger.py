@@ -40,6 +40,11 @@ def owed_to(user_id: int) -> str:
     return f"owed:{user_id}"
 
 
+def debt_of(user_id: int) -> str:
+    """The account of what a recipient got beyond his due (plus = he owes it)."""
+    return f"debt:{user_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Posting:
     account: str
@@ -120,6 +125,44 @@ def refund_succeeded(refund_id: str, payment_intent_id: str, amount_cents: int) 
         payment_intent_id,
         (SALES, Asset.USD, amount_cents),
         (STRIPE_BALANCE, Asset.USD, -amount_cents),
+    )
+
+
+def due_changed(cause: str, payout_uuid: str, user_id: int, owed: int, debt: int) -> Entry:
+    """What came back, or did not after all, changed one recipient's due by `owed + debt` (plus = less is due).
+
+    `owed` of it had not been paid, `debt` had been: the recipient owes it now.
+    """
+    return _entry(
+        f"due:{payout_uuid}:{cause}",
+        "due_changed",
+        payout_uuid,
+        (owed_to(user_id), Asset.USDC, owed),
+        (debt_of(user_id), Asset.USDC, debt),
+        (SALES_DUE, Asset.USDC, -owed - debt),
+    )
+
+
+def debt_netted(key: str, payout_uuid: str, user_id: int, amount: int) -> Entry:
+    """Debt used up part of a due (`amount` minus: it is undone)."""
+    return _entry(
+        key,
+        "debt_netted",
+        payout_uuid,
+        (owed_to(user_id), Asset.USDC, amount),
+        (debt_of(user_id), Asset.USDC, -amount),
+    )
+
+
+def dispute_money(dispute_id: str, cause: str, payment_intent_id: str, withdrawn: int, fee: int) -> Entry:
+    """Stripe took a disputed amount and its fee (cents), or gave them back (minus). The platform bears the fee."""
+    return _entry(
+        f"dispute:{dispute_id}:{cause}",
+        "dispute_money",
+        payment_intent_id,
+        (SALES, Asset.USD, withdrawn),
+        (STRIPE_FEES, Asset.USD, fee),
+        (STRIPE_BALANCE, Asset.USD, -withdrawn - fee),
     )
 
 

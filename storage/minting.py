@@ -15,6 +15,7 @@ from storage import chain_rows
 from storage.history import advance, note
 from storage.movements import explain_cost
 from storage.purchases import buyer_of, by_id, open_payouts, required
+from storage.returns import settle_returns
 from storage.tables import contents, mint_attempts, purchases, users, watched_signatures
 
 
@@ -150,6 +151,7 @@ def finalized(conn: Connection, attempt_id: int, evidence: Evidence, now: dateti
     )
     explain_cost(conn, evidence.signature, "mint", now)
     open_payouts(conn, attempt.purchase_id, now)
+    settle_returns(conn, attempt.purchase_id, "minted", now)
 
 
 def dead(conn: Connection, attempt_id: int, proof: dict[str, Any], now: datetime) -> None:
@@ -163,6 +165,7 @@ def failed(conn: Connection, purchase_id: int, why: str, now: datetime) -> None:
     in_flight = case.attempt is not None and case.attempt.state in (MintState.SIGNED, MintState.SENT)
     if not in_flight and case.purchase.status in (PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING):
         advance(conn, purchase_id, PurchaseStatus.FAILED, now, why[:500], status_reason=why[:500])
+        settle_returns(conn, purchase_id, "mint failed", now)
 
 
 def say(conn: Connection, purchase_id: int, reason: str) -> None:

@@ -186,20 +186,25 @@ def take_edition(conn: Connection, purchase_id: int, now: datetime) -> bool:
     row = required(conn, purchase_id)
     if row.edition_held or row.status_reason == SOLD_OUT:
         return bool(row.edition_held)
-    taken = conn.execute(
-        update(contents)
-        .where(
-            contents.c.id == row.content_id,
-            (contents.c.editions.is_(None)) | (contents.c.editions_taken < contents.c.editions),
-        )
-        .values(editions_taken=contents.c.editions_taken + 1)
-    )
-    if taken.rowcount == 1:
-        conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(edition_held=True))
+    if hold_edition(conn, purchase_id):
         return True
     conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(status_reason=SOLD_OUT))
     enqueue(conn, "refund", purchase_id, now)
     return False
+
+
+def hold_edition(conn: Connection, purchase_id: int) -> bool:
+    """Take one edition in one conditional UPDATE; False when none is left. The caller knows that none is held."""
+    row = required(conn, purchase_id)
+    free = (contents.c.editions.is_(None)) | (contents.c.editions_taken < contents.c.editions)
+    taken = conn.execute(
+        update(contents)
+        .where(contents.c.id == row.content_id, free)
+        .values(editions_taken=contents.c.editions_taken + 1)
+    )
+    if taken.rowcount == 1:
+        conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(edition_held=True))
+    return taken.rowcount == 1
 
 
 def return_edition(conn: Connection, purchase_id: int) -> None:
@@ -273,7 +278,7 @@ def open_payouts(conn: Connection, purchase_id: int, now: datetime) -> bool:
     Idempotent: called by whichever of the two comes last.
     """
     row = required(conn, purchase_id)
-    if row.minted_at is None or row.creator_amount is None or row.status != PurchaseStatus.COMPLETED:
+    if row.minted_at is None or row.creator_amount is None:
         return False
     if conn.scalar(select(func.count()).select_from(payouts).where(payouts.c.purchase_id == purchase_id)):
         return True
@@ -358,23 +363,49 @@ def hold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> list
                 reason,
                 state_before_hold=payout.state,
                 reason=reason,
-                batch_id=None,
-                transfer_id=None,
             )
-            _shrink(conn, payout.transfer_id)
+            unlink(conn, payout.id)
         elif payout.state != UsdcStatus.ON_HOLD:
             out_of_reach.append(payout.id)
     enqueue(conn, "fund", "treasury", now)
     return out_of_reach
 
 
-def _shrink(conn: Connection, transfer_id: int | None) -> None:
-    """A transfer that pays several payouts of one creator pays those that are left."""
+def shrink_transfer(conn: Connection, transfer_id: int | None) -> None:
+    """A transfer that pays several payouts of one creator pays what is left of them."""
     left = conn.scalar(
         select(func.sum(payouts.c.amount - payouts.c.netted_amount)).where(payouts.c.transfer_id == transfer_id)
     )
     if left:
         conn.execute(update(transfers).where(transfers.c.id == transfer_id).values(amount=int(left)))
+
+
+def unlink(conn: Connection, payout_id: int) -> None:
+    """Take a payout out of its batch and transfer; the transfer pays the rest."""
+    transfer_id = conn.scalar(select(payouts.c.transfer_id).where(payouts.c.id == payout_id))
+    conn.execute(update(payouts).where(payouts.c.id == payout_id).values(batch_id=None, transfer_id=None))
+    shrink_transfer(conn, transfer_id)
+
+
+def release(conn: Connection, purchase_id: int, now: datetime) -> None:
+    """End the hold of a purchase: its payouts go back, their money is checked anew by the next funding pass."""
+    row = required(conn, purchase_id)
+    conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(hold_reason=None))
+    held = select(payouts).where(
+        payouts.c.purchase_id == purchase_id,
+        payouts.c.state == UsdcStatus.ON_HOLD,
+        payouts.c.reason == row.hold_reason,
+    )
+    for payout in conn.execute(held.with_for_update()).all():
+        release_payout(conn, payout, now)
+    enqueue(conn, "fund", "treasury", now)
+
+
+def release_payout(conn: Connection, payout: Row[Any], now: datetime) -> None:
+    """A held payout returns to the state before; what was promised to it must be promised anew."""
+    failed = payout.state_before_hold == UsdcStatus.FAILED
+    after = UsdcStatus.FAILED if failed else UsdcStatus.PENDING_CONVERSION
+    advance(conn, payout.id, after, now, "released", state_before_hold=None, reason=None)
 
 
 def begun(conn: Connection, transfer_id: int | None) -> bool:

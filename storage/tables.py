@@ -244,6 +244,7 @@ purchases = Table(
     _moment("paid_at", nullable=True),
     *_state("status", states.PurchaseStatus),
     Column("status_reason", Text),
+    Column("status_before_refund", String(24)),
     Column("edition_held", Boolean, nullable=False),
     Column("edition_number", Integer),
     Column("hold_reason", Text),
@@ -320,6 +321,7 @@ payouts = Table(
     Column("share_bps", Integer, nullable=False),
     _money("amount"),
     _money("netted_amount", default=0),
+    _money("paid_amount", default=0),
     *_state("state", states.UsdcStatus),
     Column("state_before_hold", String(24)),
     Column("reason", Text),
@@ -333,12 +335,15 @@ payouts = Table(
     _moment("created_at"),
     UniqueConstraint("purchase_id", "recipient_id", name="uq_payouts_recipient"),
     UniqueConstraint("purchase_id", "recipient_number", name="uq_payouts_number"),
-    CheckConstraint("amount >= 0 AND netted_amount >= 0 AND netted_amount <= amount", name="amount"),
-    CheckConstraint("state <> 'distributed' OR signature IS NOT NULL OR netted_amount = amount", name="distributed"),
+    CheckConstraint("amount >= 0 AND netted_amount >= 0 AND paid_amount >= 0", name="amount"),
+    CheckConstraint("state = 'distributed' OR netted_amount <= amount", name="netted_amount"),
+    CheckConstraint("(state = 'distributed') = (paid_amount > 0)", name="distributed"),
+    CheckConstraint("paid_amount = 0 OR signature IS NOT NULL", name="paid"),
     Index("ix_payouts_state_paid", "state", "paid_at", "purchase_id"),
 )
 """One per recipient of a purchase, ever: the unique constraint over all rails, modes and batches. `paid_at` is the
-purchase's, repeated for the order of funding and planning. Amounts in USDC base units."""
+purchase's, repeated for the order of funding and planning. Base units: `amount` is what is due after what came back,
+`paid_amount` what the chain moved, `netted_amount` what debts used up."""
 
 batches = Table(
     "batches",
@@ -415,14 +420,48 @@ refunds = Table(
     _uuid(),
     _ref("purchase_id", "purchases.id"),
     Column("stripe_refund_id", String(255), unique=True),
-    Column("idempotency_key", String(36), nullable=False, unique=True),
-    Column("params", Text, nullable=False),
+    Column("idempotency_key", String(36), unique=True),
+    Column("params", Text),
     Column("reason", String(64), nullable=False),
     _money("amount"),
     *_state("state", states.RefundState),
     _moment("created_at"),
+    CheckConstraint("(idempotency_key IS NULL) = (params IS NULL)", name="ours"),
+    CheckConstraint("amount > 0", name="amount"),
 )
-"""Refunds that we ask for (cents)."""
+"""Every refund of a sale (cents): those we ask for carry key and parameters, those made at Stripe do not."""
+
+disputes = Table(
+    "disputes",
+    metadata,
+    _id(),
+    _ref("purchase_id", "purchases.id"),
+    Column("stripe_dispute_id", String(255), nullable=False, unique=True),
+    Column("status", String(32), nullable=False),
+    Column("rank", Integer, nullable=False),
+    _moment("event_at"),
+    _money("amount"),
+    _money("withdrawn", default=0),
+    _money("fee", default=0),
+    _moment("created_at"),
+)
+"""Disputes as Stripe tells them (cents): `withdrawn` and `fee` are what its balance transactions took, net of what
+they gave back. `rank` and `event_at` keep old news from overwriting newer."""
+
+nettings = Table(
+    "nettings",
+    metadata,
+    _id(),
+    _ref("debtor_payout_id", "payouts.id"),
+    _ref("payout_id", "payouts.id"),
+    _ref("recipient_id", "users.id"),
+    _money("amount"),
+    Column("ledger_key", String(300), nullable=False, unique=True),
+    _moment("created_at"),
+    _moment("undone_at", nullable=True),
+    CheckConstraint("amount > 0", name="amount"),
+)
+"""Debt of one payout (base units) that used up part of another's due. `ledger_key` names its entry."""
 
 watched_signatures = Table(
     "watched_signatures",

@@ -18,6 +18,7 @@ from storage import chain_rows
 from storage.history import advance, note
 from storage.ledger import post
 from storage.movements import Movement, book_payout, explain_cost
+from storage.returns import settle_returns
 from storage.tables import batches, chain_movements, payouts, transfer_attempts, transfers, watched_signatures
 from storage.work import enqueue
 
@@ -160,6 +161,7 @@ def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_acc
             now,
             evidence.signature,
             signature=evidence.signature,
+            paid_amount=payout.amount - payout.netted_amount,
             distributed_at=evidence.block_time or now,
             reason=None,
         )
@@ -176,6 +178,8 @@ def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_acc
     book_payout(conn, usdc, transfer_id, now)
     explain_cost(conn, evidence.signature, "payout", now)
     post(conn, payouts_distributed(evidence.signature, paid), now)
+    for purchase_id in sorted({payout.purchase_id for payout in case.payouts}):
+        settle_returns(conn, purchase_id, f"paid:{evidence.signature[:16]}", now)
     enqueue(conn, "batch", case.transfer.batch_id, now)
 
 
@@ -202,6 +206,7 @@ def failed(conn: Connection, transfer_id: int, why: str, now: datetime) -> None:
     for payout in case.payouts:
         if payout.state == UsdcStatus.PENDING_DISTRIBUTION:
             advance(conn, payout.id, UsdcStatus.FAILED, now, why[:500], reason=why[:500])
+            settle_returns(conn, payout.purchase_id, "not paid", now)
     enqueue(conn, "batch", case.transfer.batch_id, now)
     enqueue(conn, "fund", "treasury", now)
 

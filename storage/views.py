@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, func, or_, select
 
-from domain.ledger import Asset, owed_to
+from domain.ledger import Asset, debt_of
 from domain.split import due_after_refunds, share_out
 from domain.states import PurchaseStatus, UsdcStatus, derive_usdc_status
 from storage.ledger import balance
@@ -133,9 +133,8 @@ def dashboard(conn: Connection, creator_id: int) -> Dashboard:
     """The creator's figures: his payouts, and his part of sales whose fee is final but whose NFT is not minted yet."""
     found = Dashboard()
     _add_payouts(conn, creator_id, found)
-    unpaid_rows = found.pending + found.held
     _add_unminted(conn, creator_id, found)
-    found.debt = max(0, balance(conn, owed_to(creator_id), Asset.USDC) + unpaid_rows)
+    found.debt = balance(conn, debt_of(creator_id), Asset.USDC)
     return found
 
 
@@ -145,6 +144,7 @@ def _add_payouts(conn: Connection, creator_id: int, found: Dashboard) -> None:
             payouts.c.state,
             func.sum(payouts.c.amount).label("amount"),
             func.sum(payouts.c.netted_amount).label("netted"),
+            func.sum(payouts.c.paid_amount).label("paid"),
             func.count().label("sales"),
         )
         .where(payouts.c.recipient_id == creator_id)
@@ -161,7 +161,7 @@ def _add_payouts(conn: Connection, creator_id: int, found: Dashboard) -> None:
         elif state is UsdcStatus.ON_HOLD:
             found.held += rest
         elif state is UsdcStatus.DISTRIBUTED:
-            found.paid_out += rest
+            found.paid_out += int(row.paid)
 
 
 def _add_unminted(conn: Connection, creator_id: int, found: Dashboard) -> None:

@@ -116,6 +116,24 @@ def hold(conn: Connection, claimed: Claim) -> None:
         raise LeaseLost(f"{claimed.kind} {claimed.subject}: the lease was taken over")
 
 
+def park_new(conn: Connection, kind: str, subject: str, code: str, why: str, now: datetime) -> None:
+    """Put something that no step can settle before a person: a row that is parked from its birth. Idempotent."""
+    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
+    conn.execute(
+        insert(jobs)
+        .values(
+            kind=kind,
+            subject=subject,
+            state=WorkState.PARKED,
+            due_at=now,
+            created_at=now,
+            error_code=code[:64],
+            last_error=why[:2000],
+        )
+        .on_conflict_do_nothing()
+    )
+
+
 def renew(conn: Connection, claims: Collection[Claim], until: datetime) -> None:
     """Keep the leases of rows that are still being worked on; a lease lost meanwhile stays lost."""
     for claimed in claims:

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Protocol
 
+from sqlalchemy import Connection
+
 from domain.errors import Rejected
 from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from domain.split import SplitRule
@@ -10,6 +12,7 @@ from gateways.stripe_facts import ChargeFacts, PaymentIntentFacts
 from ports.clock import Clock
 from storage import purchases as rows
 from storage.purchases import Fee
+from storage.returns import settle_returns
 from storage.store import Store
 from storage.work import Claim
 
@@ -47,7 +50,12 @@ class FeeStep:
         if found.currency != "usd" or charge.payment_intent != row.stripe_payment_intent_id:
             raise Rejected("fee_mismatch", f"{found.id} is in {found.currency} or of another payment")
         fee = Fee(found.id, charge.id, found.amount, found.fee, found.net, found.available_on)
-        return Done(lambda conn: rows.record_fee(conn, purchase_id, fee, self._rule, self._clock.now()))
+        return Done(lambda conn: self._record(conn, purchase_id, fee))
+
+    def _record(self, conn: Connection, purchase_id: int, fee: Fee) -> None:
+        now = self._clock.now()
+        rows.record_fee(conn, purchase_id, fee, self._rule, now)
+        settle_returns(conn, purchase_id, "fee", now)
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         return nothing

@@ -30,7 +30,6 @@ log = structlog.get_logger(__name__)
 
 WALLET_WAIT = timedelta(hours=1)
 """A safety net: the wallet's arrival itself makes the mint due."""
-HOLD_WAIT = timedelta(minutes=10)
 READY = frozenset({PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING, PurchaseStatus.FAILED})
 WAITS_FOR_WALLET = "waiting_for_wallet"
 
@@ -115,8 +114,6 @@ class MintStep:
     def _waits(self, case: MintCase) -> Outcome | None:
         """What a mint waits for before its intent."""
         purchase_id = case.purchase.id
-        if (case.purchase.hold_reason or "").startswith("refund"):
-            return Again(HOLD_WAIT, f"held: {case.purchase.hold_reason}")
         if payout_address(case.buyer) is None:
             say: Commit = lambda conn: rows.say(conn, purchase_id, WAITS_FOR_WALLET)  # noqa: E731
             return Again(WALLET_WAIT, "waits for the buyer's wallet", commit=say)

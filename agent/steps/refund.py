@@ -9,12 +9,14 @@ from sqlalchemy import Connection, Row
 
 from domain.errors import Rejected
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, nothing
+from domain.refunds import refund_state
 from domain.states import RefundState
 from gateways.stripe_facts import RefundFacts
 from ports.clock import Clock
 from ports.ids import Ids
 from storage import refunds as rows
 from storage.purchases import SOLD_OUT
+from storage.returns import RefundSeen, record_refund
 from storage.store import Store
 from storage.work import Claim, fenced
 
@@ -79,14 +81,15 @@ class RefundStep:
         now = self._clock.now()
         if facts.amount != refund.amount:
             return Refused("refund_mismatch", f"{facts.id} returns {facts.amount}, {refund.amount} were meant")
-        if facts.status == "succeeded":
-            return Done(lambda conn: rows.refund_succeeded(conn, refund.id, facts.id, now))
-        if facts.status in {"failed", "canceled"}:
+        state = refund_state(facts.status or "pending")
+        seen = RefundSeen(facts.id, facts.amount, state, refund.uuid)
+        learn: Commit = lambda conn: record_refund(conn, refund.purchase_id, seen, now)  # noqa: E731
+        if state == RefundState.SUCCEEDED:
+            return Done(learn)
+        if state == RefundState.FAILED:
             why = f"Stripe could not return the money ({facts.status}); settle it with the buyer, then retry"
-            return Refused("refund_failed", why, lambda conn: rows.refund_failed(conn, refund.id, facts.id, now))
-        return Again(
-            POLL, f"refund is {facts.status}", commit=lambda conn: rows.refund_pending(conn, refund.id, facts.id, now)
-        )
+            return Refused("refund_failed", why, learn)
+        return Again(POLL, f"refund is {facts.status}", commit=learn)
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         return nothing

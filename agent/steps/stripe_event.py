@@ -14,14 +14,15 @@ from sqlalchemy import Connection, select
 from domain.errors import Rejected
 from domain.keys import is_payment_intent_id
 from domain.outcomes import Commit, Done, Outcome, Refused, nothing
-from domain.states import CheckoutState, PurchaseStatus, RefundState
+from domain.refunds import refund_state
+from domain.states import CheckoutState, PurchaseStatus
 from ports.clock import Clock
 from storage import purchases as rows
 from storage.history import advance
-from storage.purchases import SOLD_OUT, Payment
-from storage.refunds import refund_failed, refund_pending, refund_succeeded
+from storage.purchases import Payment
+from storage.returns import DisputeSeen, RefundSeen, record_dispute, record_refund
 from storage.store import Store
-from storage.tables import checkouts, refunds, stripe_events
+from storage.tables import checkouts, stripe_events
 from storage.work import Claim, enqueue
 
 JSON_DEPTH_MAX = 100
@@ -184,48 +185,51 @@ def charge_updated(conn: Connection, subject: Mapping[str, Any], happened: datet
 
 
 def refund_changed(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
-    """refund.*: ends a refund that we asked for (the sold-out loser's); any other holds the purchase.
-
-    A refund that somebody made in Stripe's dashboard is money that comes back: nothing of the purchase is paid out
-    until it is worked on.
-    """
-    refund_id, payment_intent_id = _text(subject, "id"), _payment_intent(subject, "payment_intent")
-    ours = _our_refund(conn, subject, refund_id)
-    if ours is not None:
-        _refund_progress(conn, ours, str(subject.get("status")), refund_id, now)
-        return
-    _hold(conn, payment_intent_id, f"refund {refund_id}", now)
+    """refund.*: one refund, ours or made at Stripe, moved on."""
+    refund_id = _required_text(subject, "id")
+    metadata = subject.get("metadata")
+    uuid = metadata.get("refund") if isinstance(metadata, dict) else None
+    seen = RefundSeen(
+        refund_id,
+        _integer(subject, "amount"),
+        refund_state(str(subject.get("status"))),
+        uuid if isinstance(uuid, str) else None,
+    )
+    record_refund(conn, _known(conn, _payment_intent(subject, "payment_intent")), seen, now)
 
 
 def charge_refunded(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
-    """charge.refunded tells of the charge's total; each refund has events of its own, so only a strange one holds."""
-    payment_intent_id = _payment_intent(subject, "payment_intent")
-    purchase_id = _known(conn, payment_intent_id)
-    if rows.required(conn, purchase_id).status_reason != SOLD_OUT:
-        _hold(conn, payment_intent_id, "refund of the charge", now)
+    """charge.refunded tells the charge's total only: the refunds themselves are fetched."""
+    enqueue(conn, "refunds", _known(conn, _payment_intent(subject, "payment_intent")), now)
 
 
 def disputed(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
-    """charge.dispute.*: what is unpaid of the purchase is held while a person looks."""
-    _hold(conn, _payment_intent(subject, "payment_intent"), f"dispute {_text(subject, 'id')}", now)
+    """charge.dispute.*: what is unpaid is held while it is open; its outcome counts."""
+    withdrawn, fee = _dispute_money(subject)
+    seen = DisputeSeen(
+        _required_text(subject, "id"),
+        _integer(subject, "amount"),
+        _required_text(subject, "status"),
+        withdrawn,
+        fee,
+        happened,
+    )
+    record_dispute(conn, _known(conn, _payment_intent(subject, "payment_intent")), seen, now)
 
 
-def _our_refund(conn: Connection, subject: Mapping[str, Any], refund_id: str | None) -> Any:
-    metadata = subject.get("metadata")
-    uuid = metadata.get("refund") if isinstance(metadata, dict) else None
-    matches = refunds.c.stripe_refund_id == refund_id
-    if isinstance(uuid, str):
-        matches = matches | (refunds.c.uuid == uuid)
-    return conn.execute(select(refunds).where(matches).with_for_update()).one_or_none()
+def _dispute_money(subject: Mapping[str, Any]) -> tuple[int, int]:
+    """What Stripe took and has not given back, and its fees, in cents, by the dispute's balance transactions."""
+    moved = subject.get("balance_transactions") or []
+    if not isinstance(moved, list) or not all(isinstance(one, dict) for one in moved):
+        raise Rejected("malformed_event", "the dispute's balance transactions are no list of objects")
+    return -sum(_integer(one, "amount") for one in moved), sum(_integer(one, "fee") for one in moved)
 
 
-def _refund_progress(conn: Connection, refund: Any, status: str, refund_id: str | None, now: datetime) -> None:
-    if status == "succeeded":
-        refund_succeeded(conn, refund.id, refund_id, now)
-    elif status in {"failed", "canceled"}:
-        refund_failed(conn, refund.id, refund_id, now)
-    elif refund.state == RefundState.INTENDED:
-        refund_pending(conn, refund.id, refund_id, now)
+def _required_text(subject: Mapping[str, Any], name: str) -> str:
+    found = _text(subject, name)
+    if found is None:
+        raise Rejected("malformed_event", f"'{name}' is missing")
+    return found
 
 
 def _overtook_its_sale(conn: Connection, event_type: str, subject: Mapping[str, Any]) -> str | None:
@@ -244,10 +248,6 @@ def _known(conn: Connection, payment_intent_id: str | None) -> int:
     if found is None:
         raise Rejected("unknown_purchase", f"no purchase of {payment_intent_id}; the event waits for a person")
     return found
-
-
-def _hold(conn: Connection, payment_intent_id: str | None, reason: str, now: datetime) -> None:
-    rows.hold(conn, _known(conn, payment_intent_id), reason, now)
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -6,6 +6,7 @@ from domain.states import PurchaseStatus, UsdcStatus
 from storage import tables
 from storage.history import advance
 from storage.store import Store
+from storage.tables import payouts
 from tests.web.sales import fee_known, minted, move_payouts, paid, wallet
 from tests.web.shop import Shop, opened
 
@@ -37,6 +38,7 @@ async def test_a_purchase_shows_every_figure_of_the_three_dollar_example_as_it_b
             UsdcStatus.PENDING_DISTRIBUTION,
             UsdcStatus.DISTRIBUTED,
             signature="transfer-sig",
+            paid_amount=payouts.c.amount,
             distributed_at=shop.clock.now(),
         )
         settled = (await shop.send("GET", path, token=buyer)).body
@@ -53,7 +55,12 @@ async def test_with_two_recipients_the_signatures_are_in_the_payouts_only(shop: 
     await fee_known(shop, purchase_id)
     await minted(shop, purchase_id)
     await move_payouts(
-        shop, purchase_id, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.DISTRIBUTED, signature="transfer-sig"
+        shop,
+        purchase_id,
+        UsdcStatus.PENDING_DISTRIBUTION,
+        UsdcStatus.DISTRIBUTED,
+        signature="transfer-sig",
+        paid_amount=payouts.c.amount,
     )
     shown = (await shop.send("GET", f"/api/purchases/{purchase_id}/", token=buyer)).body
     assert (shown["usdc_payment_status"], shown["usdc_transfer_signature"]) == ("distributed", None)
@@ -118,7 +125,12 @@ async def test_the_dashboard_counts_a_sale_once_from_its_fee_to_its_payout(store
         )
         assert await figures() == ("2.35", "0.00", 0, "0.00", "2.35", "0.00")
         await move_payouts(
-            shop, first, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.DISTRIBUTED, signature="transfer-sig"
+            shop,
+            first,
+            UsdcStatus.PENDING_DISTRIBUTION,
+            UsdcStatus.DISTRIBUTED,
+            signature="transfer-sig",
+            paid_amount=payouts.c.amount,
         )
         assert (await figures())[:5] == ("2.35", "0.00", 0, "2.35", "0.00")
         shown = (await shop.send("GET", path, token=author)).body

@@ -384,6 +384,7 @@ def upgrade() -> None:
     sa.Column('paid_at', sa.BigInteger(), nullable=True),
     sa.Column('status', sa.String(length=24), nullable=False),
     sa.Column('status_reason', sa.Text(), nullable=True),
+    sa.Column('status_before_refund', sa.String(length=24), nullable=True),
     sa.Column('edition_held', sa.Boolean(), nullable=False),
     sa.Column('edition_number', sa.Integer(), nullable=True),
     sa.Column('hold_reason', sa.Text(), nullable=True),
@@ -422,6 +423,22 @@ def upgrade() -> None:
     op.create_index(op.f('ix_purchases_buyer_id'), 'purchases', ['buyer_id'], unique=False)
     op.create_index(op.f('ix_purchases_content_id'), 'purchases', ['content_id'], unique=False)
     op.create_index('ix_purchases_status_paid', 'purchases', ['status', 'paid_at'], unique=False)
+    op.create_table('disputes',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
+    sa.Column('purchase_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('stripe_dispute_id', sa.String(length=255), nullable=False),
+    sa.Column('status', sa.String(length=32), nullable=False),
+    sa.Column('rank', sa.Integer(), nullable=False),
+    sa.Column('event_at', sa.BigInteger(), nullable=False),
+    sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.Column('withdrawn', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('fee', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_disputes_purchase_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_disputes')),
+    sa.UniqueConstraint('stripe_dispute_id', name=op.f('uq_disputes_stripe_dispute_id'))
+    )
+    op.create_index(op.f('ix_disputes_purchase_id'), 'disputes', ['purchase_id'], unique=False)
     op.create_table('mint_attempts',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
     sa.Column('uuid', sa.String(length=36), nullable=False),
@@ -461,6 +478,7 @@ def upgrade() -> None:
     sa.Column('share_bps', sa.Integer(), nullable=False),
     sa.Column('amount', sa.BigInteger(), nullable=False),
     sa.Column('netted_amount', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('paid_amount', sa.BigInteger(), server_default='0', nullable=False),
     sa.Column('state', sa.String(length=24), nullable=False),
     sa.Column('state_before_hold', sa.String(length=24), nullable=True),
     sa.Column('reason', sa.Text(), nullable=True),
@@ -472,9 +490,11 @@ def upgrade() -> None:
     sa.Column('signature', sa.String(length=128), nullable=True),
     sa.Column('distributed_at', sa.BigInteger(), nullable=True),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
-    sa.CheckConstraint("state <> 'distributed' OR signature IS NOT NULL OR netted_amount = amount", name=op.f('ck_payouts_distributed')),
+    sa.CheckConstraint("(state = 'distributed') = (paid_amount > 0)", name=op.f('ck_payouts_distributed')),
+    sa.CheckConstraint("state = 'distributed' OR netted_amount <= amount", name=op.f('ck_payouts_netted_amount')),
     sa.CheckConstraint("state IN ('', 'pending_conversion', 'pending_distribution', 'distributed', 'failed', 'cancelled', 'on_hold', 'netted')", name=op.f('ck_payouts_state')),
-    sa.CheckConstraint('amount >= 0 AND netted_amount >= 0 AND netted_amount <= amount', name=op.f('ck_payouts_amount')),
+    sa.CheckConstraint('amount >= 0 AND netted_amount >= 0 AND paid_amount >= 0', name=op.f('ck_payouts_amount')),
+    sa.CheckConstraint('paid_amount = 0 OR signature IS NOT NULL', name=op.f('ck_payouts_paid')),
     sa.ForeignKeyConstraint(['batch_id'], ['batches.id'], name=op.f('fk_payouts_batch_id')),
     sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_payouts_purchase_id')),
     sa.ForeignKeyConstraint(['recipient_id'], ['users.id'], name=op.f('fk_payouts_recipient_id')),
@@ -494,13 +514,15 @@ def upgrade() -> None:
     sa.Column('uuid', sa.String(length=36), nullable=False),
     sa.Column('purchase_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('stripe_refund_id', sa.String(length=255), nullable=True),
-    sa.Column('idempotency_key', sa.String(length=36), nullable=False),
-    sa.Column('params', sa.Text(), nullable=False),
+    sa.Column('idempotency_key', sa.String(length=36), nullable=True),
+    sa.Column('params', sa.Text(), nullable=True),
     sa.Column('reason', sa.String(length=64), nullable=False),
     sa.Column('amount', sa.BigInteger(), nullable=False),
     sa.Column('state', sa.String(length=24), nullable=False),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
     sa.CheckConstraint("state IN ('intended', 'pending', 'succeeded', 'failed')", name=op.f('ck_refunds_state')),
+    sa.CheckConstraint('(idempotency_key IS NULL) = (params IS NULL)', name=op.f('ck_refunds_ours')),
+    sa.CheckConstraint('amount > 0', name=op.f('ck_refunds_amount')),
     sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_refunds_purchase_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_refunds')),
     sa.UniqueConstraint('idempotency_key', name=op.f('uq_refunds_idempotency_key')),
@@ -508,6 +530,25 @@ def upgrade() -> None:
     sa.UniqueConstraint('uuid', name=op.f('uq_refunds_uuid'))
     )
     op.create_index(op.f('ix_refunds_purchase_id'), 'refunds', ['purchase_id'], unique=False)
+    op.create_table('nettings',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
+    sa.Column('debtor_payout_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('payout_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('recipient_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.Column('ledger_key', sa.String(length=300), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.Column('undone_at', sa.BigInteger(), nullable=True),
+    sa.CheckConstraint('amount > 0', name=op.f('ck_nettings_amount')),
+    sa.ForeignKeyConstraint(['debtor_payout_id'], ['payouts.id'], name=op.f('fk_nettings_debtor_payout_id')),
+    sa.ForeignKeyConstraint(['payout_id'], ['payouts.id'], name=op.f('fk_nettings_payout_id')),
+    sa.ForeignKeyConstraint(['recipient_id'], ['users.id'], name=op.f('fk_nettings_recipient_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_nettings')),
+    sa.UniqueConstraint('ledger_key', name=op.f('uq_nettings_ledger_key'))
+    )
+    op.create_index(op.f('ix_nettings_debtor_payout_id'), 'nettings', ['debtor_payout_id'], unique=False)
+    op.create_index(op.f('ix_nettings_payout_id'), 'nettings', ['payout_id'], unique=False)
+    op.create_index(op.f('ix_nettings_recipient_id'), 'nettings', ['recipient_id'], unique=False)
     guard_append_only('ledger_entries')
     guard_append_only('state_history')
     guard_append_only('ledger_postings')

@@ -1,0 +1,114 @@
+"""Debts use up the oldest due payouts of the same recipient; a transfer is never negative."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from domain.ledger import debt_netted
+from domain.refunds import Position
+from domain.states import UsdcStatus
+from storage import purchases as sales
+from storage.history import advance
+from storage.ledger import post
+from storage.tables import nettings, payouts
+from storage.work import park_new
+
+WAITING = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
+
+
+def position(row: Row[Any]) -> Position:
+    return Position(row.amount, row.paid_amount, row.netted_amount)
+
+
+def open_debt(conn: Connection, recipient_id: int) -> int:
+    """What a recipient still owes (base units): got beyond his due, less what later payouts made good."""
+    paid = payouts.c.recipient_id == recipient_id, payouts.c.state == UsdcStatus.DISTRIBUTED
+    debts = sum(position(row).debt for row in conn.execute(select(payouts).where(*paid)))
+    return max(0, debts - _netted(conn, nettings.c.recipient_id == recipient_id))
+
+
+def net_debts(conn: Connection, recipient_id: int, now: datetime) -> None:
+    """Use up due payouts, oldest first, by the debts of paid ones, oldest first. Idempotent."""
+    mine = payouts.c.recipient_id == recipient_id
+    for debtor in conn.execute(_oldest(mine & (payouts.c.state == UsdcStatus.DISTRIBUTED))).all():
+        open_amount = position(debtor).debt - _netted(conn, nettings.c.debtor_payout_id == debtor.id)
+        if open_amount < 0:
+            _undo(conn, nettings.c.debtor_payout_id == debtor.id, -open_amount, now, keep_begun=True)
+        while open_amount > 0:
+            due = _next_due(conn, recipient_id)
+            if due is None:
+                return
+            taken = min(open_amount, position(due).payable)
+            _net(conn, debtor, due, taken, now)
+            open_amount -= taken
+
+
+def undo_surplus(conn: Connection, payout_id: int, due: int, now: datetime) -> None:
+    """Less is due on a payout than debts used up of it: they owe that again."""
+    row = conn.execute(select(payouts).where(payouts.c.id == payout_id)).one()
+    surplus = row.netted_amount - due
+    if surplus > 0 and row.state != UsdcStatus.DISTRIBUTED:
+        _undo(conn, nettings.c.payout_id == payout_id, surplus, now, keep_begun=False)
+
+
+def _next_due(conn: Connection, recipient_id: int) -> Row[Any] | None:
+    mine = (payouts.c.recipient_id == recipient_id) & payouts.c.state.in_(WAITING)
+    for row in conn.execute(_oldest(mine)):
+        if position(row).payable > 0 and not sales.begun(conn, row.transfer_id):
+            return row
+    return None
+
+
+def _net(conn: Connection, debtor: Row[Any], due: Row[Any], amount: int, now: datetime) -> None:
+    earlier = conn.scalar(select(func.count()).select_from(nettings).where(nettings.c.payout_id == due.id))
+    key = f"net:{debtor.uuid}:{due.uuid}:{earlier}"
+    conn.execute(
+        insert(nettings).values(
+            debtor_payout_id=debtor.id,
+            payout_id=due.id,
+            recipient_id=due.recipient_id,
+            amount=amount,
+            ledger_key=key,
+            created_at=now,
+        )
+    )
+    post(conn, debt_netted(key, due.uuid, due.recipient_id, amount), now)
+    conn.execute(update(payouts).where(payouts.c.id == due.id).values(netted_amount=payouts.c.netted_amount + amount))
+    if amount == position(due).payable:
+        sales.unlink(conn, due.id)
+        advance(conn, due.id, UsdcStatus.NETTED, now, key, reason=f"used up by debt, entry {key}")
+    sales.shrink_transfer(conn, due.transfer_id)
+
+
+def _undo(conn: Connection, which: Any, amount: int, now: datetime, *, keep_begun: bool) -> None:
+    """Take back nettings, newest first, until `amount` is made good; more is netted anew by the next pass."""
+    found = conn.execute(
+        select(nettings).where(which, nettings.c.undone_at.is_(None)).order_by(nettings.c.id.desc())
+    ).all()
+    for netting in found:
+        if amount <= 0:
+            return
+        payout = conn.execute(select(payouts).where(payouts.c.id == netting.payout_id)).one()
+        if keep_begun and (payout.state == UsdcStatus.DISTRIBUTED or sales.begun(conn, payout.transfer_id)):
+            continue
+        conn.execute(update(nettings).where(nettings.c.id == netting.id).values(undone_at=now))
+        key = f"{netting.ledger_key}:undone"
+        post(conn, debt_netted(key, payout.uuid, netting.recipient_id, -netting.amount), now)
+        values = {"netted_amount": payouts.c.netted_amount - netting.amount}
+        conn.execute(update(payouts).where(payouts.c.id == payout.id).values(values))
+        if payout.state == UsdcStatus.NETTED:
+            advance(conn, payout.id, UsdcStatus.PENDING_CONVERSION, now, key, reason=None)
+        amount -= netting.amount
+    if amount > 0 and keep_begun:
+        why = f"{amount} base units were netted by a debt that is none any more and can't be paid back by themselves"
+        park_new(conn, "overnetted", str(found[0].debtor_payout_id) if found else "?", "overnetted", why, now)
+
+
+def _netted(conn: Connection, which: Any) -> int:
+    statement = select(func.sum(nettings.c.amount)).where(which, nettings.c.undone_at.is_(None))
+    return int(conn.scalar(statement) or 0)
+
+
+def _oldest(where: Any) -> Any:
+    return select(payouts).where(where).order_by(payouts.c.paid_at, payouts.c.id).with_for_update()

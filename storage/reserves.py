@@ -1,0 +1,81 @@
+"""While a dispute whose funds Stripe took is open, the recipient's next payouts are kept back up to the risk."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from domain.refunds import LOST_DISPUTE, OPEN_DISPUTES, Position, dues, returns
+from domain.states import RefundState, UsdcStatus
+from storage import purchases as sales
+from storage.history import advance
+from storage.tables import disputes, payouts, purchases, refunds
+
+REASON = "reserve: a dispute of an earlier payout is open"
+
+
+def settle_reserve(conn: Connection, recipient_id: int, now: datetime) -> None:
+    """Hold the oldest due payouts until they cover the risk, release what is held beyond it. Idempotent."""
+    risk = _risk(conn, recipient_id)
+    held = _payouts(conn, recipient_id, (UsdcStatus.ON_HOLD,), REASON)
+    covered = sum(_payable(row) for row in held)
+    for row in reversed(held):
+        if covered - _payable(row) < risk:
+            continue
+        covered -= _payable(row)
+        sales.release_payout(conn, row, now)
+    if covered >= risk:
+        return
+    for row in _payouts(conn, recipient_id, (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)):
+        if covered >= risk:
+            return
+        if not sales.begun(conn, row.transfer_id):
+            covered += _payable(row)
+            sales.unlink(conn, row.id)
+            advance(conn, row.id, UsdcStatus.ON_HOLD, now, REASON, state_before_hold=row.state, reason=REASON)
+
+
+def _risk(conn: Connection, recipient_id: int) -> int:
+    """What the recipient would owe more if every open dispute with withdrawn funds were lost (base units)."""
+    mine = (
+        select(payouts, purchases.c.creator_amount, purchases.c.gross_amount, purchases.c.content_id)
+        .select_from(payouts.join(purchases).join(disputes, disputes.c.purchase_id == purchases.c.id))
+        .where(
+            payouts.c.recipient_id == recipient_id,
+            payouts.c.state == UsdcStatus.DISTRIBUTED,
+            disputes.c.status.in_(list(OPEN_DISPUTES)),
+            disputes.c.withdrawn > 0,
+        )
+        .distinct()
+    )
+    return sum(_would_owe(conn, row) for row in conn.execute(mine).all())
+
+
+def _would_owe(conn: Connection, row: Row[Any]) -> int:
+    found = conn.execute(select(disputes).where(disputes.c.purchase_id == row.purchase_id)).all()
+    refunded = conn.scalars(
+        select(refunds.c.amount).where(
+            refunds.c.purchase_id == row.purchase_id, refunds.c.state == RefundState.SUCCEEDED
+        )
+    ).all()
+    lost = [one.amount for one in found if one.status == LOST_DISPUTE]
+    contested = [one.amount for one in found if one.status in OPEN_DISPUTES and one.withdrawn > 0]
+    worst = returns(row.gross_amount, refunded, lost, contested).contested
+    due = dues(row.creator_amount, row.gross_amount, worst, sales.shares_of(conn, row.content_id))
+    left = due.get(row.recipient_id, 0)
+    now_owed = Position(row.amount, row.paid_amount, row.netted_amount).debt
+    return Position(left, row.paid_amount, row.netted_amount).debt - now_owed
+
+
+def _payouts(
+    conn: Connection, recipient_id: int, in_states: tuple[UsdcStatus, ...], reason: str | None = None
+) -> list[Row[Any]]:
+    conditions = [payouts.c.recipient_id == recipient_id, payouts.c.state.in_(in_states)]
+    if reason is not None:
+        conditions.append(payouts.c.reason == reason)
+    statement = select(payouts).where(*conditions).order_by(payouts.c.paid_at, payouts.c.id)
+    return list(conn.execute(statement.with_for_update()).all())
+
+
+def _payable(row: Row[Any]) -> int:
+    return Position(row.amount, row.paid_amount, row.netted_amount).payable

@@ -1,0 +1,251 @@
+"""Money that comes back, followed through to what each recipient is due.
+
+`settle_returns` makes a purchase's status, holds, dues and debts what the recorded refunds and disputes say. It is
+idempotent and does not care in which order facts became known, so everything that changes one of them calls it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from domain.keys import uuid4_shaped
+from domain.ledger import dispute_money, due_changed, refund_succeeded
+from domain.refunds import LOST_DISPUTE, OPEN_DISPUTES, Position, Returns, dispute_rank, dues, returns
+from domain.states import PurchaseStatus, RefundState, UsdcStatus
+from storage import purchases as sales
+from storage.debts import net_debts, undo_surplus
+from storage.history import advance, note
+from storage.ledger import post
+from storage.reserves import settle_reserve
+from storage.tables import disputes, ledger_entries, payouts, purchases, refunds
+from storage.work import enqueue
+
+_REFUND_ORDER = (RefundState.INTENDED, RefundState.PENDING, RefundState.SUCCEEDED, RefundState.FAILED)
+NO_EDITION = "no edition is left for the sale whose refund failed"
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSeen:
+    """A refund as Stripe tells it (cents). `uuid` is ours if we asked for it."""
+
+    stripe_refund_id: str
+    amount: int
+    state: RefundState
+    uuid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeSeen:
+    """A dispute as Stripe tells it (cents): `withdrawn` and `fee` as its balance transactions sum up."""
+
+    stripe_dispute_id: str
+    amount: int
+    status: str
+    withdrawn: int
+    fee: int
+    event_at: datetime
+
+
+def record_refund(conn: Connection, purchase_id: int, seen: RefundSeen, now: datetime) -> None:
+    """Store what Stripe says of a refund, unless newer is known, and settle the purchase."""
+    known = conn.execute(
+        select(refunds)
+        .where((refunds.c.stripe_refund_id == seen.stripe_refund_id) | (refunds.c.uuid == (seen.uuid or "")))
+        .with_for_update()
+    ).one_or_none()
+    if known is None:
+        _learn_refund(conn, purchase_id, seen, now)
+    elif _REFUND_ORDER.index(seen.state) > _REFUND_ORDER.index(RefundState(known.state)):
+        advance(conn, known.id, seen.state, now, stripe_refund_id=seen.stripe_refund_id)
+        _book_refund(conn, purchase_id, known.uuid, known.amount, RefundState(known.state), seen.state, now)
+    settle_returns(conn, purchase_id, f"{seen.stripe_refund_id}:{seen.state}", now)
+
+
+def _learn_refund(conn: Connection, purchase_id: int, seen: RefundSeen, now: datetime) -> None:
+    uuid = str(uuid4_shaped("refund", seen.stripe_refund_id))
+    row_id = conn.scalar(
+        insert(refunds)
+        .values(
+            uuid=uuid,
+            purchase_id=purchase_id,
+            stripe_refund_id=seen.stripe_refund_id,
+            reason="made at Stripe",
+            amount=seen.amount,
+            state=seen.state,
+            created_at=now,
+        )
+        .returning(refunds.c.id)
+    )
+    note(conn, "refund", row_id or 0, None, seen.state, now)
+    _book_refund(conn, purchase_id, uuid, seen.amount, RefundState.INTENDED, seen.state, now)
+
+
+def _book_refund(
+    conn: Connection, purchase_id: int, uuid: str, amount: int, before: RefundState, after: RefundState, now: datetime
+) -> None:
+    payment_intent_id = sales.required(conn, purchase_id).stripe_payment_intent_id
+    if after == RefundState.SUCCEEDED:
+        post(conn, refund_succeeded(uuid, payment_intent_id, amount), now)
+    elif after == RefundState.FAILED and before == RefundState.SUCCEEDED:
+        post(conn, refund_succeeded(f"{uuid}:failed", payment_intent_id, -amount), now)
+
+
+def record_dispute(conn: Connection, purchase_id: int, seen: DisputeSeen, now: datetime) -> None:
+    """Store what Stripe says of a dispute, unless newer is known, and settle the purchase."""
+    known = conn.execute(
+        select(disputes).where(disputes.c.stripe_dispute_id == seen.stripe_dispute_id).with_for_update()
+    ).one_or_none()
+    rank = dispute_rank(seen.status)
+    values = {"status": seen.status, "rank": rank, "event_at": seen.event_at, "amount": seen.amount}
+    moved = seen.withdrawn, seen.fee
+    if known is None:
+        conn.execute(
+            insert(disputes).values(
+                purchase_id=purchase_id,
+                stripe_dispute_id=seen.stripe_dispute_id,
+                withdrawn=seen.withdrawn,
+                fee=seen.fee,
+                created_at=now,
+                **values,
+            )
+        )
+        note(conn, "dispute", seen.stripe_dispute_id[:64], None, seen.status, now)
+    elif (rank, seen.event_at) >= (known.rank, known.event_at):
+        conn.execute(
+            update(disputes).where(disputes.c.id == known.id).values(withdrawn=seen.withdrawn, fee=seen.fee, **values)
+        )
+        if known.status != seen.status:
+            note(conn, "dispute", seen.stripe_dispute_id[:64], known.status, seen.status, now)
+        moved = seen.withdrawn - known.withdrawn, seen.fee - known.fee
+    else:
+        moved = 0, 0
+    cause = f"{seen.status}:{seen.withdrawn}:{seen.fee}:{int(seen.event_at.timestamp())}"
+    if any(moved):
+        payment_intent_id = sales.required(conn, purchase_id).stripe_payment_intent_id
+        post(conn, dispute_money(seen.stripe_dispute_id, cause, payment_intent_id, *moved), now)
+    settle_returns(conn, purchase_id, f"{seen.stripe_dispute_id}:{cause}", now)
+
+
+def settle_returns(conn: Connection, purchase_id: int, cause: str, now: datetime) -> None:
+    """Make the purchase what its refunds and disputes say. `cause` names what changed, once per change."""
+    row = sales.required(conn, purchase_id)
+    told = _returns(conn, row)
+    conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(refunded_amount=told.refunded))
+    _settle_status(conn, row, told.refunded >= row.gross_amount, now)
+    _settle_hold(conn, purchase_id, now)
+    recipients = _settle_dues(conn, purchase_id, told, cause, now)
+    for recipient_id in recipients:
+        settle_reserve(conn, recipient_id, now)
+        net_debts(conn, recipient_id, now)
+    if recipients:
+        enqueue(conn, "fund", "treasury", now)
+
+
+def _returns(conn: Connection, row: Row[Any]) -> Returns:
+    succeeded = conn.scalars(
+        select(refunds.c.amount).where(refunds.c.purchase_id == row.id, refunds.c.state == RefundState.SUCCEEDED)
+    ).all()
+    found = conn.execute(select(disputes).where(disputes.c.purchase_id == row.id)).all()
+    lost = [one.amount for one in found if one.status == LOST_DISPUTE]
+    contested = [one.amount for one in found if one.status in OPEN_DISPUTES]
+    return returns(row.gross_amount, succeeded, lost, contested)
+
+
+def _settle_status(conn: Connection, row: Row[Any], full: bool, now: datetime) -> None:
+    """A full refund ends the sale, unless its mint is in flight: then the outcome is waited for."""
+    status = PurchaseStatus(row.status)
+    if full and status in (PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.COMPLETED, PurchaseStatus.FAILED):
+        if row.minted_at is None:
+            sales.return_edition(conn, row.id)
+        why = row.status_reason or "refunded"
+        advance(conn, row.id, PurchaseStatus.REFUNDED, now, why, status_before_refund=status)
+    elif not full and status == PurchaseStatus.REFUNDED:
+        _restore(conn, row, now)
+
+
+def _restore(conn: Connection, row: Row[Any], now: datetime) -> None:
+    """A refund failed after all: the state before returns; what was not minted needs an edition again."""
+    before = PurchaseStatus(row.status_before_refund or PurchaseStatus.PAYMENT_COMPLETED)
+    advance(conn, row.id, before, now, "the refund failed", status_before_refund=None)
+    if row.minted_at is not None or row.status_reason == sales.SOLD_OUT:
+        return
+    if sales.hold_edition(conn, row.id):
+        enqueue(conn, "mint", row.id, now)
+    else:
+        sales.hold(conn, row.id, NO_EDITION, now)
+
+
+def _settle_hold(conn: Connection, purchase_id: int, now: datetime) -> None:
+    """Held while a dispute is open; what an operator holds stays held."""
+    row = sales.required(conn, purchase_id)
+    found = conn.execute(
+        select(disputes.c.stripe_dispute_id, disputes.c.status)
+        .where(disputes.c.purchase_id == purchase_id)
+        .order_by(disputes.c.id)
+    ).all()
+    open_ids = [one.stripe_dispute_id for one in found if one.status in OPEN_DISPUTES]
+    if open_ids and (row.hold_reason is None or row.hold_reason.startswith("dispute ")):
+        sales.hold(conn, purchase_id, f"dispute {open_ids[0]}", now)
+    elif not open_ids and row.hold_reason is not None and row.hold_reason.startswith("dispute "):
+        sales.release(conn, purchase_id, now)
+
+
+def _settle_dues(conn: Connection, purchase_id: int, told: Returns, cause: str, now: datetime) -> list[int]:
+    row = sales.required(conn, purchase_id)
+    found = conn.execute(
+        select(payouts).where(payouts.c.purchase_id == purchase_id).order_by(payouts.c.id).with_for_update()
+    ).all()
+    if not found or row.creator_amount is None:
+        return []
+    wanted = dues(row.creator_amount, row.gross_amount, told.returned, sales.shares_of(conn, row.content_id))
+    for payout in found:
+        due = wanted.get(payout.recipient_id, 0)
+        if payout.amount != due and not _in_flight(conn, payout):
+            _change_due(conn, payout, due, cause, now)
+    return sorted({payout.recipient_id for payout in found})
+
+
+def _in_flight(conn: Connection, payout: Row[Any]) -> bool:
+    """Its transfer has begun and has no outcome: the outcome settles it."""
+    return payout.state == UsdcStatus.PENDING_DISTRIBUTION and sales.begun(conn, payout.transfer_id)
+
+
+def _change_due(conn: Connection, payout: Row[Any], due: int, cause: str, now: datetime) -> None:
+    before, after = Position(payout.amount, payout.paid_amount, payout.netted_amount), due
+    conn.execute(update(payouts).where(payouts.c.id == payout.id).values(amount=max(after, _least(payout))))
+    undo_surplus(conn, payout.id, due, now)
+    row = conn.execute(select(payouts).where(payouts.c.id == payout.id)).one()
+    conn.execute(update(payouts).where(payouts.c.id == payout.id).values(amount=due))
+    debt = Position(due, row.paid_amount, row.netted_amount).debt - before.debt
+    if payout.amount != due:
+        booked = f"{cause}:{_changes(conn, payout.uuid)}"
+        post(conn, due_changed(booked, payout.uuid, payout.recipient_id, payout.amount - due - debt, debt), now)
+    _follow_due(conn, row, due, now)
+    sales.shrink_transfer(conn, payout.transfer_id)
+
+
+def _changes(conn: Connection, payout_uuid: str) -> int:
+    """How often this due has changed: makes each change's ledger key its own."""
+    mine = (ledger_entries.c.subject == payout_uuid) & (ledger_entries.c.kind == "due_changed")
+    return conn.scalar(select(func.count()).select_from(ledger_entries).where(mine)) or 0
+
+
+def _least(payout: Row[Any]) -> int:
+    """What the amount may not fall below while nettings are being undone (a CHECK of the table)."""
+    return 0 if payout.state == UsdcStatus.DISTRIBUTED else int(payout.netted_amount)
+
+
+def _follow_due(conn: Connection, row: Row[Any], due: int, now: datetime) -> None:
+    """An unpaid payout with nothing due is cancelled; one that is due again goes back to the queue."""
+    state = UsdcStatus(row.state)
+    if state == UsdcStatus.DISTRIBUTED:
+        return
+    if due == 0 and state not in (UsdcStatus.CANCELLED, UsdcStatus.NETTED):
+        sales.unlink(conn, row.id)
+        advance(conn, row.id, UsdcStatus.CANCELLED, now, "refunded", reason="refunded")
+    elif due > 0 and state == UsdcStatus.CANCELLED:
+        advance(conn, row.id, UsdcStatus.PENDING_CONVERSION, now, "the refund failed", reason=None)
+    elif state == UsdcStatus.NETTED and due > row.netted_amount:
+        advance(conn, row.id, UsdcStatus.PENDING_CONVERSION, now, "more is due again", reason=None)
