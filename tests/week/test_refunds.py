@@ -88,7 +88,7 @@ def test_a_full_refund_before_the_payout_cancels_it_and_the_nft_stays(tmp_path: 
         shop.world.stripe.controls.refund(payment)
 
         async def refunded() -> bool:
-            return (await shop.purchase(purchase_id, token))["status"] == "refunded"
+            return bool((await shop.purchase(purchase_id, token))["status"] == "refunded")
 
         await shop.world.until("the purchase is refunded", refunded)
         shown = await shop.purchase(purchase_id, token)
@@ -207,7 +207,7 @@ def test_a_full_refund_before_the_mint_cancels_it_and_gives_the_edition_back(tmp
         world.stripe.controls.refund(shop.payment_of(session_id))
 
         async def refunded() -> bool:
-            return (await shop.library(token))[0]["status"] == "refunded"
+            return bool((await shop.library(token))[0]["status"] == "refunded")
 
         await world.until("refunded", refunded)
         second, _ = await shop.pay()

@@ -1,0 +1,234 @@
+"""Refunds and disputes settle a purchase by the set of facts, in whatever order they become known."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, create_engine, insert, select, update
+
+from domain.evidence import Evidence
+from domain.ledger import Asset, debt_of, owed_to, payouts_distributed
+from domain.split import SplitRule
+from domain.states import CheckoutState, RefundState, UsdcStatus, WalletState
+from storage import minting, returns, schema
+from storage import purchases as sales
+from storage.history import advance
+from storage.ledger import balance, post, total_imbalance
+from storage.minting import MintIntent
+from storage.purchases import Fee, Payment
+from storage.returns import DisputeSeen, RefundSeen
+from storage.tables import checkouts, contents, payouts, purchases, users
+
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+Fact = Callable[[Connection], None]
+
+
+def _people(conn: Connection) -> None:
+    for number, name in enumerate(("ada", "bob"), start=1):
+        conn.execute(
+            insert(users).values(
+                id=number,
+                uuid=f"user-{number}",
+                email=f"{name}@example.com",
+                username=name,
+                password_hash="x",
+                wallet_state=WalletState.READY,
+                circle_wallet_address=f"address-{number}",
+                created_at=NOW,
+            )
+        )
+    conn.execute(
+        insert(contents).values(id=1, uuid="content", author_id=1, title="Sunrise", price_cents=300, created_at=NOW)
+    )
+
+
+def _sale(conn: Connection, number: int) -> int:
+    conn.execute(
+        insert(checkouts).values(
+            uuid=f"checkout-{number}",
+            content_id=1,
+            buyer_id=2,
+            idempotency_key=f"key-{number}",
+            params="{}",
+            state=CheckoutState.COMPLETED,
+            price_cents=300,
+            expires_at=NOW,
+            created_at=NOW,
+        )
+    )
+    payment_intent_id = f"pi_{number}"
+    purchase_id = sales.ensure(conn, f"checkout-{number}", NOW, payment_intent_id=payment_intent_id)
+    sales.record_payment(conn, purchase_id, Payment(payment_intent_id, f"ch_{number}", 300, "usd", NOW), NOW)
+    return purchase_id
+
+
+def _sold(number: int) -> Fact:
+    def fact(conn: Connection) -> None:
+        _sale(conn, number)
+
+    return fact
+
+
+def _priced(purchase_id: int) -> Fact:
+    def fact(conn: Connection) -> None:
+        fee = Fee(f"txn_{purchase_id}", f"ch_{purchase_id}", 300, 39, 261, NOW)
+        sales.record_fee(conn, purchase_id, fee, SplitRule(), NOW)
+        returns.settle_returns(conn, purchase_id, "fee", NOW)
+
+    return fact
+
+
+def _minted(purchase_id: int) -> Fact:
+    """What the mint step does: an intent unless the sale is over, then the finalized NFT."""
+
+    def fact(conn: Connection) -> None:
+        row = sales.required(conn, purchase_id)
+        if row.status not in ("payment_completed", "failed"):
+            return
+        intent = MintIntent("w", "p", "b", "s" * 32, f"mint-{purchase_id}", "n", "s", "u")
+        minting.intend(conn, purchase_id, UUID(int=purchase_id), intent, NOW)
+        attempt = minting.load(conn, purchase_id).attempt
+        assert attempt is not None
+        minting.signed(conn, attempt.id, b"wire", f"sig-{purchase_id}", 1, NOW)
+        minting.finalized(conn, attempt.id, Evidence(f"sig-{purchase_id}", True, "", 1, NOW, 5_000), NOW)
+
+    return fact
+
+
+def _refund(purchase_id: int, name: str, cents: int, state: RefundState) -> Fact:
+    return lambda conn: returns.record_refund(conn, purchase_id, RefundSeen(name, cents, state, None), NOW)
+
+
+def _dispute(purchase_id: int, status: str, withdrawn: int, minute: int) -> Fact:
+    seen = DisputeSeen("dp_1", 300, status, withdrawn, 1_500 if withdrawn else 0, NOW + timedelta(minutes=minute))
+    return lambda conn: returns.record_dispute(conn, purchase_id, seen, NOW)
+
+
+def _snapshot(conn: Connection) -> Any:
+    sale = conn.execute(
+        select(purchases.c.status, purchases.c.refunded_amount, purchases.c.hold_reason).order_by(purchases.c.id)
+    ).all()
+    columns = (payouts.c.state, payouts.c.amount, payouts.c.netted_amount, payouts.c.paid_amount)
+    rows = conn.execute(select(*columns).order_by(payouts.c.purchase_id)).all()
+    books = balance(conn, owed_to(1), Asset.USDC), balance(conn, debt_of(1), Asset.USDC)
+    assert total_imbalance(conn) == 0
+    assert books[0] == -sum(row.amount - row.netted_amount for row in rows if not row.paid_amount)
+    return [tuple(row) for row in sale], [tuple(row) for row in rows], books
+
+
+@cache
+def _empty() -> bytes:
+    """An empty database of our schema, made once: migrating takes longer than a story."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.db"
+        engine = create_engine(f"sqlite:///{path}")
+        with engine.begin() as conn:
+            schema.upgrade(conn)
+            _people(conn)
+        engine.dispose()
+        return path.read_bytes()
+
+
+def _play(setting: Fact, facts: Sequence[Fact]) -> Any:
+    """A fresh database, the facts one after the other, each in a transaction of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "facts.db"
+        path.write_bytes(_empty())
+        engine = create_engine(f"sqlite:///{path}")
+        try:
+            for fact in (setting, *facts):
+                with engine.begin() as conn:
+                    fact(conn)
+            with engine.begin() as conn:
+                return _snapshot(conn)
+        finally:
+            engine.dispose()
+
+
+def _paid_sale(conn: Connection) -> None:
+    """Sale 1 is minted, priced and paid out; sale 2 is paid by its buyer."""
+    first = _sale(conn, 1)
+    _sale(conn, 2)
+    _minted(first)(conn)
+    _priced(first)(conn)
+    row = conn.execute(select(payouts).where(payouts.c.purchase_id == first)).one()
+    advance(conn, row.id, UsdcStatus.PENDING_DISTRIBUTION, NOW)
+    advance(conn, row.id, UsdcStatus.DISTRIBUTED, NOW, signature="paid", paid_amount=row.amount, distributed_at=NOW)
+    post(conn, payouts_distributed("paid", {1: row.amount}), NOW)
+
+
+REFUNDS = (
+    _refund(1, "re_a", 100, RefundState.PENDING),
+    _refund(1, "re_a", 100, RefundState.SUCCEEDED),
+    _refund(1, "re_b", 200, RefundState.SUCCEEDED),
+    _refund(1, "re_b", 200, RefundState.FAILED),
+)
+DISPUTE_LOST = (
+    _dispute(1, "warning_needs_response", 0, 0),
+    _dispute(1, "needs_response", 300, 1),
+    _dispute(1, "lost", 300, 2),
+)
+UNPAID_STORY = (_minted(1), _priced(1), *REFUNDS)
+PAID_STORY = (_minted(2), _priced(2), *REFUNDS, *DISPUTE_LOST)
+
+
+def _orders(facts: Sequence[Fact]) -> st.SearchStrategy[list[Fact]]:
+    """Any order, with some facts told again later."""
+    return st.tuples(st.permutations(facts), st.lists(st.sampled_from(facts), max_size=3)).map(
+        lambda pair: [*pair[0], *pair[1]]
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(_orders(REFUNDS))
+def test_refunds_in_any_order_before_the_payout_leave_the_same_due(order: list[Fact]) -> None:
+    setting = _then(_sold(1), _minted(1), _priced(1))
+    assert _play(setting, order) == _play(setting, REFUNDS)
+
+
+@settings(max_examples=25, deadline=None)
+@given(_orders(PAID_STORY))
+def test_refunds_and_a_lost_dispute_after_the_payout_leave_the_same_debt_in_any_order(order: list[Fact]) -> None:
+    assert _play(_paid_sale, order) == _play(_paid_sale, PAID_STORY)
+
+
+@settings(max_examples=15, deadline=None)
+@given(_orders((_priced(1), *REFUNDS[:2], *DISPUTE_LOST[:2], _dispute(1, "won", 0, 3))))
+def test_a_partial_refund_and_a_won_dispute_leave_the_same_due_in_any_order(order: list[Fact]) -> None:
+    setting = _then(_sold(1), _minted(1))
+    sale, rows, _ = _play(setting, order)
+    assert sale == [("completed", 100, None)]
+    assert rows == [("pending_conversion", 1_566_667, 0, 0)]
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_refund_that_fails_needs_an_edition_again_and_a_person_where_none_is_left(gone: bool) -> None:
+    def setting(conn: Connection) -> None:
+        conn.execute(update(contents).values(editions=1))
+        _sale(conn, 1)
+
+    facts = [_refund(1, "re_a", 300, RefundState.SUCCEEDED)]
+    facts += [_sold(2)] if gone else []
+    facts += [_refund(1, "re_a", 300, RefundState.FAILED), _minted(1), _priced(1)]
+    sale, rows, _ = _play(setting, facts)
+    if gone:
+        assert sale[0][2] == returns.NO_EDITION
+        assert rows == [("on_hold", 2_350_000, 0, 0)] or rows == []
+    else:
+        assert sale[0] == ("completed", 0, None)
+        assert rows == [("pending_conversion", 2_350_000, 0, 0)]
+
+
+def _then(*facts: Fact) -> Fact:
+    def run(conn: Connection) -> None:
+        for fact in facts:
+            fact(conn)
+
+    return run
