@@ -31,7 +31,7 @@ from indexer.tracker import SignatureTracker
 from indexer.treasury import TreasuryFollower
 from metrics import Metrics
 from payouts.addresses import AddressJudge, DenyList
-from payouts.batch import BatchStep
+from payouts.batch import BatchStep, Limits
 from payouts.fund import FundStep
 from payouts.plan import Planner, PlanRules, PlanStep
 from payouts.rails.circle_transfer import CircleTransferStep, RailTerms
@@ -218,6 +218,7 @@ def _steps(
         attempts_max=settings.agent_attempts_max,
         resend_every=timedelta(seconds=max(0.2, slot_seconds * 10)),
     )
+    limits = Limits(settings.agent_approvers, settings.agent_cap_payout, settings.agent_cap_batch)
     rail_terms = RailTerms(
         wallet_id=settings.circle_w3s_platform_wallet_id,
         address=platform_address,
@@ -225,6 +226,7 @@ def _steps(
         usdc_token_id=settings.usdc_token_id,
         blockchain=settings.blockchain,
         attempts_max=settings.agent_attempts_max,
+        day_cap=settings.agent_cap_day,
         pausing=PAUSES_SENDS,
     )
     return {
@@ -247,7 +249,7 @@ def _steps(
         ),
         "fund": FundStep(store, clock, account),
         "plan": PlanStep(planner),
-        "batch": BatchStep(store, clock),
+        "batch": BatchStep(store, clock, limits),
         "transfer": CircleTransferStep(
             store,
             clock,

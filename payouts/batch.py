@@ -1,5 +1,6 @@
 """Drives one batch: nothing of it is sent until all of it is covered; it settles when every payout has an end."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from domain.states import BatchStatus
 from ports.clock import Clock
 from storage import batches
+from storage.approvals import approvers
 from storage.batches import Standing
 from storage.store import Store
 from storage.work import Claim
@@ -21,29 +23,63 @@ LOOK_AGAIN = timedelta(minutes=5)
 """A safety net: deposits and finished transfers make the batch due themselves."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a person must have agreed to, and caps in base units (0: none)."""
+
+    approvers: int = 1
+    payout_cap: int = 0
+    batch_cap: int = 0
+
+
 class BatchStep:
     """Kind `batch`, subject: batch id."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, clock: Clock, limits: Limits) -> None:
+        self._store, self._clock, self._limits = store, clock, limits
 
     async def run(self, claim: Claim) -> Outcome:
         batch_id = int(claim.subject)
 
-        def look(conn: Connection) -> tuple[Any, Standing, int | None]:
+        def look(conn: Connection) -> tuple[Any, Standing, int | None, int, int]:
             row, standing = batches.by_id(conn, batch_id), batches.standing(conn, batch_id)
-            return row, standing, batches.older_open(conn, batch_id)
+            agreed, largest = len(approvers(conn, batch_id)), batches.largest_transfer(conn, batch_id)
+            return row, standing, batches.older_open(conn, batch_id), agreed, largest
 
-        row, standing, older = await self._store.read(look)
+        row, standing, older, agreed, largest = await self._store.read(look)
         if standing.open_payouts == 0:
             return Done(lambda conn: self._settle(conn, batch_id))
         if row.paused:
-            return Again(LOOK_AGAIN, "paused")
+            return Again(LOOK_AGAIN, f"paused: {row.pause_reason}")
+        if row.status in (BatchStatus.PLANNED, BatchStatus.WAITING_APPROVAL):
+            stopped = self._agree(batch_id, agreed) or self._cap(batch_id, largest, standing.unpaid)
+            if stopped is not None:
+                return stopped
         if older is not None:
             return Again(LOOK_AGAIN, f"batch {older} is served first")
         if standing.uncovered and row.status != BatchStatus.SENDING:
             return self._wait(batch_id, standing)
         return Again(LOOK_AGAIN, "sending", commit=lambda conn: self._send(conn, batch_id))
+
+    def _agree(self, batch_id: int, agreed: int) -> Outcome | None:
+        if agreed >= self._limits.approvers:
+            return None
+        why, now = f"{agreed} of {self._limits.approvers} approvals", self._clock.now()
+        waiting = BatchStatus.WAITING_APPROVAL
+        return Again(LOOK_AGAIN, why, commit=lambda conn: batches.move(conn, batch_id, waiting, now, why))
+
+    def _cap(self, batch_id: int, largest: int, total: int) -> Outcome | None:
+        """A batch above a cap is paused as a whole: a person raises the cap, or takes the items out."""
+        limits, why = self._limits, ""
+        if limits.payout_cap and largest > limits.payout_cap:
+            why = f"a payout of {largest} is above the cap of {limits.payout_cap} base units (AGENT_CAP_PAYOUT)"
+        elif limits.batch_cap and total > limits.batch_cap:
+            why = f"its total of {total} is above the cap of {limits.batch_cap} base units (AGENT_CAP_BATCH)"
+        if not why:
+            return None
+        log.error("batch above a cap", batch=batch_id, why=why)
+        now = self._clock.now()
+        return Again(LOOK_AGAIN, why, commit=lambda conn: batches.set_paused(conn, batch_id, why, now))
 
     def _wait(self, batch_id: int, standing: Standing) -> Outcome:
         have = standing.unpaid - standing.uncovered

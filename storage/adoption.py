@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from domain.keys import purchase_reference
 from domain.states import BatchStatus, TransferState, UsdcStatus
 from storage.history import advance, note
-from storage.tables import batches, mint_attempts, payouts, purchases, transfer_attempts, transfers
+from storage.tables import batch_items, batches, mint_attempts, payouts, purchases, transfer_attempts, transfers
 from storage.transfers import next_attempt
 from storage.work import revive
 
@@ -104,6 +104,14 @@ def _transfer(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> 
         .returning(transfers.c.id)
     )
     conn.execute(
+        insert(batch_items).values(
+            batch_id=_batch(conn, now),
+            payout_id=payout.id,
+            destination_address=outflow.destination,
+            amount=outflow.amount,
+        )
+    )
+    conn.execute(
         update(payouts)
         .where(payouts.c.id == payout.id)
         .values(transfer_id=transfer_id, batch_id=_batch(conn, now), destination_address=outflow.destination)
@@ -138,8 +146,6 @@ def _batch(conn: Connection, now: datetime) -> int:
             rail="circle",
             payout_count=0,
             planned_amount=0,
-            approved_by="start gate",
-            approved_at=now,
             created_at=now,
         )
         .on_conflict_do_nothing()

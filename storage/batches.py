@@ -10,8 +10,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse
 from domain.states import BatchStatus, UsdcStatus, WorkState
-from storage.history import advance
-from storage.tables import batches, jobs, payouts
+from storage.history import advance, note
+from storage.tables import batches, jobs, payouts, transfers
 from storage.work import enqueue
 
 OPEN = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
@@ -101,5 +101,13 @@ def listed(conn: Connection, limit: int) -> Sequence[Row[Any]]:
     return conn.execute(select(batches).order_by(batches.c.id.desc()).limit(limit)).all()
 
 
-def set_paused(conn: Connection, batch_id: int, paused: bool) -> None:
-    conn.execute(update(batches).where(batches.c.id == batch_id).values(paused=paused))
+def set_paused(conn: Connection, batch_id: int, reason: str | None, now: datetime) -> None:
+    """Pause a batch with a reason, or let it go on (None). Idempotent."""
+    conn.execute(update(batches).where(batches.c.id == batch_id).values(paused=reason is not None, pause_reason=reason))
+    note(conn, "batch", batch_id, None, "paused" if reason else "resumed", now, reason)
+    enqueue(conn, "batch", batch_id, now)
+
+
+def largest_transfer(conn: Connection, batch_id: int) -> int:
+    """The largest single amount of a batch (base units)."""
+    return int(conn.scalar(select(func.max(transfers.c.amount)).where(transfers.c.batch_id == batch_id)) or 0)

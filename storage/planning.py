@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.keys import creator_reference, purchase_reference
 from domain.states import BatchStatus, UsdcStatus
+from storage.approvals import approve, freeze
 from storage.history import note
 from storage.tables import batches, payouts, purchases, screenings, transfers, users
 
@@ -114,7 +115,8 @@ def _payable(terms: PlanTerms) -> ColumnElement[bool]:
 def take(
     conn: Connection, key: str, terms: PlanTerms, judge: Judge, approved_by: str, new_uuid: Callable[[], UUID]
 ) -> int | None:
-    """Plan a batch: freeze its payouts, addresses and amounts. None when nothing is payable or the key is planned.
+    """Plan a batch: freeze its payouts, addresses and amounts; whoever plans it approves it as the first. None when
+    nothing is payable or the key is planned.
 
     The unique key makes it happen once, whoever comes first. The screening's results are stored.
     """
@@ -122,7 +124,7 @@ def take(
     taken = [share for share in found if share.left_out is None]
     if not taken:
         return None
-    batch_id = _create(conn, key, terms, approved_by, new_uuid())
+    batch_id = _create(conn, key, terms, new_uuid())
     if batch_id is None:
         return None
     _store_screenings(conn, found, judge, terms.now)
@@ -142,10 +144,12 @@ def take(
         )
     _create_transfers(conn, batch_id, terms, new_uuid)
     _sum_up(conn, batch_id)
+    digest = freeze(conn, batch_id)
+    approve(conn, batch_id, digest, approved_by, terms.now)
     return batch_id
 
 
-def _create(conn: Connection, key: str, terms: PlanTerms, approved_by: str, uuid: UUID) -> int | None:
+def _create(conn: Connection, key: str, terms: PlanTerms, uuid: UUID) -> int | None:
     dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     batch_id: int | None = conn.scalar(
         dialect.insert(batches)
@@ -158,15 +162,13 @@ def _create(conn: Connection, key: str, terms: PlanTerms, approved_by: str, uuid
             rail=terms.rail,
             payout_count=0,
             planned_amount=0,
-            approved_by=approved_by,
-            approved_at=terms.now,
             created_at=terms.now,
         )
         .on_conflict_do_nothing()
         .returning(batches.c.id)
     )
     if batch_id is not None:
-        note(conn, "batch", batch_id, None, BatchStatus.PLANNED, terms.now, f"approved by {approved_by}")
+        note(conn, "batch", batch_id, None, BatchStatus.PLANNED, terms.now)
     return batch_id
 
 

@@ -358,12 +358,47 @@ batches = Table(
     Column("rail", String(16), nullable=False),
     Column("payout_count", Integer, nullable=False),
     _money("planned_amount"),
-    Column("approved_by", String(64)),
-    _moment("approved_at", nullable=True),
+    Column("digest", String(64)),
+    Column("pause_reason", Text),
     _moment("settled_at", nullable=True),
     _moment("created_at"),
 )
-"""Frozen when planned. `key`: `monday:<date>` for the scheduled batch, `offcycle:<uuid>` for others."""
+"""Frozen when planned; `digest` is over its items. `key`: `monday:<date>` for the scheduled batch, `offcycle:<uuid>`
+for others."""
+
+batch_items = Table(
+    "batch_items",
+    metadata,
+    Column("batch_id", ROW_ID, ForeignKey("batches.id"), primary_key=True),
+    Column("payout_id", ROW_ID, ForeignKey("payouts.id"), primary_key=True),
+    Column("destination_address", String(64), nullable=False),
+    _money("amount"),
+    info={"append_only": True},
+)
+"""What was planned, payout by payout: what is sent may be less, never more and never elsewhere."""
+
+batch_approvals = Table(
+    "batch_approvals",
+    metadata,
+    _id(),
+    _ref("batch_id", "batches.id"),
+    Column("digest", String(64), nullable=False),
+    Column("approver", String(64), nullable=False),
+    _moment("created_at"),
+    UniqueConstraint("batch_id", "approver", name="uq_batch_approvals_approver"),
+    info={"append_only": True},
+)
+
+switches = Table(
+    "switches",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("is_on", Boolean, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("set_by", String(64), nullable=False),
+    _moment("set_at"),
+)
+"""Switches of the operator that survive a restart: `sends_paused`."""
 
 transfers = Table(
     "transfers",

@@ -15,6 +15,7 @@ from domain.evidence import Evidence
 from domain.ledger import Asset, payouts_distributed
 from domain.states import TransferState, UsdcStatus, WatchState
 from storage import chain_rows
+from storage.approvals import require_as_planned
 from storage.history import advance, note
 from storage.ledger import post
 from storage.movements import Movement, book_payout, explain_cost
@@ -90,6 +91,7 @@ def intend(
     """Commit an attempt's key and exact business body, before the first send. Raises Misuse when it is not sendable."""
     if not load(conn, transfer_id, lock=True).sendable:
         raise Misuse(f"transfer {transfer_id} is not covered as planned")
+    require_as_planned(conn, transfer_id)
     attempt_id = conn.scalar(
         insert(transfer_attempts)
         .values(
@@ -209,6 +211,16 @@ def failed(conn: Connection, transfer_id: int, why: str, now: datetime) -> None:
             settle_returns(conn, payout.purchase_id, "not paid", now)
     enqueue(conn, "batch", case.transfer.batch_id, now)
     enqueue(conn, "fund", "treasury", now)
+
+
+def begun_since(conn: Connection, moment: datetime) -> int:
+    """What attempts begun since then move (base units); dead ones moved nothing."""
+    statement = (
+        select(func.sum(transfers.c.amount))
+        .select_from(transfers.join(transfer_attempts, transfer_attempts.c.transfer_id == transfers.c.id))
+        .where(transfer_attempts.c.created_at >= moment, transfer_attempts.c.state != TransferState.DEAD)
+    )
+    return int(conn.scalar(statement) or 0)
 
 
 def explained(conn: Connection, destination: str, amount: int) -> frozenset[str]:

@@ -195,7 +195,9 @@ class BatchRow(Answer):
     rail: str
     payout_count: int
     planned_amount: Money
-    approved_by: str | None
+    pause_reason: str | None
+    digest: str | None
+    approved_by: list[str]
     settled_at: Moment | None
     created_at: Moment
     payouts: dict[str, int]
@@ -206,6 +208,55 @@ class BatchRow(Answer):
 class BatchPage(Answer):
     items: list[BatchRow]
     next: int | None
+
+
+class PlannedItem(Answer):
+    """One payout as frozen in the plan; `state` is where it stands now."""
+
+    payout_id: int
+    purchase_id: int
+    creator: str
+    destination_address: str
+    amount: Money
+    state: str
+    reason: str | None
+
+
+class PlanChange(Answer):
+    """An item of which less is sent than was planned."""
+
+    payout: str
+    planned: Money
+    now: Money
+    state: str
+    reason: str | None
+
+
+class BatchDetail(Answer):
+    """The plan, page by page, with everything that has shrunk since."""
+
+    batch: BatchRow
+    items: list[PlannedItem]
+    next: int | None
+    changes: list[PlanChange]
+
+
+class Approval(Asked):
+    """`digest` is the plan's, as looked at."""
+
+    digest: str = Field(min_length=64, max_length=64)
+
+
+class Reason(Asked):
+    """Why; it is shown to the other operators."""
+
+    reason: str = Field(min_length=1, max_length=300)
+
+
+class SendsSwitch(Answer):
+    """`paused` is the reason why nothing is sent, null while sends go on."""
+
+    paused: str | None
 
 
 class BatchPlanned(Answer):

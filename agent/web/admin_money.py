@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
+from agent.web.admin_batches import batch_row
 from agent.web.admin_bodies import (
     Balance,
     BatchPage,
@@ -25,7 +26,7 @@ from domain.errors import OutcomeUnknown, Rejected, RequestError, Retryable
 from domain.money import USDC_DECIMALS, cents_to_base_units, format_sol, format_usdc, parse_decimal
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import batches, conversions, operator_views
+from storage import conversions, operator_views
 from storage.store import Store
 
 ReadTreasury = Callable[[], Awaitable[tuple[int, int]]]
@@ -181,7 +182,7 @@ class AdminMoney:
         asked = call.asked(Paging)
 
         def look(conn: Connection) -> list[BatchRow]:
-            return [_batch(conn, row) for row in operator_views.batch_page(conn, asked.before, asked.limit)]
+            return [batch_row(conn, row) for row in operator_views.batch_page(conn, asked.before, asked.limit)]
 
         rows = await self._store.read(look)
         return BatchPage(items=rows, next=rows[-1].id if len(rows) == asked.limit else None)
@@ -192,7 +193,7 @@ class AdminMoney:
             return BatchPlanned(batch=None)
         batch_id = planned.batch_id
         return BatchPlanned(
-            batch=await self._store.read(lambda conn: _batch(conn, operator_views.batch(conn, batch_id)))
+            batch=await self._store.read(lambda conn: batch_row(conn, operator_views.batch(conn, batch_id)))
         )
 
     async def preview(self, _: Call) -> Preview:
@@ -252,26 +253,4 @@ def _conversion(row: Any) -> Conversion:
         expected_usdc=format_usdc(row.expected_usdc),
         note=row.note,
         created_at=row.created_at,
-    )
-
-
-def _batch(conn: Connection, row: Any) -> BatchRow:
-    standing = batches.standing(conn, row.id)
-    return BatchRow(
-        id=row.id,
-        uuid=row.uuid,
-        key=row.key,
-        status=row.status,
-        paused=row.paused,
-        cutoff_at=row.cutoff_at,
-        grouping=row.grouping,
-        rail=row.rail,
-        payout_count=row.payout_count,
-        planned_amount=format_usdc(row.planned_amount),
-        approved_by=row.approved_by,
-        settled_at=row.settled_at,
-        created_at=row.created_at,
-        payouts=standing.counts,
-        unpaid=format_usdc(standing.unpaid),
-        uncovered=format_usdc(standing.uncovered),
     )

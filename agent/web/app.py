@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from agent.web.access import Gatekeeper
 from agent.web.accounts import Accounts, AddressCheck, CircleUsers
+from agent.web.admin_batches import AdminBatches
 from agent.web.admin_money import AdminMoney, BatchPlanner, ReadTreasury
 from agent.web.admin_people import AdminPeople
 from agent.web.admin_work import AdminWork
@@ -67,6 +68,7 @@ class WebApp:
         ]
         admin = [
             *AdminWork(store, clock, settings).endpoints(),
+            *AdminBatches(store, clock).endpoints(),
             *AdminMoney(store, clock, ids, outside.planner, outside.read_treasury).endpoints(),
             *AdminPeople(store, clock, ids, passwords, outside.check_address, accounts).endpoints(),
             _metrics_endpoint(outside.render_metrics, settings.open_metrics),

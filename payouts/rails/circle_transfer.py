@@ -25,6 +25,7 @@ from gateways.circle_api import CircleTransaction, TransactionPage
 from ports.clock import Clock
 from storage import transfers as rows
 from storage.store import Store
+from storage.switches import SENDS_PAUSED, why_on
 from storage.transfers import TransferCase, watch_state
 from storage.work import Claim, fenced
 
@@ -73,6 +74,7 @@ class RailTerms:
     usdc_token_id: str
     blockchain: str
     attempts_max: int
+    day_cap: int
     pausing: frozenset[str]
 
 
@@ -98,8 +100,10 @@ class CircleTransferStep:
         case = await self._store.read(lambda conn: rows.load(conn, transfer_id))
         if case.attempt is None and not case.sendable:
             return Done()
-        if case.batch.paused and (case.attempt is None or case.attempt.state == TransferState.INTENDED):
-            return Again(PAUSED, "its batch is paused")
+        if case.attempt is None or case.attempt.state == TransferState.INTENDED:
+            stopped = await self._store.read(lambda conn: self._stopped(conn, case))
+            if stopped is not None:
+                return Again(PAUSED, stopped)
         if case.attempt is None:
             case = await self._intend(case, claim)
         assert case.attempt is not None
@@ -108,6 +112,19 @@ class CircleTransferStep:
         if watch_state(case.watch) == WatchState.FINALIZED:
             return await self._landed(case, claim)
         return await self._ask_circle(case, claim)
+
+    def _stopped(self, conn: Connection, case: TransferCase) -> str | None:
+        """Why nothing may be sent now: a switch, the batch, or what one day may move."""
+        paused = why_on(conn, SENDS_PAUSED)
+        if paused is not None:
+            return f"all sends are paused: {paused}"
+        if case.batch.paused:
+            return f"its batch is paused: {case.batch.pause_reason}"
+        midnight = self._clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        cap = self._terms.day_cap
+        if cap and case.attempt is None and rows.begun_since(conn, midnight) + case.transfer.amount > cap:
+            return f"today's transfers would pass the cap of {cap} base units (AGENT_CAP_DAY)"
+        return None
 
     async def _intend(self, case: TransferCase, claim: Claim) -> TransferCase:
         transfer, terms = case.transfer, self._terms

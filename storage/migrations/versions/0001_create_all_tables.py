@@ -24,8 +24,8 @@ def upgrade() -> None:
     sa.Column('rail', sa.String(length=16), nullable=False),
     sa.Column('payout_count', sa.Integer(), nullable=False),
     sa.Column('planned_amount', sa.BigInteger(), nullable=False),
-    sa.Column('approved_by', sa.String(length=64), nullable=True),
-    sa.Column('approved_at', sa.BigInteger(), nullable=True),
+    sa.Column('digest', sa.String(length=64), nullable=True),
+    sa.Column('pause_reason', sa.Text(), nullable=True),
     sa.Column('settled_at', sa.BigInteger(), nullable=True),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
     sa.CheckConstraint("status IN ('planned', 'waiting_approval', 'waiting_funds', 'sending', 'settled')", name=op.f('ck_batches_status')),
@@ -176,6 +176,14 @@ def upgrade() -> None:
     op.create_index('ix_stripe_events_due', 'stripe_events', ['due_at'], unique=False, sqlite_where=sa.text("state = 'due'"), postgresql_where=sa.text("state = 'due'"))
     op.create_index('ix_stripe_events_parked', 'stripe_events', ['created_at'], unique=False, sqlite_where=sa.text("state = 'parked'"), postgresql_where=sa.text("state = 'parked'"))
     op.create_index(op.f('ix_stripe_events_waits_for'), 'stripe_events', ['waits_for'], unique=False)
+    op.create_table('switches',
+    sa.Column('name', sa.String(length=32), nullable=False),
+    sa.Column('is_on', sa.Boolean(), nullable=False),
+    sa.Column('reason', sa.Text(), server_default='', nullable=False),
+    sa.Column('set_by', sa.String(length=64), nullable=False),
+    sa.Column('set_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_switches'))
+    )
     op.create_table('users',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
     sa.Column('uuid', sa.String(length=36), nullable=False),
@@ -217,6 +225,18 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('signature', name=op.f('pk_watched_signatures'))
     )
     op.create_index('ix_watched_signatures_state', 'watched_signatures', ['state'], unique=False)
+    op.create_table('batch_approvals',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
+    sa.Column('batch_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('digest', sa.String(length=64), nullable=False),
+    sa.Column('approver', sa.String(length=64), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['batch_id'], ['batches.id'], name=op.f('fk_batch_approvals_batch_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_batch_approvals')),
+    sa.UniqueConstraint('batch_id', 'approver', name='uq_batch_approvals_approver'),
+    info={'append_only': True}
+    )
+    op.create_index(op.f('ix_batch_approvals_batch_id'), 'batch_approvals', ['batch_id'], unique=False)
     op.create_table('contents',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
     sa.Column('uuid', sa.String(length=36), nullable=False),
@@ -530,6 +550,16 @@ def upgrade() -> None:
     sa.UniqueConstraint('uuid', name=op.f('uq_refunds_uuid'))
     )
     op.create_index(op.f('ix_refunds_purchase_id'), 'refunds', ['purchase_id'], unique=False)
+    op.create_table('batch_items',
+    sa.Column('batch_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('payout_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('destination_address', sa.String(length=64), nullable=False),
+    sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['batch_id'], ['batches.id'], name=op.f('fk_batch_items_batch_id')),
+    sa.ForeignKeyConstraint(['payout_id'], ['payouts.id'], name=op.f('fk_batch_items_payout_id')),
+    sa.PrimaryKeyConstraint('batch_id', 'payout_id', name=op.f('pk_batch_items')),
+    info={'append_only': True}
+    )
     op.create_table('nettings',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
     sa.Column('debtor_payout_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -551,5 +581,7 @@ def upgrade() -> None:
     op.create_index(op.f('ix_nettings_recipient_id'), 'nettings', ['recipient_id'], unique=False)
     guard_append_only('ledger_entries')
     guard_append_only('state_history')
+    guard_append_only('batch_approvals')
     guard_append_only('ledger_postings')
+    guard_append_only('batch_items')
     # ### end Alembic commands ###

@@ -1,0 +1,138 @@
+"""The frozen plan of a batch, its digest, who approved it, and whether what is about to be sent still fits it."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from domain.errors import Misuse, RequestError
+from domain.states import UsdcStatus
+from storage.history import note
+from storage.tables import batch_approvals, batch_items, batches, payouts, transfers
+from storage.work import revive
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One item of which less is sent than was planned (base units); `state` is where its payout stands now."""
+
+    payout_uuid: str
+    planned: int
+    now: int
+    state: str
+    reason: str | None
+
+
+def freeze(conn: Connection, batch_id: int) -> str:
+    """Write down every item of a batch just planned, and its digest; set-based."""
+    unpaid = payouts.c.amount - payouts.c.netted_amount
+    planned = select(payouts.c.batch_id, payouts.c.id, payouts.c.destination_address, unpaid).where(
+        payouts.c.batch_id == batch_id
+    )
+    names = ["batch_id", "payout_id", "destination_address", "amount"]
+    conn.execute(insert(batch_items).from_select(names, planned))
+    digest = _digest(conn, batch_id)
+    conn.execute(update(batches).where(batches.c.id == batch_id).values(digest=digest))
+    return digest
+
+
+def _digest(conn: Connection, batch_id: int) -> str:
+    """SHA-256 over rail, grouping and the items in the order of their payouts' UUIDs, a line each."""
+    head = conn.execute(select(batches.c.key, batches.c.rail, batches.c.grouping).where(batches.c.id == batch_id)).one()
+    found = hashlib.sha256(f"{head.key}|{head.rail}|{head.grouping}\n".encode())
+    rows = conn.execute(
+        select(
+            payouts.c.uuid,
+            payouts.c.purchase_id,
+            payouts.c.recipient_id,
+            batch_items.c.destination_address,
+            batch_items.c.amount,
+        )
+        .select_from(batch_items.join(payouts))
+        .where(batch_items.c.batch_id == batch_id)
+        .order_by(payouts.c.uuid)
+    )
+    for row in rows:
+        found.update("|".join(map(str, row)).encode() + b"\n")
+    return found.hexdigest()
+
+
+def approve(conn: Connection, batch_id: int, digest: str, approver: str, now: datetime) -> None:
+    """One approver agrees to exactly this plan. Idempotent for the same approver.
+
+    Raises RequestError 404 for an unknown batch, 409 when the digest is not the plan's.
+    """
+    known = conn.execute(select(batches.c.digest).where(batches.c.id == batch_id)).one_or_none()
+    if known is None:
+        raise RequestError(404, "batch_not_found", f"there is no batch {batch_id}")
+    if known.digest != digest:
+        raise RequestError(409, "digest_differs", "the plan has another digest: look at it again before approving")
+    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
+    made = conn.execute(
+        dialect.insert(batch_approvals)
+        .values(batch_id=batch_id, digest=digest, approver=approver[:64], created_at=now)
+        .on_conflict_do_nothing()
+    )
+    if made.rowcount:
+        note(conn, "batch", batch_id, None, "approved", now, f"{approver}: {digest}")
+    revive(conn, "batch", batch_id, now)
+
+
+def approvers(conn: Connection, batch_id: int) -> Sequence[str]:
+    """Who approved the plan, in order."""
+    statement = select(batch_approvals.c.approver).join(
+        batches, (batches.c.id == batch_approvals.c.batch_id) & (batches.c.digest == batch_approvals.c.digest)
+    )
+    return conn.scalars(statement.where(batches.c.id == batch_id).order_by(batch_approvals.c.id)).all()
+
+
+def require_as_planned(conn: Connection, transfer_id: int) -> None:
+    """Raise Misuse if a transfer holds anything that its batch's frozen plan does not: an added item, another address,
+    a larger amount. Less than planned is fine (a refund, a hold)."""
+    rows = conn.execute(
+        select(
+            payouts.c.uuid,
+            (payouts.c.amount - payouts.c.netted_amount).label("unpaid"),
+            transfers.c.destination_address.label("sent_to"),
+            batch_items.c.destination_address.label("planned_to"),
+            batch_items.c.amount.label("planned"),
+        )
+        .select_from(
+            payouts.join(transfers, transfers.c.id == payouts.c.transfer_id).outerjoin(
+                batch_items,
+                (batch_items.c.payout_id == payouts.c.id) & (batch_items.c.batch_id == transfers.c.batch_id),
+            )
+        )
+        .where(payouts.c.transfer_id == transfer_id)
+    ).all()
+    for row in rows:
+        if row.planned is None or row.sent_to != row.planned_to or row.unpaid > row.planned:
+            raise Misuse(f"payout {row.uuid} is not what its batch's approved plan says; nothing of it is sent")
+
+
+def changes(conn: Connection, batch_id: int, limit: int = 200) -> list[Change]:
+    """Items of which less is, or will be, sent than was planned."""
+    unpaid = payouts.c.amount - payouts.c.netted_amount
+    left = func.coalesce(payouts.c.batch_id, 0) != batch_id
+    less = (payouts.c.state != UsdcStatus.DISTRIBUTED) & (unpaid < batch_items.c.amount)
+    less_paid = (payouts.c.state == UsdcStatus.DISTRIBUTED) & (payouts.c.paid_amount < batch_items.c.amount)
+    rows = conn.execute(
+        select(payouts, batch_items.c.amount.label("planned"), unpaid.label("unpaid"))
+        .select_from(batch_items.join(payouts))
+        .where(batch_items.c.batch_id == batch_id, left | less | less_paid)
+        .order_by(payouts.c.id)
+        .limit(limit)
+    )
+    return [
+        Change(
+            row.uuid,
+            row.planned,
+            row.paid_amount or (row.unpaid if row.batch_id == batch_id else 0),
+            row.state,
+            row.reason,
+        )
+        for row in rows
+    ]
