@@ -17,6 +17,7 @@ def find_violations(seen: Seen) -> list[str]:
         *_nfts(seen.sales, seen.nfts),
         *(line for creator in seen.creators for line in _creator(creator)),
         *_money(seen),
+        *_dry_run(seen),
     ]
 
 
@@ -109,3 +110,15 @@ def _money(seen: Seen) -> Iterator[str]:
         yield f"the ledger's imbalance is {seen.ledger_sum}, not 0"
     intents = Counter(sale.payment.get("payment_intent") for sale in seen.sales)
     yield from (f"payment {intent} counts for {times} sales" for intent, times in intents.items() if times > 1)
+
+
+def _dry_run(seen: Seen) -> Iterator[str]:
+    """The figures that the operator decides by."""
+    lines = [] if seen.dry_run is None else [line.strip() for line in seen.dry_run.splitlines()]
+    for wanted in (
+        f"Total purchases: {len(seen.sales)}",
+        f"Total USDC to distribute: {usdc_text(sum(creator.due for creator in seen.creators))}",
+        f"Number of creators: {sum(creator.due > 0 for creator in seen.creators)}",
+    ):
+        if wanted not in lines:
+            yield f"the dry run does not say {wanted!r}"

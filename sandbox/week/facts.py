@@ -55,5 +55,7 @@ class Seen:
     deposited: int = 0
     platform_after: int = 0
     ledger_sum: int | None = None
+    dry_run: str | None = None
+    """What `distribute_usdc_batch --dry-run` wrote before the conversion; None if it never ran."""
     failures: list[str] = field(default_factory=list)
     """What went wrong on the way, in words."""

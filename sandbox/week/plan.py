@@ -76,14 +76,17 @@ def plan_week(seed: int, purchases: int, creators: int) -> WeekPlan:
     if purchases < 1 or creators < 1:
         raise ValueError("a week has at least one purchase and one creator")
     rng = random.Random(f"sandbox-week-{seed}")
-    people = tuple(_person(rng, "creator", number, seed) for number in range(creators))
-    buyers = tuple(_person(rng, "buyer", number, seed) for number in range(purchases))
+    names = [f"{first} {last}" for first in FIRST_NAMES for last in LAST_NAMES]
+    rng.shuffle(names)
+    people = tuple(_person(rng, names, "creator", number, seed) for number in range(creators))
+    buyers = tuple(_person(rng, names[::-1], "buyer", number, seed) for number in range(purchases))
     pieces = _pieces(rng, creators)
     return WeekPlan(people, buyers, pieces, _sales(rng, pieces, purchases))
 
 
-def _person(rng: random.Random, role: str, number: int, seed: int) -> Person:
-    name = f"{rng.choice(FIRST_NAMES)} {rng.choice(LAST_NAMES)}"
+def _person(rng: random.Random, names: list[str], role: str, number: int, seed: int) -> Person:
+    """Names come again only when all have been used."""
+    name = names[number % len(names)]
     email = f"{role}-{number + 1}@week-{abs(seed)}.example.com"
     return Person(name, email, f"pass-{rng.randbytes(9).hex()}")
 

@@ -123,7 +123,8 @@ class Week:
         await self._work_out_dues()
         self._stages.say("\n$ python main.py distribute_usdc_batch --dry-run")
         dry = await self._distribute(["--dry-run"])
-        self._stages.say(dry.output)
+        self._seen.dry_run = dry.output
+        self._stages.say(dry.output + "\n")
         if dry.exit_code != 0:
             self._seen.failures.append(f"distribute_usdc_batch --dry-run ended with {dry.exit_code}")
         await self._convert()

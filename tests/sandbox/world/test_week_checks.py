@@ -65,6 +65,7 @@ def good_week() -> Seen:
         deposited=2 * DUE,
         platform_after=7,
         ledger_sum=0,
+        dry_run="Total purchases: 2\nTotal USDC to distribute: 4.70\nNumber of creators: 1\n\nBREAKDOWN BY CREATOR:\n",
     )
 
 
@@ -116,6 +117,10 @@ def spoil(**wrong: Any) -> Callable[[Seen], None]:
         (spoil(platform_after=6), "platform wallet holds 0.000006 USDC, not 0.000007"),
         (spoil(ledger_sum=3), "the ledger's imbalance is 3"),
         (spoil(ledger_sum=None), "the ledger's imbalance is None"),
+        (spoil(dry_run=None), "the dry run does not say 'Total purchases: 2'"),
+        (spoil(dry_run="Total purchases: 3"), "the dry run does not say 'Total purchases: 2'"),
+        (spoil(dry_run="Total USDC to distribute: 4.71"), "the dry run does not say 'Total USDC to distribute: 4.70'"),
+        (spoil(dry_run="Number of creators: 2"), "the dry run does not say 'Number of creators: 1'"),
         (spoil(failures=["the batch command ended with 4"]), "the batch command ended with 4"),
         (
             lambda seen: seen.sales[0].purchase["payouts"][0].update(status="failed"),
