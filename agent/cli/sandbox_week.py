@@ -102,11 +102,25 @@ class _Run:
             log = options.data_dir / LOG_FILE
             console.print(f"Daemon   {world.agent_url}   log in {log}\n", markup=False)
             async with running_daemon(world.environment, f"{world.agent_url}/readyz", log) as daemon:
-                outcome = await self._play(world)
-                self._exit_code = 1 if outcome.violations else 0
-                if not options.once:
-                    show_links(world, outcome, console)
-                    raise DaemonFailed(f"the daemon ended with {await daemon.wait()}; its log is {log}")
+                died = asyncio.create_task(daemon.wait())
+                week = asyncio.create_task(self._week(world))
+                try:
+                    await asyncio.wait((week, died), return_when=asyncio.FIRST_COMPLETED)
+                    if not week.done():
+                        raise DaemonFailed(f"the daemon ended with {died.result()}; its log is {log}")
+                    return week.result()
+                finally:
+                    week.cancel()
+                    died.cancel()
+                    await asyncio.gather(week, died, return_exceptions=True)
+
+    async def _week(self, world: World) -> int:
+        """The week, and with `--once` its exit code; without, it never ends by itself."""
+        outcome = await self._play(world)
+        self._exit_code = 1 if outcome.violations else 0
+        if not self._options.once:
+            show_links(world, outcome, self._console)
+            await asyncio.Event().wait()
         return self._exit_code
 
     async def _play(self, world: World) -> Outcome:
@@ -132,7 +146,7 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
     console.print(closing_table(outcome.seen))
     report = outcome.report
     console.print(
-        f"{report['purchases']} purchases, {report['minted']} NFTs minted, {report['distributed']} paid out, "
+        f"Purchases {report['purchases']}, NFTs minted {report['minted']}, paid out {report['distributed']}, "
         f"ledger imbalance {report['ledger_sum']}, {report['seconds']} s"
     )
     if not outcome.violations:
