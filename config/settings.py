@@ -101,7 +101,6 @@ class Settings(BaseModel):
     agent_mint_fee_ceiling_lamports: int = Field(20_000_000, ge=5_000)
     agent_network_cost_cents: int = Field(100, ge=0)
     agent_refuse_unprofitable: bool = False
-    agent_priority_fee_cap_lamports: int = Field(0, ge=0)
     agent_argon2_memory_kib: int = Field(19_456, ge=8)
     agent_argon2_iterations: int = Field(2, ge=1)
     agent_session_days: int = Field(30, ge=1)

@@ -1,0 +1,1 @@
+"""What there is to read, and the little that renders it."""
