@@ -1,99 +1,159 @@
-"""The map of all steps: what makes each due, what it asks outside, what comes after. Data only; a test holds it against
-the wiring, and docs/FLOW.md is rendered from it.
+"""The map of all steps, as data: what each moves, what makes it due, whom it asks, and what it makes due.
+
+Nothing runs from this map. It is where reading begins, `docs/FLOW.md` is rendered from it, and a test holds it against
+what `agent/assembly.py` wires. In the order in which a sale meets the steps.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Source(StrEnum):
+    """What brings a fact in from outside; it is stored, and makes steps due."""
+
+    WEBHOOKS = "webhooks"
+    """agent/web/intake.py: Stripe's events and Circle's notifications."""
+    SHOP = "shop"
+    """agent/web: signing up, asking for a wallet."""
+    SCHEDULE = "schedule"
+    """agent/schedule.py: every few minutes or hours, and Mondays 09:00 UTC."""
+    CHAIN = "chain"
+    """indexer: a signature's fate, a deposit."""
+    OPERATOR = "operator"
+    """agent/cli and the admin endpoints: batches, retries, decisions."""
+
+
+class Party(StrEnum):
+    """Whom a step asks, with no transaction open."""
+
+    STRIPE = "Stripe"
+    CIRCLE = "Circle"
+    SOLANA = "Solana"
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """One kind of work. `module` is where its step lives; with `waits_for_gate` none runs before the start gate."""
+class FlowStep:
+    """One kind of work. `due_by` names sources and other kinds; `leads_to` the kinds that it can make due.
+
+    `sends`: it signs or moves something outside, so it waits for the start gate.
+    """
 
     kind: str
     subject: str
+    does: str
     module: str
-    due_when: str
-    asks: str
-    then: tuple[str, ...]
-    waits_for_gate: bool = False
+    due_by: tuple[Source | str, ...]
+    asks: tuple[Party, ...] = ()
+    leads_to: tuple[str, ...] = ()
+    sends: bool = False
 
 
-FLOW: tuple[Stage, ...] = (
-    Stage(
-        "stripe_event",
-        "Stripe event",
-        "agent.steps.stripe_event",
-        "a signed webhook was stored, or the sweep found an event",
-        "nobody",
-        ("fee", "mint", "refund", "refunds"),
+STEPS: tuple[FlowStep, ...] = (
+    FlowStep(
+        kind="wallet",
+        subject="user",
+        does="gives the user a Circle wallet, or finds it once the PIN step is done",
+        module="agent/steps/wallet.py",
+        due_by=(Source.SHOP, Source.OPERATOR, "circle_notification"),
+        asks=(Party.CIRCLE,),
+        leads_to=("mint",),
     ),
-    Stage(
-        "circle_notification",
-        "Circle notification",
-        "agent.steps.circle_notification",
-        "a signed notification was stored",
-        "nobody: it is a hint",
-        ("wallet", "transfer"),
+    FlowStep(
+        kind="stripe_event",
+        subject="row of the inbox",
+        does="works one stored event into the purchase: paid, edition taken, refunded, disputed",
+        module="agent/steps/stripe_event.py",
+        due_by=(Source.WEBHOOKS, "events_sweep"),
+        leads_to=("fee", "mint", "refund", "refunds", "fund"),
     ),
-    Stage(
-        "events_sweep",
-        "stripe",
-        "agent.steps.events_sweep",
-        "every start and every hour",
-        "Stripe: list of events",
-        ("stripe_event",),
+    FlowStep(
+        kind="events_sweep",
+        subject="`stripe`",
+        does="lists Stripe's events and stores those that no webhook brought",
+        module="agent/steps/events_sweep.py",
+        due_by=(Source.SCHEDULE,),
+        asks=(Party.STRIPE,),
+        leads_to=("stripe_event",),
     ),
-    Stage(
-        "wallet",
-        "user",
-        "agent.steps.wallet",
-        "somebody signed up",
-        "Circle: user, challenge or wallet",
-        ("mint",),
+    FlowStep(
+        kind="fee",
+        subject="purchase",
+        does="fetches the balance transaction: the real fee, and with it the split",
+        module="agent/steps/fee.py",
+        due_by=("stripe_event",),
+        asks=(Party.STRIPE,),
+        leads_to=("fund",),
     ),
-    Stage("fee", "purchase", "agent.steps.fee", "a sale was paid", "Stripe: balance transaction", ("fund",)),
-    Stage(
-        "mint",
-        "purchase",
-        "agent.steps.mint",
-        "a sale is paid and holds an edition; its signature's fate is known",
-        "Circle: one signature; Solana: send, read back",
-        ("fund",),
-        waits_for_gate=True,
+    FlowStep(
+        kind="refund",
+        subject="purchase",
+        does="gives the loser of a sold-out race his money back",
+        module="agent/steps/refund.py",
+        due_by=("stripe_event",),
+        asks=(Party.STRIPE,),
     ),
-    Stage("refund", "purchase", "agent.steps.refund", "a sale lost a sold-out race", "Stripe: refund", ()),
-    Stage(
-        "refunds",
-        "purchase",
-        "agent.steps.refunds_sync",
-        "a charge's refunded total was told",
-        "Stripe: list of refunds",
-        ("fund",),
+    FlowStep(
+        kind="refunds",
+        subject="purchase",
+        does="fetches the refunds of a charge of which only the total was told",
+        module="agent/steps/refunds_sync.py",
+        due_by=("stripe_event",),
+        asks=(Party.STRIPE,),
+        leads_to=("fund", "mint"),
     ),
-    Stage(
-        "fund",
-        "treasury",
-        "payouts.fund",
-        "a deposit is finalized, or money became owed or free",
-        "nobody",
-        ("batch",),
+    FlowStep(
+        kind="mint",
+        subject="purchase",
+        does="builds, has signed, stores, sends and reads back the NFT's transaction",
+        module="agent/steps/mint.py",
+        due_by=("stripe_event", "wallet", "refunds", Source.CHAIN, Source.OPERATOR),
+        asks=(Party.CIRCLE, Party.SOLANA),
+        leads_to=("fund",),
+        sends=True,
     ),
-    Stage("plan", "weekly", "payouts.plan", "a nudge: Monday 09:00 UTC and every few minutes", "nobody", ("batch",)),
-    Stage(
-        "batch",
-        "batch",
-        "payouts.batch",
-        "it was planned, approved or covered, or a transfer of it ended",
-        "nobody",
-        ("transfer",),
+    FlowStep(
+        kind="fund",
+        subject="`treasury`",
+        does="lets owed purchases go as far as the wallet's finalized USDC carries them",
+        module="payouts/fund.py",
+        due_by=("stripe_event", "fee", "refunds", "mint", "transfer", Source.CHAIN, Source.OPERATOR),
+        leads_to=("batch",),
     ),
-    Stage(
-        "transfer",
-        "transfer",
-        "payouts.rails.circle_transfer",
-        "its batch is covered; Circle or the chain has news",
-        "Circle: transfer; Solana: read back",
-        ("batch", "fund"),
-        waits_for_gate=True,
+    FlowStep(
+        kind="plan",
+        subject="`weekly`",
+        does="plans the latest Monday's batch if it is due and not planned yet",
+        module="payouts/plan.py",
+        due_by=(Source.SCHEDULE,),
+        leads_to=("batch",),
+    ),
+    FlowStep(
+        kind="batch",
+        subject="batch",
+        does="waits for approvals and for all of its funds, starts its transfers, settles",
+        module="payouts/batch.py",
+        due_by=("plan", "fund", "transfer", Source.OPERATOR),
+        leads_to=("transfer",),
+    ),
+    FlowStep(
+        kind="transfer",
+        subject="transfer",
+        does="has Circle pay one recipient; proves it on chain, or proves that nothing left",
+        module="payouts/rails/circle_transfer.py",
+        due_by=("batch", "circle_notification", Source.CHAIN, Source.OPERATOR),
+        asks=(Party.CIRCLE, Party.SOLANA),
+        leads_to=("batch", "fund"),
+        sends=True,
+    ),
+    FlowStep(
+        kind="circle_notification",
+        subject="row of the inbox",
+        does="turns Circle's hint into the job that fetches the object itself",
+        module="agent/steps/circle_notification.py",
+        due_by=(Source.WEBHOOKS,),
+        leads_to=("wallet", "transfer"),
     ),
 )
+
+BY_KIND: Mapping[str, FlowStep] = {step.kind: step for step in STEPS}

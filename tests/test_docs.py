@@ -1,9 +1,7 @@
 """The docs don't lie: settings, steps, states, events, commands and links are held against the code."""
 
 import ast
-import random
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from docs import render
 from domain.flow import BY_KIND, STEPS, Source
 from metrics import Metrics
 from ports.executor import InlineExecutor
-from ports.virtual import SeededIds, VirtualClock
+from ports.system import SystemClock, SystemIds
 from storage.inline import InlineStore
 from storage.tables import circle_notifications, jobs, stripe_events
 from tests.config.environment import VALID
@@ -24,7 +22,7 @@ from tests.worlds import ServiceTransport
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-LINK = re.compile(r"(?:\]\(|(?:href|src|srcset)=\")([^)#\"\s]+)(?:#[^)\"]*)?[)\"]")
+LINK = re.compile(r"(?:\]\(|(?:href|src|srcset)=\")([^)\"\s]+)[)\"]")
 SOURCE_ROOMS = ("agent", "payouts", "indexer", "storage")
 PLATFORM_ADDRESS = "9xQeWvG816bUx9EPjHmaT23yvVM2ZWbrrpZb9PusVFin"
 """Any address on the curve."""
@@ -42,10 +40,9 @@ def settings_table() -> dict[str, str]:
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
     """The daemon's background as assembly wires it; nothing of it runs."""
-    clock = VirtualClock(datetime(2026, 11, 16, tzinfo=UTC))
     ports = Ports(
-        clock=clock,
-        ids=SeededIds(random.Random(1)),
+        clock=SystemClock(),
+        ids=SystemIds(),
         executor=InlineExecutor(),
         transport=ServiceTransport({}),
         store=InlineStore(tmp_path / "agent.db"),
@@ -136,8 +133,19 @@ def test_the_readme_names_every_command() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    targets = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
-    assert [link for link in targets if not (page.parent / link).exists()] == []
+    dead = []
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if "://" not in link and not (target.exists() and (not anchor or anchor in anchors(target))):
+            dead.append(link)
+    assert dead == []
+
+
+def anchors(page: Path) -> set[str]:
+    """A Markdown page's headings as the anchors that they become."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
