@@ -25,6 +25,7 @@ from agent.web_assembly import build_web
 from config.settings import load_settings
 from metrics import Metrics
 from ports.executor import InlineExecutor
+from ports.transport import HttpRequest
 from ports.virtual import SeededIds, VirtualClock
 from sandbox.circle_service import CircleService, setup_platform
 from sandbox.service import Delivery, Service
@@ -34,7 +35,7 @@ from storage.inline import InlineStore
 from tests.worlds import ServiceTransport
 
 STRIPE_URL, CIRCLE_URL, RPC_URL = "http://stripe.test", "http://circle.test", "http://rpc.test"
-AGENT_URL = "http://agent.test"
+AGENT_URL = "http://127.0.0.1:8080"
 MONDAY = datetime(2026, 11, 16, 8, 0, tzinfo=UTC)
 START_LAMPORTS = 50_000_000_000
 TICK_SECONDS = 0.05
@@ -158,6 +159,20 @@ class VirtualWorld:
     async def operator(self, method: str, path: str, body: Any = None) -> Answer:
         return await self.call(method, path, body, "admin-token-of-the-virtual-world", admin=True)
 
+    async def circle_get(self, path: str) -> dict[str, Any]:
+        """What Circle's own API shows an outside client."""
+        return await self._circle("GET", path, b"")
+
+    async def circle_post(self, path: str, body: Any) -> dict[str, Any]:
+        return await self._circle("POST", path, json.dumps(body).encode())
+
+    async def _circle(self, method: str, path: str, body: bytes) -> dict[str, Any]:
+        headers = {"authorization": "Bearer TEST_API_KEY:id:secret", "content-type": "application/json"}
+        answer = await self.transport.send(HttpRequest(method, f"{CIRCLE_URL}{path}", headers, body))
+        assert 200 <= answer.status < 300, answer
+        told = json.loads(answer.body or b"{}")
+        return dict(told.get("data", told))
+
     async def until(self, what: str, holds: Callable[[], Awaitable[bool]], seconds: float = 600) -> None:
         """Wait on virtual time until a condition holds; fails after a bound."""
         end = self.clock.monotonic() + seconds
@@ -190,7 +205,7 @@ class VirtualWorld:
                 await self.clock.sleep(TICK_SECONDS)
 
     async def _deliver(self, service: Service, delivery: Delivery) -> None:
-        headers = CIMultiDict({**delivery.headers, "host": "agent.test"})
+        headers = CIMultiDict({**delivery.headers, "host": "127.0.0.1:8080"})
         path = delivery.url.removeprefix(AGENT_URL)
         answer = await self._dispatch(False, delivery.method, path, headers, delivery.body)
         service.delivered(delivery.id, None if answer is None else answer[0])
