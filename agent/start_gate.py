@@ -20,7 +20,7 @@ from ports.ids import Ids
 from storage import adoption
 from storage.adoption import Outflow
 from storage.chain_rows import cursor, move_cursor
-from storage.movements import orphans
+from storage.movements import is_explained, orphans
 from storage.store import Store
 from storage.tables import installation
 
@@ -91,6 +91,7 @@ class StartGate:
         await self._sweep()
         sent_before = await self._store.read(adoption.has_ever_sent)
         height = await self._heights.get_block_height()
+        await self._follower.backfill_until_caught_up()
         await self._adopt()
         await self._follower.backfill_until_caught_up()
         if sent_before:
@@ -124,9 +125,9 @@ class StartGate:
 
     async def _place(self, seen: CircleTransaction) -> bool:
         """True when the outflow is known, was adopted, or never became one."""
-        if seen.state in {"DENIED", "CANCELLED"} or (seen.state == "FAILED" and seen.tx_hash is None):
-            return True
-        if await self._store.read(lambda conn: adoption.is_known(conn, seen.id)):
+        if seen.state in {"DENIED", "CANCELLED", "FAILED"}:
+            return True  # should it have moved money all the same, the wallet's history shows it as unexplained
+        if await self._store.read(lambda conn: self._explained(conn, seen)):
             return True
         outflow = Outflow(
             circle_id=seen.id,
@@ -136,6 +137,7 @@ class StartGate:
             amount=seen.amount_units(USDC_DECIMALS),
             wallet_id=self._wallet_id,
             source_address=self._address,
+            signature=seen.tx_hash,
             updated_at=seen.update_date,
         )
         uuid, now = self._ids.uuid(), self._clock.now()
@@ -143,6 +145,11 @@ class StartGate:
         if adopted:
             log.warning("outflow adopted", circle=seen.id, reference=seen.ref_id)
         return adopted
+
+    def _explained(self, conn: Connection, seen: CircleTransaction) -> bool:
+        if adoption.is_known(conn, seen.id):
+            return True
+        return seen.tx_hash is not None and is_explained(conn, seen.tx_hash)
 
     def _since(self, conn: Connection) -> datetime:
         at = cursor(conn, CURSOR)

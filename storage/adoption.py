@@ -12,8 +12,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from domain.keys import purchase_reference
 from domain.states import BatchStatus, TransferState, UsdcStatus
 from storage.history import advance, note
+from storage.movements import claim_signature
 from storage.tables import batch_items, batches, mint_attempts, payouts, purchases, transfer_attempts, transfers
-from storage.transfers import next_attempt
+from storage.transfers import next_attempt, watch_signature
 from storage.work import revive
 
 ADOPTED_KEY = "adopted"
@@ -31,6 +32,7 @@ class Outflow:
     amount: int | None
     wallet_id: str
     source_address: str
+    signature: str | None
     updated_at: datetime
 
 
@@ -76,6 +78,9 @@ def adopt(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> bool
             circle_transaction_id=outflow.circle_id, circle_state=outflow.state, circle_updated_at=outflow.updated_at
         )
     )
+    if outflow.signature is not None:
+        watch_signature(conn, live_id, transfer.id, outflow.signature, now)
+        claim_signature(conn, outflow.signature, transfer.id, now)
     _promise(conn, transfer.id, now)
     revive(conn, "transfer", transfer.id, now)
     return True

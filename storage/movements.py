@@ -248,6 +248,42 @@ def orphans(conn: Connection, limit: int = 100) -> list[Movement]:
     return [_movement(row) for row in rows]
 
 
+def claim_signature(conn: Connection, signature: str, transfer_id: int, now: datetime) -> None:
+    """Give what a signature moved to a transfer, if the follower has booked it already. Raises as `claim_movement`."""
+    row = conn.execute(
+        select(chain_movements).where(chain_movements.c.signature == signature, chain_movements.c.asset == Asset.USDC)
+    ).one_or_none()
+    if row is not None:
+        claim_movement(conn, _movement(row), transfer_id, now)
+
+
+def orphan_rows(conn: Connection, limit: int = 100) -> list[Row[tuple[object, ...]]]:
+    """The unexplained USDC outflows with their row ids, newest first."""
+    statement = select(chain_movements).where(chain_movements.c.kind == MovementKind.ORPHAN)
+    return list(conn.execute(statement.order_by(chain_movements.c.id.desc()).limit(limit)).all())
+
+
+def accept_orphan(conn: Connection, movement_id: int) -> bool:
+    """A person says that this outflow was the operator's own: it stops nothing any more. Its ledger entry already says
+    that the money went outside. False when the row is no unexplained outflow."""
+    done = conn.execute(
+        update(chain_movements)
+        .where(chain_movements.c.id == movement_id, chain_movements.c.kind == MovementKind.ORPHAN)
+        .values(kind=MovementKind.OTHER)
+    )
+    return done.rowcount == 1
+
+
+def is_explained(conn: Connection, signature: str) -> bool:
+    """Whether a transaction's USDC movement is booked as something that somebody or some transfer explains."""
+    found = conn.scalar(
+        select(chain_movements.c.kind).where(
+            chain_movements.c.signature == signature, chain_movements.c.asset == Asset.USDC
+        )
+    )
+    return found is not None and found != MovementKind.ORPHAN
+
+
 def _find(conn: Connection, movement: Movement) -> Row[tuple[object, ...]] | None:
     return conn.execute(
         select(chain_movements)

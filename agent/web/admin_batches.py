@@ -9,6 +9,8 @@ from agent.web.admin_bodies import (
     Approval,
     BatchDetail,
     BatchRow,
+    Outflow,
+    Outflows,
     PlanChange,
     PlannedItem,
     Reason,
@@ -21,6 +23,7 @@ from domain.errors import RequestError
 from domain.money import format_usdc
 from ports.clock import Clock
 from storage import approvals, batches
+from storage.movements import accept_orphan, orphan_rows
 from storage.store import Store
 from storage.switches import SENDS_PAUSED, turn, why_on
 from storage.tables import batch_items, payouts, users
@@ -52,6 +55,17 @@ class AdminBatches:
                 "POST", f"{one}/pause", operator, self.pause, "Stop a batch", BatchRow, takes=Reason, errors=(404,)
             ),
             Endpoint("POST", f"{one}/resume", operator, self.resume, "Let it go on", BatchRow, errors=(404,)),
+            Endpoint("GET", f"{root}/outflows", viewer, self.outflows, "Unexplained outflows", Outflows),
+            Endpoint(
+                "POST",
+                f"{root}/outflows/{{movement_id}}/accept",
+                Access.APPROVER,
+                self.accept,
+                "Say that an outflow was the operator's own",
+                Outflows,
+                takes=Reason,
+                errors=(404,),
+            ),
             Endpoint("GET", f"{root}/sends", viewer, self.sends, "Whether sends are paused", SendsSwitch),
             Endpoint("POST", f"{root}/sends/pause", operator, self.stop, "Stop every send", SendsSwitch, takes=Reason),
             Endpoint("POST", f"{root}/sends/resume", operator, self.go_on, "Let sends go on", SendsSwitch),
@@ -96,6 +110,21 @@ class AdminBatches:
 
         return await self._store.write(audited(call, action, f"batch:{batch_id}", now, write))
 
+    async def outflows(self, _: Call) -> Outflows:
+        return await self._store.read(_outflows)
+
+    async def accept(self, call: Call) -> Outflows:
+        movement_id, now = call.row_id("movement_id"), self._clock.now()
+        action = f"accept: {call.taken(Reason).reason}"
+
+        def write(conn: Connection) -> Outflows:
+            if not accept_orphan(conn, movement_id):
+                raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")
+            return _outflows(conn)
+
+        subject = f"outflow:{movement_id}"
+        return await self._store.write(audited(call, action[:24], subject, now, write))
+
     async def sends(self, _: Call) -> SendsSwitch:
         return SendsSwitch(paused=await self._store.read(lambda conn: why_on(conn, SENDS_PAUSED)))
 
@@ -137,6 +166,22 @@ def batch_row(conn: Connection, row: Any) -> BatchRow:
         payouts=standing.counts,
         unpaid=format_usdc(standing.unpaid),
         uncovered=format_usdc(standing.uncovered),
+    )
+
+
+def _outflows(conn: Connection) -> Outflows:
+    return Outflows(
+        items=[
+            Outflow(
+                id=row.id,
+                signature=row.signature,
+                amount=format_usdc(-row.amount),
+                counterparty=row.counterparty,
+                slot=row.slot,
+                block_time=row.block_time,
+            )
+            for row in orphan_rows(conn)
+        ]
     )
 
 

@@ -247,6 +247,23 @@ class Approval(Asked):
     digest: str = Field(min_length=64, max_length=64)
 
 
+class Outflow(Answer):
+    """USDC that left the platform wallet and that no payout explains."""
+
+    id: int
+    signature: str
+    amount: Money
+    counterparty: str | None
+    slot: int
+    block_time: Moment | None
+
+
+class Outflows(Answer):
+    """While there is one, nothing is sent."""
+
+    items: list[Outflow]
+
+
 class Reason(Asked):
     """Why; it is shown to the other operators."""
 

@@ -23,6 +23,7 @@ from agent.web.messages import WebRequest
 from agent.web.router import Router
 from agent.web_assembly import build_web
 from config.settings import load_settings
+from gateways.circle_api import CircleGateway, Rates
 from metrics import Metrics
 from ports.executor import InlineExecutor
 from ports.transport import HttpRequest
@@ -165,6 +166,42 @@ class VirtualWorld:
 
     async def circle_post(self, path: str, body: Any) -> dict[str, Any]:
         return await self._circle("POST", path, json.dumps(body).encode())
+
+    async def another_wallet(self) -> str:
+        """A second developer-controlled wallet of the same entity; its id."""
+        return str(setup_platform(self.circle, name="Other", ref_id="other").wallet_id)
+
+    async def circle_transfer(self, usdc: str) -> None:
+        """Somebody else with our entity's keys moves USDC out, past the daemon."""
+        stranger = setup_platform(self.circle, name="Stranger", ref_id="stranger")
+        gateway = CircleGateway(
+            self.transport,
+            CIRCLE_URL,
+            "TEST_API_KEY:id:secret",
+            "ab" * 32,
+            SeededIds(random.Random(99)),
+            self.clock,
+            Rates.fast(),
+        )
+        body = {
+            "walletId": self.platform.wallet_id,
+            "tokenId": self.settings.usdc_token_id,
+            "destinationAddress": stranger.address,
+            "amounts": [usdc],
+            "feeLevel": "MEDIUM",
+        }
+        made = await gateway.submit_transfer(SeededIds(random.Random(98)).uuid(), body)
+        while (await gateway.fetch_transaction(made.id)).state != "COMPLETE":
+            await self.clock.sleep(1)
+
+    async def abandon(self) -> None:
+        """End a world whose daemon has ended by itself."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._pump is not None:
+            self._pump.cancel()
+            await asyncio.gather(self._pump, return_exceptions=True)
 
     async def _circle(self, method: str, path: str, body: bytes) -> dict[str, Any]:
         headers = {"authorization": "Bearer TEST_API_KEY:id:secret", "content-type": "application/json"}

@@ -1,0 +1,120 @@
+"""After a start nothing is sent before every outflow is explained: restored backups, strangers' keys, other secrets."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from solders.pubkey import Pubkey
+
+from agent.identity import StartRefused
+from tests.week.test_refunds import DUE, Gallery
+from tests.week.test_virtual_week import run_virtually
+from tests.week.virtual_world import VirtualWorld
+
+
+def keep(folder: Path) -> None:
+    """Copy the stopped daemon's database."""
+    shutil.copy(folder / "agent.db", folder / "backup.db")
+
+
+def put_back(folder: Path) -> None:
+    for name in ("agent.db-wal", "agent.db-shm"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.copy(folder / "backup.db", folder / "agent.db")
+
+
+def test_a_restored_older_database_adopts_what_was_paid_and_pays_nobody_twice(tmp_path: Path) -> None:
+    async def story() -> None:
+        shop = Gallery(VirtualWorld(tmp_path))
+        world = shop.world
+        await shop.open()
+        for _ in range(3):
+            await shop.sell()
+        await world.stop()
+        keep(tmp_path)
+        await world.start()
+        await shop.pay_out(3 * DUE)
+        assert await shop.paid_on_chain() == 3 * DUE
+        await world.stop()
+        put_back(tmp_path)
+        await world.start()
+        await shop.shows("what was paid is known again", paid_out="7.05", pending_distribution="0.00")
+        again = await world.operator("POST", "/admin/api/batches", {})
+        assert again.body["batch"] is None
+        await shop.sell()
+        await shop.pay_out(DUE)
+        assert await shop.paid_on_chain() == 4 * DUE
+        await shop.close()
+
+    run_virtually(story())
+
+
+def test_an_outflow_that_fits_no_payout_stops_sends_until_a_person_accepts_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        shop = Gallery(VirtualWorld(tmp_path))
+        world = shop.world
+        await shop.open()
+        await shop.sell()
+        world.node.mint_usdc(Pubkey.from_string(world.platform.address), 3 * DUE)
+        await world.clock.sleep(30)
+        await world.stop()
+        await world.circle_transfer("1")
+        await world.start()
+
+        async def seen() -> bool:
+            shown = await world.operator("GET", "/admin/api/outflows")
+            return len(shown.body["items"]) == 1
+
+        await world.until("the stranger's outflow is seen", seen)
+        await world.operator("POST", "/admin/api/batches", {})
+        await world.clock.sleep(120)
+        assert await shop.paid_on_chain() == 0
+        shown = await world.operator("GET", "/admin/api/outflows")
+        accepted = await world.operator(
+            "POST", f"/admin/api/outflows/{shown.body['items'][0]['id']}/accept", {"reason": "moved by hand"}
+        )
+        assert accepted.body["items"] == []
+
+        async def paid() -> bool:
+            return await shop.paid_on_chain() == DUE
+
+        await world.until("the creator is paid", paid)
+        await shop.close()
+
+    run_virtually(story())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("AGENT_DERIVATION_SECRET", "e" * 64, "AGENT_DERIVATION_SECRET"),
+        ("CIRCLE_W3S_PLATFORM_WALLET_ID", "another", "CIRCLE_W3S_PLATFORM_WALLET_ID"),
+    ],
+)
+def test_another_secret_or_wallet_than_at_the_first_start_stops_the_daemon(
+    name: str, value: str, named: str, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        world = VirtualWorld(tmp_path)
+        await world.start()
+        await world.clock.sleep(30)
+        await world.stop()
+        if value == "another":
+            world.settings = world.settings.model_copy(update={name.lower(): (await world.another_wallet())})
+        else:
+            secret = type(world.settings.agent_derivation_secret)(value)
+            world.settings = world.settings.model_copy(update={name.lower(): secret})
+        with pytest.raises((StartRefused, BaseExceptionGroup)) as refused:
+            await world.start()
+            await world.clock.sleep(30)
+            world.check_alive()
+        assert named in str(leaves(refused.value))
+        await world.abandon()
+
+    run_virtually(story())
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in leaves(part)]
+    return [error]
