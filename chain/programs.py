@@ -28,6 +28,8 @@ TRANSACTION_LIMIT_BYTES: Final = 1232
 """Largest legacy or v0 transaction: one IPv6 packet of 1280 bytes less its headers."""
 TRANSACTION_V1_LIMIT_BYTES: Final = 4096
 """Largest v1 transaction (SIMD-0385)."""
+TRANSACTION_V1_LIMIT_ADDRESSES: Final = 64
+"""Most addresses that a v1 transaction names (SIMD-0385)."""
 LAMPORTS_PER_SIGNATURE: Final = 5000
 BLOCKHASH_LIFE_BLOCKS: Final = 150
 SEED_LIMIT_BYTES: Final = 32

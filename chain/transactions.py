@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 from solders.hash import Hash
 from solders.instruction import Instruction
-from solders.message import MessageAddressTableLookup, MessageV0, to_bytes_versioned
+from solders.message import (
+    MessageAddressTableLookup,
+    MessageV0,
+    MessageV1,
+    TransactionConfig,
+    to_bytes_versioned,
+)
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
@@ -56,6 +62,36 @@ def unsigned_v0(payer: str, instructions: list[Instruction], blockhash: str) -> 
             "transaction_too_large", f"{len(wire)} bytes, and {programs.TRANSACTION_LIMIT_BYTES} is the limit"
         )
     return wire
+
+
+def unsigned_v1(payer: str, instructions: list[Instruction], blockhash: str, config: TransactionConfig) -> bytes:
+    """The wire bytes of a v1 transaction with empty signature slots.
+
+    Raises `Rejected("transaction_too_large")` above 4096 bytes or 64 addresses, `Rejected("invalid_blockhash")`.
+    """
+    message = MessageV1.try_compile(parse_address(payer), instructions, _parse_blockhash(blockhash), config)
+    addresses = len(message.account_keys)
+    if addresses > programs.TRANSACTION_V1_LIMIT_ADDRESSES:
+        raise Rejected(
+            "transaction_too_large",
+            f"{addresses} addresses, and {programs.TRANSACTION_V1_LIMIT_ADDRESSES} is the limit",
+        )
+    signatures = [_EMPTY_SIGNATURE] * message.header.num_required_signatures
+    wire = bytes(VersionedTransaction.populate(message, signatures))
+    if len(wire) > programs.TRANSACTION_V1_LIMIT_BYTES:
+        raise Rejected(
+            "transaction_too_large", f"{len(wire)} bytes, and {programs.TRANSACTION_V1_LIMIT_BYTES} is the limit"
+        )
+    return wire
+
+
+def v1_config(wire: bytes) -> TransactionConfig | None:
+    """The inline configuration of a v1 transaction; None for other versions.
+
+    Raises `Rejected("malformed_transaction")`.
+    """
+    message = _parse(wire).message
+    return message.config if isinstance(message, MessageV1) else None
 
 
 def message_bytes(wire: bytes) -> bytes:
