@@ -149,7 +149,7 @@ def build_engine(
         wake=wake,
     )
     tracker = SignatureTracker(ports.store, gateways.rpc, ports.clock, slot_seconds=slot_seconds, wake=wake)
-    sweep = EventsSweepStep(ports.store, ports.clock, gateways.stripe)
+    sweep = EventsSweepStep(ports.store, ports.clock, gateways.stripe, settings.live)
     gate = StartGate(
         ports.store,
         ports.clock,

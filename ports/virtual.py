@@ -50,6 +50,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumps.elapsed
 
+    def leap(self, seconds: float) -> None:
+        """Let time pass at once, as a machine that slept sees it: whatever was due meanwhile runs late."""
+        self._jumps.elapsed += seconds
+
 
 class VirtualClock:
     """The clock port over the running virtual loop. `start` is the wall time at the loop's time 0."""
@@ -71,6 +75,10 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def shift(self, by: timedelta) -> None:
+        """Somebody sets the wall clock; timers go on as they were."""
+        self._start += by
 
 
 class SeededIds:
