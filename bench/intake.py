@@ -110,7 +110,7 @@ async def _server(what: str) -> AsyncIterator[int]:
     try:
         yield int(await process.stdout.readline())
     finally:
-        await process.communicate()
+        await process.communicate(b"")  # with nothing to send the input would stay open
 
 
 @contextlib.contextmanager
