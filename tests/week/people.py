@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec
 
 from solders.pubkey import Pubkey
@@ -27,6 +28,11 @@ def on_virtual_time(story: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P
     return test
 
 
+def gallery(folder: Path, seed: int = 1, **settings: str) -> Gallery:
+    """A shop whose daemon looks at its treasury every 10 s: these stories are about what comes in."""
+    return Gallery(VirtualWorld(folder, seed, **{"AGENT_TREASURY_POLL_MS": "10000", **settings}))
+
+
 async def open_session(shop: Gallery, name: str) -> tuple[str, str]:
     """A signed-in buyer before his open Session: token, session id."""
     _, token = await shop.sign_up(name)
@@ -40,7 +46,9 @@ async def session_of(shop: Gallery, token: str) -> str:
     return str(opened.body["session_id"])
 
 
-async def eventually(world: VirtualWorld, what: str, holds: Callable[[], Awaitable[object]], seconds: int = 900) -> None:
+async def eventually(
+    world: VirtualWorld, what: str, holds: Callable[[], Awaitable[object]], seconds: int = 900
+) -> None:
     """As `until`, with a condition of any truth."""
 
     async def true() -> bool:

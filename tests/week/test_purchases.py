@@ -14,6 +14,7 @@ from sandbox.stripe_service.timing import DAY_MS
 from tests.week.people import (
     entries,
     eventually,
+    gallery,
     on_virtual_time,
     open_session,
     parked,
@@ -58,7 +59,7 @@ async def is_at_its_end(shop: Gallery, purchase_id: int = 1) -> dict[str, Any]:
 @pytest.mark.parametrize("order", list(permutations(SALE_EVENTS)), ids="-".join)
 @on_virtual_time
 async def test_the_events_of_a_sale_give_one_end_state_in_any_order(order: tuple[str, ...], tmp_path: Path) -> None:
-    shop = Gallery(VirtualWorld(tmp_path))
+    shop = gallery(tmp_path)
     await shop.open()
     await past_the_first_sweep(shop)
     delays = {event: place * 20_000 for place, event in enumerate(order)}
@@ -73,7 +74,7 @@ async def test_the_events_of_a_sale_give_one_end_state_in_any_order(order: tuple
 @pytest.mark.parametrize("seed", range(4))
 @on_virtual_time
 async def test_shuffled_dropped_and_doubled_events_of_many_sales_leave_one_nft_each(seed: int, tmp_path: Path) -> None:
-    shop = Gallery(VirtualWorld(tmp_path, seed))
+    shop = gallery(tmp_path, seed)
     await shop.open()
     await past_the_first_sweep(shop)
     controls = shop.world.stripe.controls
@@ -89,7 +90,7 @@ async def test_shuffled_dropped_and_doubled_events_of_many_sales_leave_one_nft_e
 
 @on_virtual_time
 async def test_every_event_told_again_days_later_changes_nothing(tmp_path: Path) -> None:
-    shop = Gallery(VirtualWorld(tmp_path))
+    shop = gallery(tmp_path)
     world = shop.world
     await shop.open()
     purchase_id, _, _ = await shop.sell()
@@ -111,7 +112,7 @@ async def test_every_event_told_again_days_later_changes_nothing(tmp_path: Path)
 @on_virtual_time
 async def test_a_payment_told_before_stripe_answered_the_checkout_is_kept(tmp_path: Path) -> None:
     """The answer to creating the Session is lost; the buyer finds and pays it all the same."""
-    shop = Gallery(VirtualWorld(tmp_path))
+    shop = gallery(tmp_path)
     world = shop.world
     await shop.open()
     _, token = await shop.sign_up("bob")
@@ -141,7 +142,7 @@ async def test_a_payment_told_before_stripe_answered_the_checkout_is_kept(tmp_pa
 async def test_a_payment_of_another_amount_currency_or_shape_waits_for_a_person(
     changed: dict[str, Any], code: str, tmp_path: Path
 ) -> None:
-    shop = Gallery(VirtualWorld(tmp_path))
+    shop = gallery(tmp_path)
     world = shop.world
     await shop.open()
     token, session_id = await open_session(shop, "bob")
@@ -166,7 +167,7 @@ async def test_a_payment_of_another_amount_currency_or_shape_waits_for_a_person(
 
 @on_virtual_time
 async def test_unknown_types_are_stored_and_wrong_modes_are_not_booked(tmp_path: Path) -> None:
-    shop = Gallery(VirtualWorld(tmp_path))
+    shop = gallery(tmp_path)
     world = shop.world
     await shop.open()
     token, session_id = await open_session(shop, "bob")
@@ -192,11 +193,11 @@ async def test_unknown_types_are_stored_and_wrong_modes_are_not_booked(tmp_path:
 
 @on_virtual_time
 async def test_a_fee_that_stripe_names_much_later_is_waited_for(tmp_path: Path) -> None:
-    shop = Gallery(VirtualWorld(tmp_path))
+    shop = gallery(tmp_path)
     world = shop.world
     world.stripe._world.books.timing = _without_fees(world)
     await shop.open()
-    token, session_id = await shop.pay()
+    token, _session_id = await shop.pay()
     await shelf_says(shop, token, "owned")
     await world.clock.sleep(600)
     shown = await purchase_becomes(shop, 1, status="completed", usdc_payment_status="")
@@ -209,7 +210,7 @@ async def test_a_fee_that_stripe_names_much_later_is_waited_for(tmp_path: Path) 
 
 @on_virtual_time
 async def test_a_fee_in_another_currency_waits_for_a_person_and_nothing_is_due(tmp_path: Path) -> None:
-    shop = Gallery(VirtualWorld(tmp_path))
+    shop = gallery(tmp_path)
     world = shop.world
     world.stripe._world.books.timing = _without_fees(world)
     await shop.open()
@@ -241,7 +242,7 @@ def _without_fees(world: VirtualWorld) -> Any:
 async def test_a_reversal_that_overtakes_its_sale_is_kept_and_applied(
     reversal: str, first: bool, tmp_path: Path
 ) -> None:
-    shop = Gallery(VirtualWorld(tmp_path))
+    shop = gallery(tmp_path)
     world = shop.world
     world.circle.custody.switches.auto_pin = False  # no wallet, no mint yet
     await shop.open()
@@ -291,7 +292,7 @@ FAULTS = [
 async def test_of_five_buyers_of_two_editions_three_have_their_money_back_once(
     fault: Rule | None, tmp_path: Path
 ) -> None:
-    shop = Gallery(VirtualWorld(tmp_path))
+    shop = gallery(tmp_path)
     world = shop.world
     await shop.open(editions=2)
     buyers = [await open_session(shop, f"racer{n}") for n in range(5)]
@@ -327,7 +328,7 @@ async def _refunded(shop: Gallery, wanted: int) -> bool:
 
 @on_virtual_time
 async def test_a_buyer_who_comes_after_the_last_edition_is_told_before_he_pays(tmp_path: Path) -> None:
-    shop = Gallery(VirtualWorld(tmp_path))
+    shop = gallery(tmp_path)
     await shop.open(editions=1)
     _, late = await shop.sign_up("late")
     await shop.sell()
@@ -339,7 +340,7 @@ async def test_a_buyer_who_comes_after_the_last_edition_is_told_before_he_pays(t
 
 @on_virtual_time
 async def test_the_same_open_session_is_given_again_and_a_second_sale_gets_its_own_number(tmp_path: Path) -> None:
-    shop = Gallery(VirtualWorld(tmp_path))
+    shop = gallery(tmp_path)
     await shop.open()
     token, session_id = await open_session(shop, "bob")
     assert await session_of(shop, token) == session_id

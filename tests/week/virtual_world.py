@@ -33,6 +33,7 @@ from sandbox.service import Delivery, Service
 from sandbox.solana_node import Endpoint, SolanaNode
 from sandbox.stripe_service import FAST, StripeService
 from storage.inline import InlineStore
+from storage.store import Store
 from tests.worlds import ServiceTransport
 
 STRIPE_URL, CIRCLE_URL, RPC_URL = "http://stripe.test", "http://circle.test", "http://rpc.test"
@@ -110,7 +111,7 @@ class VirtualWorld:
             ids=SeededIds(self.ids_rng),
             executor=InlineExecutor(),
             transport=self.transport,
-            store=InlineStore(self.folder / "agent.db", synchronous="OFF"),
+            store=self.open_store(),
         )
         if self._pump is None:
             self._pump = asyncio.create_task(self._run_services())
@@ -118,6 +119,10 @@ class VirtualWorld:
         self.web = build_web(self.settings, ports, daemon.gateways, daemon.engine, metrics, daemon.platform_address)
         schedule = Schedule(ports.store, self.clock, daemon.engine.worker.wake)
         self._tasks = [asyncio.create_task(background(daemon, schedule.run_on_clock))]
+
+    def open_store(self) -> Store:
+        """The database that the next start uses."""
+        return InlineStore(self.folder / "agent.db", synchronous="OFF")
 
     async def stop(self) -> None:
         """End the daemon wherever it is: every await of it is cancelled, as a killed process would stop there."""
