@@ -12,7 +12,7 @@ from solders.pubkey import Pubkey
 from ports.virtual import VirtualLoop
 from sandbox.solana_node import Commitment
 from tests.week.test_refunds import Gallery
-from tests.week.virtual_world import START_LAMPORTS, VirtualWorld
+from tests.week.virtual_world import MONDAY, START_LAMPORTS, VirtualWorld
 
 P = ParamSpec("P")
 
