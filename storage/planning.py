@@ -18,6 +18,10 @@ from storage.tables import batches, payouts, purchases, screenings, transfers, u
 CHUNK = 500
 """Ids in one IN list: far below SQLite's and PostgreSQL's limits on bound values, few round trips all the same."""
 
+_PLAN_LOCK = 0x706C616E
+"""PostgreSQL advisory lock: of several replicas that plan at once, one takes the payouts and the others find them
+taken. Row locks alone would not do: an UPDATE that waited for another plan takes its rows all the same."""
+
 Judge = Callable[[str], str | None]
 """Why an address can't be paid, or None. Pure: screening, form, own treasury."""
 
@@ -120,6 +124,8 @@ def take(
 
     The unique key makes it happen once, whoever comes first. The screening's results are stored.
     """
+    if conn.dialect.name == "postgresql":
+        conn.execute(select(func.pg_advisory_xact_lock(_PLAN_LOCK)))
     found = shares(conn, terms, judge)
     taken = [share for share in found if share.left_out is None]
     if not taken:
@@ -133,6 +139,8 @@ def take(
             select(payouts.c.id)
             .select_from(payouts.join(purchases))
             .where(_payable(terms), payouts.c.recipient_id.in_(chunk))
+            .order_by(payouts.c.id)
+            .with_for_update(of=payouts)  # a hold or refund that comes meanwhile is seen, not overtaken
         )
         address = (
             select(func.coalesce(users.c.circle_wallet_address, users.c.wallet_address))
