@@ -24,6 +24,7 @@ from domain.states import TransferState, WatchState
 from gateways.circle_api import CircleTransaction, TransactionPage
 from ports.clock import Clock
 from storage import transfers as rows
+from storage.movements import orphans
 from storage.store import Store
 from storage.switches import SENDS_PAUSED, why_on
 from storage.transfers import TransferCase, watch_state
@@ -120,6 +121,8 @@ class CircleTransferStep:
             return f"all sends are paused: {paused}"
         if case.batch.paused:
             return f"its batch is paused: {case.batch.pause_reason}"
+        if orphans(conn, limit=1):
+            return "USDC left the platform wallet unexplained: a person must decide it first (outflows)"
         midnight = self._clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
         cap = self._terms.day_cap
         if cap and case.attempt is None and rows.begun_since(conn, midnight) + case.transfer.amount > cap:

@@ -84,6 +84,28 @@ def test_an_outflow_that_fits_no_payout_stops_sends_until_a_person_accepts_it(tm
     run_virtually(story())
 
 
+def test_an_unexplained_outflow_while_the_daemon_runs_stops_sends_too(tmp_path: Path) -> None:
+    async def story() -> None:
+        shop = Gallery(VirtualWorld(tmp_path))
+        world = shop.world
+        await shop.open()
+        await shop.sell()
+        world.node.mint_usdc(Pubkey.from_string(world.platform.address), 3 * DUE)
+        await world.clock.sleep(30)
+        await world.circle_transfer("1")
+        await world.clock.sleep(60)
+        await world.operator("POST", "/admin/api/batches", {})
+        await world.clock.sleep(120)
+        assert await shop.paid_on_chain() == 0
+        shown = await world.operator("GET", "/admin/api/outflows")
+        (found,) = shown.body["items"]
+        await world.operator("POST", f"/admin/api/outflows/{found['id']}/accept", {"reason": "moved by hand"})
+        await shop.shows("the creator is paid", paid_out="2.35")
+        await shop.close()
+
+    run_virtually(story())
+
+
 @pytest.mark.parametrize(
     ("name", "value", "named"),
     [
