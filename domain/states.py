@@ -156,7 +156,7 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         B.SETTLED: frozenset({B.SENDING}),
     },
     MintState: {
-        M.INTENDED: frozenset({M.SIGNED, M.DEAD}),
+        M.INTENDED: frozenset({M.SIGNED, M.FINALIZED, M.DEAD}),
         M.SIGNED: frozenset({M.SENT, M.FINALIZED, M.DEAD}),
         M.SENT: frozenset({M.FINALIZED, M.DEAD}),
         M.FINALIZED: frozenset(),
@@ -188,7 +188,8 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         R.FAILED: frozenset(),
     },
 }
-"""EXPIRED → COMPLETED of a checkout: our clock may call a Session expired a moment before Stripe reports it paid."""
+"""INTENDED → FINALIZED of a mint: it was made before, by a process whose database was lost.
+EXPIRED → COMPLETED of a checkout: our clock may call a Session expired a moment before Stripe reports it paid."""
 
 
 def require_transition(before: StrEnum, after: StrEnum) -> None:

@@ -108,8 +108,12 @@ class MintStep:
         assert case.attempt is not None
         plan = plan_of(case.attempt)
         if case.attempt.state == MintState.INTENDED:
-            case = await self._sign(case, plan, claim)
-        return await self._follow(case, plan)
+            lamports = await self._chain.lamports(plan.mint_address)
+            maker = await self._witness.maker_of(plan.mint_address) if lamports else None
+            if maker is not None:
+                return self._settle(case, await self._witness.mint_evidence(maker, plan))
+            case = await self._sign(case, plan, claim, lamports)
+        return await self._follow(case, plan, claim)
 
     def _waits(self, case: MintCase) -> Outcome | None:
         """What a mint waits for before its intent."""
@@ -143,7 +147,7 @@ class MintStep:
 
         return await self._store.write(fenced(claim, save))
 
-    async def _sign(self, case: MintCase, plan: NftPlan, claim: Claim) -> MintCase:
+    async def _sign(self, case: MintCase, plan: NftPlan, claim: Claim, lamports: int) -> MintCase:
         """Build, check our own bytes, sign, check the signature, store; nothing is sent before it is stored."""
         assert case.attempt is not None
         if case.attempt.wallet_id != self._terms.wallet_id:
@@ -151,7 +155,6 @@ class MintStep:
         purchase_id, attempt_id = case.purchase.id, case.attempt.id
         mint_size, _ = self._standard.rent_sizes(plan)
         rent = await self._chain.minimum_rent(mint_size)
-        lamports = await self._chain.lamports(plan.mint_address)
         blockhash, last_valid_block_height = await self._chain.latest_blockhash()
         wire = self._standard.build(plan, blockhash=blockhash, rent_lamports=rent, mint_lamports_now=lamports)
         self._standard.verify(wire, plan, self._terms.lamports_ceiling)
@@ -167,7 +170,7 @@ class MintStep:
         self._told_signed()
         return stored
 
-    async def _follow(self, case: MintCase, plan: NftPlan) -> Outcome:
+    async def _follow(self, case: MintCase, plan: NftPlan, claim: Claim) -> Outcome:
         attempt, watch = case.attempt, case.watch
         assert attempt is not None
         match None if watch is None else WatchState(watch.state):
@@ -177,7 +180,8 @@ class MintStep:
                 proof = {"why": f"landed with an error: {watch.err if watch else ''}", "signature": attempt.signature}
                 return await self._bury(case, plan, proof)
             case WatchState.EXPIRED:
-                proof = {"why": "expired", "signature": attempt.signature, "expiry": watch.proof if watch else None}
+                why = f"expired; last: {claim.last_error}"
+                proof = {"why": why, "signature": attempt.signature, "expiry": watch.proof if watch else None}
                 return await self._bury(case, plan, proof)
             case WatchState.CONFIRMED:
                 return Again(self._terms.resend_every * 2, "confirmed, waits for finalized")
@@ -185,14 +189,19 @@ class MintStep:
                 return await self._send(case)
 
     async def _send(self, case: MintCase) -> Outcome:
-        """Send the stored bytes, as often as needed: the same signature can take effect once."""
+        """Send the stored bytes, as often as needed: the same signature can take effect once.
+
+        Until a node may have taken them, each try asks for a preflight: what can't work is not paid for.
+        """
         attempt = case.attempt
         assert attempt is not None
         why = "sent, waits for its block"
         try:
             await self._chain.send(attempt.wire, skip_preflight=attempt.state == MintState.SENT)
-        except (Retryable, OutcomeUnknown, Rejected) as error:
-            why = f"not accepted yet: {error}"
+        except OutcomeUnknown as error:
+            why = f"perhaps sent: {error}"
+        except (Retryable, Rejected) as error:
+            return Again(self._terms.resend_every, f"not accepted yet: {error}")
         now = self._clock.now()
         return Again(self._terms.resend_every, why, commit=lambda conn: rows.sent(conn, attempt.id, now))
 
