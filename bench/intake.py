@@ -1,7 +1,8 @@
 """Webhook intake with durable commits against an aiohttp handler that does nothing, under the same load.
 
 `python -m bench.intake`. Each round: no-op, SQLite, no-op, PostgreSQL, no-op; a ratio is of the intake's requests a
-second to the mean of the no-op's before and after. The median of the rounds counts. The servers are processes of their
+second to the mean of the no-op's before and after, an application with one route; `ratio_to_bare_*` holds them against
+aiohttp's low-level server, which no application comes near. The median of the rounds counts. The servers are processes of their
 own, this one is the load. Every answer 200 means a committed, flushed row: the rows are counted in the end.
 """
 
@@ -21,7 +22,7 @@ from sqlalchemy import func, select
 
 from bench.intake_events import signed_requests
 from bench.intake_load import CONNECTIONS, Measured, drive
-from bench.intake_server import NOOP
+from bench.intake_server import BARE, NOOP
 from ports.system import SystemClock
 from storage.opening import open_store
 from storage.tables import stripe_events
@@ -53,19 +54,29 @@ async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, _postgres() as postgres_url:
         urls = {"sqlite": f"sqlite:///{folder}/agent.db", "postgres": postgres_url}
         sides = [Side(name) for name in urls]
-        noops = list[Measured]()
-        async with _server(NOOP) as noop, _server(urls["sqlite"]) as sqlite, _server(urls["postgres"]) as postgres:
-            ports = {"sqlite": sqlite, "postgres": postgres}
-            for port in (noop, *ports.values()):
+        noops, bares = list[Measured](), list[Measured]()
+        async with contextlib.AsyncExitStack() as servers:
+            noop, bare = [await servers.enter_async_context(_server(what)) for what in (NOOP, BARE)]
+            ports = {name: await servers.enter_async_context(_server(url)) for name, url in urls.items()}
+            for port in (noop, bare, *ports.values()):
                 await _measure(port, WARM_UP)
             for number in range(1, ROUNDS + 1):
                 await _round(number, noop, ports, sides, noops)
+                bares.append(await _measure(bare))
         expected = WARM_UP + ROUNDS * REQUESTS
         for name, url in urls.items():
             stored = await _count(url)
             assert stored == expected, f"{name}: {expected} events were answered 200, {stored} are stored"
+    bare_per_second = statistics.median(run.per_second for run in bares)
     figures = {
         **{name: value for side in sides for name, value in side.figures().items()},
+        **{
+            f"ratio_to_bare_{side.name}": round(
+                statistics.median(run.per_second for run in side.runs) / bare_per_second, 3
+            )
+            for side in sides
+        },
+        "bare_per_second": round(bare_per_second),
         "noop_per_second": round(statistics.median(run.per_second for run in noops)),
         "connections": CONNECTIONS,
         "events_each": expected,

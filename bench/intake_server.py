@@ -1,4 +1,4 @@
-"""One server in a process of its own: `python -m bench.intake_server noop | DATABASE_URL`.
+"""One server in a process of its own: `python -m bench.intake_server noop | bare | DATABASE_URL`.
 
 Prints its port and serves until its input ends. With a database it is the daemon's own web room, wired as in
 production (settings, metered store, metrics, front), without the background: what is stored is not worked on.
@@ -14,24 +14,34 @@ from agent.assembly import build_engine, build_gateways
 from agent.daemon import services, system_ports
 from agent.web.front import WebFront
 from agent.web_assembly import build_web
-from bench.intake_events import WEBHOOK_SECRET
+from bench.intake_events import WEBHOOK_PATH, WEBHOOK_SECRET
 from config.settings import Settings
 from metrics import Metrics
 from storage import schema
 
-NOOP = "noop"
+NOOP, BARE = "noop", "bare"
 PLATFORM_ADDRESS = "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU"
 """Any address: nothing here asks the chain."""
 
 
 async def serve_noop() -> None:
-    """The fastest plain aiohttp: the low-level server, without routes, middlewares or an access log."""
+    """What anybody writes with aiohttp: an application with one route, without middlewares or an access log."""
+    app = web.Application()
+    app.router.add_post(WEBHOOK_PATH, _do_nothing)
+    await _serve(web.AppRunner(app, access_log=None))
 
-    async def answer(request: web.BaseRequest) -> web.Response:
-        await request.read()
-        return web.Response(body=b'{"received":true}', content_type="application/json")
 
-    runner = web.ServerRunner(web.Server(answer, access_log=None))
+async def serve_bare() -> None:
+    """The low-level server below applications and routes: the least that aiohttp can do."""
+    await _serve(web.ServerRunner(web.Server(_do_nothing, access_log=None)))
+
+
+async def _do_nothing(request: web.BaseRequest) -> web.Response:
+    await request.read()
+    return web.Response(body=b'{"received":true}', content_type="application/json")
+
+
+async def _serve(runner: web.BaseRunner) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     await _until_input_ends(runner.addresses[0][1])
@@ -82,4 +92,5 @@ async def _until_input_ends(port: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve_noop() if sys.argv[1] == NOOP else serve_intake(sys.argv[1]))
+    plain = {NOOP: serve_noop, BARE: serve_bare}
+    uvloop.run(plain[sys.argv[1]]() if sys.argv[1] in plain else serve_intake(sys.argv[1]))
