@@ -2,8 +2,8 @@
 
 `python -m bench.intake`. Each round: no-op, SQLite, no-op, PostgreSQL, no-op; a ratio is of the intake's requests a
 second to the mean of the no-op's before and after, an application with one route; `ratio_to_bare_*` holds them against
-aiohttp's low-level server, which no application comes near. The median of the rounds counts. The servers are processes of their
-own, this one is the load. Every answer 200 means a committed, flushed row: the rows are counted in the end.
+aiohttp's low-level server, which no application comes near. The median of the rounds counts. The servers are processes
+of their own, this one is the load. Every answer 200 means a committed, flushed row: the rows are counted in the end.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""`python -m storage.migrations.autogenerate "what changes"`: write the next migration from `storage/tables.py`.
+"""`python -m storage.migrations.autogenerate "what changes"`: write the next migration from `storage/tables/`.
 
 It replays the migrations there are into an empty database and writes down the difference as revision NNNN. With
 `--replace` the newest one is written anew instead: only for a revision that was never released.

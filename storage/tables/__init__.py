@@ -1,0 +1,63 @@
+"""All tables, by subject; every foreign id is UNIQUE.
+
+States get a CHECK made from the enums of `domain.states`. Tables marked `append_only` refuse UPDATE and DELETE by
+trigger. Nothing that leaves the system is derived from an `id`; `uuid` columns are random at the row's birth.
+"""
+
+from storage.tables.books import ledger_balances, ledger_entries, ledger_postings, state_history
+from storage.tables.chain import chain_movements, cursors, readings, watched_signatures
+from storage.tables.columns import ROW_ID, Moment, metadata
+from storage.tables.operation import installation, switches
+from storage.tables.payout import (
+    batch_approvals,
+    batch_items,
+    batches,
+    conversions,
+    nettings,
+    payouts,
+    screenings,
+    transfer_attempts,
+    transfers,
+)
+from storage.tables.people import invites, tokens, users
+from storage.tables.sales import disputes, mint_attempts, purchases, refunds
+from storage.tables.shop import checkouts, content_shares, contents
+from storage.tables.work import circle_notifications, jobs, stripe_events
+
+__all__ = [
+    "ROW_ID",
+    "Moment",
+    "batch_approvals",
+    "batch_items",
+    "batches",
+    "chain_movements",
+    "checkouts",
+    "circle_notifications",
+    "content_shares",
+    "contents",
+    "conversions",
+    "cursors",
+    "disputes",
+    "installation",
+    "invites",
+    "jobs",
+    "ledger_balances",
+    "ledger_entries",
+    "ledger_postings",
+    "metadata",
+    "mint_attempts",
+    "nettings",
+    "payouts",
+    "purchases",
+    "readings",
+    "refunds",
+    "screenings",
+    "state_history",
+    "stripe_events",
+    "switches",
+    "tokens",
+    "transfer_attempts",
+    "transfers",
+    "users",
+    "watched_signatures",
+]

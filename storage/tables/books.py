@@ -1,0 +1,52 @@
+"""The ledger, and the history of every state."""
+
+from sqlalchemy import CheckConstraint, Column, Index, String, Table, Text
+
+from storage.tables.columns import metadata, moment, money, ref, row_id
+
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    row_id(),
+    Column("key", String(300), nullable=False, unique=True),
+    Column("kind", String(32), nullable=False),
+    Column("subject", String(300), nullable=False, index=True),
+    moment("created_at"),
+    info={"append_only": True},
+)
+
+ledger_postings = Table(
+    "ledger_postings",
+    metadata,
+    row_id(),
+    ref("entry_id", "ledger_entries.id"),
+    Column("account", String(64), nullable=False),
+    Column("asset", String(24), nullable=False),
+    money("amount"),
+    CheckConstraint("amount <> 0", name="amount"),
+    info={"append_only": True},
+)
+
+ledger_balances = Table(
+    "ledger_balances",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("asset", String(24), primary_key=True),
+    money("amount"),
+)
+"""Running sums of the postings, moved in the same transaction."""
+
+state_history = Table(
+    "state_history",
+    metadata,
+    row_id(),
+    Column("machine", String(24), nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("before", String(24)),
+    Column("after", String(24), nullable=False),
+    Column("reason", Text),
+    moment("at"),
+    Index("ix_state_history_subject", "machine", "subject"),
+    info={"append_only": True},
+)
+"""One row for each state change, in the transaction that makes it."""

@@ -1,0 +1,69 @@
+"""What the chain says, and how far it has been read."""
+
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, String, Table, Text, UniqueConstraint
+
+from domain import states
+from storage.tables.columns import ROW_ID, metadata, moment, money, row_id, state
+
+watched_signatures = Table(
+    "watched_signatures",
+    metadata,
+    Column("signature", String(128), primary_key=True),
+    Column("purpose", String(16), nullable=False),
+    Column("subject", String(64), nullable=False),
+    money("last_valid_block_height", nullable=True),
+    *state("state", states.WatchState),
+    money("slot", nullable=True),
+    Column("err", Text),
+    Column("proof", Text),
+    moment("created_at"),
+    moment("changed_at"),
+    Index("ix_watched_signatures_state", "state"),
+)
+"""Signatures whose fate somebody waits for. The indexer writes the state and makes job (purpose, subject) due."""
+
+chain_movements = Table(
+    "chain_movements",
+    metadata,
+    row_id(),
+    Column("signature", String(128), nullable=False),
+    Column("account", String(64), nullable=False),
+    Column("asset", String(24), nullable=False),
+    money("amount"),
+    money("slot"),
+    moment("block_time", nullable=True),
+    Column("kind", String(16), nullable=False),
+    Column("counterparty", String(64)),
+    Column("transfer_id", ROW_ID, ForeignKey("transfers.id"), unique=True),
+    moment("created_at"),
+    UniqueConstraint("signature", "account", "asset", name="uq_chain_movements_movement"),
+    CheckConstraint("kind IN ('deposit', 'payout', 'orphan', 'mint', 'other')", name="kind"),
+    Index("ix_chain_movements_account", "account", "asset"),
+    Index(
+        "ix_chain_movements_orphan",
+        "id",
+        sqlite_where=Column("kind") == "orphan",
+        postgresql_where=Column("kind") == "orphan",
+    ),
+)
+"""Finalized changes of the platform wallet's USDC account and SOL, one row a transaction; their sum is its balance."""
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    money("position", nullable=True),
+    moment("moved_at"),
+)
+"""How far a follower has read: last signature stored (position = slot), last Stripe event time, and so on."""
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    money("amount"),
+    money("slot"),
+    moment("read_at"),
+)
+"""Latest finalized balances read from the chain: `treasury_usdc` (base units), `treasury_sol` (lamports)."""

@@ -1,0 +1,182 @@
+"""Money out: what is owed, planned, approved, moved, netted, screened and announced."""
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from domain import states
+from storage.tables.columns import ROW_ID, metadata, moment, money, ref, row_id, state, uuid
+
+payouts = Table(
+    "payouts",
+    metadata,
+    row_id(),
+    uuid(),
+    ref("purchase_id", "purchases.id"),
+    ref("recipient_id", "users.id"),
+    Column("recipient_number", Integer, nullable=False),
+    Column("share_bps", Integer, nullable=False),
+    money("amount"),
+    money("netted_amount", default=0),
+    money("paid_amount", default=0),
+    *state("state", states.UsdcStatus),
+    Column("state_before_hold", String(24)),
+    Column("reason", Text),
+    moment("paid_at"),
+    ref("batch_id", "batches.id", nullable=True),
+    ref("transfer_id", "transfers.id", nullable=True),
+    Column("chain", String(16), nullable=False, server_default="SOL"),
+    Column("destination_address", String(64)),
+    Column("signature", String(128)),
+    moment("distributed_at", nullable=True),
+    moment("created_at"),
+    UniqueConstraint("purchase_id", "recipient_id", name="uq_payouts_recipient"),
+    UniqueConstraint("purchase_id", "recipient_number", name="uq_payouts_number"),
+    CheckConstraint("amount >= 0 AND netted_amount >= 0 AND paid_amount >= 0", name="amount"),
+    CheckConstraint("state = 'distributed' OR netted_amount <= amount", name="netted_amount"),
+    CheckConstraint("(state = 'distributed') = (paid_amount > 0)", name="distributed"),
+    CheckConstraint("paid_amount = 0 OR signature IS NOT NULL", name="paid"),
+    Index("ix_payouts_state_paid", "state", "paid_at", "purchase_id"),
+)
+"""One per recipient of a purchase, ever: the unique constraint over all rails, modes and batches. `paid_at` is the
+purchase's, repeated for the order of funding and planning. Base units: `amount` is what is due after what came back,
+`paid_amount` what the chain moved, `netted_amount` what debts used up."""
+
+batches = Table(
+    "batches",
+    metadata,
+    row_id(),
+    uuid(),
+    Column("key", String(64), nullable=False, unique=True),
+    moment("cutoff_at"),
+    *state("status", states.BatchStatus),
+    Column("paused", Boolean, nullable=False, server_default="0"),
+    Column("grouping", String(16), nullable=False),
+    Column("rail", String(16), nullable=False),
+    Column("payout_count", Integer, nullable=False),
+    money("planned_amount"),
+    Column("digest", String(64)),
+    Column("pause_reason", Text),
+    moment("settled_at", nullable=True),
+    moment("created_at"),
+)
+"""Frozen when planned; `digest` is over its items. `key`: `monday:<date>` for the scheduled batch, `offcycle:<uuid>`
+for others."""
+
+batch_items = Table(
+    "batch_items",
+    metadata,
+    Column("batch_id", ROW_ID, ForeignKey("batches.id"), primary_key=True),
+    Column("payout_id", ROW_ID, ForeignKey("payouts.id"), primary_key=True),
+    Column("destination_address", String(64), nullable=False),
+    money("amount"),
+    info={"append_only": True},
+)
+"""What was planned, payout by payout: what is sent may be less, never more and never elsewhere."""
+
+batch_approvals = Table(
+    "batch_approvals",
+    metadata,
+    row_id(),
+    ref("batch_id", "batches.id"),
+    Column("digest", String(64), nullable=False),
+    Column("approver", String(64), nullable=False),
+    moment("created_at"),
+    UniqueConstraint("batch_id", "approver", name="uq_batch_approvals_approver"),
+    info={"append_only": True},
+)
+
+transfers = Table(
+    "transfers",
+    metadata,
+    row_id(),
+    uuid(),
+    ref("batch_id", "batches.id"),
+    ref("recipient_id", "users.id"),
+    Column("reference", String(400), nullable=False, unique=True),
+    Column("key_scope", String(300), nullable=False),
+    money("amount"),
+    Column("destination_address", String(64), nullable=False),
+    moment("created_at"),
+    CheckConstraint("amount > 0", name="amount"),
+)
+"""One USDC movement to one recipient: of one payout, or of several with `grouping = "creator"`."""
+
+transfer_attempts = Table(
+    "transfer_attempts",
+    metadata,
+    row_id(),
+    ref("transfer_id", "transfers.id"),
+    Column("attempt", Integer, nullable=False),
+    *state("state", states.TransferState),
+    Column("idempotency_key", String(36), nullable=False, unique=True),
+    Column("wallet_id", String(64), nullable=False),
+    Column("source_address", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("circle_transaction_id", String(64), unique=True),
+    Column("circle_state", String(24)),
+    moment("circle_updated_at", nullable=True),
+    Column("signature", String(128)),
+    Column("error_reason", Text),
+    Column("proof", Text),
+    money("cost_lamports", nullable=True),
+    moment("created_at"),
+    moment("first_sent_at", nullable=True),
+    UniqueConstraint("transfer_id", "attempt", name="uq_transfer_attempts_attempt"),
+    Index(
+        "uq_transfer_attempts_live",
+        "transfer_id",
+        unique=True,
+        sqlite_where=Column("state").in_(["intended", "submitted", "finalized"]),
+        postgresql_where=Column("state").in_(["intended", "submitted", "finalized"]),
+    ),
+)
+"""`body` is the exact business body without the ciphertext, saved before the first send. One attempt at most is not
+dead; a dead one cites its proof."""
+
+nettings = Table(
+    "nettings",
+    metadata,
+    row_id(),
+    ref("debtor_payout_id", "payouts.id"),
+    ref("payout_id", "payouts.id"),
+    ref("recipient_id", "users.id"),
+    money("amount"),
+    Column("ledger_key", String(300), nullable=False, unique=True),
+    moment("created_at"),
+    moment("undone_at", nullable=True),
+    CheckConstraint("amount > 0", name="amount"),
+)
+"""Debt of one payout (base units) that used up part of another's due. `ledger_key` names its entry."""
+
+screenings = Table(
+    "screenings",
+    metadata,
+    row_id(),
+    Column("address", String(64), nullable=False, index=True),
+    Column("screener", String(32), nullable=False),
+    Column("allowed", Boolean, nullable=False),
+    Column("reason", Text),
+    moment("created_at"),
+)
+
+conversions = Table(
+    "conversions",
+    metadata,
+    row_id(),
+    uuid(),
+    money("usd_cents"),
+    money("expected_usdc"),
+    Column("note", String(200), nullable=False, server_default=""),
+    moment("created_at"),
+)
+"""What the operator announced. It explains a deposit; only the chain releases money."""

@@ -1,0 +1,56 @@
+"""Who takes part: users, invite codes, bearer tokens."""
+
+from sqlalchemy import CheckConstraint, Column, Integer, String, Table, Text
+
+from domain import states
+from storage.tables.columns import metadata, moment, ref, row_id, state, uuid
+
+users = Table(
+    "users",
+    metadata,
+    row_id(),
+    uuid(),
+    Column("email", String(320), nullable=False, unique=True),
+    Column("username", String(64), nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("wallet_provider", String(16), nullable=False, server_default="circle_w3s"),
+    Column("circle_wallet_id", String(64), unique=True),
+    Column("circle_wallet_address", String(64), index=True),
+    Column("wallet_address", String(64)),
+    Column("web3auth_sub", String(255), unique=True),
+    *state("wallet_state", states.WalletState),
+    Column("wallet_attempt", Integer, nullable=False, server_default="1"),
+    Column("wallet_challenge_id", String(64), unique=True),
+    moment("address_changed_at", nullable=True),
+    moment("created_at"),
+    CheckConstraint("wallet_provider IN ('circle_w3s', 'external', 'web3auth')", name="wallet_provider"),
+)
+"""`wallet_address` is the external address of users from before; `address_changed_at` starts the cool-off."""
+
+invites = Table(
+    "invites",
+    metadata,
+    row_id(),
+    Column("code_hash", String(64), nullable=False, unique=True),
+    Column("uses_left", Integer),
+    Column("note", String(200), nullable=False, server_default=""),
+    moment("created_at"),
+    CheckConstraint("uses_left IS NULL OR uses_left >= 0", name="uses_left"),
+)
+"""`uses_left` NULL = unlimited."""
+
+tokens = Table(
+    "tokens",
+    metadata,
+    row_id(),
+    Column("token_hash", String(64), nullable=False, unique=True),
+    ref("user_id", "users.id", nullable=True),
+    Column("role", String(16), nullable=False),
+    Column("name", String(64), nullable=False, server_default=""),
+    moment("expires_at"),
+    moment("revoked_at", nullable=True),
+    moment("created_at"),
+    CheckConstraint("role IN ('user', 'viewer', 'operator', 'approver')", name="role"),
+    CheckConstraint("(role = 'user') = (user_id IS NOT NULL)", name="owner"),
+)
+"""Bearer tokens, hashed: of users (role `user`) and of the admin port (the other roles)."""
