@@ -7,6 +7,8 @@ database (`state_changes` and what follows from it, all gauges) is the same on e
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+NAMESPACE = "payment_agent"
+"""Begins every name: several programs share one Prometheus."""
 HOUR, DAY = 3_600.0, 86_400.0
 STEP_SECONDS = (0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -105,10 +107,10 @@ class Families:
         self.build = self._gauge("build_info", "Always 1.", "schema", "database", "mode")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, registry=self._registry)
+        return Counter(name, text, labels, NAMESPACE, registry=self._registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, registry=self._registry)
+        return Gauge(name, text, labels, NAMESPACE, registry=self._registry)
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(name, text, labels, buckets=buckets, registry=self._registry)
+        return Histogram(name, text, labels, NAMESPACE, buckets=buckets, registry=self._registry)

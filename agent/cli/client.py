@@ -103,7 +103,7 @@ class AdminClient:
         body = await self._exchange("GET", "/metrics", None, {})
         for line in body.decode("utf-8", "replace").splitlines():
             name, _, value = line.partition(" ")
-            if name == "start_gate_open":
+            if name == "payment_agent_start_gate_open":
                 return float(value) == 1.0
         return None
 

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from metrics import CONTENT_TYPE, Metrics
+from metrics.families import NAMESPACE
 
 SERVICES = {"api.circle.com": "circle", "api.stripe.com": "stripe", "node.example": "rpc"}
 
@@ -18,8 +19,9 @@ def samples(metrics: Metrics) -> list[Sample]:
 
 
 def values(metrics: Metrics) -> Callable[..., float]:
-    """Reads one value by the sample's name and its label values in any order; there must be exactly one."""
-    found = samples(metrics)
+    """Reads one value by the sample's name, without our prefix, and its label values in any order; there must be
+    exactly one."""
+    found = [one._replace(name=one.name.removeprefix(f"{NAMESPACE}_")) for one in samples(metrics)]
 
     def read(name: str, *labels: str) -> float:
         fitting = [one for one in found if one.name == name and sorted(one.labels.values()) == sorted(labels)]
@@ -117,13 +119,15 @@ def test_every_name_carries_its_unit_and_follows_the_conventions() -> None:
     ours = [family for family in families if not family.name.startswith("process_")]
     assert len(ours) > 30
     for family in ours:
-        assert re.fullmatch("[a-z_]+", family.name)
+        assert family.name.startswith(f"{NAMESPACE}_"), family.name
+        bare = family.name.removeprefix(f"{NAMESPACE}_")
+        assert re.fullmatch("[a-z_]+", bare)
         assert family.documentation.endswith((".", "settings allow."))
-        assert family.type == "counter" or family.name.endswith(units) or family.name in plain, family.name
+        assert family.type == "counter" or family.name.endswith(units) or bare in plain, bare
 
 
 def test_two_registries_share_nothing() -> None:
     one, other = Metrics(), Metrics()
     one.answered("GET", 200)
-    assert b"http_answers_total{" in one.render()
-    assert b"http_answers_total{" not in other.render()
+    assert b"_http_answers_total{" in one.render()
+    assert b"_http_answers_total{" not in other.render()
