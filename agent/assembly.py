@@ -11,6 +11,7 @@ from agent.steps.fee import FeeStep
 from agent.steps.mint import MintStep, MintTerms
 from agent.steps.refund import RefundStep
 from agent.steps.refunds_sync import RefundsSyncStep
+from agent.steps.seal import SealStep
 from agent.steps.stripe_event import StripeEventStep
 from agent.steps.wallet import WalletStep
 from agent.waking_store import WakingStore
@@ -50,7 +51,7 @@ TRANSFER_WIDTH = 32
 """Widths of the lanes: how many rows are worked on at once. Transfers wait for Circle's 5 calls a second, so 32 of
 them wait well below the lease; mints wait mostly for blocks."""
 CHORE_WIDTH = 16
-CHORES = frozenset({"fee", "refund", "refunds", "fund", "plan", "batch", "events_sweep"})
+CHORES = frozenset({"fee", "refund", "refunds", "fund", "plan", "batch", "events_sweep", "seal"})
 SANDBOX_RPC_PER_SECOND = 2_000.0
 """A local node has no limit worth keeping to."""
 
@@ -186,12 +187,7 @@ def _lanes(gate: StartGate) -> list[Lane]:
         Lane("wallets", jobs, WALLET_WIDTH, frozenset({"wallet"})),
         Lane("mints", jobs, MINT_WIDTH, frozenset({"mint"}), lambda: gate.is_open),
         Lane("transfers", jobs, TRANSFER_WIDTH, frozenset({"transfer"}), lambda: gate.is_open),
-        Lane(
-            "chores",
-            jobs,
-            CHORE_WIDTH,
-            frozenset({"fee", "refund", "refunds", "fund", "plan", "batch", "events_sweep"}),
-        ),
+        Lane("chores", jobs, CHORE_WIDTH, CHORES),
     ]
 
 
@@ -250,6 +246,7 @@ def _steps(
         "fund": FundStep(store, clock, account),
         "plan": PlanStep(planner),
         "batch": BatchStep(store, clock, limits),
+        "seal": SealStep(store, clock),
         "transfer": CircleTransferStep(
             store,
             clock,

@@ -37,7 +37,9 @@ WEEKLY_PLAN = Nudge("plan", "weekly", timedelta(minutes=5), on_mondays=True)
 """Every few minutes beside the Monday: a clock that was set, or a nudge that met a busy database, costs minutes."""
 EVENTS_SWEEP = Nudge("events_sweep", "stripe", timedelta(hours=1))
 """Events that Stripe could not deliver (product.md, section 4)."""
-NUDGES = (WEEKLY_PLAN, EVENTS_SWEEP)
+SEAL = Nudge("seal", "books", timedelta(minutes=5))
+"""How long a booked row may wait for its seal."""
+NUDGES = (WEEKLY_PLAN, EVENTS_SWEEP, SEAL)
 
 
 class Schedule:

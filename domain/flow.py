@@ -147,6 +147,13 @@ STEPS: tuple[FlowStep, ...] = (
         sends=True,
     ),
     FlowStep(
+        kind="seal",
+        subject="`books`",
+        does="seals what was booked since the last time into its hash chain",
+        module="agent/steps/seal.py",
+        due_by=(Source.SCHEDULE,),
+    ),
+    FlowStep(
         kind="circle_notification",
         subject="row of the inbox",
         does="turns Circle's hint into the job that fetches the object itself",

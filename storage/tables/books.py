@@ -1,6 +1,6 @@
 """The ledger, and the history of every state."""
 
-from sqlalchemy import CheckConstraint, Column, Index, String, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, String, Table, Text, UniqueConstraint
 
 from storage.tables.columns import metadata, moment, money, ref, row_id
 
@@ -35,6 +35,19 @@ ledger_balances = Table(
     money("amount"),
 )
 """Running sums of the postings, moved in the same transaction."""
+
+seals = Table(
+    "seals",
+    metadata,
+    Column("chain", String(24), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("row_id", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    moment("sealed_at"),
+    UniqueConstraint("chain", "row_id", name="uq_seals_row"),
+    info={"append_only": True},
+)
+"""The hash chains over append-only tables (`domain/hash_chain.py`), one row for each row sealed."""
 
 state_history = Table(
     "state_history",

@@ -162,7 +162,7 @@ async def test_a_daemon_that_was_down_at_nine_asks_as_soon_as_it_is_back(
     clock = JumpingClock(MONDAY + late, MONDAY + late + timedelta(minutes=1))
     asked: list[tuple[str, datetime]] = []
     await play(Recorder(inline_store, clock, asked), clock)
-    assert asked == [("plan", MONDAY + late), ("events_sweep", MONDAY + late)]
+    assert asked == [(nudge.kind, MONDAY + late) for nudge in NUDGES]
 
 
 async def test_a_clock_that_is_set_back_silences_no_nudge(inline_store: InlineStore) -> None:
@@ -241,7 +241,7 @@ async def test_no_nudge_is_dropped_for_being_late_none_doubled_and_none_local() 
     scheduler.start(paused=True)
     try:
         found = {job.id: job for job in scheduler.get_jobs()}
-        assert found.keys() == {"plan:weekly", "plan:weekly:monday", "events_sweep:stripe"}
+        assert found.keys() == {"plan:weekly:monday"} | {f"{nudge.kind}:{nudge.subject}" for nudge in NUDGES}
         for job in found.values():
             assert (job.misfire_grace_time, job.coalesce, job.max_instances) == (None, True, 1)
             assert job.trigger.timezone is UTC
