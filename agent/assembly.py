@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from agent.start_gate import StartGate
+from agent.steps.alert import AlertStep
+from agent.steps.balance_watch import BalanceWatchStep
 from agent.steps.circle_notification import CircleNotificationStep
 from agent.steps.events_sweep import EventsSweepStep
 from agent.steps.fee import FeeStep
@@ -20,6 +22,7 @@ from chain.addresses import ata
 from chain.nft import Token2022Nft
 from config.settings import Settings
 from domain.split import Rounding, SplitRule
+from gateways.chat_webhook import ChatWebhook
 from gateways.circle_api import CircleGateway, Rates
 from gateways.circle_api.error_codes import PAUSES_SENDS
 from gateways.stripe_api import StripeGateway
@@ -51,7 +54,9 @@ TRANSFER_WIDTH = 32
 """Widths of the lanes: how many rows are worked on at once. Transfers wait for Circle's 5 calls a second, so 32 of
 them wait well below the lease; mints wait mostly for blocks."""
 CHORE_WIDTH = 16
-CHORES = frozenset({"fee", "refund", "refunds", "fund", "plan", "batch", "events_sweep", "seal"})
+CHORES = frozenset(
+    {"fee", "refund", "refunds", "fund", "plan", "batch", "events_sweep", "seal", "balance_watch", "alert"}
+)
 SANDBOX_RPC_PER_SECOND = 2_000.0
 """A local node has no limit worth keeping to."""
 
@@ -242,6 +247,12 @@ def _steps(
         ),
         "mint": MintStep(
             store, clock, ids, Sender(gateways.rpc), witness, gateways.circle, Token2022Nft(), mint_terms, tracker.poke
+        ),
+        "balance_watch": BalanceWatchStep(
+            store, clock, ids, settings.agent_balance_alert_usdc, settings.agent_balance_alert_lamports
+        ),
+        "alert": AlertStep(
+            store, clock, ChatWebhook(ports.transport, settings.agent_alert_webhook_url.get_secret_value(), clock)
         ),
         "fund": FundStep(store, clock, account),
         "plan": PlanStep(planner),

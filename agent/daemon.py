@@ -14,7 +14,7 @@ from agent.assembly import Ports
 from agent.identity import StartRefused
 from agent.notify import ServiceManager
 from agent.probe import Probe
-from agent.schedule import Schedule
+from agent.schedule import Schedule, nudges
 from agent.startup import Daemon, background, prepare
 from agent.web.front import WebFront
 from agent.web_assembly import build_web
@@ -72,7 +72,8 @@ async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
         WebFront(web.public, *_address(settings.agent_listen)),
         WebFront(web.admin, *_address(settings.agent_admin_listen)),
     ]
-    schedule = Schedule(ports.store, ports.clock, daemon.engine.worker.wake)
+    watched = nudges(direct_alerts=settings.alerts_directly)
+    schedule = Schedule(ports.store, ports.clock, daemon.engine.worker.wake, watched)
     probe = Probe(
         ports.store,
         ports.clock,
@@ -135,6 +136,7 @@ def services(settings: Settings) -> dict[str, str]:
     """Which host is which service, for the metrics' labels."""
     hosts = {settings.agent_stripe_api_url: "stripe", settings.agent_circle_api_url: "circle"}
     hosts |= dict.fromkeys(settings.rpc_urls, "rpc")
+    hosts[settings.agent_alert_webhook_url.get_secret_value()] = "chat"
     return {url.split("://", 1)[-1].split("/", 1)[0]: name for url, name in hosts.items()}
 
 

@@ -40,6 +40,12 @@ EVENTS_SWEEP = Nudge("events_sweep", "stripe", timedelta(hours=1))
 SEAL = Nudge("seal", "books", timedelta(minutes=5))
 """How long a booked row may wait for its seal."""
 NUDGES = (WEEKLY_PLAN, EVENTS_SWEEP, SEAL)
+BALANCE_WATCH = Nudge("balance_watch", "platform", timedelta(minutes=1))
+"""Only where alerts go out directly: elsewhere Prometheus watches."""
+
+
+def nudges(*, direct_alerts: bool) -> tuple[Nudge, ...]:
+    return (*NUDGES, BALANCE_WATCH) if direct_alerts else NUDGES
 
 
 class Schedule:

@@ -75,10 +75,12 @@ async def _first_contact(settings: Settings, ports: Ports, gateways: Gateways) -
 
 
 async def _let_in(settings: Settings, ports: Ports) -> None:
-    """The admin token and the invite codes that the settings name."""
-    now, token = ports.clock.now(), settings.agent_admin_token.get_secret_value()
-    if token:
+    """The tokens and the invite codes that the settings name."""
+    now = ports.clock.now()
+    if token := settings.agent_admin_token.get_secret_value():
         await ports.store.write(lambda conn: ensure_admin_token(conn, token, now))
+    if scraper := settings.agent_metrics_token.get_secret_value():
+        await ports.store.write(lambda conn: ensure_admin_token(conn, scraper, now, "viewer", "metrics"))
     for code in settings.invite_codes:
         await ports.store.write(lambda conn, code=code: ensure_invite(conn, code, None, now, "settings"))  # type: ignore[misc]
 

@@ -34,6 +34,8 @@ SECRET_NAMES = frozenset(
         "CLOUDINARY_URL",
         "DATABASE_URL",
         "AGENT_ADMIN_TOKEN",
+        "AGENT_METRICS_TOKEN",
+        "AGENT_ALERT_WEBHOOK_URL",
         "AGENT_INVITE_CODES",
         "SOLANA_RPC_URLS",
         "SOLANA_WS_URL",
@@ -77,6 +79,7 @@ class Settings(BaseModel):
     agent_admin_listen: str = "127.0.0.1:8081"
     agent_admin_url: str = "http://127.0.0.1:8081"
     agent_admin_token: SecretStr = SecretStr("")
+    agent_metrics_token: SecretStr = SecretStr("")
     agent_admin_hosts: str = ""
     agent_allow_public_admin: bool = False
     agent_invite_codes: SecretStr = SecretStr("")
@@ -105,6 +108,8 @@ class Settings(BaseModel):
     agent_argon2_iterations: int = Field(2, ge=1)
     agent_session_days: int = Field(30, ge=1)
     agent_balance_alert_usdc: int = Field(500_000_000, ge=0)
+    agent_balance_alert_lamports: int = Field(500_000_000, ge=0)
+    agent_alert_webhook_url: SecretStr = SecretStr("")
     agent_slot_ms: int = Field(200, ge=5, le=10_000)
     agent_rpc_per_second: int = Field(10, ge=1, le=10_000)
     agent_treasury_poll_ms: int = Field(5_000, ge=50, le=30_000)
@@ -158,6 +163,11 @@ class Settings(BaseModel):
     def require_available(self) -> bool:
         """Pay only once Stripe's money is available: on in live unless set."""
         return self.live if self.agent_require_available is None else self.agent_require_available
+
+    @property
+    def alerts_directly(self) -> bool:
+        """Balance alerts go to a chat by themselves."""
+        return bool(self.agent_alert_webhook_url.get_secret_value())
 
     @property
     def blockchain(self) -> str:
@@ -247,6 +257,9 @@ def _wrong_addresses(s: Settings) -> list[str]:
         found.append("SOLANA_WS_URL: a ws(s) address, or empty to poll only")
     if re.match(r"https?://[^/]+", s.public_base_url) is None:
         found.append("PUBLIC_BASE_URL: the http(s) address under which buyers reach the shop")
+    alerts = s.agent_alert_webhook_url.get_secret_value()
+    if alerts and re.match(r"https?://[^/]+", alerts) is None:
+        found.append("AGENT_ALERT_WEBHOOK_URL: the http(s) address of a Slack-compatible incoming webhook, or empty")
     admin_host = s.agent_admin_listen.rsplit(":", 1)[0]
     if admin_host not in {"127.0.0.1", "localhost", "[::1]"} and not s.agent_allow_public_admin:
         found.append("AGENT_ADMIN_LISTEN: not a loopback address; set AGENT_ALLOW_PUBLIC_ADMIN=true only behind TLS")
@@ -255,9 +268,14 @@ def _wrong_addresses(s: Settings) -> list[str]:
 
 def _wrong_choices(s: Settings) -> list[str]:
     found: list[str] = []
-    token = s.agent_admin_token.get_secret_value()
-    if token and len(token) < ADMIN_TOKEN_LEAST:
-        found.append(f"AGENT_ADMIN_TOKEN: needs at least {ADMIN_TOKEN_LEAST} random characters")
+    for name, secret in (
+        ("AGENT_ADMIN_TOKEN", s.agent_admin_token),
+        ("AGENT_METRICS_TOKEN", s.agent_metrics_token),
+    ):
+        if 0 < len(secret.get_secret_value()) < ADMIN_TOKEN_LEAST:
+            found.append(f"{name}: needs at least {ADMIN_TOKEN_LEAST} random characters")
+    if s.agent_metrics_token.get_secret_value() and s.agent_metrics_token == s.agent_admin_token:
+        found.append("AGENT_METRICS_TOKEN: is the admin token; give the scraper one of its own")
     if s.agent_user_wallets == "developer" and not s.agent_wallet_set_id:
         found.append("AGENT_WALLET_SET_ID: needed with AGENT_USER_WALLETS=developer; the set of the platform wallet")
     return found

@@ -30,6 +30,7 @@ class Party(StrEnum):
     STRIPE = "Stripe"
     CIRCLE = "Circle"
     SOLANA = "Solana"
+    CHAT = "the operator's chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,22 @@ STEPS: tuple[FlowStep, ...] = (
         module="agent/steps/circle_notification.py",
         due_by=(Source.WEBHOOKS,),
         leads_to=("wallet", "transfer"),
+    ),
+    FlowStep(
+        kind="balance_watch",
+        subject="`platform`",
+        does="holds the platform wallet's balances against their least, and writes down what changed",
+        module="agent/steps/balance_watch.py",
+        due_by=(Source.SCHEDULE,),
+        leads_to=("alert",),
+    ),
+    FlowStep(
+        kind="alert",
+        subject="row of alert_messages",
+        does="tells the operator's chat of one change of a balance alert",
+        module="agent/steps/alert.py",
+        due_by=("balance_watch",),
+        asks=(Party.CHAT,),
     ),
 )
 

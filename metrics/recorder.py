@@ -27,14 +27,14 @@ METHODS_MOST = 64
 """More JSON-RPC methods than a node has."""
 SUCCESS, FAILURE = "success", "failure"
 _HTTP_METHODS = OneOf("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-_SERVICES = OneOf("circle", "stripe", "rpc")
+_SERVICES = OneOf("circle", "stripe", "rpc", "chat")
 _SOURCES = OneOf("stripe", "circle")
 _ENDPOINT = re.compile(r"rpc([0-9]{1,2})\b", re.ASCII)
 
 
 class Metrics:
     """One per process, with a registry of its own. `services` maps hosts (`host` or `host:port`) of outgoing calls to
-    `circle`, `stripe` or `rpc`; unknown hosts are `other`, so that no URL with a provider's key becomes a label."""
+    `circle`, `stripe`, `rpc` or `chat`; others are `other`, so that no URL with a provider's key becomes a label."""
 
     def __init__(self, services: Mapping[str, str] | None = None) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it doubles the series, of no use to Prometheus

@@ -7,7 +7,7 @@ trigger. Nothing that leaves the system is derived from an `id`; `uuid` columns 
 from storage.tables.books import ledger_balances, ledger_entries, ledger_postings, seals, state_history
 from storage.tables.chain import chain_movements, cursors, readings, watched_signatures
 from storage.tables.columns import ROW_ID, Moment, metadata
-from storage.tables.operation import installation, switches
+from storage.tables.operation import alert_messages, alerts, backups, installation, switches
 from storage.tables.payout import (
     batch_approvals,
     batch_items,
@@ -27,6 +27,9 @@ from storage.tables.work import circle_notifications, jobs, stripe_events
 __all__ = [
     "ROW_ID",
     "Moment",
+    "alert_messages",
+    "alerts",
+    "backups",
     "batch_approvals",
     "batch_items",
     "batches",

@@ -11,6 +11,8 @@ SECRETS = {
     "CLOUDINARY_URL": "cloudinary://1234:canary-cloudinary@shop",
     "DATABASE_URL": "postgresql://agent:canary-database@db.example/agent",
     "AGENT_ADMIN_TOKEN": "canary-admin-token-of-the-tests",
+    "AGENT_METRICS_TOKEN": "canary-metrics-token-of-the-tests",
+    "AGENT_ALERT_WEBHOOK_URL": "https://chat.example/services/T0/B0/canary-alert-webhook-path",
     "AGENT_INVITE_CODES": "canary-invite-one,canary-invite-two",
     "SOLANA_RPC_URLS": "https://rpc.example/?api-key=canary-rpc-key,https://other.example/v2/canary-rpc-path-key",
     "SOLANA_WS_URL": "wss://rpc.example/?api-key=canary-ws-key",

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from multidict import CIMultiDict, MultiDict
 
 from agent.assembly import Ports
-from agent.schedule import Schedule
+from agent.schedule import Schedule, nudges
 from agent.startup import Daemon, background, prepare
 from agent.web.app import WebApp
 from agent.web.messages import WebRequest
@@ -117,7 +117,8 @@ class VirtualWorld:
             self._pump = asyncio.create_task(self._run_services())
         self.daemon = daemon = await prepare(self.settings, ports, metrics)
         self.web = build_web(self.settings, ports, daemon.gateways, daemon.engine, metrics, daemon.platform_address)
-        schedule = Schedule(ports.store, self.clock, daemon.engine.worker.wake)
+        watched = nudges(direct_alerts=self.settings.alerts_directly)
+        schedule = Schedule(ports.store, self.clock, daemon.engine.worker.wake, watched)
         self._tasks = [asyncio.create_task(background(daemon, schedule.run_on_clock))]
 
     def open_store(self) -> Store:
