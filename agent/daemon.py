@@ -27,7 +27,7 @@ from ports.system import SystemClock, SystemIds
 from storage import schema
 from storage.errors import StoreBroken
 from storage.metered import MeteredStore
-from storage.opening import open_store
+from storage.opening import database_path, open_store
 
 log = structlog.get_logger(__name__)
 
@@ -78,10 +78,12 @@ async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
         ports.store,
         ports.clock,
         daemon.metrics,
-        threshold=settings.agent_balance_alert_usdc,
+        usdc_least=settings.agent_balance_alert_usdc,
+        sol_least=settings.agent_balance_alert_lamports,
         wallet_wait=timedelta(days=settings.agent_mint_wait_days),
+        database=database_path(settings.database_url.get_secret_value()),
     )
-    manager = ServiceManager(ports.store)
+    manager = ServiceManager(ports.store, ports.clock, daemon.metrics.alive)
     try:
         for front in fronts:
             await front.start(run_id=ports.ids.token()[:6])

@@ -3,7 +3,11 @@
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 
+from ports.clock import Clock
+from storage import vitals
+from storage.errors import StoreUnavailable
 from storage.store import Store
 
 ALIVE_EVERY_SECONDS = 10.0
@@ -11,21 +15,30 @@ ALIVE_EVERY_SECONDS = 10.0
 
 
 class ServiceManager:
-    """`run` until cancelled. The sign of life is a read of the database, not just a turning loop."""
+    """`run` until cancelled. The sign of life is a write that reached the disk, not just a turning loop. `alive` is
+    told the Unix time of each."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, clock: Clock, alive: Callable[[float], None]) -> None:
+        self._store, self._clock, self._alive = store, clock, alive
         self._address = os.environ.get("NOTIFY_SOCKET", "")  # noqa: TID251 (systemd's own channel, no setting)
 
     async def run(self) -> None:
         self._tell("READY=1")
         while True:
-            if await self._store.healthy():
-                self._tell("WATCHDOG=1")
+            await self._beat()
             await asyncio.sleep(ALIVE_EVERY_SECONDS)
 
     def stopping(self) -> None:
         self._tell("STOPPING=1")
+
+    async def _beat(self) -> None:
+        now = self._clock.now()
+        try:
+            await self._store.write(lambda conn: vitals.beat(conn, now))
+        except StoreUnavailable:
+            return
+        self._alive(now.timestamp())
+        self._tell("WATCHDOG=1")
 
     def _tell(self, text: str) -> None:
         if not self._address:

@@ -2,16 +2,20 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import structlog
 from sqlalchemy import Connection
 
+from domain.states import BatchStatus
 from metrics import CONTENT_TYPE, Metrics
 from ports.clock import Clock
-from storage import probes
+from storage import probes, vitals
+from storage.database_file import footprint
 from storage.errors import StoreUnavailable
 from storage.probes import Balance, Changes, Readings
 from storage.store import Store
+from storage.vitals import Vitals
 
 log = structlog.get_logger(__name__)
 
@@ -22,12 +26,23 @@ FRESH_SECONDS = 5.0
 
 
 class Probe:
-    """`run` until cancelled. `threshold` in USDC base units; `wallet_wait` is how long a paid purchase may wait for its
-    buyer's wallet."""
+    """`run` until cancelled. Below `usdc_least` (base units) and `sol_least` (lamports) the balances alert;
+    `wallet_wait` is how long a paid purchase may wait for its buyer's wallet; `database` is SQLite's file."""
 
-    def __init__(self, store: Store, clock: Clock, metrics: Metrics, *, threshold: int, wallet_wait: timedelta) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        usdc_least: int,
+        sol_least: int,
+        wallet_wait: timedelta,
+        database: Path | None = None,
+    ) -> None:
         self._store, self._clock, self._metrics = store, clock, metrics
-        self._threshold, self._wallet_wait = threshold, wallet_wait
+        self._usdc_least, self._sol_least = usdc_least, sol_least
+        self._wallet_wait, self._database = wallet_wait, database
         self._lock = asyncio.Lock()
         self._last_id: int | None = None
         self._looked_at: float | None = None
@@ -56,17 +71,19 @@ class Probe:
         now = self._clock.now()
         after = self._last_id
 
-        def look(conn: Connection) -> tuple[Readings, Changes | int]:
+        def look(conn: Connection) -> tuple[Readings, Vitals, Changes | int]:
             found = probes.read(conn, now - self._wallet_wait)
-            return found, probes.last_change(conn) if after is None else probes.changes(conn, after, now)
+            changed = probes.last_change(conn) if after is None else probes.changes(conn, after, now)
+            return found, vitals.read(conn), changed
 
-        readings, changes = await self._store.read(look)
+        readings, vital, changes = await self._store.read(look)
         if isinstance(changes, int):
             self._last_id = changes
         else:
             self._last_id = changes.last_id
             self._count(changes)
         self._show(readings, now)
+        self._show_vitals(vital, now)
         self._looked_at = self._clock.monotonic()
         self._metrics.probed(now.timestamp())
 
@@ -97,10 +114,24 @@ class Probe:
         )
         metrics.batch_statuses({status.value: rows for status, rows in readings.batches.items()})
         metrics.waiting_for_wallet(readings.waiting_for_wallet, readings.waiting_too_long)
-        metrics.platform_usdc(*_balance(readings.usdc, now), self._threshold)
-        metrics.platform_sol(*_balance(readings.sol, now))
+        metrics.platform_usdc(*_balance(readings.usdc, now), self._usdc_least)
+        metrics.platform_sol(*_balance(readings.sol, now), self._sol_least)
         metrics.ledger_imbalance({asset.value: amount for asset, amount in readings.imbalance.items()})
         metrics.orphan_outflows(readings.orphans)
+
+    def _show_vitals(self, vital: Vitals, now: datetime) -> None:
+        metrics, since = self._metrics, vital.batches_since
+        waiting = [status for status in BatchStatus if status != BatchStatus.SETTLED]
+        metrics.batch_waits({status.value: _age(since.get(status, now), now) for status in waiting}, vital.short)
+        metrics.sends_paused(vital.sends_paused)
+        metrics.unknown_outcomes({kind: (one.rows, _age(one.oldest_at, now)) for kind, one in vital.unproven.items()})
+        metrics.last_done(_timestamp(vital.swept_at), _timestamp(vital.backed_up_at))
+        place = None if self._database is None else footprint(self._database)
+        metrics.database(vital.size_bytes, *((None, None) if place is None else (place.wal, place.free)))
+
+
+def _timestamp(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
 
 
 def _age(moment: datetime, now: datetime) -> float:

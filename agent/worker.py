@@ -223,7 +223,7 @@ class Worker:
                 work.again(conn, claim, now + outcome.after, now, outcome.why, outcome.counts)
             case Unknown():
                 outcome.commit(conn)
-                work.again(conn, claim, now + outcome.after, now, f"unknown outcome: {outcome.why}", counts=False)
+                work.again(conn, claim, now + outcome.after, now, work.UNKNOWN_OUTCOME + outcome.why, counts=False)
             case Refused():
                 self._park(conn, claim, outcome.code, outcome.why, outcome.commit)
 

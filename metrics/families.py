@@ -79,6 +79,15 @@ class Families:
         self.balance_age = self._gauge(
             "platform_balance_age_seconds", "Seconds since the balance was last read from the chain.", "asset"
         )
+        self.batch_age = self._gauge(
+            "batch_oldest_age_seconds", "Age of the oldest batch in a status; 0 when there is none.", "status"
+        )
+        self.batch_short = self._gauge(
+            "batch_short_base_units", "USDC base units that the batches that wait for funds lack."
+        )
+        self.sol_threshold = self._gauge(
+            "platform_sol_threshold_lamports", "Below this the platform wallet's SOL alerts."
+        )
         self.usdc_threshold = self._gauge(
             "platform_usdc_threshold_base_units", "Below this the platform wallet's USDC alerts."
         )
@@ -96,6 +105,23 @@ class Families:
 
     def _declare_health(self) -> None:
         self.gate = self._gauge("start_gate_open", "1 when signing and sending is allowed.")
+        self.sends_paused = self._gauge("sends_paused", "1 while the operator's switch stops all sends.")
+        self.unproven = self._gauge("unknown_outcome_rows", "Work whose effect outside is not known yet.", "kind")
+        self.unproven_age = self._gauge(
+            "unknown_outcome_oldest_age_seconds", "Age of the oldest work whose effect is not known yet.", "kind"
+        )
+        self.swept_at = self._gauge(
+            "stripe_sweep_timestamp_seconds", "When Stripe's events were last listed for missed ones; NaN = never."
+        )
+        self.backed_up_at = self._gauge(
+            "backup_timestamp_seconds", "What was committed before this is in a backup; NaN = there is none."
+        )
+        self.database_size = self._gauge("database_size_bytes", "Size of the database.")
+        self.wal_size = self._gauge("database_wal_bytes", "Size of SQLite's write-ahead log; NaN = not SQLite.")
+        self.disk_free = self._gauge("database_disk_free_bytes", "Free on SQLite's disk; NaN = not SQLite.")
+        self.alive_at = self._gauge(
+            "heartbeat_timestamp_seconds", "When this process last wrote to the database for the watchdog."
+        )
         self.store_seconds = self._histogram(
             "store_transaction_seconds", "Duration of database work, waiting included.", STORE_SECONDS, "operation"
         )

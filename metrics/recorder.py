@@ -45,6 +45,7 @@ class Metrics:
         self._method, self._state = Bounded(METHODS_MOST), Bounded(STATES_MOST)
         self._delivery = Bounded(OUTCOMES_MOST)
         self._queues: set[tuple[str, str]] = set()
+        self._unproven: set[str] = set()
         ProcessCollector(registry=self.registry)
         self._begin()
 
@@ -56,7 +57,8 @@ class Metrics:
                 outcomes.labels(outcome)
         for operation in ("read", "write"):
             families.store_failures.labels(operation)
-        for unread in (families.usdc, families.sol, families.usdc_low):
+        unread_files = (families.swept_at, families.backed_up_at, families.wal_size, families.disk_free)
+        for unread in (families.usdc, families.sol, families.usdc_low, *unread_files):
             unread.set(math.nan)
 
     # --- told by the rooms ----------------------------------------------------------------------------------------
@@ -170,8 +172,9 @@ class Metrics:
         if base_units is not None:
             self._families.balance_age.labels("usdc").set(age_seconds)
 
-    def platform_sol(self, lamports: int | None, age_seconds: float) -> None:
+    def platform_sol(self, lamports: int | None, age_seconds: float, threshold: int) -> None:
         """None = never read."""
+        self._families.sol_threshold.set(threshold)
         _set_or_nan(self._families.sol, lamports)
         if lamports is not None:
             self._families.balance_age.labels("sol").set(age_seconds)
@@ -180,6 +183,39 @@ class Metrics:
         """Asset → the signed sum of its accounts, 0 when the ledger holds."""
         for asset, amount in by_asset.items():
             self._families.imbalance.labels(self._state(asset)).set(amount)
+
+    def batch_waits(self, oldest_age_seconds: Mapping[str, float], short: int) -> None:
+        """Status → age of its oldest batch (0 without any); what waiting batches lack in base units."""
+        for status, seconds in oldest_age_seconds.items():
+            self._families.batch_age.labels(self._state(status)).set(seconds)
+        self._families.batch_short.set(short)
+
+    def sends_paused(self, paused: bool) -> None:
+        self._families.sends_paused.set(paused)
+
+    def unknown_outcomes(self, by_kind: Mapping[str, tuple[int, float]]) -> None:
+        """Kind → rows and age of the oldest. A kind that was there before and is not any more becomes 0."""
+        found = {self._kind(kind): value for kind, value in by_kind.items()}
+        self._unproven |= found.keys()
+        for kind in self._unproven:
+            rows, seconds = found.get(kind, (0, 0.0))
+            self._families.unproven.labels(kind).set(rows)
+            self._families.unproven_age.labels(kind).set(seconds)
+
+    def last_done(self, swept_at: float | None, backed_up_at: float | None) -> None:
+        """Unix seconds; None = never."""
+        _set_or_nan(self._families.swept_at, swept_at)
+        _set_or_nan(self._families.backed_up_at, backed_up_at)
+
+    def database(self, size_bytes: int, wal_bytes: int | None, disk_free_bytes: int | None) -> None:
+        """None = the database is no file of ours."""
+        self._families.database_size.set(size_bytes)
+        _set_or_nan(self._families.wal_size, wal_bytes)
+        _set_or_nan(self._families.disk_free, disk_free_bytes)
+
+    def alive(self, at_timestamp_seconds: float) -> None:
+        """The watchdog's task wrote to the database."""
+        self._families.alive_at.set(at_timestamp_seconds)
 
     def orphan_outflows(self, rows: int) -> None:
         self._families.orphans.set(rows)
@@ -197,5 +233,5 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-def _set_or_nan(gauge: Gauge, value: int | None) -> None:
+def _set_or_nan(gauge: Gauge, value: float | None) -> None:
     gauge.set(math.nan if value is None else value)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from storage.errors import DatabaseLocked, StoreUnavailable, UnsafePlace
@@ -40,6 +41,24 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes of the write-ahead log, and free on its disk for us."""
+
+    wal: int
+    free: int
+
+
+def footprint(database: Path) -> Footprint | None:
+    """What the file needs and has left; None while it is not there."""
+    wal = database.with_name(database.name + "-wal")
+    try:
+        disk = os.statvfs(database.parent)
+        return Footprint(wal.stat().st_size if wal.exists() else 0, disk.f_bavail * disk.f_frsize)
+    except OSError:
+        return None
 
 
 def prepare_place(database: Path) -> None:

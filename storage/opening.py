@@ -30,6 +30,15 @@ def open_store(database_url: str) -> Store:
     raise DatabaseUrlInvalid(f"DATABASE_URL has an unknown scheme; write {_KNOWN}")
 
 
+def database_path(database_url: str) -> Path | None:
+    """The SQLite file that DATABASE_URL names; None for PostgreSQL. Raises DatabaseUrlInvalid."""
+    if "://" not in database_url:
+        return _file(database_url)
+    if database_url.startswith("sqlite:"):
+        return _file(make_url(database_url).database or "")
+    return None
+
+
 def _file(path: str) -> Path:
     if path in ("", ":memory:") or path.startswith("file:"):
         raise DatabaseUrlInvalid(f"DATABASE_URL must name a file, not a database in memory; write {_KNOWN}")

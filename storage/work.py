@@ -18,6 +18,8 @@ from domain.states import WorkState
 from storage.tables import circle_notifications, jobs, stripe_events
 
 T = TypeVar("T")
+UNKNOWN_OUTCOME = "unknown outcome: "
+"""Begins the `last_error` of a row whose step may have changed something outside."""
 
 
 class LeaseLost(PaymentSystemError):

@@ -1,17 +1,32 @@
 """Figures read from real rows, on SQLite and on PostgreSQL."""
 
+import asyncio
+import math
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete
 
+from agent.notify import ServiceManager
 from agent.probe import Probe
 from chain.addresses import ata
 from config.settings import DEVNET_USDC
 from domain.ledger import Asset
 from domain.states import BatchStatus, UsdcStatus, WorkState
 from metrics import Metrics
-from storage import chain_rows, funding, inbox, movements, planning, probes, wallets, work
+from storage import (
+    batches,
+    chain_rows,
+    funding,
+    inbox,
+    movements,
+    planning,
+    probes,
+    switches,
+    vitals,
+    wallets,
+    work,
+)
 from storage.errors import StoreUnavailable
 from storage.inbox import StripeEvent
 from storage.metered import MeteredStore
@@ -23,6 +38,7 @@ from tests.sales import MINT_LAMPORTS, PAYOUT_LAMPORTS, PLATFORM, START, Sales
 
 DAY = timedelta(days=1)
 THRESHOLD = 500_000_000
+SOL_LEAST = 10**9
 
 
 class Clock:
@@ -159,7 +175,7 @@ async def test_the_probe_shows_it_all_and_a_scrape_looks_again_only_when_the_fig
 ) -> None:
     metrics, clock, looks = Metrics(), Clock(START + DAY), []
     counting = MeteredStore(store, clock, lambda operation, *_: looks.append(operation))
-    probe = Probe(counting, clock, metrics, threshold=THRESHOLD, wallet_wait=14 * DAY)
+    probe = Probe(counting, clock, metrics, usdc_least=THRESHOLD, sol_least=SOL_LEAST, wallet_wait=14 * DAY)
     await probe.refresh()
 
     def sell(conn: Connection) -> None:
@@ -189,7 +205,7 @@ async def test_a_lost_database_leaves_the_last_figures_and_shows_their_age(store
     metrics, clock = Metrics(), Clock(START)
     failures: list[bool] = []
     metered = MeteredStore(store, clock, lambda _operation, _seconds, usable: failures.append(usable))
-    probe = Probe(metered, clock, metrics, threshold=THRESHOLD, wallet_wait=DAY)
+    probe = Probe(metered, clock, metrics, usdc_least=THRESHOLD, sol_least=SOL_LEAST, wallet_wait=DAY)
     await probe.refresh()
     await store.stop()
     clock.at += DAY
@@ -200,3 +216,48 @@ async def test_a_lost_database_leaves_the_last_figures_and_shows_their_age(store
     assert found("probe_success_timestamp_seconds") == START.timestamp()
     with pytest.raises(StoreUnavailable):
         await metered.read(probes.last_change)
+
+
+async def test_what_is_unproven_waits_or_was_never_backed_up_is_shown(store: Store, sales: Sales) -> None:
+    metrics, clock = Metrics(), Clock(START + DAY)
+    probe = Probe(store, clock, metrics, usdc_least=THRESHOLD, sol_least=SOL_LEAST, wallet_wait=14 * DAY)
+
+    def arrange(conn: Connection) -> int:
+        creator, buyer = sales.user(conn, "ann"), sales.user(conn, "bob")
+        sales.sold(conn, sales.content(conn, creator), buyer, START)
+        batch_id = plan(conn, sales, START + DAY / 2)
+        batches.move(conn, batch_id, BatchStatus.WAITING_FUNDS, START)
+        work.enqueue(conn, "transfer", 7, START)
+        (claimed,) = work.claim(conn, jobs, "w", START, DAY, 1, ["transfer"])
+        work.again(conn, claimed, START + DAY, START, f"{work.UNKNOWN_OUTCOME}lost", counts=False)
+        switches.turn(conn, switches.SENDS_PAUSED, True, "look", "me", START)
+        return claimed.id
+
+    job_id = await store.write(arrange)
+    await probe.refresh()
+    found = values(metrics)
+    assert found("unknown_outcome_rows", "transfer") == 1
+    assert found("unknown_outcome_oldest_age_seconds", "transfer") == DAY.total_seconds()
+    assert found("batch_oldest_age_seconds", "waiting_funds") == DAY.total_seconds() / 2
+    assert found("batch_oldest_age_seconds", "sending") == 0
+    assert found("batch_short_base_units") == 2_350_000
+    assert found("sends_paused") == 1
+    assert found("database_size_bytes") > 0
+    assert math.isnan(found("backup_timestamp_seconds")) and math.isnan(found("stripe_sweep_timestamp_seconds"))
+    await store.write(lambda conn: conn.execute(delete(jobs).where(jobs.c.id == job_id)))
+    await probe.refresh()
+    assert values(metrics)("unknown_outcome_rows", "transfer") == 0
+
+
+async def test_the_sign_of_life_is_a_write_and_stops_with_the_database(store: Store) -> None:
+    beats: list[float] = []
+    manager = ServiceManager(store, Clock(START), beats.append)
+    task = asyncio.create_task(manager.run())
+    while not beats:
+        await asyncio.sleep(0)
+    task.cancel()
+    assert beats == [START.timestamp()]
+    assert await store.read(lambda conn: chain_rows.cursor(conn, vitals.HEARTBEAT)) is not None
+    await store.stop()
+    await manager._beat()
+    assert len(beats) == 1

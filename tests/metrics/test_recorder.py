@@ -107,9 +107,10 @@ def test_series_that_alerts_look_at_are_there_before_anything_happened() -> None
 
 
 def test_every_name_carries_its_unit_and_follows_the_conventions() -> None:
-    units = ("_total", "_seconds", "_base_units", "_lamports", "_rows", "_units", "_info")
+    units = ("_total", "_seconds", "_base_units", "_lamports", "_rows", "_units", "_info", "_bytes")
     plain = {
         "start_gate_open",
+        "sends_paused",
         "orphan_outflows",
         "platform_usdc_below_threshold",
         "purchases_waiting_for_wallet",

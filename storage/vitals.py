@@ -1,0 +1,97 @@
+"""How the operation itself stands: what is unproven, waits, was last swept or backed up, and how large the database is.
+
+Cheap on purpose: everything here touches open work or single rows, and is read every few seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from domain.states import BatchStatus
+from storage import alerts
+from storage.switches import SENDS_PAUSED, why_on
+from storage.tables import backups, batches, cursors, jobs
+from storage.work import UNKNOWN_OUTCOME
+
+SWEEP_CURSOR = "stripe_events"
+HEARTBEAT = "heartbeat"
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """Sends whose outcome is not known: rows, and when the first of them became work."""
+
+    rows: int
+    oldest_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """`batches_since`: the birth of the oldest batch in each status that is not settled. `short` in USDC base units:
+    what batches that wait for funds lack. Moments are None for what never happened."""
+
+    unproven: Mapping[str, Unproven]
+    batches_since: Mapping[BatchStatus, datetime]
+    short: int
+    sends_paused: bool
+    swept_at: datetime | None
+    backed_up_at: datetime | None
+    size_bytes: int
+
+
+def read(conn: Connection) -> Vitals:
+    return Vitals(
+        unproven=_unproven(conn),
+        batches_since=_batches_since(conn),
+        short=alerts.shortfall(conn),
+        sends_paused=why_on(conn, SENDS_PAUSED) is not None,
+        swept_at=_moved_at(conn, SWEEP_CURSOR),
+        backed_up_at=last_backup(conn),
+        size_bytes=_size(conn),
+    )
+
+
+def beat(conn: Connection, now: datetime) -> None:
+    """One write that reaches the disk: the sign of life that the service manager is given."""
+    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
+    born = dialect.insert(cursors).values(name=HEARTBEAT, value="alive", moved_at=now)
+    conn.execute(born.on_conflict_do_update(index_elements=[cursors.c.name], set_={"moved_at": now}))
+
+
+def last_backup(conn: Connection) -> datetime | None:
+    """Everything committed before this moment is in a backup; None without any."""
+    moment: datetime | None = conn.scalar(select(func.max(backups.c.started_at)))
+    return moment
+
+
+def _unproven(conn: Connection) -> dict[str, Unproven]:
+    query = (
+        select(jobs.c.kind, func.count().label("rows"), func.min(jobs.c.created_at).label("born"))
+        .where(jobs.c.last_error.startswith(UNKNOWN_OUTCOME))
+        .group_by(jobs.c.kind)
+    )
+    return {row.kind: Unproven(row.rows, row.born) for row in conn.execute(query)}
+
+
+def _batches_since(conn: Connection) -> dict[BatchStatus, datetime]:
+    query = (
+        select(batches.c.status, func.min(batches.c.created_at).label("born"))
+        .where(batches.c.status != BatchStatus.SETTLED)
+        .group_by(batches.c.status)
+    )
+    return {BatchStatus(row.status): row.born for row in conn.execute(query)}
+
+
+def _moved_at(conn: Connection, name: str) -> datetime | None:
+    moment: datetime | None = conn.scalar(select(cursors.c.moved_at).where(cursors.c.name == name))
+    return moment
+
+
+def _size(conn: Connection) -> int:
+    if conn.dialect.name == "postgresql":
+        return int(conn.scalar(text("SELECT pg_database_size(current_database())")) or 0)
+    pages = conn.exec_driver_sql("PRAGMA page_count").scalar_one()
+    return int(pages) * int(conn.exec_driver_sql("PRAGMA page_size").scalar_one())
