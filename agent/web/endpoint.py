@@ -35,15 +35,36 @@ class Access(StrEnum):
 _ROLES = (Access.VIEWER, Access.OPERATOR, Access.APPROVER)
 
 
+class Face(StrEnum):
+    """To whom an endpoint speaks."""
+
+    API = "api"
+    """Programs: bearer token, JSON, described in the OpenAPI document. Cookies mean nothing here."""
+    PAGE = "page"
+    """People with a browser: session cookie, forms, HTML; tokens mean nothing here."""
+    FILE = "file"
+    """Style sheets and scripts, the same for everybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Somebody in front of a page. `csrf` belongs into each of its forms; `cookie` is the Set-Cookie that makes it
+    valid, empty where the browser has it already."""
+
+    csrf: str
+    cookie: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One authenticated, parsed call. `bearer` is None on public endpoints only."""
+    """One authenticated, parsed call. `bearer` is None on public endpoints only; `visit` is there on pages only."""
 
     request: WebRequest
     bearer: Bearer | None = None
     ids: Mapping[str, str] = field(default_factory=dict)
     body: BaseModel | None = None
     query: BaseModel | None = None
+    visit: Visit | None = None
 
     @property
     def user_id(self) -> int:
@@ -101,6 +122,7 @@ class Endpoint:
     raw: bool = False
     body_max_bytes: int = BODY_MAX_BYTES
     content_type: str = "application/json"
+    face: Face = Face.API
 
     @property
     def parameters(self) -> list[str]:
@@ -113,11 +135,13 @@ class Endpoint:
         text = [re.escape(part) if place % 2 == 0 else _group(part) for place, part in enumerate(parts)]
         return re.compile("".join(text), re.ASCII)
 
+    def allows(self, role: str) -> bool:
+        """Whether an operator's role may call this."""
+        return role in _ROLES and self.access in _ROLES and _ROLES.index(Access(role)) >= _ROLES.index(self.access)
+
     def admits(self, bearer: Bearer) -> bool:
         """Whether a valid token may call this; a user's token is none on the operator's endpoints, nor the reverse."""
-        if self.access in _ROLES and bearer.role in _ROLES:
-            return _ROLES.index(Access(bearer.role)) >= _ROLES.index(self.access)
-        return bearer.role == self.access
+        return self.allows(bearer.role) if self.access in _ROLES else bearer.role == self.access
 
     def knows(self, bearer: Bearer) -> bool:
         """Whether the token is of the right kind at all: if not, the answer is 401 as for an unknown one."""

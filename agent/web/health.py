@@ -4,7 +4,7 @@ import json
 from typing import Literal
 
 from agent.web.bodies import Answer
-from agent.web.endpoint import Access, Call, Endpoint
+from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.openapi import document
 from domain.errors import RequestError
@@ -39,12 +39,12 @@ class Vitals:
 
 
 def with_document(endpoints: list[Endpoint], title: str, version: str) -> list[Endpoint]:
-    """The registry with `/openapi.json`, which describes all of it."""
+    """The registry with `/openapi.json`, which describes all of it that speaks to programs."""
     body = b""
 
     async def openapi(_: Call) -> WebResponse:
         return WebResponse(200, body, "application/json")
 
     described = [*endpoints, Endpoint("GET", "/openapi.json", Access.PUBLIC, openapi, "This document")]
-    body = json.dumps(document(described, title, version)).encode()
+    body = json.dumps(document([one for one in described if one.face is Face.API], title, version)).encode()
     return described

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
 
 from pydantic import BaseModel
 
 from agent.web import strict_json
 from agent.web.access import Gatekeeper
-from agent.web.endpoint import BODY_MAX_BYTES, Call, Endpoint
+from agent.web.endpoint import BODY_MAX_BYTES, Call, Endpoint, Face
 from agent.web.messages import WebRequest, WebResponse, error_response, method_not_allowed
 from agent.web.metering import WebMetrics
 from domain.errors import Misuse, RequestError
@@ -17,6 +18,18 @@ log = logging.getLogger(__name__)
 
 HostCheck = Callable[[str], bool]
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+class PageRules(Protocol):
+    """How one port's pages let people in, and how they say no."""
+
+    async def call(self, endpoint: Endpoint, request: WebRequest, ids: Mapping[str, str]) -> Call:
+        """The authenticated, parsed call of a page. Raises RequestError."""
+        ...
+
+    def refusal(self, request: WebRequest, error: RequestError) -> WebResponse | None:
+        """The error as a page, for a browser that asked for one; else None."""
+        ...
 
 
 class HostAllowList:
@@ -42,11 +55,13 @@ class Router:
         gatekeeper: Gatekeeper,
         metrics: WebMetrics,
         hosts: HostCheck | None = None,
+        pages: PageRules | None = None,
     ) -> None:
         self.endpoints = tuple(endpoints)
         self._gatekeeper = gatekeeper
         self._metrics = metrics
         self._hosts = hosts
+        self._pages = pages
         self._plain: dict[str, dict[str, Endpoint]] = {}
         self._patterned = []
         for endpoint in endpoints:
@@ -92,13 +107,19 @@ class Router:
         try:
             return await self._answer(request)
         except RequestError as error:
-            return error_response(error)
+            return self._refusal(request, error)
         except StoreUnavailable as error:
             log.warning("%s %s answered 503: %s", request.method, request.path, error)
-            return error_response(RequestError(503, "unavailable", "the database cannot be used now; try again"))
+            unavailable = RequestError(503, "unavailable", "the database cannot be used now; try again")
+            return self._refusal(request, unavailable)
         except Exception:
             log.exception("%s %s failed unexpectedly", request.method, request.path)
-            return error_response(RequestError(500, "internal_error", "something went wrong here; it has been logged"))
+            failed = RequestError(500, "internal_error", "something went wrong here; it has been logged")
+            return self._refusal(request, failed)
+
+    def _refusal(self, request: WebRequest, error: RequestError) -> WebResponse:
+        page = None if self._pages is None else self._pages.refusal(request, error)
+        return error_response(error) if page is None else page
 
     async def _answer(self, request: WebRequest) -> WebResponse:
         if self._hosts is not None and not self._hosts(request.headers.get("host", "")):
@@ -108,14 +129,20 @@ class Router:
             raise RequestError(415, "encoding_unsupported", "send the body without Content-Encoding")
         if len(request.body) > endpoint.body_max_bytes:
             raise too_large(endpoint.body_max_bytes)
-        bearer = await self._gatekeeper.admit(endpoint, request.headers)
-        call = Call(request, bearer, ids, _body(endpoint, request), _query(endpoint, request))
-        answer = await endpoint.handler(call)
+        answer = await endpoint.handler(await self._call(endpoint, request, ids))
         if isinstance(answer, WebResponse):
             return answer
         if isinstance(answer, BaseModel):
             return WebResponse(endpoint.status, answer.model_dump_json(by_alias=True).encode())
         return WebResponse(endpoint.status)
+
+    async def _call(self, endpoint: Endpoint, request: WebRequest, ids: Mapping[str, str]) -> Call:
+        if endpoint.face is Face.PAGE:
+            if self._pages is None:
+                raise Misuse(f"{endpoint.path} is a page on a port without pages")
+            return await self._pages.call(endpoint, request, ids)
+        bearer = await self._gatekeeper.admit(endpoint, request.headers)
+        return Call(request, bearer, ids, _body(endpoint, request), _query(endpoint, request))
 
 
 def too_large(limit: int) -> RequestError:

@@ -19,7 +19,7 @@ from storage.tables.payout import (
     transfer_attempts,
     transfers,
 )
-from storage.tables.people import invites, tokens, users
+from storage.tables.people import invites, sessions, tokens, users
 from storage.tables.sales import disputes, mint_attempts, purchases, refunds
 from storage.tables.shop import checkouts, content_shares, contents
 from storage.tables.work import circle_notifications, jobs, stripe_events
@@ -56,6 +56,7 @@ __all__ = [
     "refunds",
     "screenings",
     "seals",
+    "sessions",
     "state_history",
     "stripe_events",
     "switches",

@@ -54,3 +54,15 @@ tokens = Table(
     CheckConstraint("(role = 'user') = (user_id IS NOT NULL)", name="owner"),
 )
 """Bearer tokens, hashed: of users (role `user`) and of the admin port (the other roles)."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    row_id(),
+    Column("session_hash", String(64), nullable=False, unique=True),
+    ref("token_id", "tokens.id"),
+    moment("expires_at"),
+    moment("revoked_at", nullable=True),
+    moment("created_at"),
+)
+"""Cookies of people who look at pages, hashed. Each stands for a token: it ends with it, and can do what it can."""

@@ -1,0 +1,1 @@
+"""What all pages share: letting people in, forms, templates, files, charts."""

@@ -1,0 +1,107 @@
+"""How pages say things: moments, amounts, addresses, states."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from agent.web.messages import WebRequest
+
+GOOD, WAIT, BAD, INFO, IDLE = "good", "wait", "bad", "info", "idle"
+TONES: Mapping[str, str] = {
+    **dict.fromkeys(("completed", "distributed", "settled", "finalized", "ready", "owned", "succeeded", "netted"), GOOD),
+    **dict.fromkeys(("pending_conversion", "waiting_funds", "waiting_approval", "on_hold", "challenge", "queued"), WAIT),
+    **dict.fromkeys(("waiting_for_wallet", "pending", "creating", "due"), WAIT),
+    **dict.fromkeys(("failed", "parked", "orphan"), BAD),
+    **dict.fromkeys(("minting", "sending", "pending_distribution", "payment_completed", "planned", "sent"), INFO),
+    **dict.fromkeys(("submitted", "signed", "intended", "open", "deposit", "payout", "mint"), INFO),
+}
+"""The colour of a state's label; the text always stands beside it. What is not named is over, or nothing to look at."""
+DONE: Mapping[str, str] = {
+    "approve": "Approved.",
+    "pause": "Paused.",
+    "resume": "Resumed.",
+    "retry": "It runs again.",
+    "accept": "Accepted as your own.",
+    "plan": "Planned.",
+    "nothing": "Nothing is payable now: no batch was planned.",
+    "welcome": "Your account is there. Sign in.",
+    "out": "Signed out.",
+    "wallet": "The wallet is being prepared.",
+    "saved": "Saved.",
+}
+"""What a page says after a form, by the word in its address: nobody can put words of his own there."""
+
+
+def tone(state: str) -> str:
+    return TONES.get(state, IDLE)
+
+
+def words(state: str) -> str:
+    """A state as people read it: `pending_conversion` → "pending conversion"."""
+    return state.replace("_", " ") or "not due yet"
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """How long ago, or in how long; in the largest unit that fits."""
+    if moment is None:
+        return "never"
+    seconds = int((now - moment).total_seconds())
+    return f"{span(seconds)} ago" if seconds >= 0 else f"in {span(-seconds)}"
+
+
+def span(seconds: int) -> str:
+    """A duration: "42 s", "12 min", "5 h", "3 d"."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def minute(moment: datetime | None) -> str:
+    """"23 Nov 09:00" in UTC."""
+    return "–" if moment is None else f"{moment.astimezone(UTC):%d %b %H:%M}"
+
+
+def exact(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def short(text: str | None, keep: int = 4) -> str:
+    """The two ends of an address or a signature."""
+    if not text:
+        return "–"
+    return text if len(text) <= 2 * keep + 3 else f"{text[:keep]}…{text[-keep:]}"
+
+
+def grouped(amount: str | int) -> str:
+    """A decimal string with a thin space between thousands of its whole part: nothing is rounded."""
+    sign, digits = ("-", str(amount)[1:]) if str(amount).startswith("-") else ("", str(amount))
+    whole, dot, places = digits.partition(".")
+    parts = []
+    while len(whole) > 3:
+        parts.append(whole[-3:])
+        whole = whole[:-3]
+    return sign + "\u2009".join([whole, *reversed(parts)]) + dot + places
+
+
+def here(request: WebRequest) -> str:
+    """This page's own address without the word of a form that was just done."""
+    query = {name: text for name, text in request.query.items() if name != "done"}
+    return f"{request.path}?{urlencode(query)}" if query else request.path
+
+
+def done(word: str | None) -> str:
+    return DONE.get(word or "", "")
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "tone": tone,
+    "words": words,
+    "ago": ago,
+    "span": span,
+    "minute": minute,
+    "exact": exact,
+    "short": short,
+    "grouped": grouped,
+}
