@@ -52,6 +52,8 @@ def web_settings(settings: Settings) -> WebSettings:
         refuse_unprofitable=settings.agent_refuse_unprofitable,
         password_cost=PasswordCost(settings.agent_argon2_memory_kib, settings.agent_argon2_iterations),
         admin_hosts=settings.admin_hosts,
+        admin_url=settings.agent_admin_url,
+        console_hours=settings.agent_console_hours,
     )
 
 

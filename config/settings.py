@@ -107,6 +107,7 @@ class Settings(BaseModel):
     agent_argon2_memory_kib: int = Field(19_456, ge=8)
     agent_argon2_iterations: int = Field(2, ge=1)
     agent_session_days: int = Field(30, ge=1)
+    agent_console_hours: int = Field(8, ge=1, le=168)
     agent_balance_alert_usdc: int = Field(500_000_000, ge=0)
     agent_balance_alert_lamports: int = Field(500_000_000, ge=0)
     agent_alert_webhook_url: SecretStr = SecretStr("")

@@ -7,9 +7,11 @@ from agent.web.access import Gatekeeper
 from agent.web.accounts import Accounts, AddressCheck, CircleUsers
 from agent.web.admin_batches import AdminBatches
 from agent.web.admin_money import AdminMoney, BatchPlanner, ReadTreasury
+from agent.web.admin_overview import AdminOverview
 from agent.web.admin_people import AdminPeople
 from agent.web.admin_work import AdminWork
 from agent.web.checkout import CheckoutGateway, Shop
+from agent.web.console.app import Console
 from agent.web.contents import Contents
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.health import Vitals, with_document
@@ -67,6 +69,7 @@ class WebApp:
             *vitals.endpoints(),
         ]
         admin = [
+            *AdminOverview(store, clock, settings).endpoints(),
             *AdminWork(store, clock, settings).endpoints(),
             *AdminBatches(store, clock).endpoints(),
             *AdminMoney(store, clock, ids, outside.planner, outside.read_treasury).endpoints(),
@@ -76,11 +79,13 @@ class WebApp:
         ]
         gatekeeper = Gatekeeper(store, clock)
         self.public = Router(with_document(public, "Payment agent", API_VERSION), gatekeeper, outside.metrics)
+        console = Console(store, clock, ids, admin, settings)
         self.admin = Router(
-            with_document(admin, "Payment agent, operator's port", API_VERSION),
+            with_document([*admin, *console.endpoints], "Payment agent, operator's port", API_VERSION),
             gatekeeper,
             outside.metrics,
             HostAllowList(settings.admin_hosts),
+            console.entrance,
         )
 
 

@@ -35,3 +35,5 @@ class WebSettings:
     password_least_chars: int = 8
     admin_hosts: tuple[str, ...] = ()
     open_metrics: bool = False
+    admin_url: str = "http://127.0.0.1:8081"
+    console_hours: int = 8

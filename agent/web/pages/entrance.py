@@ -60,14 +60,13 @@ class Entrance:
 
     async def _visitor(self, request: WebRequest) -> tuple[Bearer | None, Visit]:
         """An operator's session is none for people, nor the reverse: each endpoint knows its kind."""
-        cookies = _cookies(request)
-        session = cookies.get(self._site.cookie, "")
+        session = session_of(request, self._site)
         if session:
             now = self._clock.now()
             bearer = await self._store.read(lambda conn: sessions.find(conn, session, now))
             if bearer is not None:
                 return bearer, Visit(form_token(session))
-        guest = cookies.get(self._site.guest_cookie, "")
+        guest = _cookies(request).get(self._site.guest_cookie, "")
         if guest:
             return None, Visit(form_token(guest))
         guest = self._ids.token()
@@ -92,6 +91,11 @@ class Entrance:
         return WebResponse(303, headers={"Location": where})
 
 
+def session_of(request: WebRequest, site: Site) -> str:
+    """The session that the browser sent; empty without one."""
+    return _cookies(request).get(site.cookie, "")
+
+
 def form_token(cookie: str) -> str:
     """The token of a visitor's forms: tells nothing of the cookie, and nobody without the cookie can make it."""
     return hmac.new(cookie.encode(), b"form", sha256).hexdigest()
@@ -103,7 +107,9 @@ def read_form(request: WebRequest) -> dict[str, str]:
     if kind != FORM_TYPE:
         raise RequestError(415, "content_type_unsupported", "this takes a form")
     try:
-        pairs = parse_qsl(request.body.decode("ascii"), keep_blank_values=True, max_num_fields=FIELDS_MAX, errors="strict")
+        pairs = parse_qsl(
+            request.body.decode("ascii"), keep_blank_values=True, max_num_fields=FIELDS_MAX, errors="strict"
+        )
     except ValueError:
         raise RequestError(400, "invalid_form", "the form is malformed") from None
     fields = dict(pairs)

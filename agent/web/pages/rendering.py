@@ -21,6 +21,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+ROLES = ("viewer", "operator", "approver")
 LIVE = "live"
 """The block of a template that is asked for again and again, and the id of the element that takes it."""
 
@@ -42,6 +43,7 @@ class Renderer:
         )
         self._templates.filters |= texts.FILTERS
         self._templates.globals |= {"file": files.urls.__getitem__, "site": site, **facts}
+        self._templates.globals["ui"] = self._templates.get_template("macros.html").module
 
     def page(self, call: Call, template: str, *, frames: str = "", status: int = 200, **values: Any) -> WebResponse:
         """A whole page; only its live part where the page itself asks for that. `frames`: an origin it may embed."""
@@ -64,15 +66,22 @@ class Renderer:
 
     def _known(self, call: Call) -> dict[str, Any]:
         now: datetime = self._clock.now()
+        role = "" if call.bearer is None else call.bearer.role
         return {
             "call": call,
             "bearer": call.bearer,
+            "may": lambda wanted: _may(role, wanted),
             "csrf": call.visit.csrf if call.visit is not None else "",
             "path": call.request.path,
             "here": texts.here(call.request),
             "done": texts.done(call.request.query.get("done")),
             "now": now,
         }
+
+
+def _may(role: str, wanted: str) -> bool:
+    """Whether somebody is shown what needs a role; the endpoint behind it decides for itself."""
+    return role in ROLES and ROLES.index(role) >= ROLES.index(wanted)
 
 
 def _headers(frames: str) -> dict[str, str]:

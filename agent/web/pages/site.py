@@ -26,10 +26,13 @@ class Site:
     same_site: Literal["Strict", "Lax"]
     secure: bool
 
-    def set_cookie(self, value: str, lifetime: timedelta | None = None) -> str:
-        """The header that stores a session; an empty value with no time ends it."""
-        seconds = int((self.session if lifetime is None else lifetime).total_seconds())
-        return self._cookie(self.cookie, value, self.same_site, f"; Max-Age={seconds}")
+    def set_cookie(self, session: str) -> str:
+        """The header that stores a session."""
+        return self._cookie(self.cookie, session, self.same_site, f"; Max-Age={int(self.session.total_seconds())}")
+
+    def end_cookie(self) -> str:
+        """The header that makes the browser forget it."""
+        return self._cookie(self.cookie, "", self.same_site, "; Max-Age=0")
 
     def set_guest_cookie(self, value: str) -> str:
         """The header that gives a guest something for his forms to be tied to; it ends with the browser."""

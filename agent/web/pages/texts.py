@@ -9,9 +9,13 @@ from agent.web.messages import WebRequest
 
 GOOD, WAIT, BAD, INFO, IDLE = "good", "wait", "bad", "info", "idle"
 TONES: Mapping[str, str] = {
-    **dict.fromkeys(("completed", "distributed", "settled", "finalized", "ready", "owned", "succeeded", "netted"), GOOD),
-    **dict.fromkeys(("pending_conversion", "waiting_funds", "waiting_approval", "on_hold", "challenge", "queued"), WAIT),
-    **dict.fromkeys(("waiting_for_wallet", "pending", "creating", "due"), WAIT),
+    **dict.fromkeys(
+        ("completed", "distributed", "settled", "finalized", "ready", "owned", "succeeded", "netted"), GOOD
+    ),
+    **dict.fromkeys(
+        ("pending_conversion", "waiting_funds", "waiting_approval", "on_hold", "challenge", "queued"), WAIT
+    ),
+    **dict.fromkeys(("waiting_for_wallet", "pending", "due"), WAIT),
     **dict.fromkeys(("failed", "parked", "orphan"), BAD),
     **dict.fromkeys(("minting", "sending", "pending_distribution", "payment_completed", "planned", "sent"), INFO),
     **dict.fromkeys(("submitted", "signed", "intended", "open", "deposit", "payout", "mint"), INFO),
@@ -59,7 +63,7 @@ def span(seconds: int) -> str:
 
 
 def minute(moment: datetime | None) -> str:
-    """"23 Nov 09:00" in UTC."""
+    """ "23 Nov 09:00" in UTC."""
     return "–" if moment is None else f"{moment.astimezone(UTC):%d %b %H:%M}"
 
 
@@ -85,6 +89,12 @@ def grouped(amount: str | int) -> str:
     return sign + "\u2009".join([whole, *reversed(parts)]) + dot + places
 
 
+def sentence(text: object) -> str:
+    """An error's words with a capital letter and a full stop; nothing else of them changes."""
+    said = str(text).strip()
+    return said[:1].upper() + said[1:] + ("" if said.endswith((".", "!", "?")) else ".")
+
+
 def here(request: WebRequest) -> str:
     """This page's own address without the word of a form that was just done."""
     query = {name: text for name, text in request.query.items() if name != "done"}
@@ -98,6 +108,7 @@ def done(word: str | None) -> str:
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "tone": tone,
     "words": words,
+    "sentence": sentence,
     "ago": ago,
     "span": span,
     "minute": minute,

@@ -1,0 +1,67 @@
+"""The console put together: its door, its pages, and a form for each change of the API."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from agent.web.console.api import Api
+from agent.web.console.batches import BatchPages
+from agent.web.console.books import BookPages
+from agent.web.console.forms import forms_of
+from agent.web.console.overview import OverviewPage
+from agent.web.console.purchases import PurchasePages
+from agent.web.console.sign_in import SignIn
+from agent.web.console.work import WorkPages
+from agent.web.endpoint import Access, Call, Endpoint, Face
+from agent.web.messages import WebResponse
+from agent.web.pages.entrance import Entrance
+from agent.web.pages.files import Files
+from agent.web.pages.rendering import Renderer, go_to
+from agent.web.pages.site import Site
+from agent.web.settings import WebSettings
+from ports.clock import Clock
+from ports.ids import Ids
+from storage.store import Store
+
+NAVIGATION = (
+    ("o", "/console/", "Overview"),
+    ("b", "/console/batches/", "Batches"),
+    ("w", "/console/work/", "Work"),
+    ("l", "/console/ledger/", "Ledger"),
+)
+"""Key after `g`, address, name."""
+
+
+class Console:
+    """`endpoints` belong on the admin port, beside the API that they are made from; `entrance` lets people in."""
+
+    def __init__(self, store: Store, clock: Clock, ids: Ids, api: Sequence[Endpoint], settings: WebSettings) -> None:
+        site = Site(
+            folder="console",
+            cookie="console",
+            path="/console",
+            home="/console/",
+            sign_in="/console/signin",
+            session=timedelta(hours=settings.console_hours),
+            same_site="Strict",
+            secure=settings.admin_url.startswith("https://"),
+        )
+        files = Files()
+        facts = {"nav": NAVIGATION, "live": settings.livemode, "hours": settings.console_hours}
+        renderer = Renderer(site, clock, files, facts)
+        self.entrance = Entrance(site, store, clock, ids, renderer)
+        asked = Api(api)
+        self.endpoints = [
+            *files.endpoints(),
+            Endpoint("GET", "/", Access.PUBLIC, _home, "To the console", face=Face.PAGE),
+            *SignIn(store, clock, ids, site, renderer).endpoints(),
+            *OverviewPage(asked, renderer).endpoints(),
+            *PurchasePages(asked, renderer).endpoints(),
+            *BatchPages(asked, renderer).endpoints(),
+            *WorkPages(asked, renderer).endpoints(),
+            *BookPages(asked, renderer).endpoints(),
+            *forms_of(api, renderer),
+        ]
+
+
+async def _home(_: Call) -> WebResponse:
+    return go_to("/console/")

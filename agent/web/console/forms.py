@@ -1,0 +1,101 @@
+"""Every change of the operator's API as the target of a form: same handler, same role, same body, same audit.
+
+What moves money asks for a typed word: the one that stands in the page beside the field.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from pydantic import BaseModel
+
+from agent.web.admin_bodies import Approval, BatchPlanned
+from agent.web.console.api import ROOT
+from agent.web.endpoint import Call, Endpoint, Face
+from agent.web.messages import WebResponse
+from agent.web.pages.entrance import read_form
+from agent.web.pages.rendering import Renderer, go_to
+from agent.web.pages.site import local_path
+from domain.errors import RequestError
+
+FORMS = "/console/do"
+HOME = "/console/"
+DIGEST_CHARS = 8
+"""As many characters of the digest are typed: enough to have looked at it, and to tell two plans apart."""
+
+
+def _digest_word(call: Call) -> str:
+    return call.taken(Approval).digest[:DIGEST_CHARS]
+
+
+def _word(word: str) -> Callable[[Call], str]:
+    return lambda _: word
+
+
+TYPED: Mapping[str, Callable[[Call], str]] = {
+    "/batches/{batch_id}/approve": _digest_word,
+    "/batches": _word("plan"),
+    "/outflows/{movement_id}/accept": _word("accept"),
+    "/sends/resume": _word("resume"),
+}
+"""What has to be typed, by the API's path. `retry` of a distribution asks too: see `typed_word`."""
+
+
+def typed_word(endpoint: Endpoint, call: Call) -> str | None:
+    """The word that confirms this change; None where a click is enough, because it moves no money or only stops it."""
+    path = endpoint.path.removeprefix(ROOT)
+    if path == "/retry/{kind}/{subject_id}" and call.ids.get("kind") == "distribution":
+        return "pay"
+    word = TYPED.get(path)
+    return None if word is None else word(call)
+
+
+def forms_of(endpoints: Sequence[Endpoint], renderer: Renderer) -> list[Endpoint]:
+    """A form's target for each POST endpoint of the API."""
+    return [
+        replace(
+            one,
+            path=one.path.replace(ROOT, FORMS),
+            handler=_then_back(one, renderer),
+            answers=None,
+            face=Face.PAGE,
+            content_type="text/html",
+        )
+        for one in endpoints
+        if one.method == "POST" and one.path.startswith(ROOT)
+    ]
+
+
+def _then_back(endpoint: Endpoint, renderer: Renderer) -> Callable[[Call], Awaitable[WebResponse]]:
+    async def handle(call: Call) -> WebResponse:
+        fields = read_form(call.request)
+        wanted = typed_word(endpoint, call)
+        if wanted is not None and fields.get("confirm", "").strip().lower() != wanted:
+            raise RequestError(422, "not_confirmed", f"type “{wanted}” to confirm; nothing was changed", "confirm")
+        answer = await endpoint.handler(call)
+        back = local_path(fields.get("back"), HOME)
+        if endpoint.status == 201 and isinstance(answer, BaseModel):
+            return renderer.page(call, "made.html", made=answer.model_dump(), back=back, what=endpoint.summary)
+        return go_to(_with_word(_where(answer, back), _said(endpoint, answer)))
+
+    return handle
+
+
+def _where(answer: object, back: str) -> str:
+    """A batch just planned is what one wants to look at."""
+    if isinstance(answer, BatchPlanned) and answer.batch is not None:
+        return f"/console/batches/{answer.batch.id}"
+    return back
+
+
+def _said(endpoint: Endpoint, answer: object) -> str:
+    if isinstance(answer, BatchPlanned):
+        return "plan" if answer.batch is not None else "nothing"
+    last = endpoint.path.rstrip("/").rpartition("/")[2]
+    return "retry" if "/retry/" in endpoint.path else last if last.isalpha() else "saved"
+
+
+def _with_word(path: str, word: str) -> str:
+    parts = urlsplit(path)
+    query = [pair for pair in parse_qsl(parts.query) if pair[0] != "done"]
+    return f"{parts.path}?{urlencode([*query, ('done', word)])}"

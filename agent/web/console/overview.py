@@ -1,0 +1,162 @@
+"""The first page: what is in, owed, in flight and paid, and what wants a look."""
+
+from dataclasses import dataclass
+
+from agent.web.admin_overview import DAYS, DayBar, Overview
+from agent.web.console.api import Api
+from agent.web.endpoint import Access, Call, Endpoint, Face
+from agent.web.messages import WebResponse
+from agent.web.pages.charts import BarChart, Part, bar_chart, share_bar
+from agent.web.pages.rendering import Renderer
+from agent.web.pages.texts import BAD, GOOD, WAIT, grouped, span, tone, words
+from domain.money import USDC_DECIMALS, parse_decimal
+
+OLD_WORK_SECONDS = 300
+"""Work that is due for longer than this does not get done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something a person should look at, with where."""
+
+    tone: str
+    title: str
+    text: str
+    href: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the health list."""
+
+    tone: str
+    word: str
+    name: str
+    text: str
+    href: str
+
+
+class OverviewPage:
+    def __init__(self, api: Api, renderer: Renderer) -> None:
+        self._api, self._renderer = api, renderer
+
+    def endpoints(self) -> list[Endpoint]:
+        return [Endpoint("GET", "/console/", Access.VIEWER, self.overview, "Overview", face=Face.PAGE)]
+
+    async def overview(self, call: Call) -> WebResponse:
+        seen = await self._api.get(call, "/overview", Overview)
+        return self._renderer.page(
+            call,
+            "overview.html",
+            seen=seen,
+            days=DAYS,
+            sold=sum(day.number for day in seen.sales),
+            paid_number=sum(day.number for day in seen.paid),
+            owed_number=sum(one.number for one in seen.owed.values()),
+            sales_chart=day_chart(seen.sales, "USD", "sales"),
+            paid_chart=day_chart(seen.paid, "USDC", "payouts"),
+            owed_parts=owed_parts(seen),
+            problems=problems(seen),
+            checks=checks(seen),
+        )
+
+
+def day_chart(days: list[DayBar], unit: str, noun: str) -> BarChart:
+    """The days' amounts as bars."""
+    return bar_chart(
+        [
+            (
+                f"{day.day:%d %b}",
+                parse_decimal(day.amount, USDC_DECIMALS),
+                f"{grouped(day.amount)} {unit} in {day.number} {noun}",
+            )
+            for day in days
+        ]
+    )
+
+
+def owed_parts(seen: Overview) -> list[Part]:
+    """What is owed, by state."""
+    return share_bar(
+        [
+            (
+                words(state),
+                parse_decimal(one.amount, USDC_DECIMALS),
+                f"{grouped(one.amount)} · {one.number}",
+                tone(state),
+            )
+            for state, one in seen.owed.items()
+        ]
+    )
+
+
+def problems(seen: Overview) -> list[Problem]:
+    """Most pressing first."""
+    found = []
+    if not seen.ledger_balanced:
+        found.append(
+            Problem(BAD, "The ledger does not balance.", "Nothing should be sent.", "/console/ledger/", "Ledger")
+        )
+    if seen.unexplained_outflows:
+        text = (
+            f"{seen.unexplained_outflows} outflows of the wallet fit no payout; nothing is sent until they are settled."
+        )
+        found.append(Problem(BAD, "Unexplained outflows.", text, "/console/treasury/", "Treasury"))
+    if seen.sends_paused is not None:
+        found.append(Problem(WAIT, "All sends are paused:", seen.sends_paused, "/console/treasury/", "Resume"))
+    if seen.work.parked:
+        text = f"{seen.work.parked} pieces of work are parked."
+        found.append(Problem(BAD, "Waiting for a person:", text, "/console/work/", "Look at them"))
+    for batch in seen.open_batches:
+        if batch.status == "waiting_approval":
+            text = f"{batch.key}, {grouped(batch.planned_amount)} USDC."
+            found.append(
+                Problem(WAIT, "A batch waits for approval:", text, f"/console/batches/{batch.id}", "Look at it")
+            )
+        if batch.status == "waiting_funds":
+            text = f"{batch.key} is short of {grouped(batch.uncovered)} USDC."
+            found.append(Problem(WAIT, "A batch waits for funds:", text, "/console/treasury/", "Treasury"))
+    return found
+
+
+def checks(seen: Overview) -> list[Check]:
+    """What is well and what is not."""
+    late = seen.work.oldest_due_seconds > OLD_WORK_SECONDS
+    return [
+        Check(
+            GOOD if seen.ledger_balanced else BAD,
+            "balanced" if seen.ledger_balanced else "out of balance",
+            "Ledger",
+            "three assets, to the unit",
+            "/console/ledger/",
+        ),
+        Check(
+            BAD if seen.wallet_stale else GOOD,
+            "stale" if seen.wallet_stale else "read",
+            "Chain",
+            "the wallet as last seen at finalized",
+            "/console/treasury/",
+        ),
+        Check(
+            WAIT if late else GOOD,
+            "late" if late else "running",
+            "Work",
+            f"{seen.work.due} due, the oldest for {span(seen.work.oldest_due_seconds)}",
+            "/console/work/",
+        ),
+        Check(
+            BAD if seen.work.parked else GOOD,
+            "parked" if seen.work.parked else "none",
+            "For a person",
+            f"{seen.work.parked} parked",
+            "/console/work/",
+        ),
+        Check(
+            WAIT if seen.waiting_for_wallet else GOOD,
+            "waiting" if seen.waiting_for_wallet else "none",
+            "Buyers without a wallet",
+            f"{seen.waiting_for_wallet} mints wait",
+            "/console/purchases/?status=payment_completed",
+        ),
+    ]

@@ -1,0 +1,68 @@
+"""Work that needs a person, with the error beside the button."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.web.admin_bodies import WorkItem, WorkPage, WorkQuery
+from agent.web.console.api import Api
+from agent.web.console.forms import FORMS
+from agent.web.endpoint import Access, Call, Endpoint, Face
+from agent.web.messages import WebResponse
+from agent.web.pages.rendering import Renderer
+
+LINKS = {
+    **dict.fromkeys(("fee", "mint", "refund", "refunds", "distribution"), "/console/purchases/"),
+    "wallet": "/console/creators/",
+    "batch": "/console/batches/",
+}
+
+
+class WorkAsked(WorkQuery):
+    """As the API takes it, but parked work unless asked otherwise: that is what the page is for."""
+
+    state: Literal["parked", "due", "open"] = "parked"
+    done: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryWay:
+    """Where a retry is asked for, and the word to type for it."""
+
+    target: str
+    word: str
+
+
+class WorkPages:
+    def __init__(self, api: Api, renderer: Renderer) -> None:
+        self._api, self._renderer = api, renderer
+
+    def endpoints(self) -> list[Endpoint]:
+        return [
+            Endpoint(
+                "GET",
+                "/console/work/",
+                Access.VIEWER,
+                self.work,
+                "Work",
+                query=WorkAsked,
+                face=Face.PAGE,
+            )
+        ]
+
+    async def work(self, call: Call) -> WebResponse:
+        asked = call.asked(WorkAsked)
+        seen = await self._api.get(call, "/work", WorkPage, state=asked.state, after=asked.after, limit=asked.limit)
+        return self._renderer.page(call, "work.html", seen=seen, asked=asked, link_of=link_of, retry_of=retry_of)
+
+
+def link_of(item: WorkItem) -> str | None:
+    """The page of what the work is about."""
+    root = LINKS.get(item.kind)
+    return f"{root}{item.subject}" if root is not None and item.subject.isdigit() else None
+
+
+def retry_of(item: WorkItem) -> RetryWay:
+    """A failed wallet or mint goes back by its own rules, which also move its state; all else runs again as it is."""
+    if item.source == "jobs" and item.kind in ("wallet", "mint") and item.subject.isdigit():
+        return RetryWay(f"{FORMS}/retry/{item.kind}/{item.subject}", "")
+    return RetryWay(f"{FORMS}/work/{item.source}/{item.id}/retry", "")

@@ -1,0 +1,284 @@
+"""The console's door and its forms: sessions, roles, tokens of forms, typed words, and strange names."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from agent.web.endpoint import Access, Endpoint, Face
+from storage import tables
+from tests.web.sales import fee_known, minted, paid
+from tests.web.shop import ROLES, Shop
+from tests.web.test_admin import parked_job
+from tests.web.visitor import Visitor, signed_in, visiting
+
+XSS = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\"'"
+
+
+@pytest.fixture
+async def visitor(shop: Shop) -> AsyncIterator[Visitor]:
+    async with visiting(shop.admin.port) as visitor:
+        yield visitor
+
+
+def pages(shop: Shop, method: str) -> list[Endpoint]:
+    return [one for one in shop.app.admin.endpoints if one.face is Face.PAGE and one.method == method]
+
+
+def concrete(endpoint: Endpoint) -> str:
+    return re.sub(r"{[a-z_]+}", lambda found: "1" if found.group().endswith("_id}") else "mint", endpoint.path)
+
+
+async def test_a_token_opens_a_session_whose_cookie_no_script_and_no_other_site_gets(
+    shop: Shop, visitor: Visitor
+) -> None:
+    entered = await visitor.send("/console/signin", "/console/signin", token="admin-viewer")
+    assert (entered.status, entered.headers["Location"]) == (303, "/console/")
+    cookie = entered.headers["Set-Cookie"]
+    assert {"HttpOnly", "SameSite=Strict", "Path=/console", "Max-Age=28800"} <= set(cookie.split("; "))
+    assert "Secure" not in cookie
+    (row,) = await shop.all(tables.sessions)
+    assert row["session_hash"] not in cookie
+    assert row["expires_at"] == shop.clock.now() + timedelta(hours=8)
+    assert "viewer" in (await visitor.follow(entered)).words
+
+
+async def test_behind_tls_the_cookie_travels_only_encrypted(shop: Shop) -> None:
+    await shop.close()
+    shop.settings = type(shop.settings)(**{**_fields(shop.settings), "admin_url": "https://ops.example"})
+    await shop.open()
+    async with visiting(shop.admin.port) as visitor:
+        entered = await visitor.get("/console/signin")
+        assert "; Secure" in entered.headers["Set-Cookie"]
+
+
+def _fields(settings: Any) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+
+
+async def test_wrong_tokens_of_every_kind_get_one_answer_and_then_a_wait(shop: Shop, visitor: Visitor) -> None:
+    _, user_token = await shop.member()
+    texts = set()
+    for token in ("nonsense", user_token, "é" * 20):
+        refused = await visitor.send("/console/signin", "/console/signin", token=token)
+        assert refused.status == 401
+        texts.add(re.sub(r'value="[^"]*"', "", refused.text))
+    assert len(texts) == 1
+    assert await shop.rows(tables.sessions) == 0
+    statuses = [(await visitor.send("/console/signin", "/console/signin", token="no")).status for _ in range(5)]
+    assert statuses[-1] == 429
+
+
+async def test_every_page_sends_guests_to_sign_in_and_back(shop: Shop, visitor: Visitor) -> None:
+    walked = 0
+    for endpoint in pages(shop, "GET"):
+        if endpoint.access is Access.PUBLIC:
+            continue
+        walked += 1
+        path = concrete(endpoint)
+        refused = await visitor.get(path)
+        assert (refused.status, refused.headers["Location"]) == (303, f"/console/signin?next={path}")
+        live = await visitor.get(path, HX_Request="true")
+        assert (live.status, live.headers["HX-Redirect"]) == (401, f"/console/signin?next={path}")
+    assert walked > 5
+    entered = await visitor.send("/console/signin?next=/console/work/", "/console/signin", token="admin-viewer")
+    assert entered.headers["Location"] == "/console/work/"
+
+
+@pytest.mark.parametrize("next_page", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:1"])
+async def test_signing_in_leads_nowhere_else(shop: Shop, visitor: Visitor, next_page: str) -> None:
+    entered = await visitor.send("/console/signin", "/console/signin", token="admin-viewer", next=next_page)
+    assert entered.headers["Location"] == "/console/"
+
+
+async def test_a_session_ends_by_signing_out_by_time_and_with_its_token(shop: Shop, visitor: Visitor) -> None:
+    await signed_in(visitor, "viewer")
+    out = await visitor.send("/console/", "/console/signout")
+    assert out.headers["Location"] == "/console/signin?done=out"
+    assert (await visitor.get("/console/")).status == 303
+    await signed_in(visitor, "viewer")
+    assert (await visitor.get("/console/")).status == 200
+    shop.clock.pass_(hours=8, seconds=1)
+    assert (await visitor.get("/console/")).status == 303
+    await signed_in(visitor, "operator")
+    revoked = update(tables.tokens).values(revoked_at=shop.clock.now())
+    await shop.store.write(lambda conn: conn.execute(revoked))
+    assert (await visitor.get("/console/")).status == 303
+
+
+async def test_neither_a_token_opens_a_page_nor_a_session_the_api(shop: Shop, visitor: Visitor) -> None:
+    assert (await visitor.get("/console/", Authorization="Bearer admin-approver")).status == 303
+    await signed_in(visitor, "approver")
+    session = visitor.cookie("console")
+    assert session is not None
+    headers = {"Cookie": f"console={session}"}
+    answer = await shop.send("GET", "/admin/api/status", headers=headers, admin=True)
+    assert answer.status == 401
+    assert (await shop.send("GET", "/admin/api/status", token=session, admin=True)).status == 401
+
+
+async def test_every_form_needs_its_token_its_own_site_and_its_role(shop: Shop, visitor: Visitor) -> None:
+    await signed_in(visitor, "viewer")
+    walked = 0
+    for endpoint in pages(shop, "POST"):
+        path = concrete(endpoint)
+        for fields in ({}, {"csrf": "nonsense"}):
+            refused = await visitor.post(path, fields)
+            assert refused.status == 403, (path, refused.status)
+        if endpoint.access not in (Access.PUBLIC, Access.VIEWER):
+            walked += 1
+            csrf = (await visitor.get("/console/")).form("/console/signout")["csrf"]
+            assert (await visitor.post(path, {"csrf": csrf})).status == 403, path
+    assert walked > 8
+    await signed_in(visitor, "operator")
+    csrf = (await visitor.get("/console/")).form("/console/signout")["csrf"]
+    target, wish = "/console/do/sends/pause", {"csrf": csrf, "reason": "a test"}
+    for headers in (
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ):
+        assert (await visitor.post(target, wish, **headers)).status == 403
+    assert (await visitor.get(target)).status == 405
+    assert (await shop.all(tables.switches)) == []
+    own = {"Origin": visitor.origin, "Sec-Fetch-Site": "same-origin"}
+    assert (await visitor.post(target, wish, **own)).status == 303
+    (switch,) = await shop.all(tables.switches)
+    assert (switch["is_on"], switch["reason"], switch["set_by"]) == (True, "a test", "operator")
+
+
+async def test_a_form_of_another_session_is_refused(shop: Shop, visitor: Visitor) -> None:
+    await signed_in(visitor, "operator")
+    stolen = (await visitor.get("/console/")).form("/console/signout")["csrf"]
+    visitor.forget()
+    await signed_in(visitor, "operator")
+    refused = await visitor.post("/console/do/sends/pause", {"csrf": stolen, "reason": "x"})
+    assert refused.status == 403
+    assert "earlier session" in refused.words
+
+
+async def test_what_moves_money_asks_for_its_word_and_changes_nothing_without(shop: Shop, visitor: Visitor) -> None:
+    await signed_in(visitor, "approver")
+    csrf = (await visitor.get("/console/")).form("/console/signout")["csrf"]
+    for typed in ({}, {"confirm": "yes"}):
+        refused = await visitor.post("/console/do/batches", {"csrf": csrf, **typed})
+        assert refused.status == 422
+        assert "type “plan” to confirm" in refused.words.lower()
+    assert shop.planner.approved_by == []
+    planned = await visitor.post(
+        "/console/do/batches", {"csrf": csrf, "confirm": " PLAN ", "back": "/console/batches/"}
+    )
+    assert planned.headers["Location"] == "/console/batches/?done=nothing"
+    assert shop.planner.approved_by == ["approver"]
+    assert "Nothing is payable now" in (await visitor.follow(planned)).words
+
+
+async def test_a_parked_mint_stands_in_the_list_with_its_error_and_runs_again_from_there(
+    shop: Shop, visitor: Visitor
+) -> None:
+    _, author = await shop.member("author@example.com")
+    _, buyer = await shop.member()
+    purchase_id = await paid(shop, await shop.content(author), buyer)
+    await parked_job(shop, "mint", purchase_id)
+    await signed_in(visitor, "viewer")
+    target = f"/console/do/retry/mint/{purchase_id}"
+    shown = await visitor.get("/console/work/")
+    assert "attempts_used_up" in shown.words
+    assert "Circle: no answer" in shown.words
+    assert not shown.has_form(target)
+    visitor.forget()
+    await signed_in(visitor, "operator")
+    again = await visitor.send("/console/work/", target)
+    assert again.headers["Location"] == "/console/work/?done=retry"
+    after = await visitor.follow(again)
+    assert "It runs again." in after.words
+    assert "Nothing waits for a person." in after.words
+    twice = await visitor.post(
+        target, (await visitor.get("/console/")).form("/console/signout") | {"back": "/console/work/"}
+    )
+    assert twice.status == 409
+    assert "has not failed" in twice.words
+    assert 'href="/console/work/"' in twice.text
+
+
+async def test_strange_names_are_text_and_pages_run_nothing_inline(shop: Shop, visitor: Visitor) -> None:
+    wish = {"email": "x@example.com", "password": "long enough", "invite_code": "come-in-please", "username": XSS[:64]}
+    assert (await shop.send("POST", "/api/auth/signup/", wish)).status == 201
+    author = (await shop.send("POST", "/api/auth/login/", {"email": "x@example.com", "password": "long enough"})).body
+    _, buyer = await shop.member()
+    content_id = await shop.content(author["token"], title="<b onclick=x>&'")
+    purchase_id = await paid(shop, content_id, buyer)
+    await fee_known(shop, purchase_id)
+    await minted(shop, purchase_id)
+    await signed_in(visitor, "approver")
+    for endpoint in pages(shop, "GET"):
+        if endpoint.path == "/":
+            continue
+        page = await visitor.get(concrete(endpoint))
+        assert page.status in (200, 404), (endpoint.path, page.status, page.words)
+        assert "<script>document" not in page.text
+        assert "<b onclick" not in page.text
+        assert not re.search(r"<script(?! src=\"/static/)", page.text), endpoint.path
+        assert not {name for name in page.attributes if name == "style" or name.startswith("on")}, endpoint.path
+        assert not re.search(r"(src|href|action)=\"(https?:)?//", page.text), endpoint.path
+    shown = await visitor.get(f"/console/purchases/{purchase_id}")
+    assert XSS[:64] in shown.words
+    assert "<b onclick=x>&'" in shown.words
+
+
+async def test_pages_carry_strict_headers_and_files_never_change_under_their_name(shop: Shop, visitor: Visitor) -> None:
+    await signed_in(visitor, "viewer")
+    page = await visitor.get("/console/")
+    policy = page.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; ")
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert page.headers["X-Content-Type-Options"] == "nosniff"
+    assert page.headers["Cache-Control"] == "no-store"
+    files = set(re.findall(r"/static/[^\"]+", page.text))
+    assert len(files) == 4
+    for path in files:
+        served = await visitor.get(path)
+        assert served.status == 200
+        assert "immutable" in served.headers["Cache-Control"]
+        assert served.headers["X-Content-Type-Options"] == "nosniff"
+    assert (await visitor.get("/static/licences/htmx.txt")).status == 404
+
+
+async def test_a_page_s_live_part_comes_alone_when_the_page_asks_for_it(shop: Shop, visitor: Visitor) -> None:
+    await signed_in(visitor, "viewer")
+    whole = await visitor.get("/console/")
+    part = await visitor.get("/console/", HX_Request="true", HX_Target="live")
+    assert "<html" in whole.text
+    assert "<html" not in part.text
+    assert "Overview" in part.text
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_signing_in_is_on_record(shop: Shop, visitor: Visitor, role: str) -> None:
+    await signed_in(visitor, role)
+    audit = [row for row in await shop.all(tables.state_history) if row["machine"] == "operator"]
+    assert [(row["subject"], row["after"]) for row in audit] == [(f"operator:{role}", "sign_in")]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/console/nothing", 404),
+        ("/console/batches/999", 404),
+        ("/console/batches/abc", 404),
+        ("/console/batches/?before=x", 422),
+        ("/console/work/?state=odd", 422),
+        ("/console/work/?strange=1", 422),
+    ],
+)
+async def test_wrong_addresses_are_told_in_a_page(shop: Shop, visitor: Visitor, path: str, status: int) -> None:
+    await signed_in(visitor, "viewer")
+    page = await visitor.get(path)
+    assert page.status == status
+    assert "Go back" in page.words
+    assert page.headers["Content-Type"].startswith("text/html")
