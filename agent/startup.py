@@ -43,7 +43,7 @@ async def prepare(settings: Settings, ports: Ports, metrics: Metrics) -> Daemon:
     require_contract_report(settings)
     await ports.store.start()
     await ports.store.write(schema.ready)
-    if ports.store.dialect == "sqlite":
+    if ports.store.one_process:
         await ports.store.write(release_all)
     secret = settings.agent_derivation_secret.get_secret_value().encode()
     await identity.begin(ports.store, ports.clock, secret, settings.genesis_hash)

@@ -16,6 +16,7 @@ class WakingStore:
     def __init__(self, store: Store, wake: Callable[[], None]) -> None:
         self._store, self._wake = store, wake
         self.dialect: Dialect = store.dialect
+        self.one_process = store.one_process
 
     async def start(self) -> None:
         await self._store.start()

@@ -7,7 +7,7 @@ the store runs inline and HTTP goes to state machines in the same process.
 import asyncio
 import random
 import selectors
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ class _JumpingSelector(selectors.BaseSelector):
     def __init__(self) -> None:
         self._inner = selectors.DefaultSelector()
         self.elapsed = 0.0
+        self.outside: Callable[[], float | None] = lambda: None
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         return self._inner.register(fileobj, events, data)
@@ -27,10 +28,11 @@ class _JumpingSelector(selectors.BaseSelector):
         return self._inner.unregister(fileobj)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise RuntimeError("every task waits for something that no timer brings: a deadlock")
-        if timeout > 0:
-            self.elapsed += timeout
+        if timeout is None or timeout > 0:
+            waits = [wait for wait in (timeout, self.outside()) if wait is not None]
+            if not waits:
+                raise RuntimeError("every task waits for something that no timer brings: a deadlock")
+            self.elapsed += max(0.0, min(waits))
         return self._inner.select(0)
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
@@ -49,6 +51,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumps.elapsed
+
+    def before_waiting(self, outside: Callable[[], float | None]) -> None:
+        """Have `outside` called whenever every task waits: it acts if something of its own is due, and tells in how
+        many seconds it wants to be called again (0: it has just made work; None: only after somebody else acted)."""
+        self._jumps.outside = outside
 
     def leap(self, seconds: float) -> None:
         """Let time pass at once, as a machine that slept sees it: whatever was due meanwhile runs late."""

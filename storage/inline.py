@@ -22,7 +22,15 @@ class InlineStore:
 
     dialect: Dialect = "sqlite"
 
-    def __init__(self, path: str | Path, synchronous: Literal["FULL", "NORMAL", "OFF"] = "FULL") -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        synchronous: Literal["FULL", "NORMAL", "OFF"] = "FULL",
+        *,
+        one_process: bool = True,
+    ) -> None:
+        """`one_process=False`: several simulated processes share the file, as replicas share PostgreSQL."""
+        self.one_process = one_process
         self._path = path
         self._synchronous = synchronous
         self._engine: Engine | None = None

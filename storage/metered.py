@@ -21,6 +21,7 @@ class MeteredStore:
     def __init__(self, store: Store, clock: Clock, observe: Observe) -> None:
         self._store, self._clock, self._observe = store, clock, observe
         self.dialect: Dialect = store.dialect
+        self.one_process = store.one_process
 
     async def start(self) -> None:
         await self._store.start()

@@ -43,6 +43,7 @@ class PostgresStore:
     """A `Store` on one PostgreSQL database. `start` before use."""
 
     dialect: Dialect = "postgresql"
+    one_process = False
 
     def __init__(self, url: URL, *, writers: int = WRITERS, waiting_max: int = WAITING_MAX) -> None:
         self._url = url

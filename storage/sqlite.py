@@ -34,6 +34,7 @@ class SqliteStore:
     """A `Store` on one SQLite file, which no other process may open meanwhile. `start` before use."""
 
     dialect: Dialect = "sqlite"
+    one_process = True
 
     def __init__(self, path: str | Path, *, waiting_max: int = WAITING_MAX) -> None:
         self._path = Path(path).absolute()

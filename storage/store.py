@@ -22,6 +22,8 @@ class Store(Protocol):
     """
 
     dialect: Dialect
+    one_process: bool
+    """No other process uses the database meanwhile: leases that an earlier one left behind are dead."""
 
     async def start(self) -> None:
         """Open the database. Raises StorageError with a sentence for the operator."""

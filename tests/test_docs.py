@@ -15,10 +15,10 @@ from domain.flow import BY_KIND, STEPS, Source
 from metrics import Metrics
 from ports.executor import InlineExecutor
 from ports.system import SystemClock, SystemIds
+from simulator.wire import ServiceTransport
 from storage.inline import InlineStore
 from storage.tables import circle_notifications, jobs, stripe_events
 from tests.config.environment import VALID
-from tests.worlds import ServiceTransport
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = [
     *("config", "domain", "ports", "agent", "payouts", "indexer", "chain"),
-    *("gateways", "storage", "metrics", "sandbox", "bench", "tests"),
+    *("gateways", "storage", "metrics", "sandbox", "simulator", "bench", "tests"),
 ]
 MONEY_ROOMS = ["domain", "chain", "payouts", "storage"]
 """Where an amount is an integer of its smallest unit from the row to the wire."""
@@ -28,6 +28,7 @@ TASK_OWNERS = {
     "sandbox/week/player.py",
     "sandbox/week/wire.py",
     "sandbox/world.py",
+    "simulator/process.py",
     "storage/postgres.py",
 }
 """Modules that keep a reference to each task they start and end it at their stop; all others use a TaskGroup."""

@@ -3,9 +3,9 @@
 from gateways.circle_api import CircleGateway, Rates
 from ports.clock import Clock
 from ports.transport import Transport
+from simulator.wire import ServiceTransport
 from tests.gateways.wire import IDS, SkippingClock
 from tests.sandbox.circle.world import API_KEY, SECRET, World
-from tests.worlds import ServiceTransport
 
 API = "https://api.circle.test"
 

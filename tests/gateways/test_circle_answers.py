@@ -11,10 +11,10 @@ from domain.errors import OutcomeUnknown, PaymentSystemError, Rejected, Retryabl
 from gateways.circle_api import CircleGateway, Lane, Rates
 from gateways.circle_api.error_codes import PAUSES_SENDS, VERDICTS, Verdict
 from ports.transport import HttpRequest, TransportError
+from simulator.wire import ServiceTransport
 from tests.gateways.circle_world import API, gateway_over, gateway_to
 from tests.gateways.wire import Answer, ScriptedTransport, SkippingClock, TamperingTransport, answer
 from tests.sandbox.circle.world import API_KEY, RSA_PEM, SECRET, USDC_ID, World
-from tests.worlds import ServiceTransport
 
 KEY = UUID(int=1, version=4)
 WRONG_VALUES: tuple[Any, ...] = (None, 1.5, True, [], {}, [1], -1, "x", "9" * 400, "")

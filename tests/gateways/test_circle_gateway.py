@@ -22,9 +22,9 @@ from gateways.circle_api.error_codes import PAUSES_SENDS
 from sandbox.circle_service import Platform
 from sandbox.circle_service.entity import Entity, rsa_key
 from sandbox.faults import Fault, Rule
+from simulator.wire import ServiceTransport
 from tests.gateways.circle_world import API, gateway_to
 from tests.sandbox.circle.world import START_MS, USDC_ID, USDC_MINT, World
-from tests.worlds import ServiceTransport
 
 CHAIN = "SOL-DEVNET"
 KEYS = [UUID(int=number, version=4) for number in range(100, 300)]

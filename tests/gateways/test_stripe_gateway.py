@@ -14,9 +14,9 @@ from gateways.stripe_client import API_VERSION
 from gateways.stripe_facts import SessionFacts
 from ports.transport import HttpRequest, HttpResponse, Transport, TransportError
 from sandbox.faults import Fault, Rule
+from simulator.wire import ServiceTransport
 from tests.gateways.wire import Answer, ScriptedTransport, SkippingClock, TamperingTransport, answer
 from tests.sandbox.stripe.machine import KEY, Machine
-from tests.worlds import ServiceTransport
 
 API = "https://api.stripe.test"
 WRONG_VALUES: tuple[Any, ...] = (None, 1.5, "x", True, [], {}, [1], -1, "9" * 400)

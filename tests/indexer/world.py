@@ -14,12 +14,12 @@ from indexer.tracker import SignatureTracker
 from indexer.treasury import TreasuryFollower
 from ports.transport import HttpRequest, HttpResponse
 from sandbox.solana_node.endpoints import Endpoint
+from simulator.wire import ServiceTransport
 from storage.chain_rows import Watched, watched
 from storage.store import Store
 from storage.tables import batches, chain_movements, transfer_attempts, transfers, users
 from storage.work import Claim
 from tests.sandbox.solana.world import SLOT_MS, World
-from tests.worlds import ServiceTransport
 
 HOST = "http://chain.test"
 SLOT_SECONDS = SLOT_MS / 1000

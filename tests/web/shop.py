@@ -32,10 +32,10 @@ from gateways.stripe_signature import verify
 from ports.executor import ThreadExecutor
 from ports.system import SystemIds
 from sandbox.stripe_service import FAST, StripeService
+from simulator.wire import ServiceTransport
 from storage.store import Store
 from storage.tokens import ensure_admin_token
 from storage.users import ensure_invite
-from tests.worlds import ServiceTransport
 
 SECRET = "whsec_web"
 OLD_SECRET = "whsec_web_old"

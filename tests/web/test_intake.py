@@ -145,6 +145,7 @@ class LosingStore:
     def __init__(self, inner: Store) -> None:
         self.inner = inner
         self.dialect = inner.dialect
+        self.one_process = inner.one_process
         self.gone = False
 
     async def start(self) -> None:

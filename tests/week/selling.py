@@ -5,21 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from sqlalchemy import Connection
 
-from ports.transport import HttpRequest, HttpResponse
-from storage.inline import InlineStore
-from storage.store import Store
+from simulator.life import Life
 from tests.week.checker import rows_of, usdc_of, violations
 from tests.week.test_virtual_week import People
 from tests.week.virtual_world import MONDAY, VirtualWorld
-from tests.worlds import ServiceTransport
 
-T = TypeVar("T")
 DUE = 2_350_000
 """The creator's part of a $3.00 sale, base units."""
 
@@ -192,10 +188,6 @@ class Market(People):
         await self.world.close()
 
 
-class Killed(BaseException):
-    """The process is dead: whatever it would do next does not happen."""
-
-
 class Fuse:
     """Counts the points at which a process may die: before and after each commit and each call."""
 
@@ -212,36 +204,11 @@ class Fuse:
     def disarm(self) -> None:
         self.is_armed = self.is_blown = False
 
-    def point(self) -> None:
-        if self.is_blown:
-            raise Killed
+    def blows(self, where: str) -> bool:
         if self.is_armed:
             self.points += 1
             self.is_blown = self.points == self._last
-            if self.is_blown:
-                raise Killed
-
-
-class _Store(InlineStore):
-    def __init__(self, path: Path, fuse: Fuse) -> None:
-        super().__init__(path, synchronous="OFF")
-        self._fuse = fuse
-
-    async def write(self, fn: Any) -> Any:
-        self._fuse.point()
-        result = await super().write(fn)
-        self._fuse.point()
-        return result
-
-
-class _Transport(ServiceTransport):
-    fuse: Fuse
-
-    async def send(self, request: HttpRequest) -> HttpResponse:
-        self.fuse.point()
-        answer = await super().send(request)
-        self.fuse.point()
-        return answer
+        return self.is_blown
 
 
 class MortalWorld(VirtualWorld):
@@ -250,26 +217,17 @@ class MortalWorld(VirtualWorld):
     def __init__(self, folder: Path, seed: int = 1, start: datetime = MONDAY, **settings: str) -> None:
         super().__init__(folder, seed, start, **settings)
         self.fuse = Fuse()
-        transport = _Transport(self.transport.services, self.clock.sleep)
-        transport.fuse = self.fuse
-        self.transport = transport
 
-    def open_store(self) -> Store:
-        return _Store(self.folder / "agent.db", self.fuse)
+    def new_life(self) -> Life:
+        return Life("daemon", self.fuse.blows)
 
     async def died(self, seconds: float = 120) -> None:
         """Wait for the fuse, then bury the process and disarm."""
         end = self.clock.monotonic() + seconds
         while not self.fuse.is_blown and self.clock.monotonic() < end:
             await asyncio.sleep(0.05)
-        await self.stop()
+        await self.process.kill()
         self.fuse.disarm()
-
-    async def _dispatch(self, *args: Any) -> tuple[int, bytes] | None:
-        try:
-            return await super()._dispatch(*args)
-        except Killed:
-            return None
 
 
 async def written(world: VirtualWorld, change: Any) -> Any:

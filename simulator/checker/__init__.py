@@ -1,0 +1,67 @@
+"""The independent checker: the database file read with plain SQL, against the sandbox's own records.
+
+Nothing here calls or imports the daemon's code (import-linter holds it to that), so it can't share its mistakes.
+Invariants are numbered as in `docs/PROOF.md`.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from simulator.checker import books, history, payouts, rest, sales
+from simulator.checker.reading import Database
+from simulator.checker.records import Records
+from simulator.checker.sales import Terms
+
+__all__ = ["Checker", "Records", "Terms"]
+
+
+class Checker:
+    """Every method answers the broken invariants in words; none means that all hold."""
+
+    def __init__(self, database: Path, records: Records, terms: Terms | None = None) -> None:
+        self.db, self.records = Database(database), records
+        self._terms = terms or Terms()
+
+    def always(self) -> list[str]:
+        """What holds at any instant between two transactions, whatever is on its way."""
+        with self.db as db:
+            return list(self._always(db))
+
+    def at_rest(self, accepted: Iterable[str] = ()) -> list[str]:
+        """What holds besides when nothing is on its way; `accepted` are signatures of outflows that a person declared
+        his own."""
+        with self.db as db:
+            return [*self._always(db), *self._at_rest(db, frozenset(accepted))]
+
+    def all_served(self, now_us: int, accepted: Iterable[str] = ()) -> list[str]:
+        """What holds besides when people have done their part, nothing is broken and money is there for everybody."""
+        found = self.at_rest(accepted)
+        with self.db as db:
+            return [*found, *rest.settled(db, now_us), *rest.nothing_waits(db)]
+
+    def _always(self, db: Database) -> Iterator[str]:
+        records = self.records
+        yield from books.ledger(db)
+        yield from books.promised(db, records)
+        yield from books.nettings(db)
+        yield from books.owed(db)
+        yield from sales.money(db, records, self._terms)
+        yield from sales.splits(db)
+        yield from sales.shelves(db, records)
+        yield from sales.inbox(db, records)
+        yield from payouts.assignment(db)
+        yield from payouts.weeks(db)
+        yield from payouts.frozen(db)
+        yield from payouts.paid_on_chain(db, records)
+        yield from payouts.landed_once(records)
+        yield from payouts.paid_once(db, records)
+        yield from payouts.keys(db, records)
+        yield from history.moves(db)
+
+    def _at_rest(self, db: Database, accepted: frozenset[str]) -> Iterator[str]:
+        records = self.records
+        yield from sales.nothing_lost(db, records)
+        yield from sales.came_back(db, records)
+        yield from sales.all_minted(db, records)
+        yield from payouts.nothing_else_left(db, records, accepted)
+        yield from books.treasury(db, records)

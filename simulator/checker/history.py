@@ -1,0 +1,52 @@
+"""I9: states move only along the edges that are allowed, one history row for each move, and never out of an end.
+
+The edges stand here a second time on purpose: a checker that asked the daemon's table would agree with any mistake in
+it. docs/STATES.md draws them.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from simulator.checker.reading import Database
+
+EDGES: Mapping[str, str] = {
+    "payout": """
+        -pending_conversion pending_conversion-pending_distribution pending_conversion-on_hold
+        pending_conversion-cancelled pending_conversion-netted pending_distribution-distributed
+        pending_distribution-failed pending_distribution-on_hold pending_distribution-cancelled
+        pending_distribution-netted pending_distribution-pending_conversion failed-pending_conversion
+        failed-pending_distribution failed-distributed failed-on_hold failed-cancelled on_hold-pending_conversion
+        on_hold-pending_distribution on_hold-failed on_hold-cancelled cancelled-pending_conversion
+        netted-pending_conversion -on_hold
+    """,
+    "transfer": """
+        -intended -submitted intended-submitted intended-finalized intended-dead submitted-finalized submitted-dead
+    """,
+    "mint": """
+        -intended intended-signed intended-finalized intended-dead signed-sent signed-finalized signed-dead
+        sent-finalized sent-dead
+    """,
+}
+TABLES: Mapping[str, tuple[str, str]] = {
+    "payout": ("payouts", "state"),
+    "transfer": ("transfer_attempts", "state"),
+    "mint": ("mint_attempts", "state"),
+    "purchase": ("purchases", "status"),
+}
+CHUNK = 5_000
+
+
+def moves(db: Database) -> Iterator[str]:
+    """Every move is an edge, and each row is where its last move left it."""
+    sql = "SELECT DISTINCT machine, COALESCE(before, '') before, after FROM state_history WHERE before IS NOT after"
+    for row in db.rows(sql):
+        allowed = EDGES.get(row["machine"])
+        if allowed is not None and f"{row['before']}-{row['after']}" not in allowed.split():
+            yield f"I9: a {row['machine']} went from '{row['before']}' to '{row['after']}'"
+    for machine, (table, column) in TABLES.items():
+        stray = (
+            f"SELECT t.id, t.{column} now, h.after FROM {table} t LEFT JOIN state_history h ON h.id = (SELECT MAX(id) "
+            f"FROM state_history WHERE machine = ? AND subject = CAST(t.id AS TEXT)) "
+            f"WHERE h.after IS NULL OR h.after <> t.{column}"
+        )
+        for row in db.rows(stray, machine):
+            yield f"I9: {machine} {row['id']} is '{row['now']}', its history ends with '{row['after']}'"

@@ -1,0 +1,111 @@
+"""I5 to I8 and I15: what was planned, sent and paid, against the chain."""
+
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from simulator.checker.reading import Database
+from simulator.checker.records import Records
+
+
+def assignment(db: Database) -> Iterator[str]:
+    """I5: a transfer's amount is the sum of what its payouts are paid, and all of them go to one place."""
+    sql = (
+        "SELECT t.id, t.amount, SUM(p.paid_amount) paid, SUM(p.amount - p.netted_amount) due, "
+        "SUM(p.state = 'distributed') done, COUNT(*) n, COUNT(DISTINCT p.recipient_id) recipients, "
+        "COUNT(DISTINCT p.destination_address) places, MAX(p.destination_address) place, t.destination_address, "
+        "MAX(p.state = 'pending_distribution' AND EXISTS (SELECT 1 FROM transfer_attempts a "
+        "WHERE a.transfer_id = t.id AND a.state <> 'dead')) moving "
+        "FROM transfers t JOIN payouts p ON p.transfer_id = t.id WHERE p.state NOT IN ('cancelled', 'on_hold') "
+        "GROUP BY t.id"
+    )
+    for row in db.rows(sql):
+        if row["done"] not in (0, row["n"]) or row["recipients"] != 1 or row["places"] != 1:
+            yield f"I5: the payouts of transfer {row['id']} are not of one mind"
+        if not row["moving"] and row["amount"] != (row["paid"] if row["done"] else row["due"]):
+            yield f"I5: transfer {row['id']} is not the sum of its payouts"
+        if row["place"] != row["destination_address"]:
+            yield f"I5: transfer {row['id']} goes elsewhere than its payouts"
+
+
+def weeks(db: Database) -> Iterator[str]:
+    """I15: a scheduled batch takes what was paid strictly before its Monday, and each payout is in one open plan."""
+    sql = (
+        "SELECT b.key, p.id FROM batch_items i JOIN batches b ON b.id = i.batch_id "
+        "JOIN payouts p ON p.id = i.payout_id WHERE b.key LIKE 'monday:%' AND p.paid_at >= b.cutoff_at"
+    )
+    for row in db.rows(sql):
+        yield f"I15: payout {row['id']} was paid for after the cut-off of {row['key']}"
+
+
+def frozen(db: Database) -> Iterator[str]:
+    """What is sent is what was planned, or less, and goes where the plan said."""
+    sql = (
+        "SELECT p.id, p.paid_amount, p.destination_address, i.amount, i.destination_address planned FROM payouts p "
+        "JOIN batch_items i ON i.payout_id = p.id AND i.batch_id = p.batch_id WHERE p.state = 'distributed'"
+    )
+    for row in db.rows(sql):
+        if row["paid_amount"] > row["amount"] or row["destination_address"] != row["planned"]:
+            yield f"payout {row['id']} was paid {row['paid_amount']}, {row['amount']} was planned"
+
+
+def paid_on_chain(db: Database, records: Records) -> Iterator[str]:
+    """I6: what we call distributed is a finalized outflow of that amount to that owner, and none is claimed twice."""
+    said: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in db.rows("SELECT * FROM payouts WHERE state = 'distributed'"):
+        said[row["signature"]][row["destination_address"]] += row["paid_amount"]
+    left = records.outflows()
+    for signature, told in said.items():
+        if left.get(signature) != dict(told):
+            yield f"I6: we say {dict(told)}, the chain says {left.get(signature)} of {signature}"
+
+
+def nothing_else_left(db: Database, records: Records, accepted: frozenset[str]) -> Iterator[str]:
+    """I6, at rest: every outflow is a payout that says so, or one that a person declared his own."""
+    said = {row["signature"] for row in db.rows("SELECT DISTINCT signature FROM payouts WHERE state = 'distributed'")}
+    left = records.outflows()
+    for signature in left.keys() - said - accepted:
+        yield f"I6: {left[signature]} left by {signature} and no payout says so"
+
+
+def landed_once(records: Records) -> Iterator[str]:
+    """I7: of all that Circle ever made for one reference, at most one landed without an error."""
+    left = records.outflows()
+    landed = Counter(one.ref_id for one in records.orders() if one.tx_hash in left)
+    yield from (f"I7: {reference} landed {times} times" for reference, times in landed.items() if times > 1)
+
+
+def paid_once(db: Database, records: Records) -> Iterator[str]:
+    """I7, whatever the rows say: no owner got more from the platform wallet than all his shares of sales together."""
+    got: Counter[str] = Counter()
+    for to in records.outflows().values():
+        got.update(to)
+    sql = (
+        "SELECT p.recipient_id, p.share_bps, s.creator_amount, COALESCE(p.destination_address, "
+        "u.circle_wallet_address, u.wallet_address) place FROM payouts p JOIN purchases s ON s.id = p.purchase_id "
+        "JOIN users u ON u.id = p.recipient_id WHERE s.creator_amount IS NOT NULL"
+    )
+    due: Counter[str] = Counter()
+    for row in db.rows(sql):
+        due[row["place"]] += row["creator_amount"] * row["share_bps"] // 10_000 + 1
+    for owner in sorted(got.keys() & due.keys()):
+        if got[owner] > due[owner]:
+            yield f"I7: {owner} got {got[owner]}, all his shares together are at most {due[owner]}"
+
+
+def keys(db: Database, records: Records) -> Iterator[str]:
+    """I8: one key is one attempt with one body; a next attempt exists only beside the proof that the last is dead."""
+    for key, bodies in records.sent.keys.items():
+        if len(bodies) > 1:
+            yield f"I8: key {key} was sent with {len(bodies)} bodies"
+    yield from _successors(db.rows("SELECT 't' || transfer_id subject, attempt, state, proof FROM transfer_attempts"))
+    yield from _successors(db.rows("SELECT 'm' || purchase_id subject, attempt, state, proof FROM mint_attempts"))
+
+
+def _successors(rows: list[sqlite3.Row]) -> Iterator[str]:
+    last: dict[str, int] = {}
+    for row in rows:
+        last[row["subject"]] = max(last.get(row["subject"], 0), row["attempt"])
+    for row in rows:
+        if row["attempt"] < last[row["subject"]] and (row["state"] != "dead" or not row["proof"]):
+            yield f"I8: attempt {row['attempt']} of {row['subject']} has a successor and no proof of its death"

@@ -1,0 +1,132 @@
+"""What really happened, by the worlds' own records: Stripe's books, Circle's orders, the chain's blocks."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from solders.pubkey import Pubkey
+
+from sandbox.circle_service import CircleService
+from sandbox.circle_service.transactions import OUTBOUND
+from sandbox.service import Request
+from sandbox.solana_node import Commitment, SolanaNode
+from sandbox.solana_node.history import TokenChange
+from sandbox.solana_node.node import USDC_DEVNET
+from sandbox.solana_node.token_layouts import associated_token_address, token_amount
+from sandbox.stripe_service import StripeService
+
+
+@dataclass(slots=True)
+class Sent:
+    """What the daemons sent, as far as it is judged: key → the bodies that went out under it."""
+
+    keys: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    acknowledged: set[str] = field(default_factory=set)
+    """Ids of Stripe's events that were answered 200."""
+
+
+class Records:
+    """Reads the three services. Finalized blocks are read once: they never change."""
+
+    def __init__(
+        self, stripe: StripeService, circle: CircleService, node: SolanaNode, platform: str, stripe_key: str
+    ) -> None:
+        self._stripe, self._circle, self._node = stripe, circle, node
+        self._platform, self._stripe_key = Pubkey.from_string(platform), stripe_key
+        self.treasury_account = associated_token_address(self._platform, USDC_DEVNET)
+        self.sent = Sent()
+        self._read = 0
+        self._outflows: dict[str, dict[str, int]] = {}
+        self._inflow = 0
+        self._nfts: dict[str, str] = {}
+        self._nft_makers: Counter[str] = Counter()
+
+    # --- Stripe -----------------------------------------------------------------------------------------------
+
+    def payments(self) -> list[Mapping[str, Any]]:
+        """Every charge that took or takes money, with what became of it."""
+        ledger: Any = self._stripe.controls.ledger()
+        return list(ledger["payments"])
+
+    def events(self) -> Iterator[Mapping[str, Any]]:
+        """All events, by Stripe's own list."""
+        after = ""
+        while True:
+            headers = {"authorization": f"Bearer {self._stripe_key}"}
+            answer = self._stripe.handle(Request("GET", "/v1/events", f"limit=100{after}", headers, b""))
+            page = json.loads(answer.body)
+            yield from page["data"]
+            if not page["has_more"]:
+                return
+            after = f"&starting_after={page['data'][-1]['id']}"
+
+    # --- Circle -----------------------------------------------------------------------------------------------
+
+    def orders(self) -> list[Any]:
+        """Every outbound transaction that Circle ever made."""
+        return [one for one in self._circle.custody.transactions.all() if one.kind == OUTBOUND]
+
+    # --- the chain --------------------------------------------------------------------------------------------
+
+    def outflows(self) -> Mapping[str, Mapping[str, int]]:
+        """Every finalized transaction that took USDC from the platform wallet: signature → owner → base units."""
+        self._read_blocks()
+        return self._outflows
+
+    def inflow(self) -> int:
+        """All base units that ever arrived in the platform wallet, finalized."""
+        self._read_blocks()
+        return self._inflow
+
+    def nfts(self) -> Mapping[str, str]:
+        """Every NFT made by the platform wallet, finalized: mint address → its first owner."""
+        self._read_blocks()
+        return self._nfts
+
+    def made_twice(self) -> list[str]:
+        """Mint addresses that got more than one token."""
+        self._read_blocks()
+        return [mint for mint, times in self._nft_makers.items() if times > 1]
+
+    def treasury_usdc(self) -> int:
+        """Finalized base units of the platform wallet."""
+        return self._units(self.treasury_account)
+
+    def usdc_of(self, owner: str) -> int:
+        """Finalized base units of any owner's associated account."""
+        return self._units(associated_token_address(Pubkey.from_string(owner), USDC_DEVNET))
+
+    def lamports(self) -> int:
+        """Finalized lamports of the platform wallet."""
+        account = self._node.account(self._platform, Commitment.FINALIZED)
+        return 0 if account is None else account.lamports
+
+    def _units(self, address: Pubkey) -> int:
+        account = self._node.account(address, Commitment.FINALIZED)
+        return 0 if account is None else token_amount(account)
+
+    def _read_blocks(self) -> None:
+        bank = self._node.bank(Commitment.FINALIZED)
+        until = self._node.history.count_up_to(bank)
+        for landed in self._node.history.landed[self._read : until]:
+            if landed.err is None:
+                self._note(landed.signature, landed.token_changes())
+        self._read = max(self._read, until)
+
+    def _note(self, signature: str, changes: list[TokenChange]) -> None:
+        treasury, usdc = str(self.treasury_account), str(USDC_DEVNET)
+        own = sum(change.delta for change in changes if change.account == treasury and change.mint == usdc)
+        if own > 0:
+            self._inflow += own
+        elif own < 0:
+            to: dict[str, int] = defaultdict(int)
+            for change in changes:
+                if change.mint == usdc and change.account != treasury:
+                    to[change.owner] += change.delta
+            self._outflows[signature] = dict(to)
+        for change in changes:
+            if change.mint != usdc and change.delta > 0:
+                self._nfts.setdefault(change.mint, change.owner)
+                self._nft_makers[change.mint] += change.delta

@@ -1,0 +1,40 @@
+"""I12: once the faults are over everything comes to rest; what does not waits for a person, and says why."""
+
+from collections.abc import Iterator
+
+from simulator.checker.reading import Database
+
+RECURRING = ("plan", "events_sweep", "fund", "batch")
+"""Jobs that come again by themselves, or wait beside what they serve."""
+
+
+def settled(db: Database, now_us: int) -> Iterator[str]:
+    """No inbox row and no job has been due for long; every paid sale is minted or waits visibly."""
+    for table in ("stripe_events", "circle_notifications"):
+        for row in db.rows(f"SELECT id, last_error FROM {table} WHERE state = 'due'"):
+            yield f"I12: {table} {row['id']} is still to be worked on: {row['last_error']}"
+    sql = "SELECT kind, subject, due_at, last_error FROM jobs WHERE state = 'due' AND due_at < ?"
+    for row in db.rows(sql, now_us - 60_000_000):
+        yield f"I12: job {row['kind']} {row['subject']} has been due since {row['due_at']}: {row['last_error']}"
+
+
+def nothing_waits(db: Database) -> Iterator[str]:
+    """With people at work, enough money and no faults: nothing is parked, every payout has its end."""
+    for row in db.rows("SELECT kind, subject, error_code, last_error FROM jobs WHERE state = 'parked'"):
+        yield f"I12: {row['kind']} {row['subject']} is parked ({row['error_code']}): {row['last_error']}"
+    open_states = "('pending_conversion', 'pending_distribution', 'failed')"
+    sql = (
+        f"SELECT p.id, p.state, p.reason, p.batch_id, p.amount FROM payouts p JOIN users u ON u.id = p.recipient_id "
+        f"WHERE p.state IN {open_states} AND COALESCE(u.circle_wallet_address, u.wallet_address) IS NOT NULL "
+        "AND p.amount > p.netted_amount"
+    )
+    for row in db.rows(sql):
+        yield f"I12: payout {row['id']} of {row['amount']} is {row['state']} (batch {row['batch_id']}): {row['reason']}"
+    unminted = (
+        "SELECT p.id, p.status, p.status_reason FROM purchases p JOIN users u ON u.id = p.buyer_id "
+        "WHERE p.paid_at IS NOT NULL AND p.edition_held AND p.minted_at IS NULL AND p.status <> 'refunded'"
+    )
+    for row in db.rows(unminted):
+        yield f"I12: purchase {row['id']} is paid and not minted: {row['status']} {row['status_reason']}"
+    for row in db.rows("SELECT id FROM purchases WHERE paid_at IS NOT NULL AND stripe_fee IS NULL"):
+        yield f"I12: the fee of purchase {row['id']} was never fetched"

@@ -1,0 +1,140 @@
+"""The life of one process, as seen at its ports: where it may die, wait, or stand still.
+
+A process dies by an exception that nothing of the daemon catches, and whatever it would do next does not happen: every
+port of a dead life raises the same. A stopped process (SIGSTOP) stays at its port until it is continued.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from ports.transport import HttpRequest, HttpResponse, Transport
+from ports.virtual import VirtualClock
+from storage.inline import InlineStore
+from storage.store import Dialect
+
+T = TypeVar("T")
+
+
+class Killed(BaseException):
+    """The process is dead."""
+
+
+class Life:
+    """Asked at every port, before and after each commit and each call.
+
+    `hazard` says at each of those points whether the process dies there; `dither` how many seconds it loses there
+    (None: it goes on at once, 0: other tasks run first).
+    """
+
+    def __init__(
+        self,
+        name: str = "daemon",
+        hazard: Callable[[str], bool] = lambda where: False,
+        dither: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self.points = 0
+        self.is_dead = False
+        self.on_death: Callable[[], None] = lambda: None
+        self._hazard, self._dither = hazard, dither
+        self._moving = asyncio.Event()
+        self._moving.set()
+
+    async def reach(self, where: str) -> None:
+        """A point at which the process may die."""
+        await self.stay()
+        self.points += 1
+        if self._hazard(where):
+            self.die()
+            raise Killed
+
+    async def stay(self) -> None:
+        """Lose time; stand still while stopped. Raises Killed in a dead process."""
+        if self.is_dead:
+            raise Killed
+        seconds = self._dither()
+        if seconds is not None:
+            await asyncio.sleep(seconds)
+        if not self._moving.is_set():
+            await self._moving.wait()
+        if self.is_dead:
+            raise Killed
+
+    def die(self) -> None:
+        self.is_dead = True
+        self._moving.set()
+        self.on_death()
+
+    def stand_still(self) -> None:
+        self._moving.clear()
+
+    def go_on(self) -> None:
+        self._moving.set()
+
+
+class LivedStore:
+    """The store of one process."""
+
+    dialect: Dialect = "sqlite"
+
+    def __init__(self, inner: InlineStore, life: Life, committed: Callable[[str], None] = lambda name: None) -> None:
+        self.inner, self._life, self._committed = inner, life, committed
+        self.one_process = inner.one_process
+
+    async def start(self) -> None:
+        await self.inner.start()
+
+    async def stop(self) -> None:
+        await self.inner.stop()
+
+    async def write(self, fn: Callable[[Connection], T]) -> T:
+        await self._life.reach("before commit")
+        result = await self.inner.write(fn)
+        self._committed(self._life.name)
+        await self._life.reach("after commit")
+        return result
+
+    async def read(self, fn: Callable[[Connection], T]) -> T:
+        await self._life.stay()
+        return await self.inner.read(fn)
+
+    async def healthy(self) -> bool:
+        return await self.inner.healthy()
+
+
+class LivedTransport:
+    """The network of one process."""
+
+    def __init__(self, inner: Transport, life: Life) -> None:
+        self._inner, self._life = inner, life
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        await self._life.reach("before call")
+        answer = await self._inner.send(request)
+        await self._life.reach("after call")
+        return answer
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class LivedClock:
+    """The clock of one process: the world's time, and how far its machine is off."""
+
+    def __init__(self, world: VirtualClock, life: Life) -> None:
+        self._world, self._life = world, life
+        self.skew = timedelta(0)
+
+    def now(self) -> datetime:
+        return self._world.now() + self.skew
+
+    def monotonic(self) -> float:
+        return self._world.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._life.stay()
