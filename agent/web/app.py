@@ -20,6 +20,7 @@ from agent.web.messages import WebResponse
 from agent.web.metering import WebMetrics
 from agent.web.passwords import Passwords
 from agent.web.router import HostAllowList, Router
+from agent.web.runbooks import Runbooks
 from agent.web.settings import WebSettings
 from agent.web.shelves import ReadUsdc, Shelves
 from ports.clock import Clock
@@ -74,6 +75,7 @@ class WebApp:
             *AdminBatches(store, clock).endpoints(),
             *AdminMoney(store, clock, ids, outside.planner, outside.read_treasury).endpoints(),
             *AdminPeople(store, clock, ids, passwords, outside.check_address, accounts).endpoints(),
+            *Runbooks().endpoints(),
             _metrics_endpoint(outside.render_metrics, settings.open_metrics),
             *vitals.endpoints(),
         ]

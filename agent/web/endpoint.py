@@ -162,4 +162,4 @@ class Endpoint:
 
 
 def _group(name: str) -> str:
-    return f"(?P<{name}>{PATH_ID})" if name.endswith("_id") else f"(?P<{name}>[a-z_]{{1,32}})"
+    return f"(?P<{name}>{PATH_ID})" if name.endswith("_id") else f"(?P<{name}>[a-z_-]{{1,32}})"

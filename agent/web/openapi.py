@@ -84,7 +84,7 @@ def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": f"^{PATH_ID}$"}}
         if name.endswith("_id")
-        else {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[a-z_]{1,32}$"}}
+        else {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[a-z_-]{1,32}$"}}
         for name in endpoint.parameters
     ]
 
