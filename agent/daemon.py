@@ -5,6 +5,7 @@ database open; what signs or sends still waits for the start gate.
 """
 
 import asyncio
+import gc
 import signal
 from datetime import timedelta
 
@@ -33,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 8.0
 """Within systemd's and Docker's patience of 10 s and more."""
+YOUNG_OBJECTS = 20_000
+"""Allocations between two runs of the garbage collector. By default it runs every 700, which is a dozen webhooks."""
 
 
 def system_ports(settings: Settings, metrics: Metrics) -> Ports:
@@ -65,6 +68,14 @@ async def run(settings: Settings) -> int:
             await ports.store.stop()
 
 
+def spare_the_collector() -> None:
+    """To be called when everything is built: it lives as long as the process, so that the garbage collector need not
+    walk through it again. Under load the collector took a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
+
+
 async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
     settings, ports = daemon.settings, daemon.ports
     web = build_web(settings, ports, daemon.gateways, daemon.engine, daemon.metrics, daemon.platform_address)
@@ -84,6 +95,7 @@ async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
         database=database_path(settings.database_url.get_secret_value()),
     )
     manager = ServiceManager(ports.store, ports.clock, daemon.metrics.alive)
+    spare_the_collector()
     try:
         for front in fronts:
             await front.start(run_id=ports.ids.token()[:6])

@@ -11,7 +11,7 @@ import uvloop
 from aiohttp import web
 
 from agent.assembly import build_engine, build_gateways
-from agent.daemon import services, system_ports
+from agent.daemon import services, spare_the_collector, system_ports
 from agent.web.front import WebFront
 from agent.web_assembly import build_web
 from bench.intake_events import WEBHOOK_PATH, WEBHOOK_SECRET
@@ -58,6 +58,7 @@ async def serve_intake(database_url: str) -> None:
     engine = build_engine(settings, ports, gateways, metrics, PLATFORM_ADDRESS)
     app = build_web(settings, ports, gateways, engine, metrics, PLATFORM_ADDRESS)
     front = WebFront(app.public, "127.0.0.1", 0)
+    spare_the_collector()
     await front.start(run_id="bench")
     await _until_input_ends(front.port)
     await front.stop()

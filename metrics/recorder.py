@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from prometheus_client import (
     CONTENT_TYPE_PLAIN_0_0_4,
     CollectorRegistry,
+    Counter,
     Gauge,
     ProcessCollector,
     disable_created_metrics,
@@ -23,6 +24,8 @@ OUTCOMES_MOST = 64
 """More outcomes than one label can have: refusal codes of webhooks are the most."""
 STATES_MOST = 96
 """More machines and states than the program has."""
+ANSWERS_MOST = 512
+"""Counters of answers kept at hand: looking one up by its labels costs more than counting."""
 METHODS_MOST = 64
 """More JSON-RPC methods than a node has."""
 SUCCESS, FAILURE = "success", "failure"
@@ -45,6 +48,7 @@ class Metrics:
         self._method, self._state = Bounded(METHODS_MOST), Bounded(STATES_MOST)
         self._delivery = Bounded(OUTCOMES_MOST)
         self._queues: set[tuple[str, str]] = set()
+        self._answers: dict[tuple[str, int], Counter] = {}
         self._unproven: set[str] = set()
         ProcessCollector(registry=self.registry)
         self._begin()
@@ -75,8 +79,13 @@ class Metrics:
 
     def answered(self, method: str, status: int) -> None:
         """One HTTP request of ours was answered."""
-        known = str(status) if 100 <= status <= 599 else OTHER
-        self._families.answers.labels(_HTTP_METHODS(method), known).inc()
+        counter = self._answers.get((method, status))
+        if counter is None:
+            known = str(status) if 100 <= status <= 599 else OTHER
+            counter = self._families.answers.labels(_HTTP_METHODS(method), known)
+            if len(self._answers) < ANSWERS_MOST:
+                self._answers[method, status] = counter
+        counter.inc()
 
     def http_call(self, host: str, outcome: str, seconds: float) -> None:
         """The transport's observer: one outgoing call."""

@@ -2,26 +2,22 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 
 from aiohttp import web
 
-from agent.web.messages import WebRequest, WebResponse, error_response
+from agent.web.messages import WebRequest, error_response
 from agent.web.router import Router, too_large
+from agent.web.wire import WireAnswer
 from domain.errors import RequestError
 
 log = logging.getLogger(__name__)
 
-SECURITY_HEADERS = {
-    "Server": "agent",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-}
 LINGER_SECONDS = 1.0
 """How long the rest of a refused body is read and thrown away, so that the sender sees the answer and not a reset."""
+_NO_QUERY: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,26 +109,30 @@ class WebFront:
         if self._server is not None:
             self._server.heard(request.protocol)
         request_id = f"{self._prefix}-{next(self._numbers)}"
+        path, query = self._where(request)
+        limit = self._router.body_max_bytes(request.method, path)
         try:
-            body = await self._read_body(request)
+            content = request.content  # a short body came with its head: nothing to wait for
+            body = _within(content.read_nowait(), limit) if content.is_eof() else await self._read_body(request, limit)
         except RequestError as error:
-            return self._send(error_response(error), request_id, close=True)
+            return WireAnswer(error_response(error), request_id, close=True)
         answer = await self._router.dispatch(
-            WebRequest(request.method, request.path, request.query, request.headers, body, request.remote or "")
+            WebRequest(request.method, path, query, request.headers, body, request.remote or "")
         )
         if answer.status >= 500:
-            log.warning("request %s: %s %s answered %d", request_id, request.method, request.path, answer.status)
-        return self._send(answer, request_id, close=False)
+            log.warning("request %s: %s %s answered %d", request_id, request.method, path, answer.status)
+        return WireAnswer(answer, request_id, close=False)
 
-    async def _read_body(self, request: web.BaseRequest) -> bytes:
+    def _where(self, request: web.BaseRequest) -> tuple[str, Mapping[str, str]]:
+        """Path and query. What stands in the registry as it came needs no taking apart: the webhooks, above all."""
+        if self._router.has_path(request.raw_path):
+            return request.raw_path, _NO_QUERY
+        return request.path, request.query
+
+    async def _read_body(self, request: web.BaseRequest, limit: int) -> bytes:
         """Raises RequestError 413 before reading more than the endpoint takes, 408 when the sender drips."""
-        if not request.can_read_body:
-            return b""
-        limit = self._router.body_max_bytes(request.method, request.path)
         if (request.content_length or 0) > limit:
             raise too_large(limit)
-        if request.content.is_eof():
-            return _within(request.content.read_nowait(), limit)
         try:
             async with asyncio.timeout(self._limits.body_seconds):
                 return await _gather(request, limit)
@@ -140,15 +140,6 @@ class WebFront:
             raise RequestError(408, "body_too_slow", "the body did not arrive in time") from None
         except web.RequestPayloadError:
             raise RequestError(400, "body_broken", "the body was cut off or is malformed") from None
-
-    def _send(self, answer: WebResponse, request_id: str, *, close: bool) -> web.Response:
-        headers = {**SECURITY_HEADERS, **answer.headers, "X-Request-Id": request_id}
-        if answer.body:
-            headers["Content-Type"] = answer.content_type
-        response = web.Response(status=answer.status, body=answer.body, headers=headers)
-        if close:
-            response.force_close()
-        return response
 
 
 async def _gather(request: web.BaseRequest, limit: int) -> bytes:

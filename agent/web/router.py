@@ -72,6 +72,10 @@ class Router:
             else:
                 self._plain[endpoint.path][endpoint.method] = endpoint
 
+    def has_path(self, path: str) -> bool:
+        """Whether an endpoint has exactly this path, without parameters."""
+        return path in self._plain
+
     def find(self, method: str, path: str) -> tuple[Endpoint, Mapping[str, str]]:
         """The endpoint and the ids in the path. Raises RequestError 404 or 405."""
         methods = self._plain.get(path)
