@@ -59,6 +59,15 @@ def grouped_transfer_key(transfer_uuid: UUID, attempt: int) -> UUID:
     return uuid4_shaped("transfer-creator", str(transfer_uuid), str(attempt))
 
 
+def transfer_key(key_scope: str, transfer_uuid: UUID, attempt: int) -> UUID:
+    """Circle idempotency key of a transfer's attempt. `key_scope` is `<payment_intent>/<recipient number>` for a
+    purchase's transfer and empty for one creator's transfer in a batch."""
+    if not key_scope:
+        return grouped_transfer_key(transfer_uuid, attempt)
+    payment_intent_id, number = key_scope.rsplit("/", 1)
+    return purchase_transfer_key(payment_intent_id, int(number), attempt)
+
+
 def purchase_reference(payment_intent_id: str, recipient_number: int) -> str:
     """Circle refId of a purchase's transfer: `purchase-{pi}-distribution`, further recipients with `-{n}`, n ≥ 2."""
     tail = "" if recipient_number == 1 else f"-{recipient_number}"

@@ -140,7 +140,7 @@ def _payout(conn: Connection, reference: str | None) -> Row[Any] | None:
 
 def _batch(conn: Connection, now: datetime) -> int:
     dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    conn.execute(
+    born = conn.execute(
         dialect.insert(batches)
         .values(
             uuid=ADOPTED_KEY,
@@ -155,7 +155,10 @@ def _batch(conn: Connection, now: datetime) -> int:
         )
         .on_conflict_do_nothing()
     )
-    return int(conn.scalar(select(batches.c.id).where(batches.c.key == ADOPTED_KEY)) or 0)
+    batch_id = int(conn.scalar(select(batches.c.id).where(batches.c.key == ADOPTED_KEY)) or 0)
+    if born.rowcount:
+        note(conn, "batch", batch_id, None, BatchStatus.SETTLED, now, "holds what was adopted")
+    return batch_id
 
 
 def _attempt(conn: Connection, transfer: Row[Any], outflow: Outflow, key: UUID, now: datetime) -> int:

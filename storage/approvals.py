@@ -34,12 +34,12 @@ def freeze(conn: Connection, batch_id: int) -> str:
     )
     names = ["batch_id", "payout_id", "destination_address", "amount"]
     conn.execute(insert(batch_items).from_select(names, planned))
-    digest = _digest(conn, batch_id)
+    digest = digest_of(conn, batch_id)
     conn.execute(update(batches).where(batches.c.id == batch_id).values(digest=digest))
     return digest
 
 
-def _digest(conn: Connection, batch_id: int) -> str:
+def digest_of(conn: Connection, batch_id: int) -> str:
     """SHA-256 over rail, grouping and the items in the order of their payouts' UUIDs, a line each."""
     head = conn.execute(select(batches.c.key, batches.c.rail, batches.c.grouping).where(batches.c.id == batch_id)).one()
     found = hashlib.sha256(f"{head.key}|{head.rail}|{head.grouping}\n".encode())

@@ -32,7 +32,7 @@ from storage.tables import (
 
 S = TypeVar("S", bound=StrEnum)
 
-_MACHINES: dict[type[StrEnum], tuple[str, Table, Column[Any]]] = {
+MACHINES: dict[type[StrEnum], tuple[str, Table, Column[Any]]] = {
     PurchaseStatus: ("purchase", purchases, purchases.c.status),
     UsdcStatus: ("payout", payouts, payouts.c.state),
     BatchStatus: ("batch", batches, batches.c.status),
@@ -53,7 +53,7 @@ def advance(conn: Connection, row_id: int, after: S, now: datetime, why: str | N
     Raises IllegalTransition when the table of transitions has no such edge, Misuse when the row is gone or another
     transaction moved it first (then the caller's whole transaction rolls back and runs again).
     """
-    machine, table, column = _MACHINES[type(after)]
+    machine, table, column = MACHINES[type(after)]
     found = conn.scalar(select(column).where(table.c.id == row_id).with_for_update())
     if found is None:
         raise Misuse(f"no {machine} {row_id}")

@@ -10,7 +10,7 @@ from solders.keypair import Keypair
 from sqlalchemy import Connection, select
 
 from domain.evidence import Evidence
-from domain.keys import hash_secret
+from domain.keys import hash_secret, transfer_key
 from domain.ledger import Asset
 from domain.split import SplitRule
 from domain.states import BatchStatus
@@ -105,7 +105,9 @@ class Sales:
         """Every transfer of a covered batch finalized; the last `fails` of them given up instead."""
         found = list(conn.scalars(select(transfer_rows.c.id).where(transfer_rows.c.batch_id == batch_id)))
         for place, transfer_id in enumerate(found):
-            transfers.intend(conn, transfer_id, 1, self.uuid(), "wallet", PLATFORM, {}, at)
+            row = conn.execute(select(transfer_rows).where(transfer_rows.c.id == transfer_id)).one()
+            key = transfer_key(row.key_scope, UUID(row.uuid), 1)
+            transfers.intend(conn, transfer_id, 1, key, "wallet", PLATFORM, {}, at)
             if place >= len(found) - fails:
                 transfers.failed(conn, transfer_id, "Circle refused the address", at)
                 continue

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from domain.errors import Misuse, Rejected
 from domain.evidence import Evidence, TransferIntent
-from domain.keys import grouped_transfer_key, purchase_transfer_key
+from domain.keys import transfer_key
 from domain.money import USDC_DECIMALS, format_usdc_exact
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown
 from domain.states import TransferState, WatchState
@@ -142,7 +142,8 @@ class CircleTransferStep:
 
         def save(conn: Connection) -> TransferCase:
             number = rows.next_attempt(conn, transfer.id)
-            key, now = key_of(transfer, number), self._clock.now()
+            key = transfer_key(transfer.key_scope, UUID(transfer.uuid), number)
+            now = self._clock.now()
             rows.intend(conn, transfer.id, number, key, terms.wallet_id, terms.address, body, now)
             return rows.load(conn, transfer.id)
 
@@ -273,14 +274,6 @@ class CircleTransferStep:
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         now = self._clock.now()
         return lambda conn: rows.failed(conn, int(claim.subject), why, now)
-
-
-def key_of(transfer: Any, attempt: int) -> UUID:
-    """The attempt's idempotency key: from Stripe's id for a purchase's transfer, from the transfer's UUID else."""
-    if not transfer.key_scope:
-        return grouped_transfer_key(UUID(transfer.uuid), attempt)
-    payment_intent_id, number = transfer.key_scope.rsplit("/", 1)
-    return purchase_transfer_key(payment_intent_id, int(number), attempt)
 
 
 def intent_of(case: TransferCase) -> TransferIntent:

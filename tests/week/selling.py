@@ -185,6 +185,7 @@ class Market(People):
         await self.world.clock.sleep(10)
         found = violations(self.world, accepted)
         assert not found, found
+        await self.world.verify()
         await self.world.close()
 
 

@@ -77,6 +77,7 @@ class Gallery(People):
     async def close(self) -> None:
         ledger = await self.world.operator("GET", "/admin/api/ledger")
         assert ledger.body["imbalance"] == 0
+        await self.world.verify()
         await self.world.close()
 
 

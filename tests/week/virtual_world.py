@@ -15,6 +15,7 @@ from sandbox.circle_service import setup_platform
 from simulator.life import Life
 from simulator.outside import ADMIN_TOKEN, AGENT_URL, CIRCLE_URL, RPC_URL, START_LAMPORTS, STRIPE_URL
 from simulator.world import MONDAY, Answer, World
+from tests.verified import first_findings
 
 __all__ = ["AGENT_URL", "CIRCLE_URL", "MONDAY", "RPC_URL", "START_LAMPORTS", "STRIPE_URL", "Answer", "VirtualWorld"]
 
@@ -42,6 +43,12 @@ class VirtualWorld(World):
     async def stop(self) -> None:
         """End the daemon wherever it is: every await of it is cancelled, as a killed process would stop there."""
         await self.process.stop()
+
+    async def verify(self) -> None:
+        """The daemon's own verification finds nothing, at whatever moment it is asked."""
+        assert self.daemon is not None
+        found = await self.daemon.ports.store.read(first_findings)
+        assert not found, found
 
     def check_alive(self) -> None:
         """Raise what ended the daemon by itself."""

@@ -1,0 +1,108 @@
+"""Nothing stands still: whatever is not at its end has a job that moves it, or that waits for a person."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, String, Table, cast, exists, select
+
+from domain.states import BatchStatus, MintState, PurchaseStatus, TransferState, WalletState
+from storage.purchases import SOLD_OUT
+from storage.tables import batches, jobs, mint_attempts, purchases, refunds, transfer_attempts, users
+from storage.verification.check import Check, Find, Finding, by_rows
+
+
+def _without_job(table: Table, kind: str, waiting: ColumnElement[bool], subject: Any, what: str) -> Find:
+    def find(conn: Connection, first: int, last: int) -> Iterator[Finding]:
+        job = exists().where(jobs.c.kind == kind, jobs.c.subject == cast(subject, String))
+        stuck = select(table.c.id).where(table.c.id.between(first, last), waiting, ~job)
+        for row_id in conn.scalars(stuck.order_by(table.c.id)):
+            yield Finding(f"{table.name} {row_id}", f"{what}, and no job '{kind}' is there")
+
+    return find
+
+
+def _check(name: str, says: str, table: Table, find: Find) -> Check:
+    look: Callable[..., Any] = by_rows(table, find)
+    return Check(name, ("I12",), says, look)
+
+
+_UNREFUNDED = ~exists().where(refunds.c.purchase_id == purchases.c.id, refunds.c.state == "succeeded")
+
+STANDING = (
+    _check(
+        "fees-wait",
+        "every payment without its fee has a job that fetches it",
+        purchases,
+        _without_job(
+            purchases,
+            "fee",
+            purchases.c.paid_at.is_not(None) & purchases.c.stripe_fee.is_(None),
+            purchases.c.id,
+            "its fee is not known",
+        ),
+    ),
+    _check(
+        "mints-wait",
+        "every paid sale with an edition and no NFT has a job that mints it",
+        purchases,
+        _without_job(
+            purchases,
+            "mint",
+            purchases.c.status.in_([PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING, PurchaseStatus.FAILED])
+            & purchases.c.paid_at.is_not(None)
+            & purchases.c.edition_held,
+            purchases.c.id,
+            "it is not minted",
+        ),
+    ),
+    _check(
+        "signed-mints-wait",
+        "every signed mint is followed to its end",
+        mint_attempts,
+        _without_job(
+            mint_attempts,
+            "mint",
+            mint_attempts.c.state.in_([MintState.SIGNED, MintState.SENT]),
+            mint_attempts.c.purchase_id,
+            "its outcome is unknown",
+        ),
+    ),
+    _check(
+        "losers-wait",
+        "every sale that lost the race for an edition has a job that refunds it",
+        purchases,
+        _without_job(
+            purchases, "refund", (purchases.c.status_reason == SOLD_OUT) & _UNREFUNDED, purchases.c.id, "it is sold out"
+        ),
+    ),
+    _check(
+        "batches-wait",
+        "every batch that has not settled has its job",
+        batches,
+        _without_job(batches, "batch", batches.c.status != BatchStatus.SETTLED, batches.c.id, "it has not settled"),
+    ),
+    _check(
+        "transfers-wait",
+        "every transfer that was begun is followed to its end",
+        transfer_attempts,
+        _without_job(
+            transfer_attempts,
+            "transfer",
+            transfer_attempts.c.state.in_([TransferState.INTENDED, TransferState.SUBMITTED]),
+            transfer_attempts.c.transfer_id,
+            "its outcome is unknown",
+        ),
+    ),
+    _check(
+        "wallets-wait",
+        "every wallet that was asked for has its job",
+        users,
+        _without_job(
+            users,
+            "wallet",
+            users.c.wallet_state.in_([WalletState.QUEUED, WalletState.CHALLENGE]),
+            users.c.id,
+            "its wallet is not there",
+        ),
+    ),
+)
