@@ -32,6 +32,7 @@ def build_web(
         check_address=partial(check_payout_owner, forbidden=own),
         read_usdc=_usdc_reader(gateways.rpc, settings.usdc_mint),
         read_treasury=_treasury_reader(gateways.rpc, settings.usdc_mint, platform_address),
+        usdc_account=ata(platform_address, settings.usdc_mint),
         planner=engine.planner,
         metrics=metrics,
         render_metrics=metrics.render,
@@ -54,6 +55,7 @@ def web_settings(settings: Settings) -> WebSettings:
         admin_hosts=settings.admin_hosts,
         admin_url=settings.agent_admin_url,
         console_hours=settings.agent_console_hours,
+        mint_wait=timedelta(days=settings.agent_mint_wait_days),
     )
 
 

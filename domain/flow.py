@@ -89,9 +89,9 @@ STEPS: tuple[FlowStep, ...] = (
     FlowStep(
         kind="refund",
         subject="purchase",
-        does="gives the loser of a sold-out race his money back",
+        does="gives a buyer his money back: the loser of a sold-out race, or whom an operator names",
         module="agent/steps/refund.py",
-        due_by=("stripe_event",),
+        due_by=("stripe_event", Source.OPERATOR),
         asks=(Party.STRIPE,),
     ),
     FlowStep(

@@ -1,6 +1,6 @@
 """Plans batches: the weekly one when its Monday is due, and off-cycle ones when asked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,6 +19,11 @@ from storage.tables import installation
 from storage.work import Claim, enqueue
 
 INSTALLED_AT = "installed_at"
+Then = Callable[[Connection, int], None]
+
+
+def nothing_more(_conn: Connection, _batch_id: int) -> None:
+    """What else is to be written with a plan: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +94,17 @@ class Planner:
 
         return await self._store.read(look)
 
-    async def plan_off_cycle(self, approved_by: str) -> Planned | None:
-        """Plan what is payable now; None when nothing is."""
+    async def plan_off_cycle(self, approved_by: str, then: Then = nothing_more) -> Planned | None:
+        """Plan what is payable now; None when nothing is. `then` is told the batch's id in the same transaction."""
         now, key = self._clock.now(), f"offcycle:{self._ids.uuid()}"
-        return await self._store.write(lambda conn: self._plan(conn, key, now, now, approved_by))
+
+        def plan(conn: Connection) -> Planned | None:
+            planned = self._plan(conn, key, now, now, approved_by)
+            if planned is not None:
+                then(conn, planned.batch_id)
+            return planned
+
+        return await self._store.write(plan)
 
     async def plan_weekly(self) -> Planned | None:
         """Plan the latest Monday's batch if it is due and not planned yet."""

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse, RequestError
 from domain.states import UsdcStatus
+from storage import tokens
 from storage.history import note
 from storage.tables import batch_approvals, batch_items, batches, payouts, transfers
 from storage.work import revive
@@ -19,6 +20,7 @@ from storage.work import revive
 class Change:
     """One item of which less is sent than was planned (base units); `state` is where its payout stands now."""
 
+    payout_id: int
     payout_uuid: str
     planned: int
     now: int
@@ -81,6 +83,14 @@ def approve(conn: Connection, batch_id: int, digest: str, approver: str, now: da
     revive(conn, "batch", batch_id, now)
 
 
+def require_another_person(conn: Connection, batch_id: int, approver: str, created_by: str) -> None:
+    """Raise RequestError 403 if the approver's token was made by somebody who approved this batch, or made one of
+    theirs: two approvals are two people's."""
+    others = set(approvers(conn, batch_id)) - {approver}
+    if created_by in others or others & tokens.made_by(conn, approver):
+        raise RequestError(403, "same_person", "of two approvers neither may have made the other's token")
+
+
 def approvers(conn: Connection, batch_id: int) -> Sequence[str]:
     """Who approved the plan, in order."""
     statement = select(batch_approvals.c.approver).join(
@@ -113,8 +123,8 @@ def require_as_planned(conn: Connection, transfer_id: int) -> None:
             raise Misuse(f"payout {row.uuid} is not what its batch's approved plan says; nothing of it is sent")
 
 
-def changes(conn: Connection, batch_id: int, limit: int = 200) -> list[Change]:
-    """Items of which less is, or will be, sent than was planned."""
+def changes(conn: Connection, batch_id: int, limit: int = 200, after: int = 0) -> list[Change]:
+    """Up to `limit` items of which less is, or will be, sent than was planned, by their payouts' ids after `after`."""
     unpaid = payouts.c.amount - payouts.c.netted_amount
     left = func.coalesce(payouts.c.batch_id, 0) != batch_id
     less = (payouts.c.state != UsdcStatus.DISTRIBUTED) & (unpaid < batch_items.c.amount)
@@ -122,12 +132,13 @@ def changes(conn: Connection, batch_id: int, limit: int = 200) -> list[Change]:
     rows = conn.execute(
         select(payouts, batch_items.c.amount.label("planned"), unpaid.label("unpaid"))
         .select_from(batch_items.join(payouts))
-        .where(batch_items.c.batch_id == batch_id, left | less | less_paid)
+        .where(batch_items.c.batch_id == batch_id, payouts.c.id > after, left | less | less_paid)
         .order_by(payouts.c.id)
         .limit(limit)
     )
     return [
         Change(
+            row.id,
             row.uuid,
             row.planned,
             row.paid_amount or (row.unpaid if row.batch_id == batch_id else 0),

@@ -1,13 +1,14 @@
 """What is for sale. Functions run in the caller's transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert, select, update
 
 from domain.errors import RequestError
+from storage.history import note
 from storage.tables import content_shares, contents, users
 
 
@@ -84,6 +85,30 @@ def page(conn: Connection, before: int | None, limit: int) -> list[Listed]:
     rows = conn.execute(query).all()
     shares = _shares(conn, [row.id for row in rows])
     return [Listed(row, row.username, shares.get(row.id, {})) for row in rows]
+
+
+def every_page(conn: Connection, taken_down: bool | None, before: int | None, limit: int) -> Sequence[Row[Any]]:
+    """Up to `limit` contents for the operator, newest first, those taken down too (None: all)."""
+    query = select(contents, users.c.username).join(users, users.c.id == contents.c.author_id)
+    if taken_down is not None:
+        query = query.where(contents.c.taken_down_at.is_not(None) if taken_down else contents.c.taken_down_at.is_(None))
+    if before is not None:
+        query = query.where(contents.c.id < before)
+    return conn.execute(query.order_by(contents.c.id.desc()).limit(limit)).all()
+
+
+def set_taken_down(conn: Connection, content_id: int, is_down: bool, reason: str, now: datetime) -> None:
+    """Take a content out of the shop, or put it back. What is sold stays sold, and its NFTs keep their metadata; a
+    Session that is open runs on. Idempotent. Raises RequestError 404 `content_not_found`."""
+    row = conn.execute(
+        select(contents.c.taken_down_at).where(contents.c.id == content_id).with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise RequestError(404, "content_not_found", f"there is no content {content_id}")
+    if (row.taken_down_at is not None) == is_down:
+        return
+    conn.execute(update(contents).where(contents.c.id == content_id).values(taken_down_at=now if is_down else None))
+    note(conn, "content", content_id, None, "taken_down" if is_down else "restored", now, reason)
 
 
 def _shares(conn: Connection, content_ids: list[int]) -> dict[int, dict[int, int]]:

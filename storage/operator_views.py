@@ -11,8 +11,8 @@ from domain.states import UsdcStatus, WorkState
 from storage import ledger
 from storage.tables import (
     batches,
-    chain_movements,
     circle_notifications,
+    disputes,
     jobs,
     ledger_balances,
     ledger_entries,
@@ -37,6 +37,7 @@ class PurchaseHistory:
     mints: Sequence[Row[Any]]
     transfers: Sequence[Row[Any]]
     refunds: Sequence[Row[Any]]
+    disputes: Sequence[Row[Any]]
     postings: Sequence[Row[Any]]
     jobs: Sequence[Row[Any]]
 
@@ -47,6 +48,14 @@ class Position:
 
     source: str
     row_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryWithPostings:
+    """One ledger entry."""
+
+    entry: Row[Any]
+    postings: list[Row[Any]]
 
 
 def purchase_history(conn: Connection, purchase: Row[Any]) -> PurchaseHistory:
@@ -69,11 +78,14 @@ def purchase_history(conn: Connection, purchase: Row[Any]) -> PurchaseHistory:
                 "mint": _ids(conn, mint_attempts, purchase_id),
                 "transfer": list(conn.scalars(attempts.with_only_columns(transfer_attempts.c.id))),
                 "refund": _ids(conn, refunds, purchase_id),
+                "hold": [purchase_id],
+                "release": [purchase_id],
             },
         ),
         mints=_of(conn, mint_attempts, purchase_id),
         transfers=conn.execute(attempts.order_by(transfer_attempts.c.id)).all(),
         refunds=_of(conn, refunds, purchase_id),
+        disputes=_of(conn, disputes, purchase_id),
         postings=conn.execute(
             select(ledger_entries.c.key, ledger_entries.c.kind, ledger_entries.c.created_at, ledger_postings)
             .join(ledger_entries, ledger_entries.c.id == ledger_postings.c.entry_id)
@@ -82,7 +94,7 @@ def purchase_history(conn: Connection, purchase: Row[Any]) -> PurchaseHistory:
         ).all(),
         jobs=conn.execute(
             select(jobs).where(
-                jobs.c.kind.in_(["fee", "mint", "refund", "distribution"]), jobs.c.subject == str(purchase_id)
+                jobs.c.kind.in_(["fee", "mint", "refund", "refunds"]), jobs.c.subject == str(purchase_id)
             )
         ).all(),
     )
@@ -105,8 +117,11 @@ def _changes(conn: Connection, subjects: Mapping[str, list[int]]) -> Sequence[Ro
     return conn.execute(select(state_history).where(or_(*wanted)).order_by(state_history.c.id)).all()
 
 
-def work(conn: Connection, states: Sequence[WorkState], after: Position | None, limit: int) -> Sequence[Row[Any]]:
-    """Up to `limit` jobs and inbox rows in these states, by source and id, after a position."""
+def work(
+    conn: Connection, states: Sequence[WorkState], after: Position | None, limit: int, kind: str | None = None
+) -> Sequence[Row[Any]]:
+    """Up to `limit` jobs and inbox rows in these states, of one kind if it is given, by source and id, after a
+    position."""
     columns = ("id", "state", "attempts", "due_at", "created_at", "error_code", "last_error")
     named = [
         (circle_notifications, "circle_notifications", literal("circle_notification"), "notification_id"),
@@ -114,15 +129,17 @@ def work(conn: Connection, states: Sequence[WorkState], after: Position | None, 
         (stripe_events, "stripe_events", literal("stripe_event"), "event_id"),
     ]
     parts = []
-    for table, source, kind, subject in named:
+    for table, source, what, subject in named:
         if after is not None and source < after.source:
             continue
         query = select(
             literal_column(f"'{source}'", String).label("source"),
-            kind.label("kind"),
+            what.label("kind"),
             table.c[subject].label("subject"),
             *(table.c[name] for name in columns),
         ).where(table.c.state.in_(states))
+        if kind is not None:
+            query = query.where(what == kind)
         if after is not None and source == after.source:
             query = query.where(table.c.id > after.row_id)
         parts.append(query)
@@ -149,12 +166,9 @@ def counts(conn: Connection) -> dict[str, dict[str, int]]:
     }
 
 
-def treasury(conn: Connection) -> tuple[Sequence[Row[Any]], Sequence[Row[str, str, Any]]]:
-    """The latest finalized balances read from the chain, and the sums of the movements seen, by account and asset."""
-    sums = select(
-        chain_movements.c.account, chain_movements.c.asset, func.sum(chain_movements.c.amount).label("amount")
-    ).group_by(chain_movements.c.account, chain_movements.c.asset)
-    return conn.execute(select(readings).order_by(readings.c.name)).all(), conn.execute(sums).all()
+def readings_of(conn: Connection) -> Sequence[Row[Any]]:
+    """The latest finalized balances read from the chain."""
+    return conn.execute(select(readings).order_by(readings.c.name)).all()
 
 
 def unconverted(conn: Connection) -> int:
@@ -175,6 +189,20 @@ def ledger_page(conn: Connection, after: str | None, limit: int) -> tuple[int, S
         .order_by(ledger_balances.c.account, ledger_balances.c.asset)
     ).all()
     return ledger.total_imbalance(conn), rows
+
+
+def entries_page(conn: Connection, subject: str | None, before: int | None, limit: int) -> list[EntryWithPostings]:
+    """Up to `limit` ledger entries with their postings, newest first, with ids below `before`."""
+    query = select(ledger_entries).order_by(ledger_entries.c.id.desc()).limit(limit)
+    if subject is not None:
+        query = query.where(ledger_entries.c.subject == subject)
+    if before is not None:
+        query = query.where(ledger_entries.c.id < before)
+    entries = {row.id: EntryWithPostings(row, []) for row in conn.execute(query)}
+    lines = select(ledger_postings).where(ledger_postings.c.entry_id.in_(entries)).order_by(ledger_postings.c.id)
+    for line in conn.execute(lines):
+        entries[line.entry_id].postings.append(line)
+    return list(entries.values())
 
 
 def batch_page(conn: Connection, before: int | None, limit: int) -> Sequence[Row[Any]]:

@@ -116,7 +116,7 @@ def read(conn: Connection, wallet_wait_since: datetime) -> Readings:
     """Read all figures on one view. Purchases paid before `wallet_wait_since` wait too long for a wallet."""
     waiting, too_long = _waiting_for_wallet(conn, wallet_wait_since)
     return Readings(
-        queues=[*_job_queues(conn), *_inbox_queues(conn)],
+        queues=queues(conn),
         unpaid=_unpaid(conn),
         oldest_unpaid_at=_oldest_unpaid(conn),
         batches=_batches(conn),
@@ -127,6 +127,11 @@ def read(conn: Connection, wallet_wait_since: datetime) -> Readings:
         waiting_for_wallet=waiting,
         waiting_too_long=too_long,
     )
+
+
+def queues(conn: Connection) -> list[Queue]:
+    """All work that waits or is parked, by kind and state."""
+    return [*_job_queues(conn), *_inbox_queues(conn)]
 
 
 def _job_queues(conn: Connection) -> list[Queue]:

@@ -275,10 +275,10 @@ def record_fee(conn: Connection, purchase_id: int, fee: Fee, rule: SplitRule, no
 def open_payouts(conn: Connection, purchase_id: int, now: datetime) -> bool:
     """Make the recipients' payouts once the NFT is minted **and** the fee is final; True when they exist.
 
-    Idempotent: called by whichever of the two comes last.
+    An operator's release stands in for an NFT whose buyer has no wallet. Idempotent: called by whichever comes last.
     """
     row = required(conn, purchase_id)
-    if row.minted_at is None or row.creator_amount is None:
+    if (row.minted_at is None and row.released_at is None) or row.creator_amount is None:
         return False
     if conn.scalar(select(func.count()).select_from(payouts).where(payouts.c.purchase_id == purchase_id)):
         return True

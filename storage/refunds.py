@@ -1,4 +1,4 @@
-"""Refunds that we ask Stripe for: today the loser's of a sold-out race."""
+"""Refunds that we ask Stripe for: the loser's of a sold-out race, and those that an operator wants."""
 
 import json
 from datetime import datetime
@@ -8,25 +8,35 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, func, insert, select
 
 from domain.states import RefundState
-from storage.history import note
-from storage.purchases import required
+from storage.history import advance, note
+from storage.purchases import SOLD_OUT, required
 from storage.tables import refunds
 
-
-def by_purchase(conn: Connection, purchase_id: int) -> Row[Any] | None:
-    """The refund that we asked for and that is under way or done; a failed one does not count."""
-    ours = refunds.c.idempotency_key.is_not(None) & (refunds.c.state != RefundState.FAILED)
-    return conn.execute(select(refunds).where(refunds.c.purchase_id == purchase_id, ours)).one_or_none()
+_OPEN = (RefundState.INTENDED, RefundState.PENDING)
 
 
-def intend(conn: Connection, purchase_id: int, reason: str, uuid: UUID, key: UUID, now: datetime) -> None:
-    """Commit the refund's intent, key and exact parameters, before the call. Idempotent while one is under way."""
+def under_way(conn: Connection, purchase_id: int) -> Row[Any] | None:
+    """The refund that we asked for, or are about to, and whose outcome is open; there is one at most."""
+    ours = (refunds.c.purchase_id == purchase_id) & refunds.c.idempotency_key.is_not(None)
+    return conn.execute(select(refunds).where(ours, refunds.c.state.in_(_OPEN))).one_or_none()
+
+
+def intend_for_loser(conn: Connection, purchase_id: int, uuid: UUID, key: UUID, now: datetime) -> None:
+    """The loser of a sold-out race gets everything back, once; what failed is tried anew when a person asks."""
     row = required(conn, purchase_id)
-    if by_purchase(conn, purchase_id) is not None:
-        return
+    ours = (refunds.c.purchase_id == purchase_id) & refunds.c.idempotency_key.is_not(None)
+    asked = conn.scalar(select(refunds.c.id).where(ours, refunds.c.state != RefundState.FAILED).limit(1))
+    if row.status_reason == SOLD_OUT and asked is None:
+        intend(conn, purchase_id, SOLD_OUT, row.gross_amount, uuid, key, now)
+
+
+def intend(conn: Connection, purchase_id: int, reason: str, amount: int, uuid: UUID, key: UUID, now: datetime) -> None:
+    """Commit a refund's intent (cents), key and exact parameters, before the call. The caller knows that none is under
+    way."""
+    row = required(conn, purchase_id)
     params = {
         "payment_intent": row.stripe_payment_intent_id,
-        "amount": row.gross_amount,
+        "amount": amount,
         "metadata": {"refund": str(uuid), "reason": reason},
     }
     refund_id = conn.scalar(
@@ -37,7 +47,7 @@ def intend(conn: Connection, purchase_id: int, reason: str, uuid: UUID, key: UUI
             idempotency_key=str(key),
             params=json.dumps(params, sort_keys=True),
             reason=reason,
-            amount=row.gross_amount,
+            amount=amount,
             state=RefundState.INTENDED,
             created_at=now,
         )
@@ -48,5 +58,9 @@ def intend(conn: Connection, purchase_id: int, reason: str, uuid: UUID, key: UUI
 
 def waiting(conn: Connection) -> int:
     """How many refunds Stripe has not settled."""
-    open_states = (RefundState.INTENDED, RefundState.PENDING)
-    return int(conn.scalar(select(func.count()).select_from(refunds).where(refunds.c.state.in_(open_states))) or 0)
+    return int(conn.scalar(select(func.count()).select_from(refunds).where(refunds.c.state.in_(_OPEN))) or 0)
+
+
+def refused(conn: Connection, refund_id: int, code: str, now: datetime) -> None:
+    """Stripe refused it for good: nothing was made, and another may be asked for."""
+    advance(conn, refund_id, RefundState.FAILED, now, f"Stripe refused: {code}")

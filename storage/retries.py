@@ -1,10 +1,10 @@
-"""A person asks for failed work to run again: one small function per kind, checked against the states."""
+"""A person asks for failed work to run again: one, many or all of a kind, each checked against the states."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import BigInteger, Connection, Row, cast, func, select, union
 
 from domain.errors import RequestError
 from domain.states import BatchStatus, PurchaseStatus, UsdcStatus, WalletState, WorkState
@@ -71,7 +71,22 @@ def _reopen(conn: Connection, batch_id: int, now: datetime) -> None:
     revive(conn, "batch", batch_id, now)
 
 
-RETRIES: Mapping[str, Callable[[Connection, int, datetime], None]] = {
+def failed_ids(conn: Connection, kind: str, limit: int) -> list[int]:
+    """Up to `limit` users (`wallet`) or purchases (`mint`, `distribution`) whose work has failed, oldest first."""
+    parked = select(cast(jobs.c.subject, BigInteger).label("id")).where(
+        jobs.c.kind == kind, jobs.c.state == WorkState.PARKED
+    )
+    unpaid = func.coalesce(purchases.c.status_reason, "") == PAYMENT_FAILED
+    failed = {
+        "wallet": select(users.c.id).where(users.c.wallet_state == WalletState.FAILED),
+        "mint": select(purchases.c.id).where(purchases.c.status == PurchaseStatus.FAILED, ~unpaid),
+        "distribution": select(payouts.c.purchase_id.label("id")).where(payouts.c.state == UsdcStatus.FAILED),
+    }[kind]
+    return [row.id for row in conn.execute(union(failed, parked).order_by("id").limit(limit))]
+
+
+Retry = Callable[[Connection, int, datetime], None]
+RETRIES: Mapping[str, Retry] = {
     "wallet": retry_wallet,
     "mint": retry_mint,
     "distribution": retry_distribution,

@@ -23,6 +23,8 @@ from storage.tables import disputes, ledger_entries, payouts, purchases, refunds
 from storage.work import enqueue
 
 _REFUND_ORDER = (RefundState.INTENDED, RefundState.PENDING, RefundState.SUCCEEDED, RefundState.FAILED)
+DISPUTE_HOLD = "dispute "
+"""Begins the reason of a hold that ends with its dispute."""
 NO_EDITION = "no edition is left for the sale whose refund failed"
 
 
@@ -186,9 +188,9 @@ def _settle_hold(conn: Connection, purchase_id: int, now: datetime) -> None:
         .order_by(disputes.c.id)
     ).all()
     open_ids = [one.stripe_dispute_id for one in found if one.status in OPEN_DISPUTES]
-    if open_ids and (row.hold_reason is None or row.hold_reason.startswith("dispute ")):
-        sales.hold(conn, purchase_id, f"dispute {open_ids[0]}", now)
-    elif not open_ids and row.hold_reason is not None and row.hold_reason.startswith("dispute "):
+    if open_ids and (row.hold_reason is None or row.hold_reason.startswith(DISPUTE_HOLD)):
+        sales.hold(conn, purchase_id, f"{DISPUTE_HOLD}{open_ids[0]}", now)
+    elif not open_ids and row.hold_reason is not None and row.hold_reason.startswith(DISPUTE_HOLD):
         sales.release(conn, purchase_id, now)
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Connection, Table, exists, func, insert, select, type_coerce
 
 from domain.hash_chain import Fault, Field, Head, Seal, Tampering, check, content, sealed
-from storage.tables import ledger_entries, ledger_postings, seals
+from storage.tables import audit_log, ledger_entries, ledger_postings, seals
 
 LATE_ROWS = 10_000
 """How many ids behind the newest sealed row a row may still be sealed. On PostgreSQL a transaction draws its ids before
@@ -118,6 +118,14 @@ def _ledger_contents(conn: Connection, ids: Sequence[int]) -> dict[int, bytes]:
     return {row[0]: content([*row, *postings[row[0]]]) for row in conn.execute(entries)}
 
 
+def _audit_contents(conn: Connection, ids: Sequence[int]) -> dict[int, bytes]:
+    a = audit_log.c
+    told = (a.actor, a.remote, a.request_id, a.action, a.kind, a.subject, a.reason, a.before, a.after)
+    rows = conn.execute(select(a.id, type_coerce(a.at, BigInteger), *told).where(a.id.in_(ids)))
+    return {row[0]: content(row) for row in rows}
+
+
 LEDGER = SealedTable("ledger", ledger_entries, _ledger_contents)
-SEALED_TABLES: tuple[SealedTable, ...] = (LEDGER,)
+AUDIT = SealedTable("audit", audit_log, _audit_contents)
+SEALED_TABLES: tuple[SealedTable, ...] = (LEDGER, AUDIT)
 """Every table that is sealed and checked; another one is added here."""

@@ -1,27 +1,44 @@
 """Bearer tokens: random, stored hashed, expiring, revocable. Functions run in the caller's transaction."""
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from domain.errors import RequestError
 from domain.keys import hash_secret
 from storage.tables import tokens
 
 ADMIN_TOKEN_LIFETIME = timedelta(days=3650)
 """A token from the settings lives as long as the setting; removing it there and revoking it here ends it."""
+ROLES = ("viewer", "operator", "approver")
+"""Roles of the operator's port; each includes those before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Whom a valid token stands for: a user (role `user`) or an operator, by `name`."""
+    """Whom a valid token stands for: a user (role `user`) or an operator, by `name`. `created_by` made the token."""
 
     token_id: int
     role: str
     user_id: int | None
     name: str
+    created_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token of the operator's port, made by `created_by`. `secret` is shown once and stored hashed."""
+
+    secret: str
+    name: str
+    role: str
+    expires_at: datetime
+    created_by: str
 
 
 def issue(conn: Connection, token: str, user_id: int, expires_at: datetime, now: datetime) -> None:
@@ -31,6 +48,29 @@ def issue(conn: Connection, token: str, user_id: int, expires_at: datetime, now:
             token_hash=hash_secret(token), user_id=user_id, role="user", expires_at=expires_at, created_at=now
         )
     )
+
+
+def make(conn: Connection, token: NewToken, now: datetime) -> int:
+    """Store an operator's token; its id. Raises RequestError 409 `name_taken`: two people never share a name, since
+    approvals and the audit log know people by it."""
+    same = (tokens.c.name == token.name) & (tokens.c.role != "user")
+    live = tokens.c.revoked_at.is_(None) & (tokens.c.expires_at > now)
+    if conn.scalar(select(tokens.c.id).where(same, live).limit(1)) is not None:
+        raise RequestError(409, "name_taken", f"{token.name} has a token already; revoke it first", "name")
+    made = conn.scalar(
+        insert(tokens)
+        .values(
+            token_hash=hash_secret(token.secret),
+            role=token.role,
+            name=token.name,
+            created_by=token.created_by[:64],
+            expires_at=token.expires_at,
+            created_at=now,
+        )
+        .returning(tokens.c.id)
+    )
+    assert made is not None
+    return int(made)
 
 
 def ensure_admin_token(
@@ -59,9 +99,24 @@ def find(conn: Connection, token: str, now: datetime) -> Bearer | None:
     ).one_or_none()
     if row is None or not hmac.compare_digest(row.token_hash.encode(), wanted.encode()):
         return None
-    return Bearer(row.id, row.role, row.user_id, row.name)
+    return Bearer(row.id, row.role, row.user_id, row.name, row.created_by)
+
+
+def operators_page(conn: Connection, before: int | None, limit: int) -> Sequence[Row[Any]]:
+    """Up to `limit` tokens of the operator's port, newest first, with ids below `before`; never their secrets."""
+    query = select(tokens).where(tokens.c.role != "user").order_by(tokens.c.id.desc()).limit(limit)
+    return conn.execute(query if before is None else query.where(tokens.c.id < before)).all()
+
+
+def operator_token(conn: Connection, token_id: int) -> Row[Any] | None:
+    return conn.execute(select(tokens).where(tokens.c.id == token_id, tokens.c.role != "user")).one_or_none()
+
+
+def made_by(conn: Connection, name: str) -> set[str]:
+    """Names of the operators whose tokens this one made."""
+    return set(conn.scalars(select(tokens.c.name).where(tokens.c.created_by == name, tokens.c.role != "user")))
 
 
 def revoke(conn: Connection, token_id: int, now: datetime) -> None:
-    """End a token at once."""
-    conn.execute(update(tokens).where(tokens.c.id == token_id).values(revoked_at=now))
+    """End a token at once. One that was revoked before keeps its time."""
+    conn.execute(update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None)).values(revoked_at=now))

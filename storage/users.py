@@ -48,6 +48,20 @@ def ensure_invite(conn: Connection, code: str, uses: int | None, now: datetime, 
     return made.rowcount == 1
 
 
+def make_invite(conn: Connection, code: str, uses: int | None, now: datetime, note_text: str) -> int:
+    """A new invite; its id. Raises RequestError 409 `invite_exists`."""
+    if not ensure_invite(conn, code, uses, now, note_text):
+        raise RequestError(409, "invite_exists", "there is an invite with this code already", "code")
+    made = conn.scalar(select(invites.c.id).where(invites.c.code_hash == hash_secret(code)))
+    assert made is not None
+    return int(made)
+
+
+def close_invite(conn: Connection, invite_id: int) -> bool:
+    """Nobody comes in with it any more; False when there is no such invite. Idempotent."""
+    return conn.execute(update(invites).where(invites.c.id == invite_id).values(uses_left=0)).rowcount == 1
+
+
 def invite_is_open(conn: Connection, code: str) -> bool:
     """Whether the code would be taken now; only `sign_up` uses it up."""
     row = conn.execute(select(invites.c.uses_left).where(invites.c.code_hash == hash_secret(code))).one_or_none()

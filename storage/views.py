@@ -102,28 +102,37 @@ def _shelf(row: Row[Any]) -> Shelf:
 
 def purchase(conn: Connection, purchase_id: int, buyer_id: int | None = None) -> PurchaseView | None:
     """A purchase; None when there is none, or when it is not that buyer's."""
-    query = (
-        select(purchases, contents.c.title, users.c.circle_wallet_address, users.c.wallet_address)
+    found = purchase_views(conn, [purchase_id])
+    return found[0] if found and buyer_id in (None, found[0].row.buyer_id) else None
+
+
+def purchase_views(conn: Connection, purchase_ids: Sequence[int]) -> list[PurchaseView]:
+    """Those purchases, newest first, with two queries for a whole page."""
+    buyer = (users.c.username.label("buyer_name"), users.c.circle_wallet_address, users.c.wallet_address)
+    rows = conn.execute(
+        select(purchases, contents.c.title, *buyer)
         .join(contents, contents.c.id == purchases.c.content_id)
         .join(users, users.c.id == purchases.c.buyer_id)
-        .where(purchases.c.id == purchase_id)
-    )
-    if buyer_id is not None:
-        query = query.where(purchases.c.buyer_id == buyer_id)
-    row = conn.execute(query).one_or_none()
-    if row is None:
-        return None
-    rows = conn.execute(
+        .where(purchases.c.id.in_(purchase_ids))
+        .order_by(purchases.c.id.desc())
+    ).all()
+    parts: dict[int, list[Row[Any]]] = {row.id: [] for row in rows}
+    for payout in conn.execute(
         select(payouts, users.c.username)
         .join(users, users.c.id == payouts.c.recipient_id)
-        .where(payouts.c.purchase_id == purchase_id)
-        .order_by(payouts.c.recipient_number)
-    ).all()
+        .where(payouts.c.purchase_id.in_(parts))
+        .order_by(payouts.c.purchase_id, payouts.c.recipient_number)
+    ):
+        parts[payout.purchase_id].append(payout)
+    return [_view(row, parts[row.id]) for row in rows]
+
+
+def _view(row: Row[Any], parts: Sequence[Row[Any]]) -> PurchaseView:
     return PurchaseView(
         row=row,
         title=row.title,
-        payouts=rows,
-        usdc_status=derive_usdc_status((UsdcStatus(payout.state) for payout in rows), row.hold_reason is not None),
+        payouts=parts,
+        usdc_status=derive_usdc_status((UsdcStatus(payout.state) for payout in parts), row.hold_reason is not None),
         waits_for_wallet=row.status == PurchaseStatus.PAYMENT_COMPLETED
         and not (row.circle_wallet_address or row.wallet_address),
     )

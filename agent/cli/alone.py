@@ -39,7 +39,7 @@ class Alone:
         self._address, self._account = platform_address, ata(platform_address, settings.usdc_mint)
         planner = build_planner(settings, store, clock, ids, platform_address)
         web = WebSettings(settings.public_base_url, settings.live)
-        self._money = AdminMoney(store, clock, ids, planner, self._read_treasury)
+        self._money = AdminMoney(store, clock, planner, self._read_treasury)
         self._work = AdminWork(store, clock, web)
 
     async def preview(self) -> Preview:

@@ -14,13 +14,12 @@ from agent.web.admin_bodies import (
     BatchPlanned,
     BatchRow,
     Conversion,
-    Invite,
     NewConversion,
-    NewInvite,
     Preview,
     Status,
     WorkPage,
 )
+from agent.web.admin_people_bodies import Invite, NewInvite
 from config.admin_access import AdminAccess
 
 M = TypeVar("M", bound=BaseModel)

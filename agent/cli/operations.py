@@ -9,7 +9,8 @@ from pydantic import BaseModel, ValidationError
 from agent.cli import texts
 from agent.cli.client import AdminClient, CommandFailed, DaemonDown
 from agent.cli.looking import looker
-from agent.web.admin_bodies import Invite, NewConversion, NewInvite
+from agent.web.admin_bodies import NewConversion
+from agent.web.admin_people_bodies import Invite, NewInvite
 from config.admin_access import load_admin_access
 from domain.money import parse_decimal
 from ports.system import SystemClock, SystemIds

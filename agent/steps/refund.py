@@ -1,4 +1,4 @@
-"""Gives the loser of a sold-out race his money back, once."""
+"""Gives a buyer his money back, once: the loser of a sold-out race, or whom an operator names."""
 
 import json
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from domain.errors import Rejected
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, nothing
 from domain.refunds import refund_state
 from domain.states import RefundState
+from gateways.stripe_errors import FORBIDDEN, UNAUTHORIZED
 from gateways.stripe_facts import RefundFacts
 from ports.clock import Clock
 from ports.ids import Ids
@@ -23,6 +24,7 @@ from storage.work import Claim, fenced
 KEY_TRUSTED_FOR = timedelta(hours=12)
 """Stripe may forget an idempotency key after 24 h; well before that the refund is looked up instead."""
 POLL = timedelta(minutes=10)
+KEY_REFUSED = frozenset({UNAUTHORIZED, FORBIDDEN})
 ALREADY_REFUNDED = "charge_already_refunded"
 """Stripe's refusal when the whole charge went back before: by us, when the database is a restored older one."""
 
@@ -43,18 +45,23 @@ class RefundStep:
 
     async def run(self, claim: Claim) -> Outcome:
         refund = await self._intent(claim)
-        if refund.state == RefundState.SUCCEEDED:
+        if refund is None:
             return Done()
-        facts = await self._ask(refund)
+        try:
+            facts = await self._ask(refund)
+        except Rejected as error:
+            return self._refused(refund, error)
         return self._conclude(refund, facts)
 
-    async def _intent(self, claim: Claim) -> Row[Any]:
+    async def _intent(self, claim: Claim) -> Row[Any] | None:
+        """The refund to work on; an operator's is committed before this step is made due."""
         purchase_id, uuid, key = int(claim.subject), self._ids.uuid(), self._ids.uuid()
 
-        def save(conn: Connection) -> Row[Any]:
-            rows.intend(conn, purchase_id, SOLD_OUT, uuid, key, self._clock.now())
-            refund = rows.by_purchase(conn, purchase_id)
-            assert refund is not None
+        def save(conn: Connection) -> Row[Any] | None:
+            refund = rows.under_way(conn, purchase_id)
+            if refund is None:
+                rows.intend_for_loser(conn, purchase_id, uuid, key, self._clock.now())
+                refund = rows.under_way(conn, purchase_id)
             return refund
 
         return await self._store.write(fenced(claim, save))
@@ -70,12 +77,21 @@ class RefundStep:
         try:
             return await self._stripe.create_refund(params, refund.idempotency_key)
         except Rejected as error:
-            if error.code != ALREADY_REFUNDED:
+            if error.code != ALREADY_REFUNDED or refund.reason != SOLD_OUT:
                 raise
             made = await self._stripe.find_refund(params["payment_intent"], {"reason": refund.reason})
             if made is None:
                 raise
             return made
+
+    def _refused(self, refund: Row[Any], error: Rejected) -> Outcome:
+        """An operator's refund that Stripe refuses for what it is has failed, and he may ask for another. The loser's
+        stays as it is: a person must see to it that he gets his money. A refusal of our key says nothing of a call
+        before it."""
+        if refund.reason == SOLD_OUT or refund.stripe_refund_id is not None or error.code in KEY_REFUSED:
+            raise error
+        now = self._clock.now()
+        return Refused(error.code, str(error), lambda conn: rows.refused(conn, refund.id, error.code, now))
 
     def _conclude(self, refund: Row[Any], facts: RefundFacts) -> Outcome:
         now = self._clock.now()

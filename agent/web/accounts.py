@@ -1,6 +1,6 @@
 """Signing up, signing in, the profile, and the wallet as its owner sees it."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import email_validator
 
@@ -208,19 +208,7 @@ class Accounts:
 
     async def profile(self, call: Call) -> Profile:
         user_id = call.user_id
-        user = await self._store.read(lambda conn: users.required(conn, user_id))
-        return Profile(
-            user_id=user.id,
-            email=user.email,
-            username=user.username,
-            wallet_provider=user.wallet_provider,
-            wallet_state=WalletState(user.wallet_state),
-            circle_wallet_id=user.circle_wallet_id,
-            circle_wallet_address=user.circle_wallet_address,
-            wallet_address=user.wallet_address,
-            web3auth_sub=user.web3auth_sub,
-            wallet_prompt=wallet_prompt(user.wallet_provider),
-        )
+        return profile_body(await self._store.read(lambda conn: users.required(conn, user_id)))
 
     async def wallet_setup(self, call: Call) -> WalletSetup:
         user_id = call.user_id
@@ -250,6 +238,22 @@ class Accounts:
         user_id, now = call.user_id, self._clock.now()
         await self._store.write(lambda conn: users.change_external_address(conn, user_id, address, now))
         return await self.profile(call)
+
+
+def profile_body(user: Any) -> Profile:
+    """A user's row as he, and the operator, sees it."""
+    return Profile(
+        user_id=user.id,
+        email=user.email,
+        username=user.username,
+        wallet_provider=user.wallet_provider,
+        wallet_state=WalletState(user.wallet_state),
+        circle_wallet_id=user.circle_wallet_id,
+        circle_wallet_address=user.circle_wallet_address,
+        wallet_address=user.wallet_address,
+        web3auth_sub=user.web3auth_sub,
+        wallet_prompt=wallet_prompt(user.wallet_provider),
+    )
 
 
 def wallet_prompt(wallet_provider: str) -> str | None:

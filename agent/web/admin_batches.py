@@ -9,6 +9,8 @@ from agent.web.admin_bodies import (
     Approval,
     BatchDetail,
     BatchRow,
+    ChangePage,
+    ChangeQuery,
     Outflow,
     Outflows,
     PlanChange,
@@ -40,7 +42,16 @@ class AdminBatches:
         viewer, operator, root = Access.VIEWER, Access.OPERATOR, "/admin/api"
         one = f"{root}/batches/{{batch_id}}"
         return [
-            Endpoint("GET", one, viewer, self.batch, "A batch's plan", BatchDetail, query=Paging, errors=(404,)),
+            Endpoint("GET", one, viewer, self.batch, "A batch's plan", BatchDetail, query=Paging),
+            Endpoint(
+                "GET",
+                f"{one}/changes",
+                viewer,
+                self.changes,
+                "Where what is sent differs from the plan, by payout",
+                ChangePage,
+                query=ChangeQuery,
+            ),
             Endpoint(
                 "POST",
                 f"{one}/approve",
@@ -49,12 +60,10 @@ class AdminBatches:
                 "Approve exactly this plan, by its digest",
                 BatchRow,
                 takes=Approval,
-                errors=(404, 409),
+                errors=(409,),
             ),
-            Endpoint(
-                "POST", f"{one}/pause", operator, self.pause, "Stop a batch", BatchRow, takes=Reason, errors=(404,)
-            ),
-            Endpoint("POST", f"{one}/resume", operator, self.resume, "Let it go on", BatchRow, errors=(404,)),
+            Endpoint("POST", f"{one}/pause", operator, self.pause, "Stop a batch", BatchRow, takes=Reason),
+            Endpoint("POST", f"{one}/resume", operator, self.resume, "Let it go on", BatchRow),
             Endpoint("GET", f"{root}/outflows", viewer, self.outflows, "Unexplained outflows", Outflows),
             Endpoint(
                 "POST",
@@ -64,7 +73,6 @@ class AdminBatches:
                 "Say that an outflow was the operator's own",
                 Outflows,
                 takes=Reason,
-                errors=(404,),
             ),
             Endpoint("GET", f"{root}/sends", viewer, self.sends, "Whether sends are paused", SendsSwitch),
             Endpoint("POST", f"{root}/sends/pause", operator, self.stop, "Stop every send", SendsSwitch, takes=Reason),
@@ -85,22 +93,39 @@ class AdminBatches:
 
         return await self._store.read(look)
 
+    async def changes(self, call: Call) -> ChangePage:
+        asked, batch_id = call.asked(ChangeQuery), call.row_id("batch_id")
+
+        def look(conn: Connection) -> list[approvals.Change]:
+            _required(conn, batch_id)
+            return approvals.changes(conn, batch_id, asked.limit, asked.after or 0)
+
+        found = await self._store.read(look)
+        return ChangePage(
+            items=[_change(one) for one in found], next=found[-1].payout_id if len(found) == asked.limit else None
+        )
+
     async def approve(self, call: Call) -> BatchRow:
         digest, now = call.taken(Approval).digest, self._clock.now()
-        batch_id = call.row_id("batch_id")
-        return await self._change(
-            call, "approve", lambda conn: approvals.approve(conn, batch_id, digest, call.operator, now)
-        )
+        batch_id, made_by = call.row_id("batch_id"), call.bearer.created_by if call.bearer else ""
+
+        def write(conn: Connection) -> None:
+            approvals.require_another_person(conn, batch_id, call.operator, made_by)
+            approvals.approve(conn, batch_id, digest, call.operator, now)
+
+        return await self._change(call, "approve", write)
 
     async def pause(self, call: Call) -> BatchRow:
         reason, now, batch_id = call.taken(Reason).reason, self._clock.now(), call.row_id("batch_id")
-        return await self._change(call, "pause", lambda conn: batches.set_paused(conn, batch_id, reason, now))
+        return await self._change(call, "pause", lambda conn: batches.set_paused(conn, batch_id, reason, now), reason)
 
     async def resume(self, call: Call) -> BatchRow:
         now, batch_id = self._clock.now(), call.row_id("batch_id")
         return await self._change(call, "resume", lambda conn: batches.set_paused(conn, batch_id, None, now))
 
-    async def _change(self, call: Call, action: str, change: Callable[[Connection], None]) -> BatchRow:
+    async def _change(
+        self, call: Call, action: str, change: Callable[[Connection], None], reason: str | None = None
+    ) -> BatchRow:
         batch_id, now = call.row_id("batch_id"), self._clock.now()
 
         def write(conn: Connection) -> BatchRow:
@@ -108,22 +133,21 @@ class AdminBatches:
             change(conn)
             return batch_row(conn, _required(conn, batch_id))
 
-        return await self._store.write(audited(call, action, f"batch:{batch_id}", now, write))
+        return await self._store.write(audited(call, action, "batch", batch_id, now, write, reason))
 
     async def outflows(self, _: Call) -> Outflows:
         return await self._store.read(_outflows)
 
     async def accept(self, call: Call) -> Outflows:
         movement_id, now = call.row_id("movement_id"), self._clock.now()
-        action = f"accept: {call.taken(Reason).reason}"
+        reason = call.taken(Reason).reason
 
         def write(conn: Connection) -> Outflows:
             if not accept_orphan(conn, movement_id):
                 raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")
             return _outflows(conn)
 
-        subject = f"outflow:{movement_id}"
-        return await self._store.write(audited(call, action[:24], subject, now, write))
+        return await self._store.write(audited(call, "accept", "outflow", movement_id, now, write, reason))
 
     async def sends(self, _: Call) -> SendsSwitch:
         return SendsSwitch(paused=await self._store.read(lambda conn: why_on(conn, SENDS_PAUSED)))
@@ -141,7 +165,8 @@ class AdminBatches:
             turn(conn, SENDS_PAUSED, is_on, reason, call.operator, now)
             return SendsSwitch(paused=why_on(conn, SENDS_PAUSED))
 
-        return await self._store.write(audited(call, "pause" if is_on else "resume", "sends", now, write))
+        action = "pause_sends" if is_on else "resume_sends"
+        return await self._store.write(audited(call, action, "switch", SENDS_PAUSED, now, write, reason))
 
 
 def batch_row(conn: Connection, row: Any) -> BatchRow:
@@ -220,6 +245,7 @@ def _items(conn: Connection, batch_id: int, before: int | None, limit: int) -> l
 
 def _change(one: approvals.Change) -> PlanChange:
     return PlanChange(
+        payout_id=one.payout_id,
         payout=one.payout_uuid,
         planned=format_usdc(one.planned),
         now=format_usdc(one.now),

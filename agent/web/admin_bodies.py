@@ -2,11 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
-from agent.web.account_bodies import PASSWORD_MAX_CHARS
-from agent.web.bodies import INT_MAX, Answer, Asked, Line, Moment, Money
-from agent.web.purchase_bodies import PurchaseBody
+from agent.web.bodies import INT_MAX, Answer, Asked, Line, Moment, Money, Paging, RowId
 
 Usdc = Annotated[Line, Field(pattern=r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$", examples=["112.50"])]
 
@@ -15,6 +13,7 @@ class WorkQuery(Asked):
     """`after` is the `next` of the page before."""
 
     state: Literal["parked", "due", "open"] = "open"
+    kind: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")] | None = None
     after: Annotated[str, Field(pattern=r"^[a-z_]{1,32}:[0-9]{1,18}$")] | None = None
     limit: Annotated[int, Field(ge=1, le=500)] = 100
 
@@ -37,71 +36,53 @@ class WorkPage(Answer):
     next: str | None
 
 
+class WorkDetail(WorkItem):
+    """`payload` is what was committed for it: a delivery's body, the exact request of the last attempt."""
+
+    payload: JsonValue
+
+
+class QueueRow(Answer):
+    """All rows of one kind in one state. `oldest_seconds` is the age of the oldest, `overdue_seconds` how long the
+    first that is due has been."""
+
+    kind: str
+    state: str
+    rows: int
+    oldest_seconds: int
+    overdue_seconds: int
+
+
+class Queues(Answer):
+    items: list[QueueRow]
+
+
 class Retried(Answer):
     kind: str
     id: int
     state: Literal["due"] = "due"
 
 
-class HistoryRow(Answer):
-    machine: str
-    subject: str
-    before: str | None
-    after: str
-    reason: str | None
-    at: Moment
+class ManyWish(Asked):
+    """Either `ids`, or `all` that has failed."""
+
+    ids: Annotated[list[RowId], Field(min_length=1, max_length=500)] | None = None
+    all: bool = False
 
 
-class MintAttempt(Answer):
-    attempt: int
-    state: str
-    mint_address: str
-    buyer_address: str
-    signature: str | None
-    cost_lamports: int | None
-    proof: str | None
-    created_at: Moment
+class NotRetried(Answer):
+    id: int
+    code: str
+    message: str
 
 
-class TransferAttempt(Answer):
-    attempt: int
-    state: str
-    reference: str
-    amount: Money
-    destination_address: str
-    circle_transaction_id: str | None
-    circle_state: str | None
-    signature: str | None
-    error_reason: str | None
-    proof: str | None
-    created_at: Moment
+class RetriedMany(Answer):
+    """`more`: there was more than one call takes; ask again."""
 
-
-class RefundRow(Answer):
-    stripe_refund_id: str | None
-    reason: str
-    amount: Money
-    state: str
-    created_at: Moment
-
-
-class PostingRow(Answer):
-    entry: str
     kind: str
-    account: str
-    asset: str
-    amount: int
-    at: Moment
-
-
-class AdminPurchase(Answer):
-    purchase: PurchaseBody
-    history: list[HistoryRow]
-    mints: list[MintAttempt]
-    transfers: list[TransferAttempt]
-    refunds: list[RefundRow]
-    postings: list[PostingRow]
-    jobs: list[WorkItem]
+    retried: list[int]
+    refused: list[NotRetried]
+    more: bool
 
 
 class Balance(Answer):
@@ -116,6 +97,60 @@ class Treasury(Answer):
 
     readings: list[Balance]
     to_convert: Money
+
+
+class Outlook(Answer):
+    """The next Monday's batch and how long the wallet lasts. USDC as decimal strings.
+
+    `need` = `owed` (known, unpaid) + `unminted` (owed once the NFT exists) + `expected` (at the pace of the last four
+    weeks). Convert `to_convert` by `convert_by`, 48 hours ahead; `to_convert_known` is without what is only expected.
+    `sales_left` and `days_left` tell how long the wallet's SOL lasts; null while nobody can tell.
+    """
+
+    monday: Moment
+    convert_by: Moment
+    need: Money
+    owed: Money
+    unminted: Money
+    unpriced_sales: int
+    expected: Money
+    wallet_usdc: Money
+    promised: Money
+    to_convert: Money
+    to_convert_known: Money
+    wallet_sol: Money | None
+    lamports_per_sale: int
+    sales_per_week: int
+    sales_left: int | None
+    days_left: int | None
+
+
+class CostQuery(Asked):
+    days: Annotated[int, Field(ge=1, le=366)] = 28
+
+
+class Costs(Answer):
+    """Sales paid in the last `days`. `network_lamports` is what the chain took for mints and payouts; `margin` is the
+    platform's share less `network_cents_assumed` (AGENT_NETWORK_COST_CENTS) for each sale minted. The two `…_per_sale`
+    figures are averages, rounded down."""
+
+    days: int
+    sales: int
+    gross: Money
+    stripe_fees: Money
+    net: Money
+    refunded: Money
+    creators: Money
+    platform: Money
+    minted: int
+    mint_lamports: int
+    payouts: int
+    payout_lamports: int
+    network_lamports: int
+    network_lamports_per_sale: int
+    network_cents_assumed: int
+    margin: Money
+    margin_per_sale: Money
 
 
 class Status(Answer):
@@ -147,19 +182,32 @@ class LedgerQuery(Asked):
     limit: Annotated[int, Field(ge=1, le=500)] = 200
 
 
-class NewInvite(Asked):
-    """`code` left out = a random one. `uses` left out = unlimited."""
+class EntryQuery(Paging):
+    """`subject` is what the entries are about: a payment_intent, a payout's or a conversion's UUID, a signature."""
 
-    code: Annotated[str, Field(pattern=r"^[\x21-\x7e]{8,128}$")] | None = None
-    uses: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    note: Annotated[Line, Field(max_length=200)] = ""
+    subject: Annotated[Line, Field(min_length=1, max_length=300)] | None = None
 
 
-class Invite(Answer):
-    """The only time that the code is shown."""
+class PostingLine(Answer):
+    account: str
+    asset: str
+    amount: int
 
-    code: str
-    uses: int | None
+
+class LedgerEntry(Answer):
+    """Amounts are integers of the asset's smallest unit; they sum to zero in each asset."""
+
+    id: int
+    key: str
+    kind: str
+    subject: str
+    created_at: Moment
+    postings: list[PostingLine]
+
+
+class EntryPage(Answer):
+    items: list[LedgerEntry]
+    next: int | None
 
 
 class NewConversion(Asked):
@@ -225,11 +273,24 @@ class PlannedItem(Answer):
 class PlanChange(Answer):
     """An item of which less is sent than was planned."""
 
+    payout_id: int
     payout: str
     planned: Money
     now: Money
     state: str
     reason: str | None
+
+
+class ChangeQuery(Asked):
+    """`after` is the `next` of the page before."""
+
+    after: RowId | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 100
+
+
+class ChangePage(Answer):
+    items: list[PlanChange]
+    next: int | None
 
 
 class BatchDetail(Answer):
@@ -305,14 +366,3 @@ class Preview(Answer):
     wallet_sol: Money
     free_usdc: Money
     to_convert: Money
-
-
-class FormerUserBody(Asked):
-    """A user from before, with the wallet he has outside."""
-
-    email: Annotated[Line, Field(max_length=320)]
-    password: Annotated[str, Field(max_length=PASSWORD_MAX_CHARS)]
-    username: Annotated[Line, Field(min_length=1, max_length=64)] | None = None
-    wallet_provider: Literal["external", "web3auth"] = "external"
-    wallet_address: Annotated[Line, Field(max_length=128)]
-    web3auth_sub: Annotated[Line, Field(max_length=255)] | None = None

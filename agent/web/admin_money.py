@@ -1,4 +1,4 @@
-"""The operator's view of money: treasury, conversions, batches and their preview; and invites and users from before."""
+"""What is paid out, on the operator's port: batches, what one would pay now, and planning it."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
@@ -7,26 +7,20 @@ from sqlalchemy import Connection
 
 from agent.web.admin_batches import batch_row
 from agent.web.admin_bodies import (
-    Balance,
     BatchPage,
     BatchPlanned,
     BatchRow,
-    Conversion,
-    ConversionPage,
     CreatorPart,
     LeftOut,
-    NewConversion,
     Preview,
-    Treasury,
 )
-from agent.web.audit import audited
+from agent.web.audit import act
 from agent.web.bodies import Paging
 from agent.web.endpoint import Access, Call, Endpoint
 from domain.errors import OutcomeUnknown, Rejected, RequestError, Retryable
-from domain.money import USDC_DECIMALS, cents_to_base_units, format_sol, format_usdc, parse_decimal
+from domain.money import format_sol, format_usdc
 from ports.clock import Clock
-from ports.ids import Ids
-from storage import conversions, operator_views
+from storage import audit, operator_views
 from storage.store import Store
 
 ReadTreasury = Callable[[], Awaitable[tuple[int, int]]]
@@ -80,46 +74,25 @@ class BatchPlanner(Protocol):
         """Changes nothing."""
         ...
 
-    async def plan_off_cycle(self, approved_by: str) -> PlannedBatch | None:
-        """None when nothing is payable."""
+    async def plan_off_cycle(
+        self, approved_by: str, then: Callable[[Connection, int], None] = ...
+    ) -> PlannedBatch | None:
+        """None when nothing is payable. `then` is told the batch's id in the transaction that plans it."""
         ...
 
 
 class AdminMoney:
     """Endpoints under /admin/api that look at money and plan what is paid."""
 
-    def __init__(
-        self, store: Store, clock: Clock, ids: Ids, planner: BatchPlanner, read_treasury: ReadTreasury
-    ) -> None:
+    def __init__(self, store: Store, clock: Clock, planner: BatchPlanner, read_treasury: ReadTreasury) -> None:
         self._store = store
         self._clock = clock
-        self._ids = ids
         self._planner = planner
         self._read_treasury = read_treasury
 
     def endpoints(self) -> list[Endpoint]:
-        viewer, operator, root = Access.VIEWER, Access.OPERATOR, "/admin/api"
+        viewer, root = Access.VIEWER, "/admin/api"
         return [
-            Endpoint("GET", f"{root}/treasury", viewer, self.treasury, "The platform wallet as last read", Treasury),
-            Endpoint(
-                "GET",
-                f"{root}/conversions",
-                viewer,
-                self.conversions,
-                "Announced conversions, newest first",
-                ConversionPage,
-                query=Paging,
-            ),
-            Endpoint(
-                "POST",
-                f"{root}/conversions",
-                operator,
-                self.announce,
-                "Announce a conversion of USD into USDC; it releases no money",
-                Conversion,
-                status=201,
-                takes=NewConversion,
-            ),
             Endpoint("GET", f"{root}/batches", viewer, self.batches, "Batches, newest first", BatchPage, query=Paging),
             Endpoint(
                 "POST",
@@ -139,45 +112,6 @@ class AdminMoney:
             ),
         ]
 
-    async def treasury(self, _: Call) -> Treasury:
-        return await self._store.read(treasury_body)
-
-    async def conversions(self, call: Call) -> ConversionPage:
-        asked = call.asked(Paging)
-        rows = await self._store.read(lambda conn: conversions.page(conn, asked.before, asked.limit))
-        return ConversionPage(
-            items=[_conversion(row) for row in rows], next=rows[-1].id if len(rows) == asked.limit else None
-        )
-
-    async def announce(self, call: Call) -> Conversion:
-        wish, now = call.taken(NewConversion), self._clock.now()
-        expected = wish.expected_usdc
-        announced = conversions.Announced(
-            uuid=str(self._ids.uuid()),
-            usd_cents=wish.usd_cents,
-            expected_usdc=cents_to_base_units(wish.usd_cents)
-            if expected is None
-            else parse_decimal(expected, USDC_DECIMALS),
-            note=wish.note,
-        )
-        conversion_id = await self._store.write(
-            audited(
-                call,
-                "announce",
-                f"conversion:{announced.uuid}",
-                now,
-                lambda conn: conversions.announce(conn, announced, now),
-            )
-        )
-        return Conversion(
-            id=conversion_id,
-            uuid=announced.uuid,
-            usd_cents=announced.usd_cents,
-            expected_usdc=format_usdc(announced.expected_usdc),
-            note=announced.note,
-            created_at=now,
-        )
-
     async def batches(self, call: Call) -> BatchPage:
         asked = call.asked(Paging)
 
@@ -188,7 +122,12 @@ class AdminMoney:
         return BatchPage(items=rows, next=rows[-1].id if len(rows) == asked.limit else None)
 
     async def plan(self, call: Call) -> BatchPlanned:
-        planned = await self._planner.plan_off_cycle(call.operator)
+        now = self._clock.now()
+
+        def then(conn: Connection, batch_id: int) -> None:
+            audit.record(conn, act(call, "plan", "batch", batch_id), None, now)
+
+        planned = await self._planner.plan_off_cycle(call.operator, then)
         if planned is None:
             return BatchPlanned(batch=None)
         batch_id = planned.batch_id
@@ -219,23 +158,6 @@ class AdminMoney:
         )
 
 
-def treasury_body(conn: Connection) -> Treasury:
-    """The latest readings, and what no deposit covers."""
-    readings, _ = operator_views.treasury(conn)
-    return Treasury(
-        readings=[
-            Balance(
-                name=row.name,
-                amount=format_sol(row.amount) if row.name.endswith("_sol") else format_usdc(row.amount),
-                slot=row.slot,
-                read_at=row.read_at,
-            )
-            for row in readings
-        ],
-        to_convert=format_usdc(operator_views.unconverted(conn)),
-    )
-
-
 def _part(share: CreatorShare) -> dict[str, Any]:
     return {
         "creator_id": share.recipient_id,
@@ -243,14 +165,3 @@ def _part(share: CreatorShare) -> dict[str, Any]:
         "amount": format_usdc(share.amount),
         "purchases": share.purchases,
     }
-
-
-def _conversion(row: Any) -> Conversion:
-    return Conversion(
-        id=row.id,
-        uuid=row.uuid,
-        usd_cents=row.usd_cents,
-        expected_usdc=format_usdc(row.expected_usdc),
-        note=row.note,
-        created_at=row.created_at,
-    )

@@ -1,34 +1,33 @@
-"""The operator's view of work: status, one purchase with its history, what waits or is parked, and the retries."""
+"""The operator's view of work: status, queues, what waits or is parked and what it was about to do; retries."""
 
+from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection
+
 from agent.web.admin_bodies import (
-    AccountBalance,
-    AdminPurchase,
-    HistoryRow,
-    LedgerPage,
-    LedgerQuery,
-    MintAttempt,
-    PostingRow,
-    RefundRow,
+    ManyWish,
+    NotRetried,
+    QueueRow,
+    Queues,
     Retried,
+    RetriedMany,
     Status,
-    TransferAttempt,
+    WorkDetail,
     WorkItem,
     WorkPage,
     WorkQuery,
 )
-from agent.web.admin_money import treasury_body
-from agent.web.audit import audited
+from agent.web.admin_treasury import treasury_body
+from agent.web.audit import act, audited
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.messages import not_found
 from agent.web.settings import WebSettings
-from agent.web.shelves import purchase_body
 from domain.errors import RequestError
-from domain.money import format_cents, format_usdc
 from domain.states import WorkState
 from ports.clock import Clock
-from storage import operator_views, retries, views
+from storage import audit, operator_views, probes, retries, work_payload
+from storage.ledger import total_imbalance
 from storage.store import Store
 
 _STATES = {
@@ -36,6 +35,9 @@ _STATES = {
     "due": [WorkState.DUE],
     "open": [WorkState.DUE, WorkState.PARKED],
 }
+RETRIES_A_CALL = 500
+"""One transaction's worth; whoever wants all asks again while there are more."""
+_SUBJECTS = {"wallet": "user", "mint": "purchase", "distribution": "purchase"}
 
 
 class AdminWork:
@@ -48,22 +50,38 @@ class AdminWork:
 
     def endpoints(self) -> list[Endpoint]:
         viewer, operator, root = Access.VIEWER, Access.OPERATOR, "/admin/api"
+        again = "Run failed work again: wallet (of a user), mint or distribution (of a purchase)"
         return [
             Endpoint("GET", f"{root}/status", viewer, self.status, "The state of everything in numbers", Status),
-            Endpoint(
-                "GET", f"{root}/purchases/{{purchase_id}}", viewer, self.purchase, "A purchase's life", AdminPurchase
-            ),
+            Endpoint("GET", f"{root}/queues", viewer, self.queues, "What waits, by kind, and for how long", Queues),
             Endpoint("GET", f"{root}/work", viewer, self.work, "What waits or is parked", WorkPage, query=WorkQuery),
-            Endpoint("GET", f"{root}/ledger", viewer, self.ledger, "The books", LedgerPage, query=LedgerQuery),
+            Endpoint(
+                "GET",
+                f"{root}/work/{{source}}/{{row_id}}",
+                viewer,
+                self.work_row,
+                "One row of jobs, stripe_events or circle_notifications with what it is about to do",
+                WorkDetail,
+            ),
             Endpoint(
                 "POST",
                 f"{root}/retry/{{kind}}/{{subject_id}}",
                 operator,
                 self.retry,
-                "Run failed work again: wallet (of a user), mint or distribution (of a purchase)",
+                again,
                 Retried,
                 status=202,
                 errors=(409,),
+            ),
+            Endpoint(
+                "POST",
+                f"{root}/retry/{{kind}}",
+                operator,
+                self.retry_many,
+                "Run many, or all, of a kind again; what can't be is told one by one",
+                RetriedMany,
+                status=202,
+                takes=ManyWish,
             ),
             Endpoint(
                 "POST",
@@ -78,146 +96,117 @@ class AdminWork:
         ]
 
     async def status(self, _: Call) -> Status:
-        counts = await self._store.read(operator_views.counts)
-        imbalance, _rows = await self._store.read(lambda conn: operator_views.ledger_page(conn, None, 1))
-        return Status(
-            live=self._settings.livemode,
-            now=self._clock.now(),
-            counts=counts,
-            treasury=await self._store.read(treasury_body),
-            ledger_imbalance=imbalance,
-        )
+        def look(conn: Connection) -> Status:
+            return Status(
+                live=self._settings.livemode,
+                now=self._clock.now(),
+                counts=operator_views.counts(conn),
+                treasury=treasury_body(conn),
+                ledger_imbalance=total_imbalance(conn),
+            )
 
-    async def purchase(self, call: Call) -> AdminPurchase:
-        purchase_id = call.row_id("purchase_id")
-        view = await self._store.read(lambda conn: views.purchase(conn, purchase_id))
-        if view is None:
-            raise not_found("purchase")
-        row = view.row
-        found = await self._store.read(lambda conn: operator_views.purchase_history(conn, row))
-        return AdminPurchase(
-            purchase=purchase_body(view),
-            history=[
-                HistoryRow(
-                    machine=change.machine,
-                    subject=change.subject,
-                    before=change.before,
-                    after=change.after,
-                    reason=change.reason,
-                    at=change.at,
+        return await self._store.read(look)
+
+    async def queues(self, _: Call) -> Queues:
+        now = self._clock.now()
+        found = await self._store.read(probes.queues)
+        return Queues(
+            items=[
+                QueueRow(
+                    kind=queue.kind,
+                    state=queue.state,
+                    rows=queue.rows,
+                    oldest_seconds=operator_views.age_seconds(queue.oldest_at, now),
+                    overdue_seconds=operator_views.age_seconds(queue.due_at, now) if queue.state == "due" else 0,
                 )
-                for change in found.changes
-            ],
-            mints=[_mint(mint) for mint in found.mints],
-            transfers=[_transfer(transfer) for transfer in found.transfers],
-            refunds=[_refund(refund) for refund in found.refunds],
-            postings=[
-                PostingRow(
-                    entry=posting.key,
-                    kind=posting.kind,
-                    account=posting.account,
-                    asset=posting.asset,
-                    amount=posting.amount,
-                    at=posting.created_at,
-                )
-                for posting in found.postings
-            ],
-            jobs=[self._item("jobs", job.kind, job.subject, job) for job in found.jobs],
+                for queue in found
+            ]
         )
 
     async def work(self, call: Call) -> WorkPage:
-        asked = call.asked(WorkQuery)
+        asked, now = call.asked(WorkQuery), self._clock.now()
         after = None
         if asked.after is not None:
             source, _, row_id = asked.after.partition(":")
             after = operator_views.Position(source, int(row_id))
         states = _STATES[asked.state]
-        rows = await self._store.read(lambda conn: operator_views.work(conn, states, after, asked.limit))
+        rows = await self._store.read(lambda conn: operator_views.work(conn, states, after, asked.limit, asked.kind))
         return WorkPage(
-            items=[self._item(row.source, row.kind, row.subject, row) for row in rows],
+            items=[work_item(row.source, row.kind, row.subject, row, now) for row in rows],
             next=f"{rows[-1].source}:{rows[-1].id}" if len(rows) == asked.limit else None,
         )
 
-    def _item(self, source: str, kind: str, subject: str, row: Any) -> WorkItem:
-        return WorkItem(
-            source=source,
-            id=row.id,
-            kind=kind,
-            subject=subject,
-            state=row.state,
-            attempts=row.attempts,
-            age_seconds=operator_views.age_seconds(row.created_at, self._clock.now()),
-            due_at=row.due_at,
-            error_code=row.error_code,
-            error=row.last_error,
-        )
+    async def work_row(self, call: Call) -> WorkDetail:
+        source, row_id, now = call.ids["source"], call.row_id("row_id"), self._clock.now()
 
-    async def ledger(self, call: Call) -> LedgerPage:
-        asked = call.asked(LedgerQuery)
-        imbalance, rows = await self._store.read(
-            lambda conn: operator_views.ledger_page(conn, asked.after, asked.limit)
-        )
-        accounts = {row.account for row in rows}
-        return LedgerPage(
-            imbalance=imbalance,
-            balances=[AccountBalance(account=row.account, asset=row.asset, amount=row.amount) for row in rows],
-            next=max(accounts) if len(accounts) == asked.limit else None,
-        )
+        def look(conn: Connection) -> WorkDetail:
+            row = work_payload.row(conn, source, row_id)
+            if row is None:
+                raise not_found("row of work")
+            item = work_item(source, row.kind, row.subject, row, now)
+            return WorkDetail(**item.model_dump(), payload=work_payload.payload(conn, source, row_id))
+
+        return await self._store.read(look)
 
     async def retry(self, call: Call) -> Retried:
         kind, subject_id, now = call.ids["kind"], call.row_id("subject_id"), self._clock.now()
-        again = retries.RETRIES.get(kind)
-        if again is None:
-            raise RequestError(404, "retry_unknown", f"retries are of {', '.join(retries.RETRIES)}")
+        again = _retry_of(kind)
         await self._store.write(
-            audited(call, "retry", f"{kind}:{subject_id}", now, lambda conn: again(conn, subject_id, now))
+            audited(call, f"retry_{kind}", _SUBJECTS[kind], subject_id, now, lambda conn: again(conn, subject_id, now))
         )
         return Retried(kind=kind, id=subject_id)
+
+    async def retry_many(self, call: Call) -> RetriedMany:
+        kind, wish, now = call.ids["kind"], call.taken(ManyWish), self._clock.now()
+        again = _retry_of(kind)
+        if (wish.ids is None) == (not wish.all):
+            raise RequestError(422, "invalid_request", "give either ids, or all")
+
+        def write(conn: Connection) -> RetriedMany:
+            chosen = wish.ids or retries.failed_ids(conn, kind, RETRIES_A_CALL + 1)
+            done = RetriedMany(kind=kind, retried=[], refused=[], more=len(chosen) > RETRIES_A_CALL)
+            for subject_id in dict.fromkeys(chosen[:RETRIES_A_CALL]):
+                one = act(call, f"retry_{kind}", _SUBJECTS[kind], subject_id)
+                before = audit.facts(conn, one.kind, one.subject)
+                try:
+                    again(conn, subject_id, now)
+                except RequestError as error:
+                    done.refused.append(NotRetried(id=subject_id, code=error.code, message=str(error)))
+                    continue
+                audit.record(conn, one, before, now)
+                done.retried.append(subject_id)
+            return done
+
+        return await self._store.write(write)
 
     async def retry_row(self, call: Call) -> Retried:
         source, row_id, now = call.ids["source"], call.row_id("row_id"), self._clock.now()
         if source not in retries.SOURCES:
             raise RequestError(404, "source_unknown", f"sources are {', '.join(retries.SOURCES)}")
         await self._store.write(
-            audited(call, "retry", f"{source}:{row_id}", now, lambda conn: retries.retry_row(conn, source, row_id, now))
+            audited(call, "retry_row", source, row_id, now, lambda conn: retries.retry_row(conn, source, row_id, now))
         )
         return Retried(kind=source, id=row_id)
 
 
-def _mint(row: Any) -> MintAttempt:
-    return MintAttempt(
-        attempt=row.attempt,
+def _retry_of(kind: str) -> retries.Retry:
+    again = retries.RETRIES.get(kind)
+    if again is None:
+        raise RequestError(404, "retry_unknown", f"retries are of {', '.join(retries.RETRIES)}")
+    return again
+
+
+def work_item(source: str, kind: str, subject: str, row: Any, now: datetime) -> WorkItem:
+    """A job or an inbox row."""
+    return WorkItem(
+        source=source,
+        id=row.id,
+        kind=kind,
+        subject=subject,
         state=row.state,
-        mint_address=row.mint_address,
-        buyer_address=row.buyer_address,
-        signature=row.signature,
-        cost_lamports=row.cost_lamports,
-        proof=row.proof,
-        created_at=row.created_at,
-    )
-
-
-def _transfer(row: Any) -> TransferAttempt:
-    return TransferAttempt(
-        attempt=row.attempt,
-        state=row.state,
-        reference=row.reference,
-        amount=format_usdc(row.amount),
-        destination_address=row.destination_address,
-        circle_transaction_id=row.circle_transaction_id,
-        circle_state=row.circle_state,
-        signature=row.signature,
-        error_reason=row.error_reason,
-        proof=row.proof,
-        created_at=row.created_at,
-    )
-
-
-def _refund(row: Any) -> RefundRow:
-    return RefundRow(
-        stripe_refund_id=row.stripe_refund_id,
-        reason=row.reason,
-        amount=format_cents(row.amount),
-        state=row.state,
-        created_at=row.created_at,
+        attempts=row.attempts,
+        age_seconds=operator_views.age_seconds(row.created_at, now),
+        due_at=row.due_at,
+        error_code=row.error_code,
+        error=row.last_error,
     )

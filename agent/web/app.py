@@ -6,9 +6,15 @@ from dataclasses import dataclass
 from agent.web.access import Gatekeeper
 from agent.web.accounts import Accounts, AddressCheck, CircleUsers
 from agent.web.admin_batches import AdminBatches
+from agent.web.admin_books import AdminBooks
+from agent.web.admin_contents import AdminContents
+from agent.web.admin_events import AdminEvents
 from agent.web.admin_money import AdminMoney, BatchPlanner, ReadTreasury
 from agent.web.admin_overview import AdminOverview
 from agent.web.admin_people import AdminPeople
+from agent.web.admin_purchases import AdminPurchases
+from agent.web.admin_tokens import AdminTokens
+from agent.web.admin_treasury import AdminTreasury
 from agent.web.admin_work import AdminWork
 from agent.web.checkout import CheckoutGateway, Shop
 from agent.web.console.app import Console
@@ -35,7 +41,8 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What the web room asks of other rooms. `on_work` is called after a commit that left work due at once."""
+    """What the web room asks of other rooms. `usdc_account` is the platform wallet's; `on_work` is called after a
+    commit that left work due at once."""
 
     stripe: CheckoutGateway
     circle: CircleUsers
@@ -44,6 +51,7 @@ class Outside:
     check_address: AddressCheck
     read_usdc: ReadUsdc
     read_treasury: ReadTreasury
+    usdc_account: str
     planner: BatchPlanner
     metrics: WebMetrics
     render_metrics: Callable[[], bytes]
@@ -72,8 +80,14 @@ class WebApp:
         admin = [
             *AdminOverview(store, clock, settings).endpoints(),
             *AdminWork(store, clock, settings).endpoints(),
+            *AdminPurchases(store, clock, ids, settings).endpoints(),
             *AdminBatches(store, clock).endpoints(),
-            *AdminMoney(store, clock, ids, outside.planner, outside.read_treasury).endpoints(),
+            *AdminMoney(store, clock, outside.planner, outside.read_treasury).endpoints(),
+            *AdminTreasury(store, clock, ids, settings, outside.usdc_account).endpoints(),
+            *AdminBooks(store).endpoints(),
+            *AdminEvents(store, clock).endpoints(),
+            *AdminContents(store, clock).endpoints(),
+            *AdminTokens(store, clock, ids).endpoints(),
             *AdminPeople(store, clock, ids, passwords, outside.check_address, accounts).endpoints(),
             *Runbooks().endpoints(),
             _metrics_endpoint(outside.render_metrics, settings.open_metrics),

@@ -1,4 +1,4 @@
-"""Who of the operators did what: one append-only row in the transaction that does it."""
+"""An operator's call as an act for the audit log."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -7,20 +7,38 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from agent.web.endpoint import Call
-from storage.history import note
+from storage import audit
+from storage.audit import Act
 
 T = TypeVar("T")
 
 
+def act(call: Call, action: str, kind: str, subject: str | int = "", reason: str | None = None) -> Act:
+    """Who calls, from where, with which request, to do what to which subject (`storage/audit.py` knows the kinds)."""
+    request = call.request
+    return Act(call.operator, request.remote, request.request_id, action, kind, str(subject), reason)
+
+
 def audited(
-    call: Call, action: str, subject: str, now: datetime, change: Callable[[Connection], T]
+    call: Call,
+    action: str,
+    kind: str,
+    subject: str | int,
+    now: datetime,
+    change: Callable[[Connection], T],
+    reason: str | None = None,
 ) -> Callable[[Connection], T]:
-    """The change with its row in the audit log (`state_history`, machine `operator`), both or neither."""
-    who = f"{call.operator} from {call.request.remote or 'here'}"
+    """The change with its row in the audit log, both or neither."""
+    return audit.audited(act(call, action, kind, subject, reason), now, change)
 
-    def run(conn: Connection) -> T:
-        result = change(conn)
-        note(conn, "operator", subject, None, action, now, who)
-        return result
 
-    return run
+def born(
+    call: Call,
+    action: str,
+    kind: str,
+    now: datetime,
+    make: Callable[[Connection], int],
+    reason: str | None = None,
+) -> Callable[[Connection], int]:
+    """As `audited`, for a change that makes the subject and returns its row's id."""
+    return audit.born(act(call, action, kind, reason=reason), now, make)

@@ -117,7 +117,7 @@ class WebFront:
         except RequestError as error:
             return WireAnswer(error_response(error), request_id, close=True)
         answer = await self._router.dispatch(
-            WebRequest(request.method, path, query, request.headers, body, request.remote or "")
+            WebRequest(request.method, path, query, request.headers, body, request.remote or "", request_id)
         )
         if answer.status >= 500:
             log.warning("request %s: %s %s answered %d", request_id, request.method, path, answer.status)

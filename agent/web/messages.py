@@ -12,7 +12,8 @@ JSON_TYPE = "application/json; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class WebRequest:
-    """One HTTP request. `headers` is looked up by lower-case names, `path` is decoded, `remote` the peer's address."""
+    """One HTTP request. `headers` is looked up by lower-case names, `path` is decoded, `remote` the peer's address,
+    `request_id` names it in logs, in the audit log and in its answer's headers."""
 
     method: str
     path: str
@@ -20,6 +21,7 @@ class WebRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     remote: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

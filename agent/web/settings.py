@@ -34,6 +34,7 @@ class WebSettings:
     password_cost: PasswordCost = field(default_factory=PasswordCost)
     password_least_chars: int = 8
     admin_hosts: tuple[str, ...] = ()
+    mint_wait: timedelta = timedelta(days=14)
     open_metrics: bool = False
     admin_url: str = "http://127.0.0.1:8081"
     console_hours: int = 8

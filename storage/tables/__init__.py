@@ -4,6 +4,7 @@ States get a CHECK made from the enums of `domain.states`. Tables marked `append
 trigger. Nothing that leaves the system is derived from an `id`; `uuid` columns are random at the row's birth.
 """
 
+from storage.tables.audit import audit_log
 from storage.tables.books import ledger_balances, ledger_entries, ledger_postings, seals, state_history
 from storage.tables.chain import chain_movements, cursors, readings, watched_signatures
 from storage.tables.columns import ROW_ID, Moment, metadata
@@ -29,6 +30,7 @@ __all__ = [
     "Moment",
     "alert_messages",
     "alerts",
+    "audit_log",
     "backups",
     "batch_approvals",
     "batch_items",

@@ -47,13 +47,15 @@ tokens = Table(
     ref("user_id", "users.id", nullable=True),
     Column("role", String(16), nullable=False),
     Column("name", String(64), nullable=False, server_default=""),
+    Column("created_by", String(64), nullable=False, server_default=""),
     moment("expires_at"),
     moment("revoked_at", nullable=True),
     moment("created_at"),
     CheckConstraint("role IN ('user', 'viewer', 'operator', 'approver')", name="role"),
     CheckConstraint("(role = 'user') = (user_id IS NOT NULL)", name="owner"),
 )
-"""Bearer tokens, hashed: of users (role `user`) and of the admin port (the other roles)."""
+"""Bearer tokens, hashed: of users (role `user`) and of the admin port (the other roles). `created_by` is the operator
+who made it."""
 
 sessions = Table(
     "sessions",

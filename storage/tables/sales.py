@@ -49,6 +49,7 @@ purchases = Table(
     Column("nft_mint_address", String(64), unique=True),
     Column("mint_signature", String(128), unique=True),
     moment("minted_at", nullable=True),
+    moment("released_at", nullable=True),
     Column("nft_transferred", Boolean, nullable=False, server_default="0"),
     money("mint_cost", default=0),
     money("network_cost_lamports", nullable=True),
@@ -67,7 +68,8 @@ purchases = Table(
 )
 """Cents: gross_amount, stripe_fee, net_after_stripe, refunded_amount, mint_cost (what the buyer paid for the mint).
 USDC base units: creator_amount, platform_amount. `usdc_payment_status` is derived from the payouts and `hold_reason`.
-A missing fee is NULL, never 0. `split_rule` names the terms the split was made under."""
+A missing fee is NULL, never 0. `released_at`: an operator let the creators be paid though the buyer has no wallet for
+the NFT yet. `split_rule` names the terms the split was made under."""
 
 mint_attempts = Table(
     "mint_attempts",

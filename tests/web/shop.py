@@ -45,6 +45,7 @@ INVITE = "come-in-please"
 PASSWORD = "correct horse"
 START = datetime(2026, 11, 23, 9, 20, tzinfo=UTC)
 BASE_URL = "https://shop.example"
+USDC_ACCOUNT = "PlatformUsdcAccount"
 ROLES = ("viewer", "operator", "approver")
 
 
@@ -126,7 +127,7 @@ class Planner:
     async def preview(self) -> PreviewOf:
         return self.found
 
-    async def plan_off_cycle(self, approved_by: str) -> None:
+    async def plan_off_cycle(self, approved_by: str, then: Any = None) -> None:
         self.approved_by.append(approved_by)
 
 
@@ -195,6 +196,7 @@ class Shop:
             check_address=check_payout_owner,
             read_usdc=self._read_usdc,
             read_treasury=self._read_treasury,
+            usdc_account=USDC_ACCOUNT,
             planner=self.planner,
             metrics=self.counts,
             render_metrics=lambda: b"up 1\n",

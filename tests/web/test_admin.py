@@ -81,9 +81,11 @@ async def test_a_failed_wallet_is_asked_for_again_and_who_asked_is_on_record(sho
         "due",
         0,
     )
-    audit = [row for row in await shop.all(tables.state_history) if row["machine"] == "operator"]
-    assert [(row["subject"], row["after"]) for row in audit] == [(f"wallet:{user_id}", "retry")]
-    assert audit[0]["reason"].startswith("operator from 127.0.0.1")
+    (audit,) = (await get(shop, "/admin/api/audit")).body["items"]
+    assert (audit["actor"], audit["action"], audit["kind"]) == ("operator", "retry_wallet", "user")
+    assert (audit["subject"], audit["remote"]) == (str(user_id), "127.0.0.1")
+    assert (audit["before"]["wallet_state"], audit["after"]["wallet_state"]) == ("failed", "queued")
+    assert audit["request_id"]
 
 
 async def test_a_failed_mint_runs_again_and_a_payment_that_failed_does_not(shop: Shop) -> None:

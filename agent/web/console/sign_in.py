@@ -62,12 +62,13 @@ class SignIn:
             problem = RequestError(401, "unauthorized", "this token is not valid here")
             return self._renderer.page(call, "signin.html", status=401, next=wish.next or "", problem=problem)
         self._lockout.succeeded(EVERYBODY, remote)
-        session, name = self._ids.token(), bearer.name or f"token {bearer.token_id}"
+        session = self._ids.token()
         expires_at, token_id = now + self._site.session, bearer.token_id
         begin = audited(
             Call(call.request, bearer),
             "sign_in",
-            f"operator:{name}"[:64],
+            "token",
+            token_id,
             now,
             lambda conn: sessions.begin(conn, session, token_id, expires_at, now),
         )

@@ -1,0 +1,238 @@
+"""Finding purchases, users and creators for the operator: by any id that somebody may hold in his hand. Reads only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, union_all
+
+from domain.ledger import Asset, debt_of
+from domain.states import PurchaseStatus, UsdcStatus, WalletState
+from storage.tables import (
+    chain_movements,
+    contents,
+    invites,
+    ledger_balances,
+    payouts,
+    purchases,
+    refunds,
+    state_history,
+    users,
+)
+from storage.views import UNPAID, PurchaseView, purchase_views
+
+DIGITS_MOST = 18
+"""Longer numbers are no row ids."""
+_LAST = "\U0010ffff"
+"""Sorts behind everything that begins alike: a prefix is a range of the index."""
+
+
+@dataclass(frozen=True, slots=True)
+class PurchaseWish:
+    """Which purchases; what is None does not matter. `text` is an id, an address, a signature or the beginning of the
+    buyer's e-mail address. `payout_state`: at least one payout is in it."""
+
+    text: str | None = None
+    status: PurchaseStatus | None = None
+    payout_state: UsdcStatus | None = None
+    held: bool | None = None
+    buyer_id: int | None = None
+    creator_id: int | None = None
+    content_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserWish:
+    """Which users; `text` is an id, an address or the beginning of the e-mail address."""
+
+    text: str | None = None
+    wallet_state: WalletState | None = None
+    wallet_provider: str | None = None
+
+
+@dataclass(slots=True)
+class Creator:
+    """One creator's money in USDC base units: `owed` is due, unpaid and not held."""
+
+    user_id: int
+    name: str
+    email: str
+    address: str | None
+    sales: int = 0
+    owed: int = 0
+    held: int = 0
+    paid: int = 0
+    failed: int = 0
+    debt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UserHistory:
+    """What happened to one user's wallet and address, oldest first, and how much he bought."""
+
+    changes: Sequence[Row[Any]]
+    purchases: int
+    contents: int
+
+
+def purchases_page(conn: Connection, wish: PurchaseWish, before: int | None, limit: int) -> list[PurchaseView]:
+    """Up to `limit` purchases, newest first, with ids below `before`."""
+    wanted = _wanted(wish)
+    if before is not None:
+        wanted.append(purchases.c.id < before)
+    ids = conn.scalars(select(purchases.c.id).where(*wanted).order_by(purchases.c.id.desc()).limit(limit)).all()
+    return purchase_views(conn, ids)
+
+
+def _wanted(wish: PurchaseWish) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wish.text is not None:
+        found.append(_matching(wish.text))
+    if wish.status is not None:
+        found.append(purchases.c.status == wish.status)
+    if wish.payout_state is not None:
+        found.append(purchases.c.id.in_(select(payouts.c.purchase_id).where(payouts.c.state == wish.payout_state)))
+    if wish.held is not None:
+        found.append(purchases.c.hold_reason.is_not(None) if wish.held else purchases.c.hold_reason.is_(None))
+    if wish.buyer_id is not None:
+        found.append(purchases.c.buyer_id == wish.buyer_id)
+    if wish.creator_id is not None:
+        found.append(purchases.c.id.in_(select(payouts.c.purchase_id).where(payouts.c.recipient_id == wish.creator_id)))
+    if wish.content_id is not None:
+        found.append(purchases.c.content_id == wish.content_id)
+    return found
+
+
+def _matching(text: str) -> ColumnElement[bool]:
+    """Each part uses an index of its own."""
+    named = (
+        purchases.c.uuid,
+        purchases.c.stripe_payment_intent_id,
+        purchases.c.stripe_checkout_session_id,
+        purchases.c.stripe_charge_id,
+        purchases.c.stripe_balance_transaction_id,
+        purchases.c.nft_mint_address,
+        purchases.c.mint_signature,
+    )
+    buyer = users.c.id.in_(select(users.c.id).where(_begins(text)))
+    paid_by = select(chain_movements.c.transfer_id).where(chain_movements.c.signature == text)
+    parts = [
+        *(select(purchases.c.id).where(column == text) for column in named),
+        select(purchases.c.id).join(users, users.c.id == purchases.c.buyer_id).where(buyer),
+        select(refunds.c.purchase_id).where(refunds.c.stripe_refund_id == text),
+        select(payouts.c.purchase_id).where(payouts.c.transfer_id.in_(paid_by)),
+    ]
+    row_id = _row_id(text)
+    if row_id is not None:
+        parts.append(select(purchases.c.id).where(purchases.c.id == row_id))
+    return purchases.c.id.in_(union_all(*parts))
+
+
+def _begins(text: str) -> ColumnElement[bool]:
+    start = text.lower()
+    return (users.c.email >= start) & (users.c.email < start + _LAST)
+
+
+def _row_id(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= DIGITS_MOST else None
+
+
+def users_page(conn: Connection, wish: UserWish, before: int | None, limit: int) -> Sequence[Row[Any]]:
+    """Up to `limit` users, newest first, with ids below `before`."""
+    query = select(users).order_by(users.c.id.desc()).limit(limit)
+    if wish.text is not None:
+        exact = (
+            users.c.uuid,
+            users.c.circle_wallet_id,
+            users.c.circle_wallet_address,
+            users.c.wallet_address,
+            users.c.web3auth_sub,
+        )
+        row_id = _row_id(wish.text)
+        query = query.where(
+            or_(
+                _begins(wish.text),
+                *(column == wish.text for column in exact),
+                *(() if row_id is None else (users.c.id == row_id,)),
+            )
+        )
+    if wish.wallet_state is not None:
+        query = query.where(users.c.wallet_state == wish.wallet_state)
+    if wish.wallet_provider is not None:
+        query = query.where(users.c.wallet_provider == wish.wallet_provider)
+    return conn.execute(query if before is None else query.where(users.c.id < before)).all()
+
+
+def user(conn: Connection, user_id: int) -> Row[Any] | None:
+    return conn.execute(select(users).where(users.c.id == user_id)).one_or_none()
+
+
+def user_history(conn: Connection, user_id: int) -> UserHistory:
+    """The changes of a user's wallet and payout address, and his numbers."""
+    machines = ("wallet", "address")
+    changes = conn.execute(
+        select(state_history)
+        .where(state_history.c.machine.in_(machines), state_history.c.subject == str(user_id))
+        .order_by(state_history.c.id)
+    ).all()
+    bought = select(func.count()).select_from(purchases).where(purchases.c.buyer_id == user_id)
+    made = select(func.count()).select_from(contents).where(contents.c.author_id == user_id)
+    return UserHistory(changes, conn.scalar(bought) or 0, conn.scalar(made) or 0)
+
+
+def creator_of(conn: Connection, user: Row[Any]) -> Creator:
+    """One user's money as a creator; all zero for who never sold."""
+    return _with_money(conn, [user])[0]
+
+
+def creators_page(conn: Connection, before: int | None, limit: int) -> list[Creator]:
+    """Up to `limit` users who were ever owed something, newest first, with ids below `before`."""
+    owed_ever = select(payouts.c.recipient_id)
+    query = select(users).where(users.c.id.in_(owed_ever)).order_by(users.c.id.desc()).limit(limit)
+    return _with_money(conn, conn.execute(query if before is None else query.where(users.c.id < before)).all())
+
+
+def _with_money(conn: Connection, rows: Sequence[Row[Any]]) -> list[Creator]:
+    found = {
+        row.id: Creator(row.id, row.username, row.email, row.circle_wallet_address or row.wallet_address)
+        for row in rows
+    }
+    _add_sums(conn, found)
+    accounts = {debt_of(user_id): user_id for user_id in found}
+    debts = select(ledger_balances).where(
+        ledger_balances.c.account.in_(accounts), ledger_balances.c.asset == Asset.USDC
+    )
+    for row in conn.execute(debts):
+        found[accounts[row.account]].debt = row.amount
+    return list(found.values())
+
+
+def _add_sums(conn: Connection, found: dict[int, Creator]) -> None:
+    sums = (
+        select(
+            payouts.c.recipient_id,
+            payouts.c.state,
+            func.count().label("rows"),
+            func.sum(payouts.c.amount - payouts.c.netted_amount).label("unpaid"),
+            func.sum(payouts.c.paid_amount).label("paid"),
+        )
+        .where(payouts.c.recipient_id.in_(found))
+        .group_by(payouts.c.recipient_id, payouts.c.state)
+    )
+    for row in conn.execute(sums):
+        creator, state = found[row.recipient_id], UsdcStatus(row.state)
+        if state is not UsdcStatus.CANCELLED:
+            creator.sales += row.rows
+        if state in UNPAID:
+            creator.owed += int(row.unpaid)
+        if state is UsdcStatus.FAILED:
+            creator.failed += row.rows
+        elif state is UsdcStatus.ON_HOLD:
+            creator.held += int(row.unpaid)
+        creator.paid += int(row.paid)
+
+
+def invites_page(conn: Connection, before: int | None, limit: int) -> Sequence[Row[Any]]:
+    """Up to `limit` invites, newest first; their codes are known to nobody but who made them."""
+    query = select(invites).order_by(invites.c.id.desc()).limit(limit)
+    return conn.execute(query if before is None else query.where(invites.c.id < before)).all()
