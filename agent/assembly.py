@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from agent.rail_assembly import packed_rail
 from agent.start_gate import StartGate
 from agent.steps.alert import AlertStep
 from agent.steps.balance_watch import BalanceWatchStep
@@ -39,12 +40,14 @@ from payouts.batch import BatchStep, Limits
 from payouts.fund import FundStep
 from payouts.plan import Planner, PlanRules, PlanStep
 from payouts.rails.circle_transfer import CircleTransferStep, RailTerms
+from payouts.rails.formats import FormatProbe
 from ports.clock import Clock
 from ports.executor import Executor
 from ports.ids import Ids
 from ports.transport import Transport
 from storage.store import Store
 from storage.tables import circle_notifications, jobs, stripe_events
+from storage.upkeep import Payer
 
 EVENT_WIDTH = 32
 NOTIFICATION_WIDTH = 16
@@ -53,9 +56,16 @@ MINT_WIDTH = 64
 TRANSFER_WIDTH = 32
 """Widths of the lanes: how many rows are worked on at once. Transfers wait for Circle's 5 calls a second, so 32 of
 them wait well below the lease; mints wait mostly for blocks."""
+PACKING_WIDTH = 2
+UPKEEP_WIDTH = 16
+SIGNING_WIDTH = 24
+SENDING_WIDTH = 64
+SETTLING_WIDTH = 16
+"""The packed rail's stages. Ten signatures a second are had with as many in work as a second's reading and signing
+takes; more would only wait with an ageing blockhash. Thousands may be in flight: their rows wait, not their workers."""
 CHORE_WIDTH = 16
 CHORES = frozenset(
-    {"fee", "refund", "refunds", "fund", "plan", "batch", "events_sweep", "seal", "balance_watch", "alert"}
+    {"fee", "refund", "refunds", "fund", "plan", "batch", "events_sweep", "seal", "balance_watch", "alert", "receipts"}
 )
 SANDBOX_RPC_PER_SECOND = 2_000.0
 """A local node has no limit worth keeping to."""
@@ -89,6 +99,7 @@ class Engine:
     gate: StartGate
     planner: Planner
     guard: ChainGuard
+    formats: FormatProbe
 
 
 def build_gateways(settings: Settings, ports: Ports, metrics: Metrics) -> Gateways:
@@ -127,7 +138,7 @@ def build_planner(settings: Settings, store: Store, clock: Clock, ids: Ids, plat
         minimum=settings.agent_payout_minimum,
         require_available=settings.require_available,
         cool_off=timedelta(hours=settings.agent_address_cool_off_hours),
-        grouping=settings.agent_grouping,
+        grouping=settings.grouping,
         rail=settings.agent_rail,
     )
     judge = AddressJudge(DenyList(settings.denied_addresses), {platform_address, account, settings.usdc_mint})
@@ -164,13 +175,17 @@ def build_engine(
         gateways.circle,
         follower,
         gateways.rpc,
-        settings.circle_w3s_platform_wallet_id,
-        platform_address,
+        ReadBack(gateways.rpc, platform_address, settings.usdc_mint),
+        Payer(settings.circle_w3s_platform_wallet_id, platform_address),
         slot_seconds,
         wake,
     )
     planner = build_planner(settings, WakingStore(ports.store, wake), ports.clock, ports.ids, platform_address)
     steps = _steps(settings, ports, gateways, platform_address, planner, sweep, tracker)
+    packed, formats = packed_rail(
+        settings, ports.store, ports.clock, ports.ids, gateways.circle, gateways.rpc, platform_address, tracker.poke
+    )
+    steps |= packed
     worker = Worker(ports.store, ports.clock, ports.ids, steps, _lanes(gate), metrics, settings.agent_retries_max)
     bell.append(worker.wake)
     guard = ChainGuard(
@@ -181,7 +196,7 @@ def build_engine(
         platform_wallet=platform_address,
         slot_seconds=slot_seconds,
     )
-    return Engine(worker, tracker, follower, gate, planner, guard)
+    return Engine(worker, tracker, follower, gate, planner, guard, formats)
 
 
 def _lanes(gate: StartGate) -> list[Lane]:
@@ -192,6 +207,11 @@ def _lanes(gate: StartGate) -> list[Lane]:
         Lane("wallets", jobs, WALLET_WIDTH, frozenset({"wallet"})),
         Lane("mints", jobs, MINT_WIDTH, frozenset({"mint"}), lambda: gate.is_open),
         Lane("transfers", jobs, TRANSFER_WIDTH, frozenset({"transfer"}), lambda: gate.is_open),
+        Lane("packing", jobs, PACKING_WIDTH, frozenset({"pack"}), lambda: gate.is_open),
+        Lane("upkeep", jobs, UPKEEP_WIDTH, frozenset({"upkeep"}), lambda: gate.is_open),
+        Lane("signing", jobs, SIGNING_WIDTH, frozenset({"packed_sign"}), lambda: gate.is_open),
+        Lane("sending", jobs, SENDING_WIDTH, frozenset({"packed_send"}), lambda: gate.is_open),
+        Lane("settling", jobs, SETTLING_WIDTH, frozenset({"packed_settle"})),
         Lane("chores", jobs, CHORE_WIDTH, CHORES),
     ]
 

@@ -39,7 +39,9 @@ EVENTS_SWEEP = Nudge("events_sweep", "stripe", timedelta(hours=1))
 """Events that Stripe could not deliver (product.md, section 4)."""
 SEAL = Nudge("seal", "books", timedelta(minutes=5))
 """How long a booked row may wait for its seal."""
-NUDGES = (WEEKLY_PLAN, EVENTS_SWEEP, SEAL)
+RECEIPTS = Nudge("receipts", "closing", timedelta(hours=6))
+"""Receipts stand for months; what is closed a few hours late costs nothing."""
+NUDGES = (WEEKLY_PLAN, EVENTS_SWEEP, SEAL, RECEIPTS)
 BALANCE_WATCH = Nudge("balance_watch", "platform", timedelta(minutes=1))
 """Only where alerts go out directly: elsewhere Prometheus watches."""
 

@@ -12,17 +12,21 @@ from typing import Protocol
 import structlog
 from sqlalchemy import Connection, select
 
+from agent.identity import StartRefused
 from domain.errors import OutcomeUnknown, Rejected, Retryable
+from domain.evidence import PackedOutflow
 from domain.money import USDC_DECIMALS
 from gateways.circle_api import CircleTransaction, TransactionPage
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import adoption
+from storage import adoption, packed_adoption
 from storage.adoption import Outflow
 from storage.chain_rows import cursor, move_cursor
 from storage.movements import is_explained, orphans
+from storage.receipts import closed_unknown
 from storage.store import Store
 from storage.tables import installation
+from storage.upkeep import Payer
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +36,8 @@ OVERLAP = timedelta(days=1)
 LATE_LANDING_BLOCKS = 150
 """A blockhash's life: what an earlier process signed can land for so long (reference: Solana, section 1)."""
 LOOK_AGAIN_SECONDS = 5.0
+OUTFLOWS_MOST = 100_000
+"""Packed payouts adopted by one start: more than a year of them."""
 
 
 class CircleOutflows(Protocol):
@@ -48,6 +54,12 @@ class Heights(Protocol):
         ...
 
 
+class PackedOutflows(Protocol):
+    async def packed_outflow(self, signature: str) -> PackedOutflow | None:
+        """What a finalized transaction with a receipt of ours paid to whom; None for any other."""
+        ...
+
+
 class StartGate:
     """`run` opens the gate and ends; `is_open` is asked by the lanes that sign and send."""
 
@@ -60,20 +72,23 @@ class StartGate:
         circle: CircleOutflows,
         follower: Follower,
         heights: Heights,
-        wallet_id: str,
-        platform_address: str,
+        witness: PackedOutflows,
+        payer: Payer,
         slot_seconds: float,
         opened: Callable[[], None],
     ) -> None:
         self._store, self._clock, self._ids = store, clock, ids
         self._sweep, self._circle, self._follower, self._heights = sweep, circle, follower, heights
-        self._wallet_id, self._address = wallet_id, platform_address
+        self._witness, self._payer = witness, payer
         self._slot_seconds, self._opened = slot_seconds, opened
         self.is_open = False
         self.waits_for = "the start checks"
 
     async def run(self) -> None:
-        """Open the gate once everything is explained. Keeps trying while Stripe, Circle or the chain can't be read."""
+        """Open the gate once everything is explained. Keeps trying while Stripe, Circle or the chain can't be read.
+
+        Raises StartRefused for a database from before receipts that have since been closed.
+        """
         while True:
             try:
                 await self._check()
@@ -91,19 +106,43 @@ class StartGate:
         await self._sweep()
         sent_before = await self._store.read(adoption.has_ever_sent)
         height = await self._heights.get_block_height()
-        await self._follower.backfill_until_caught_up()
-        await self._adopt()
-        await self._follower.backfill_until_caught_up()
+        await self._explain()
         if sent_before:
             await self._wait_out(height)
-            await self._adopt()
-            await self._follower.backfill_until_caught_up()
+            await self._explain()
         unexplained = await self._store.read(orphans)
         if unexplained:
             raise Retryable(
                 f"{len(unexplained)} outflow(s) of the platform wallet fit no payout, the latest "
                 f"{unexplained[0].signature}: a person must decide them"
             )
+
+    async def _explain(self) -> None:
+        """Read the history and give every outflow in it to what it paid, as far as that is certain."""
+        await self._follower.backfill_until_caught_up()
+        await self._refuse_closed()
+        await self._adopt_packed()
+        await self._adopt()
+        await self._follower.backfill_until_caught_up()
+
+    async def _refuse_closed(self) -> None:
+        closed = await self._store.read(closed_unknown)
+        if closed:
+            raise StartRefused(
+                f"DATABASE_URL: this database is older than the receipt {closed[0].address}, which was closed since: "
+                "it can't tell whom that paid, and the chain would let it be paid again; restore a newer backup"
+            )
+
+    async def _adopt_packed(self) -> None:
+        """Oldest first: each takes the oldest payouts that it fits."""
+        unexplained = await self._store.read(lambda conn: orphans(conn, OUTFLOWS_MOST))
+        for movement in reversed(unexplained):
+            outflow = await self._witness.packed_outflow(movement.signature)
+            if outflow is None:
+                continue
+            adopted = await self._store.write(_adopter(outflow, self._payer, self._ids, self._clock.now()))
+            if adopted:
+                log.warning("packed outflow adopted", signature=outflow.signature, payouts=len(outflow.legs))
 
     async def _wait_out(self, height: int) -> None:
         """Until what was signed before the start can't land any more."""
@@ -115,7 +154,7 @@ class StartGate:
         started = self._clock.now()
         since = await self._store.read(self._since)
         unplaced: list[str] = []
-        async for page in self._circle.list_transactions(self._wallet_id, since):
+        async for page in self._circle.list_transactions(self._payer.wallet_id, since):
             for seen in page.transactions:
                 if not await self._place(seen):
                     unplaced.append(f"{seen.id} ({seen.ref_id or 'no reference'})")
@@ -135,9 +174,10 @@ class StartGate:
             reference=seen.ref_id,
             destination=seen.destination_address,
             amount=seen.amount_units(USDC_DECIMALS),
-            wallet_id=self._wallet_id,
-            source_address=self._address,
+            wallet_id=self._payer.wallet_id,
+            source_address=self._payer.address,
             signature=seen.tx_hash,
+            created_at=seen.create_date,
             updated_at=seen.update_date,
         )
         uuid, now = self._ids.uuid(), self._clock.now()
@@ -162,3 +202,7 @@ class StartGate:
         move_cursor(
             conn, CURSOR, cursor(conn, CURSOR), started.isoformat(), int(started.timestamp()), self._clock.now()
         )
+
+
+def _adopter(outflow: PackedOutflow, payer: Payer, ids: Ids, now: datetime) -> Callable[[Connection], bool]:
+    return lambda conn: packed_adoption.adopt(conn, outflow, payer, ids.uuid, now)

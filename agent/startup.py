@@ -115,6 +115,7 @@ async def _open_gate(daemon: Daemon) -> None:
     while True:
         try:
             await check_world(daemon)
+            await daemon.engine.formats.probe()
             break
         except Retryable as error:
             daemon.engine.gate.waits_for = str(error)

@@ -56,6 +56,15 @@ def assert_packed_matches(
         _mismatch("the bytes differ from the plan's transaction")
 
 
+def pays_at(wire: bytes, instruction: int) -> bool:
+    """Whether that instruction of our own packed payout is one of its transfers: an error there is a destination's, or
+    the source's. Raises `Rejected("malformed_transaction")`."""
+    found = read_transaction(wire).instructions
+    if not 0 <= instruction < len(found):
+        return False
+    return found[instruction].program == programs.TOKEN and found[instruction].data[:1] == b"\x0c"
+
+
 def _check_transfers(instructions: tuple[PlainInstruction, ...], plan: PackedPlan) -> None:
     """Every USDC movement is the plan's: source, mint, destination, authority, amount, decimals; each exactly once."""
     paid: dict[str, int] = {}

@@ -4,13 +4,14 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from chain import programs
 from chain.addresses import ata
 from chain.receipts import receipt_address
 from domain.errors import Misuse
 
+T = TypeVar("T")
 MEMO_LIMIT_BYTES: Final = 64
 """Enough for a batch and a group by name; a memo takes the room of transfers."""
 AMOUNT_LIMIT: Final = 2**64
@@ -104,12 +105,12 @@ def into_groups(transfers: Sequence[PackedTransfer], capacity: int) -> list[tupl
     return [tuple(group) for group in groups]
 
 
-def halves(transfers: Sequence[PackedTransfer]) -> list[tuple[PackedTransfer, ...]]:
+def halves(members: Sequence[T]) -> list[tuple[T, ...]]:
     """The two groups that follow one which is proven dead by an error: the bad destination is found by halving.
 
-    Raises `Misuse` for a single transfer: there it is the bad one.
+    Raises `Misuse` for a single member: there it is the bad one.
     """
-    if len(transfers) < 2:
+    if len(members) < 2:
         raise Misuse("a single transfer can't be halved")
-    middle = (len(transfers) + 1) // 2
-    return [tuple(transfers[:middle]), tuple(transfers[middle:])]
+    middle = (len(members) + 1) // 2
+    return [tuple(members[:middle]), tuple(members[middle:])]

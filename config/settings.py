@@ -86,7 +86,13 @@ class Settings(BaseModel):
     agent_user_wallets: Literal["user", "developer"] = "user"
     agent_wallet_set_id: str = ""
     agent_grouping: Literal["purchase", "creator"] = "purchase"
-    agent_rail: Literal["circle"] = "circle"
+    agent_rail: Literal["circle", "solana"] = "circle"
+    agent_packed_format: Literal["v0", "v1"] = "v0"
+    agent_packed_memo: bool = False
+    agent_packed_fee_ceiling_lamports: int = Field(20_000_000, ge=5_000)
+    agent_priority_fee_lamports: int = Field(0, ge=0)
+    agent_sol_price_cents: int = Field(15_000, ge=0)
+    agent_receipt_days: int = Field(90, ge=1)
     agent_creator_bps: int = Field(9_000, ge=0, le=10_000)
     agent_rounding_step: int = Field(10_000, ge=1, le=1_000_000)
     agent_rounding: Literal["half_up", "down", "up"] = "half_up"
@@ -169,6 +175,11 @@ class Settings(BaseModel):
     def alerts_directly(self) -> bool:
         """Balance alerts go to a chat by themselves."""
         return bool(self.agent_alert_webhook_url.get_secret_value())
+
+    @property
+    def grouping(self) -> str:
+        """One transfer for each purchase or for each creator; a packed payout is always a creator's."""
+        return "creator" if self.agent_rail == "solana" else self.agent_grouping
 
     @property
     def blockchain(self) -> str:
@@ -277,6 +288,11 @@ def _wrong_choices(s: Settings) -> list[str]:
             found.append(f"{name}: needs at least {ADMIN_TOKEN_LEAST} random characters")
     if s.agent_metrics_token.get_secret_value() and s.agent_metrics_token == s.agent_admin_token:
         found.append("AGENT_METRICS_TOKEN: is the admin token; give the scraper one of its own")
+    if s.live and s.agent_rail == "solana" and not s.denied_addresses:
+        found.append(
+            "AGENT_SCREENING_DENY: screening is off, and what Circle only signs it does not screen; name the addresses "
+            "that must never be paid, or use AGENT_RAIL=circle"
+        )
     if s.agent_user_wallets == "developer" and not s.agent_wallet_set_id:
         found.append("AGENT_WALLET_SET_ID: needed with AGENT_USER_WALLETS=developer; the set of the platform wallet")
     return found

@@ -8,7 +8,7 @@ from datetime import datetime
 class Evidence:
     """A finalized transaction held against its intent. `why` is one line for the operator when it does not match.
 
-    `cost_lamports`: what the platform wallet lost in it, fee and rents together.
+    `cost_lamports`: what the platform wallet lost in it, fee and rents together; `fee_lamports` the fee alone.
     """
 
     signature: str
@@ -17,6 +17,22 @@ class Evidence:
     slot: int
     block_time: datetime | None
     cost_lamports: int
+    fee_lamports: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PackedOutflow:
+    """A finalized transaction that left a receipt of the platform wallet, as the chain tells it: who got how much.
+
+    `legs`: (owner, base units); owners, not token accounts. `seed` is what the receipt's address was derived with.
+    """
+
+    signature: str
+    receipt_address: str
+    seed: str
+    legs: tuple[tuple[str, int], ...]
+    slot: int
+    block_time: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

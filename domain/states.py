@@ -72,6 +72,42 @@ class TransferState(StrEnum):
     DEAD = "dead"
 
 
+class GroupState(StrEnum):
+    """One group of a packed payout: its members never change, and the chain pays it at most once."""
+
+    OPEN = "open"
+    PAID = "paid"
+    """Its transaction is finalized and was read back."""
+    DISSOLVED = "dissolved"
+    """No attempt of it can take effect any more; its unpaid members may join other groups."""
+
+
+class PackedState(StrEnum):
+    """One signed try at a group's transaction; tries are never edited, a proven-dead one gets a successor."""
+
+    INTENDED = "intended"
+    SIGNED = "signed"
+    SENT = "sent"
+    FINALIZED = "finalized"
+    DEAD = "dead"
+
+
+class UpkeepState(StrEnum):
+    """One transaction of the rail's upkeep: token accounts made, receipts closed. Safe to repeat by its nature."""
+
+    INTENDED = "intended"
+    SIGNED = "signed"
+    SENT = "sent"
+    FINALIZED = "finalized"
+    DEAD = "dead"
+
+
+class ReceiptState(StrEnum):
+    PRESENT = "present"
+    """It stands on the chain: its group can't be paid again."""
+    CLOSED = "closed"
+
+
 class WalletState(StrEnum):
     NONE = "none"
     """No Circle wallet asked for (users from before)."""
@@ -116,7 +152,7 @@ class WatchState(StrEnum):
     """Proven never to land: finalized height is past its last valid block and no history knows it."""
 
 
-P, U, B, M, T, W, C, R = (
+P, U, B, M, T, W, C, R, G, K, Y, Z = (
     PurchaseStatus,
     UsdcStatus,
     BatchStatus,
@@ -125,6 +161,10 @@ P, U, B, M, T, W, C, R = (
     WalletState,
     CheckoutState,
     RefundState,
+    GroupState,
+    PackedState,
+    UpkeepState,
+    ReceiptState,
 )
 
 TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
@@ -168,6 +208,29 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         T.FINALIZED: frozenset(),
         T.DEAD: frozenset(),
     },
+    GroupState: {
+        G.OPEN: frozenset({G.PAID, G.DISSOLVED}),
+        G.PAID: frozenset(),
+        G.DISSOLVED: frozenset(),
+    },
+    PackedState: {
+        K.INTENDED: frozenset({K.SIGNED, K.FINALIZED, K.DEAD}),
+        K.SIGNED: frozenset({K.SENT, K.FINALIZED, K.DEAD}),
+        K.SENT: frozenset({K.FINALIZED, K.DEAD}),
+        K.FINALIZED: frozenset(),
+        K.DEAD: frozenset(),
+    },
+    UpkeepState: {
+        Y.INTENDED: frozenset({Y.SIGNED, Y.DEAD}),
+        Y.SIGNED: frozenset({Y.SENT, Y.FINALIZED, Y.DEAD}),
+        Y.SENT: frozenset({Y.FINALIZED, Y.DEAD}),
+        Y.FINALIZED: frozenset(),
+        Y.DEAD: frozenset(),
+    },
+    ReceiptState: {
+        Z.PRESENT: frozenset({Z.CLOSED}),
+        Z.CLOSED: frozenset(),
+    },
     WalletState: {
         W.NONE: frozenset({W.QUEUED}),
         W.QUEUED: frozenset({W.CHALLENGE, W.READY, W.FAILED}),
@@ -188,7 +251,7 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         R.FAILED: frozenset(),
     },
 }
-"""INTENDED → FINALIZED of a mint: it was made before, by a process whose database was lost.
+"""INTENDED → FINALIZED of a mint or a group: it was made before, by a process whose database was lost.
 EXPIRED → COMPLETED of a checkout: our clock may call a Session expired a moment before Stripe reports it paid."""
 
 

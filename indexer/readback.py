@@ -1,14 +1,25 @@
 """What a finalized transaction of ours really did, read from the chain for the step that must know."""
 
+from collections.abc import Callable
+
 from chain import programs
 from chain.addresses import ata
 from chain.nft_plan import NftPlan
+from chain.packed_plan import PackedPlan
 from domain.errors import Retryable
-from domain.evidence import Evidence, TransferIntent
+from domain.evidence import Evidence, PackedOutflow, TransferIntent
 from indexer.effects.decode import decode_transaction
 from indexer.effects.errors import MalformedAnswer
 from indexer.effects.facts import TransactionFacts
-from indexer.effects.match import Verdict, check_mint, check_transfer, platform_cost_lamports
+from indexer.effects.match import (
+    Verdict,
+    check_landed,
+    check_mint,
+    check_packed,
+    check_transfer,
+    platform_cost_lamports,
+    receipts_made,
+)
 from indexer.history import list_since
 from indexer.movements import moment
 from indexer.rpc.errors import EndpointError
@@ -21,6 +32,7 @@ class ReadBack:
 
     def __init__(self, rpc: RpcPool, platform_wallet: str, usdc_mint: str) -> None:
         self._rpc, self._wallet, self._usdc_mint = rpc, platform_wallet, usdc_mint
+        self._usdc_account = ata(platform_wallet, usdc_mint, programs.TOKEN)
 
     async def read_back(self, signature: str) -> TransactionFacts:
         """The facts of a finalized transaction, from the first endpoint that shows it whole. Raises Retryable."""
@@ -54,27 +66,55 @@ class ReadBack:
         )
         return self._evidence(facts, verdict)
 
+    async def packed_evidence(self, signature: str, plan: PackedPlan) -> Evidence:
+        """Whether it made the group's receipt and paid exactly the planned owners."""
+        facts = await self.read_back(signature)
+        return self._evidence(facts, check_packed(facts, plan))
+
+    async def landed(self, signature: str) -> Evidence:
+        """Whether a transaction took effect at all, for those whose effect is looked at by itself."""
+        facts = await self.read_back(signature)
+        return self._evidence(facts, check_landed(facts))
+
     async def maker_of(self, mint_address: str) -> str | None:
         """Signature of the finalized transaction that made this mint; None when two endpoints (one, where only one is
         configured) say that there is no mint. Lamports that a stranger sent there make none.
 
         Raises Retryable while the mint is there and its transaction is not to be found.
         """
+        return await self._maker(mint_address, lambda facts: any(one.mint == mint_address for one in facts.nft_mints))
 
+    async def receipt_maker(self, receipt: str) -> str | None:
+        """As `maker_of`, for the receipt of a packed payout."""
+        return await self._maker(receipt, lambda facts: receipt in self._receipts(facts))
+
+    async def packed_outflow(self, signature: str) -> PackedOutflow | None:
+        """What a transaction with exactly one receipt of ours paid to whom; None for any other."""
+        facts = await self.read_back(signature)
+        made = self._receipts(facts)
+        ours = [one for one in facts.token_movements if one.mint == self._usdc_mint and one.delta]
+        legs = tuple((one.owner, one.delta) for one in ours if one.account != self._usdc_account)
+        known = [(owner, amount) for owner, amount in legs if owner is not None and amount > 0]
+        seeds = [one.seed for one in facts.allocations if made == (one.address,) and one.base == self._wallet]
+        if len(seeds) != 1 or len(known) != len(legs) or not known:
+            return None
+        return PackedOutflow(signature, made[0], seeds[0], tuple(known), facts.slot, moment(facts))
+
+    async def _maker(self, address: str, made: Callable[[TransactionFacts], bool]) -> str | None:
         async def is_made(node: Node) -> bool:
-            (account,) = (await node.get_accounts([mint_address])).accounts
+            (account,) = (await node.get_accounts([address])).accounts
             return account is not None and account.program != programs.SYSTEM
 
         if not await self._rpc.agree(is_made):
             return None
-        history = await self._rpc.ask(lambda node: list_since(node, mint_address, None, 0))
+        history = await self._rpc.ask(lambda node: list_since(node, address, None, 0))
         for entry in history:
-            if entry.failed:
-                continue
-            facts = await self.read_back(entry.signature)
-            if any(made.mint == mint_address for made in facts.nft_mints):
+            if not entry.failed and made(await self.read_back(entry.signature)):
                 return entry.signature
-        raise Retryable(f"{mint_address} exists, and no endpoint lists the transaction that made it")
+        raise Retryable(f"{address} exists, and no endpoint lists the transaction that made it")
+
+    def _receipts(self, facts: TransactionFacts) -> tuple[str, ...]:
+        return receipts_made(facts, self._wallet, self._usdc_mint, self._usdc_account)
 
     def _evidence(self, facts: TransactionFacts, verdict: Verdict) -> Evidence:
         return Evidence(
@@ -84,4 +124,5 @@ class ReadBack:
             slot=facts.slot,
             block_time=moment(facts),
             cost_lamports=platform_cost_lamports(facts, self._wallet),
+            fee_lamports=facts.fee_lamports,
         )

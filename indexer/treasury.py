@@ -16,6 +16,7 @@ from chain.addresses import ata
 from domain.errors import Retryable
 from domain.ledger import Asset
 from indexer.effects.facts import TransactionFacts
+from indexer.effects.match import receipts_closed
 from indexer.history import Since, list_since
 from indexer.movements import lamport_movement, usdc_movement
 from indexer.readback import ReadBack
@@ -23,6 +24,7 @@ from indexer.rpc.pool import RpcPool
 from indexer.rpc.values import ListedSignature
 from indexer.waking import Bell
 from ports.clock import Clock
+from storage import receipts
 from storage.chain_rows import Cursor, cursor, move_cursor, record_reading
 from storage.errors import StoreUnavailable
 from storage.movements import MovementKind, book_lamports, book_usdc, judge_unclaimed, movement_sum
@@ -184,6 +186,9 @@ class TreasuryFollower:
         moved = lamport_movement(facts, self._wallet)
         if moved is not None:
             book_lamports(conn, moved, now)
+        for receipt in receipts_closed(facts, self._wallet, self._usdc_mint, self.usdc_account):
+            freed = sum(-one.delta for one in facts.lamport_movements if one.account == receipt)
+            receipts.closed(conn, receipt, facts.signature, facts.slot, freed, now)
         return None
 
     async def _read_balances(self) -> tuple[int, int]:

@@ -1,24 +1,36 @@
 """Outflows that Circle shows and the database does not know: the mark of a restored backup."""
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
+from domain.fitting import fit
 from domain.keys import purchase_reference
-from domain.states import BatchStatus, TransferState, UsdcStatus
+from domain.states import TransferState, UsdcStatus
+from storage.dues_paid import adopted_batch, candidates, new_transfer, promise, recipients_at
 from storage.history import advance, note
 from storage.movements import claim_signature
-from storage.tables import batch_items, batches, mint_attempts, payouts, purchases, transfer_attempts, transfers
+from storage.purchases import begun
+from storage.tables import (
+    batch_items,
+    group_attempts,
+    mint_attempts,
+    payouts,
+    purchases,
+    transfer_attempts,
+    transfers,
+    upkeep,
+    users,
+)
 from storage.transfers import next_attempt, watch_signature
 from storage.work import revive
 
-ADOPTED_KEY = "adopted"
-"""Key of the batch under which adopted transfers are filed."""
+CREATOR_REFERENCE = re.compile(r"batch-[0-9a-f-]{36}-creator-(?P<creator>[0-9a-f-]{36})-distribution")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,7 @@ class Outflow:
     wallet_id: str
     source_address: str
     signature: str | None
+    created_at: datetime
     updated_at: datetime
 
 
@@ -45,9 +58,8 @@ def is_known(conn: Connection, circle_id: str) -> bool:
 
 def has_ever_sent(conn: Connection) -> bool:
     """Whether an earlier process can have sent something that has not landed yet."""
-    minted = conn.scalar(select(func.count()).select_from(mint_attempts))
-    paid = conn.scalar(select(func.count()).select_from(transfer_attempts))
-    return bool(minted or paid)
+    signed = (mint_attempts, transfer_attempts, group_attempts, upkeep)
+    return any(conn.scalar(select(table.c.id).limit(1)) is not None for table in signed)
 
 
 def adopt(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> bool:
@@ -87,78 +99,83 @@ def adopt(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> bool
 
 
 def _transfer(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> Row[Any] | None:
-    """The transfer of that reference, made from its payout when the database is from before the plan."""
+    """The transfer of that reference: the planned one, or made anew when the database is from before the plan.
+
+    Its payouts are due again what was sent, where something came back since. None when that does not fit.
+    """
+    if outflow.reference is None or outflow.amount is None or outflow.destination is None:
+        return None
     found = conn.execute(select(transfers).where(transfers.c.reference == outflow.reference)).one_or_none()
     if found is not None:
-        return found
-    payout = _payout(conn, outflow.reference)
-    if payout is None or payout.amount - payout.netted_amount != outflow.amount:
+        return found if _is_still(found, outflow) or begun(conn, found.id) else _again_due(conn, found, outflow, now)
+    target = _purchase_target(conn, outflow.reference) or _creator_target(conn, outflow)
+    if target is None:
         return None
-    transfer_id = conn.scalar(
-        insert(transfers)
-        .values(
-            uuid=str(uuid),
-            batch_id=_batch(conn, now),
-            recipient_id=payout.recipient_id,
-            reference=outflow.reference,
-            key_scope=f"{payout.stripe_payment_intent_id}/{payout.recipient_number}",
-            amount=outflow.amount,
-            destination_address=outflow.destination,
-            created_at=now,
-        )
-        .returning(transfers.c.id)
-    )
-    conn.execute(
-        insert(batch_items).values(
-            batch_id=_batch(conn, now),
-            payout_id=payout.id,
-            destination_address=outflow.destination,
-            amount=outflow.amount,
-        )
-    )
-    conn.execute(
-        update(payouts)
-        .where(payouts.c.id == payout.id)
-        .values(transfer_id=transfer_id, batch_id=_batch(conn, now), destination_address=outflow.destination)
-    )
-    return conn.execute(select(transfers).where(transfers.c.id == transfer_id)).one()
+    paid = fit(outflow.amount, candidates(conn, target.which, outflow.created_at))
+    if paid is None:
+        return None
+    named = {"uuid": str(uuid), "reference": outflow.reference, "key_scope": target.key_scope}
+    batch_id = adopted_batch(conn, "circle", now)
+    made = new_transfer(conn, batch_id, target.recipient_id, named, outflow.amount, outflow.destination, now)
+    promise(conn, made, paid, f"circle {outflow.circle_id}", now)
+    return made
 
 
-def _payout(conn: Connection, reference: str | None) -> Row[Any] | None:
-    """The payout whose reference this is, found through the payment_intent in it."""
-    if reference is None or not reference.startswith("purchase-") or "-distribution" not in reference:
+def _is_still(transfer: Row[Any], outflow: Outflow) -> bool:
+    return bool((transfer.amount, transfer.destination_address) == (outflow.amount, outflow.destination))
+
+
+def _again_due(conn: Connection, transfer: Row[Any], outflow: Outflow, now: datetime) -> Row[Any]:
+    """A planned transfer of which less is due by now than was sent: its payouts are due again what its plan says."""
+    planned = select(batch_items.c.payout_id).where(
+        batch_items.c.batch_id == transfer.batch_id,
+        batch_items.c.destination_address == outflow.destination,
+    )
+    mine = payouts.c.id.in_(planned) & (payouts.c.recipient_id == transfer.recipient_id)
+    if transfer.key_scope:
+        target = _purchase_target(conn, transfer.reference)
+        mine = mine if target is None else mine & target.which
+    paid = fit(outflow.amount or 0, candidates(conn, mine, outflow.created_at))
+    if paid is not None:
+        promise(conn, transfer, paid, f"circle {outflow.circle_id}", now)
+    return conn.execute(select(transfers).where(transfers.c.id == transfer.id)).one()
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Whom a reference names: the payouts that it may have paid."""
+
+    recipient_id: int
+    which: ColumnElement[bool]
+    key_scope: str
+
+
+def _purchase_target(conn: Connection, reference: str) -> _Target | None:
+    """The one payout whose reference this is, found through the payment_intent in it."""
+    if not reference.startswith("purchase-") or "-distribution" not in reference:
         return None
     payment_intent_id = reference.removeprefix("purchase-").split("-distribution")[0]
     rows = conn.execute(
-        select(payouts, purchases.c.stripe_payment_intent_id)
+        select(payouts.c.id, payouts.c.recipient_id, payouts.c.recipient_number)
         .select_from(payouts.join(purchases))
-        .where(purchases.c.stripe_payment_intent_id == payment_intent_id, payouts.c.transfer_id.is_(None))
+        .where(purchases.c.stripe_payment_intent_id == payment_intent_id)
     ).all()
-    fitting = [row for row in rows if purchase_reference(payment_intent_id, row.recipient_number) == reference]
-    return fitting[0] if len(fitting) == 1 else None
+    for row in rows:
+        if purchase_reference(payment_intent_id, row.recipient_number) == reference:
+            scope = f"{payment_intent_id}/{row.recipient_number}"
+            return _Target(row.recipient_id, payouts.c.id == row.id, scope)
+    return None
 
 
-def _batch(conn: Connection, now: datetime) -> int:
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    born = conn.execute(
-        dialect.insert(batches)
-        .values(
-            uuid=ADOPTED_KEY,
-            key=ADOPTED_KEY,
-            cutoff_at=now,
-            status=BatchStatus.SETTLED,
-            grouping="purchase",
-            rail="circle",
-            payout_count=0,
-            planned_amount=0,
-            created_at=now,
-        )
-        .on_conflict_do_nothing()
-    )
-    batch_id = int(conn.scalar(select(batches.c.id).where(batches.c.key == ADOPTED_KEY)) or 0)
-    if born.rowcount:
-        note(conn, "batch", batch_id, None, BatchStatus.SETTLED, now, "holds what was adopted")
-    return batch_id
+def _creator_target(conn: Connection, outflow: Outflow) -> _Target | None:
+    """The creator whom the reference names, if he is paid at that address."""
+    named = CREATOR_REFERENCE.fullmatch(outflow.reference or "")
+    if named is None or outflow.destination is None:
+        return None
+    user_id = conn.scalar(select(users.c.id).where(users.c.uuid == named["creator"]))
+    if user_id is None or user_id not in recipients_at(conn, outflow.destination):
+        return None
+    return _Target(user_id, payouts.c.recipient_id == user_id, "")
 
 
 def _attempt(conn: Connection, transfer: Row[Any], outflow: Outflow, key: UUID, now: datetime) -> int:

@@ -99,9 +99,9 @@ def approvers(conn: Connection, batch_id: int) -> Sequence[str]:
     return conn.scalars(statement.where(batches.c.id == batch_id).order_by(batch_approvals.c.id)).all()
 
 
-def require_as_planned(conn: Connection, transfer_id: int) -> None:
-    """Raise Misuse if a transfer holds anything that its batch's frozen plan does not: an added item, another address,
-    a larger amount. Less than planned is fine (a refund, a hold)."""
+def require_as_planned(conn: Connection, transfer_ids: Sequence[int]) -> None:
+    """Raise Misuse if one of the transfers holds anything that its batch's frozen plan does not: an added item, another
+    address, a larger amount. Less than planned is fine (a refund, a hold)."""
     rows = conn.execute(
         select(
             payouts.c.uuid,
@@ -116,7 +116,7 @@ def require_as_planned(conn: Connection, transfer_id: int) -> None:
                 (batch_items.c.payout_id == payouts.c.id) & (batch_items.c.batch_id == transfers.c.batch_id),
             )
         )
-        .where(payouts.c.transfer_id == transfer_id)
+        .where(payouts.c.transfer_id.in_(transfer_ids))
     ).all()
     for row in rows:
         if row.planned is None or row.sent_to != row.planned_to or row.unpaid > row.planned:

@@ -71,7 +71,11 @@ def move(conn: Connection, batch_id: int, status: BatchStatus, now: datetime, wh
 
 
 def start_transfers(conn: Connection, batch_id: int, now: datetime) -> None:
-    """Make the transfer job of each covered, unpaid payout of the batch due; set-based, idempotent."""
+    """Make the work of each covered, unpaid payout of the batch due; set-based, idempotent. On the `circle` rail a job
+    for each transfer, on `solana` one that packs them."""
+    if by_id(conn, batch_id).rail == "solana":
+        enqueue(conn, "pack", batch_id, now)
+        return
     dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     names = ["kind", "subject", "state", "due_at", "created_at"]
     subject = cast(payouts.c.transfer_id, String)

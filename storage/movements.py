@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse
@@ -24,7 +24,7 @@ from domain.ledger import (
 )
 from domain.states import TransferState
 from storage.ledger import post
-from storage.tables import chain_movements, mint_attempts, transfer_attempts, transfers
+from storage.tables import chain_movements, group_attempts, mint_attempts, transfer_attempts, transfers, upkeep
 from storage.work import enqueue
 
 Cost = Literal["mint", "payout"]
@@ -34,7 +34,8 @@ Cost = Literal["mint", "payout"]
 class MovementKind(StrEnum):
     DEPOSIT = "deposit"
     PAYOUT = "payout"
-    """USDC: a payout of ours (`transfer_id` NULL = one of several, to be claimed by its step). SOL: its cost."""
+    """USDC: a payout of ours (`transfer_id` NULL = a group's, whose attempt carries the signature, or one of several
+    transfers', to be claimed by its step). SOL: its cost."""
     ORPHAN = "orphan"
     """USDC left and nothing of ours explains it: stops all sends until a person has looked."""
     MINT = "mint"
@@ -116,7 +117,7 @@ def book_usdc(conn: Connection, movement: Movement, now: datetime) -> MovementKi
 def _kind_of(conn: Connection, movement: Movement, transfer_id: int | None) -> MovementKind:
     if movement.amount > 0:
         return MovementKind.DEPOSIT
-    ours = transfer_id is not None or _may_be_ours(conn, movement)
+    ours = transfer_id is not None or _is_packed(conn, movement.signature) or _may_be_ours(conn, movement)
     return MovementKind.PAYOUT if ours else MovementKind.ORPHAN
 
 
@@ -130,6 +131,34 @@ def book_payout(conn: Connection, movement: Movement, transfer_id: int, now: dat
         explain_cost(conn, movement.signature, "payout", now)
     else:
         claim_movement(conn, movement, transfer_id, now)
+
+
+def book_packed(conn: Connection, movement: Movement, now: datetime) -> None:
+    """A group's transaction was read back: its movement is the group's, which carries the signature.
+
+    In the transaction that marks the payouts distributed. Idempotent. Raises Misuse when the signature moved something
+    else or belongs to a transfer.
+    """
+    if record_movement(conn, movement, MovementKind.PAYOUT, now):
+        explain_cost(conn, movement.signature, "payout", now)
+        return
+    row = _find(conn, movement)
+    assert row is not None
+    if row.amount != movement.amount or row.transfer_id is not None or row.kind == MovementKind.DEPOSIT:
+        raise Misuse(f"{movement.signature} is booked as {row.kind} of {row.amount}, not {movement.amount}")
+    if row.kind == MovementKind.ORPHAN:
+        post(conn, usdc_outside_claimed(movement.signature, -movement.amount), now)
+    conn.execute(update(chain_movements).where(chain_movements.c.id == row.id).values(kind=MovementKind.PAYOUT))
+    explain_cost(conn, movement.signature, "payout", now)
+
+
+def book_adopted(conn: Connection, signature: str, now: datetime) -> None:
+    """An outflow that was booked as unexplained turned out to be a group's, which carries its signature now."""
+    row = conn.execute(
+        select(chain_movements).where(chain_movements.c.signature == signature, chain_movements.c.asset == Asset.USDC)
+    ).one_or_none()
+    if row is not None:
+        book_packed(conn, _movement(row), now)
 
 
 def claim_movement(conn: Connection, movement: Movement, transfer_id: int, now: datetime) -> None:
@@ -165,9 +194,10 @@ def judge_unclaimed(conn: Connection, account: str, now: datetime) -> int:
             chain_movements.c.asset == Asset.USDC,
             chain_movements.c.kind == MovementKind.PAYOUT,
             chain_movements.c.transfer_id.is_(None),
+            ~exists().where(group_attempts.c.signature == chain_movements.c.signature),
         )
         .order_by(chain_movements.c.id.desc())
-        .with_for_update()
+        .with_for_update(of=chain_movements)
     ).all()
     orphaned = 0
     for row in rows:
@@ -220,11 +250,16 @@ def cost_of(conn: Connection, signature: str) -> Cost | None:
     """What a transaction of ours was for, by its signature; None for one that is not known as ours."""
     if conn.scalar(select(mint_attempts.c.id).where(mint_attempts.c.signature == signature)) is not None:
         return "mint"
-    named = select(transfer_attempts.c.id).where(transfer_attempts.c.signature == signature).limit(1)
+    named = union_all(
+        *(
+            select(table.c.id).where(table.c.signature == signature)
+            for table in (transfer_attempts, group_attempts, upkeep)
+        )
+    )
     booked = select(chain_movements.c.id).where(
         chain_movements.c.signature == signature, chain_movements.c.kind == MovementKind.PAYOUT
     )
-    return "payout" if conn.scalar(named) is not None or conn.scalar(booked.limit(1)) is not None else None
+    return "payout" if conn.scalar(named.limit(1)) is not None or conn.scalar(booked.limit(1)) is not None else None
 
 
 def movement_sum(conn: Connection, account: str, asset: Asset) -> int:
@@ -350,6 +385,11 @@ def _may_be_ours(conn: Connection, movement: Movement) -> bool:
         )
     )
     return int(fitting or 0) > int(booked or 0)
+
+
+def _is_packed(conn: Connection, signature: str) -> bool:
+    """Whether a group's attempt carries this signature: it is stored before it is sent."""
+    return conn.scalar(select(group_attempts.c.id).where(group_attempts.c.signature == signature)) is not None
 
 
 def _movement(row: Row[tuple[object, ...]]) -> Movement:

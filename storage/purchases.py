@@ -12,13 +12,15 @@ from domain.keys import uuid4_shaped
 from domain.ledger import fee_final, sale_due, sale_paid
 from domain.money import SHARE_WHOLE_BPS, cents_to_base_units
 from domain.split import SplitRule, share_out, split_net
-from domain.states import CheckoutState, PurchaseStatus, UsdcStatus, WorkState
+from domain.states import CheckoutState, PackedState, PurchaseStatus, TransferState, UsdcStatus, WorkState
 from storage.history import advance, note
 from storage.ledger import post
 from storage.tables import (
     checkouts,
     content_shares,
     contents,
+    group_attempts,
+    group_members,
     payouts,
     purchases,
     stripe_events,
@@ -409,15 +411,22 @@ def release_payout(conn: Connection, payout: Row[Any], now: datetime) -> None:
 
 
 def begun(conn: Connection, transfer_id: int | None) -> bool:
-    """Whether a transfer has an attempt that is not proven dead: its money may be on its way."""
+    """Whether a transfer or its group has an attempt that is not proven dead: its money may be on its way."""
     if transfer_id is None:
         return False
-    count = conn.scalar(
-        select(func.count())
-        .select_from(transfer_attempts)
-        .where(transfer_attempts.c.transfer_id == transfer_id, transfer_attempts.c.state != "dead")
+    alone = select(transfer_attempts.c.id).where(
+        transfer_attempts.c.transfer_id == transfer_id, transfer_attempts.c.state != TransferState.DEAD
     )
-    return bool(count)
+    packed = (
+        select(group_attempts.c.id)
+        .join(group_members, group_members.c.group_id == group_attempts.c.group_id)
+        .where(
+            group_members.c.transfer_id == transfer_id,
+            group_members.c.released_at.is_(None),
+            group_attempts.c.state != PackedState.DEAD,
+        )
+    )
+    return any(conn.scalar(asked.limit(1)) is not None for asked in (alone, packed))
 
 
 def payout_address(user: Row[Any]) -> str | None:

@@ -10,7 +10,7 @@ from domain.errors import RequestError
 from domain.states import BatchStatus, PurchaseStatus, UsdcStatus, WalletState, WorkState
 from storage.history import advance
 from storage.purchases import PAYMENT_FAILED
-from storage.tables import batches, circle_notifications, jobs, payouts, purchases, stripe_events, users
+from storage.tables import batches, circle_notifications, jobs, payouts, purchases, stripe_events, transfers, users
 from storage.work import enqueue, retry, revive
 
 _ASKED = "retry asked for by an operator"
@@ -59,7 +59,8 @@ def retry_distribution(conn: Connection, purchase_id: int, now: datetime) -> Non
         advance(conn, payout_id, UsdcStatus.PENDING_CONVERSION, now, _ASKED, reason=None)
     for batch_id in sorted({row.batch_id for row in failed if row.batch_id is not None}):
         _reopen(conn, batch_id, now)
-    for transfer_id in sorted(transfer_ids):
+    alone = select(transfers.c.id).where(transfers.c.id.in_(transfer_ids), batches.c.rail == "circle")
+    for transfer_id in sorted(conn.scalars(alone.select_from(transfers.join(batches)))):
         revive(conn, "transfer", transfer_id, now)
     enqueue(conn, "fund", "treasury", now)
 

@@ -194,6 +194,14 @@ def _settle_hold(conn: Connection, purchase_id: int, now: datetime) -> None:
         sales.release(conn, purchase_id, now)
 
 
+def restate_due(conn: Connection, payout_id: int, due: int, cause: str, now: datetime) -> None:
+    """An unpaid payout turns out to have been paid with another amount than it is due now: it is due that again until
+    the payment is booked, and `settle_returns` then makes the difference its recipient's debt."""
+    payout = conn.execute(select(payouts).where(payouts.c.id == payout_id).with_for_update()).one()
+    if payout.amount != due:
+        _change_due(conn, payout, due, cause, now)
+
+
 def _settle_dues(conn: Connection, purchase_id: int, told: Returns, cause: str, now: datetime) -> list[int]:
     row = sales.required(conn, purchase_id)
     found = conn.execute(

@@ -1,7 +1,6 @@
 """Circle transfers: one USDC movement to one recipient, its attempts, and what their outcome does to the payouts."""
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,15 +11,24 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from domain.errors import Misuse
 from domain.evidence import Evidence
-from domain.ledger import Asset, payouts_distributed
-from domain.states import TransferState, UsdcStatus, WatchState
+from domain.ledger import Asset
+from domain.states import PackedState, TransferState, UsdcStatus, WatchState
 from storage import chain_rows
 from storage.approvals import require_as_planned
+from storage.distribution import pay
 from storage.history import advance, note
-from storage.ledger import post
 from storage.movements import Movement, book_payout, explain_cost
 from storage.returns import settle_returns
-from storage.tables import batches, chain_movements, payouts, transfer_attempts, transfers, watched_signatures
+from storage.tables import (
+    batches,
+    chain_movements,
+    group_attempts,
+    payout_groups,
+    payouts,
+    transfer_attempts,
+    transfers,
+    watched_signatures,
+)
 from storage.work import enqueue
 
 
@@ -91,7 +99,7 @@ def intend(
     """Commit an attempt's key and exact business body, before the first send. Raises Misuse when it is not sendable."""
     if not load(conn, transfer_id, lock=True).sendable:
         raise Misuse(f"transfer {transfer_id} is not covered as planned")
-    require_as_planned(conn, transfer_id)
+    require_as_planned(conn, [transfer_id])
     attempt_id = conn.scalar(
         insert(transfer_attempts)
         .values(
@@ -154,20 +162,6 @@ def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_acc
         cost_lamports=evidence.cost_lamports,
         proof=proof,
     )
-    paid: dict[int, int] = defaultdict(int)
-    for payout in case.payouts:
-        advance(
-            conn,
-            payout.id,
-            UsdcStatus.DISTRIBUTED,
-            now,
-            evidence.signature,
-            signature=evidence.signature,
-            paid_amount=payout.amount - payout.netted_amount,
-            distributed_at=evidence.block_time or now,
-            reason=None,
-        )
-        paid[payout.recipient_id] += payout.amount - payout.netted_amount
     usdc = Movement(
         evidence.signature,
         usdc_account,
@@ -179,9 +173,7 @@ def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_acc
     )
     book_payout(conn, usdc, transfer_id, now)
     explain_cost(conn, evidence.signature, "payout", now)
-    post(conn, payouts_distributed(evidence.signature, paid), now)
-    for purchase_id in sorted({payout.purchase_id for payout in case.payouts}):
-        settle_returns(conn, purchase_id, f"paid:{evidence.signature[:16]}", now)
+    pay(conn, case.payouts, evidence, now)
     enqueue(conn, "batch", case.transfer.batch_id, now)
 
 
@@ -214,13 +206,18 @@ def failed(conn: Connection, transfer_id: int, why: str, now: datetime) -> None:
 
 
 def begun_since(conn: Connection, moment: datetime) -> int:
-    """What attempts begun since then move (base units); dead ones moved nothing."""
-    statement = (
+    """What attempts begun since then move (base units), of both rails; dead ones moved nothing."""
+    single = (
         select(func.sum(transfers.c.amount))
         .select_from(transfers.join(transfer_attempts, transfer_attempts.c.transfer_id == transfers.c.id))
         .where(transfer_attempts.c.created_at >= moment, transfer_attempts.c.state != TransferState.DEAD)
     )
-    return int(conn.scalar(statement) or 0)
+    packed = (
+        select(func.sum(payout_groups.c.amount))
+        .select_from(payout_groups.join(group_attempts, group_attempts.c.group_id == payout_groups.c.id))
+        .where(group_attempts.c.created_at >= moment, group_attempts.c.state != PackedState.DEAD)
+    )
+    return sum(int(conn.scalar(statement) or 0) for statement in (single, packed))
 
 
 def explained(conn: Connection, destination: str, amount: int) -> frozenset[str]:

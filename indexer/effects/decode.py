@@ -5,6 +5,7 @@ what counts, not instructions: they hold however the tokens were moved, checked 
 """
 
 from indexer.effects import message
+from indexer.effects.allocations import allocations_of
 from indexer.effects.facts import LamportMovement, TokenMovement, TransactionFacts
 from indexer.effects.message import ReadTransaction
 from indexer.effects.nfts import memos_of, nfts_minted
@@ -45,6 +46,7 @@ def decode_transaction(result: object, signature: str | None = None) -> Transact
         token_movements=token_movements,
         lamport_movements=_lamport_movements(meta, transaction),
         nft_mints=nfts_minted(transaction.steps, token_movements) if err is None else (),
+        allocations=allocations_of(transaction.steps) if err is None else (),
     )
 
 

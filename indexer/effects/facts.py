@@ -59,6 +59,15 @@ class NftMint:
 
 
 @dataclass(frozen=True, slots=True)
+class Allocation:
+    """An address that was allocated with a seed: `address` follows from `base`, `seed` and the program."""
+
+    address: str
+    base: str
+    seed: str
+
+
+@dataclass(frozen=True, slots=True)
 class TransactionFacts:
     """One landed transaction. `err` is None or the error as the node wrote it (parsed JSON); a failed one has a fee and
     no other effect. `block_time` is in seconds since 1970, None where the node has none. `account_keys` are static,
@@ -78,6 +87,7 @@ class TransactionFacts:
     token_movements: tuple[TokenMovement, ...]
     lamport_movements: tuple[LamportMovement, ...]
     nft_mints: tuple[NftMint, ...]
+    allocations: tuple[Allocation, ...] = ()
 
     @property
     def succeeded(self) -> bool:

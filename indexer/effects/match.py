@@ -6,6 +6,7 @@ from enum import StrEnum
 from chain import programs
 from chain.addresses import ata
 from chain.nft_plan import NftPlan
+from chain.packed_plan import PackedPlan
 from indexer.effects.facts import NftMetadata, TokenMovement, TransactionFacts
 
 
@@ -19,6 +20,7 @@ class Mismatch(StrEnum):
     WRONG_PROGRAM = "wrong_program"
     OTHER_MOVEMENTS = "other_movements"
     NO_SUCH_MINT = "no_such_mint"
+    NO_RECEIPT = "no_receipt"
     AUTHORITY_NOT_REMOVED = "authority_not_removed"
     WRONG_METADATA = "wrong_metadata"
 
@@ -88,6 +90,52 @@ def check_transfer(  # noqa: PLR0911 - one return for each way to differ
     if len(moved) != 2:
         return Verdict(Mismatch.OTHER_MOVEMENTS, f"other accounts moved beside the transfer; {_shown(moved)}")
     return Verdict(None, f"{amount_base_units} base units to {destination_owner} in {facts.signature}")
+
+
+def check_landed(facts: TransactionFacts) -> Verdict:
+    """Whether its instructions took effect, whatever they are."""
+    if facts.succeeded:
+        return Verdict(None, f"{facts.signature} took effect")
+    return Verdict(Mismatch.FAILED_ON_CHAIN, f"{facts.signature} failed on chain: {facts.err}")
+
+
+def check_packed(facts: TransactionFacts, plan: PackedPlan) -> Verdict:  # noqa: PLR0911 - as check_transfer
+    """Whether this transaction made the plan's receipt and paid exactly the plan's owners, each at his own account."""
+    if not facts.succeeded:
+        return Verdict(Mismatch.FAILED_ON_CHAIN, f"{facts.signature} failed on chain: {facts.err}")
+    if plan.receipt not in receipts_made(facts, plan.platform_wallet, plan.mint, plan.source_account):
+        return Verdict(Mismatch.NO_RECEIPT, f"{facts.signature} makes no receipt at {plan.receipt}")
+    moved = [one for one in facts.token_movements if one.mint == plan.mint and one.delta]
+    out = [one for one in moved if (one.account, one.owner) == (plan.source_account, plan.platform_wallet)]
+    if len(out) != 1:
+        return Verdict(Mismatch.WRONG_SOURCE, f"nothing left {plan.source_account}; {_shown(moved)}")
+    if {one.program for one in moved} != {programs.TOKEN}:
+        return Verdict(Mismatch.WRONG_PROGRAM, f"not moved by the Token program; {_shown(moved)}")
+    planned = {(ata(one.owner, plan.mint, programs.TOKEN), one.owner): one.amount for one in plan.transfers}
+    got = {(one.account, one.owner): one.delta for one in moved if one is not out[0]}
+    if got.keys() != planned.keys() or len(moved) != len(planned) + 1:
+        return Verdict(Mismatch.WRONG_DESTINATION, f"other accounts moved than planned; {_shown(moved)}")
+    if got != planned or out[0].delta != -plan.total:
+        return Verdict(Mismatch.WRONG_AMOUNT, f"planned {plan.total} base units; {_shown(moved)}")
+    return Verdict(None, f"{plan.total} base units to {len(planned)} owners in {facts.signature}")
+
+
+def receipts_made(facts: TransactionFacts, wallet: str, mint: str, usdc_account: str) -> tuple[str, ...]:
+    """Token accounts of the wallet, beside its associated one, that came into being: receipts of packed payouts."""
+    return tuple(one.account for one in _side_accounts(facts, wallet, mint, usdc_account) if one.before is None)
+
+
+def receipts_closed(facts: TransactionFacts, wallet: str, mint: str, usdc_account: str) -> tuple[str, ...]:
+    """Those that ended."""
+    return tuple(one.account for one in _side_accounts(facts, wallet, mint, usdc_account) if one.after is None)
+
+
+def _side_accounts(facts: TransactionFacts, wallet: str, mint: str, usdc_account: str) -> list[TokenMovement]:
+    if not facts.succeeded:
+        return []
+    mine = (wallet, mint, programs.TOKEN)
+    found = [one for one in facts.token_movements if (one.owner, one.mint, one.program) == mine]
+    return [one for one in found if one.account != usdc_account]
 
 
 def check_mint(facts: TransactionFacts, plan: NftPlan) -> Verdict:  # noqa: PLR0911 - one return for each way to differ

@@ -22,11 +22,10 @@ from domain.money import USDC_DECIMALS, format_usdc_exact
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown
 from domain.states import TransferState, WatchState
 from gateways.circle_api import CircleTransaction, TransactionPage
+from payouts.rails.stops import PAUSED, why_stopped
 from ports.clock import Clock
 from storage import transfers as rows
-from storage.movements import orphans
 from storage.store import Store
-from storage.switches import SENDS_PAUSED, why_on
 from storage.transfers import TransferCase, watch_state
 from storage.work import Claim, fenced
 
@@ -35,10 +34,10 @@ log = structlog.get_logger(__name__)
 KEY_TRUSTED_FOR = timedelta(hours=12)
 """How long Circle keeps a key is not published: an older call is looked up by its reference before it is repeated."""
 POLL = timedelta(seconds=3)
-PAUSED = timedelta(minutes=1)
 UNKNOWN_WAIT = timedelta(minutes=10)
 NEVER_HAPPENED = frozenset({"DENIED", "CANCELLED"})
 FEE_LEVEL = "MEDIUM"
+RAIL = "circle"
 
 
 class CircleTransfers(Protocol):
@@ -99,7 +98,7 @@ class CircleTransferStep:
     async def run(self, claim: Claim) -> Outcome:
         transfer_id = int(claim.subject)
         case = await self._store.read(lambda conn: rows.load(conn, transfer_id))
-        if case.attempt is None and not case.sendable:
+        if case.attempt is None and (not case.sendable or case.batch.rail != RAIL):
             return Done()
         if case.attempt is None or case.attempt.state == TransferState.INTENDED:
             stopped = await self._store.read(lambda conn: self._stopped(conn, case))
@@ -115,19 +114,8 @@ class CircleTransferStep:
         return await self._ask_circle(case, claim)
 
     def _stopped(self, conn: Connection, case: TransferCase) -> str | None:
-        """Why nothing may be sent now: a switch, the batch, or what one day may move."""
-        paused = why_on(conn, SENDS_PAUSED)
-        if paused is not None:
-            return f"all sends are paused: {paused}"
-        if case.batch.paused:
-            return f"its batch is paused: {case.batch.pause_reason}"
-        if orphans(conn, limit=1):
-            return "USDC left the platform wallet unexplained: a person must decide it first (outflows)"
-        midnight = self._clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
-        cap = self._terms.day_cap
-        if cap and case.attempt is None and rows.begun_since(conn, midnight) + case.transfer.amount > cap:
-            return f"today's transfers would pass the cap of {cap} base units (AGENT_CAP_DAY)"
-        return None
+        begins = case.transfer.amount if case.attempt is None else 0
+        return why_stopped(conn, case.batch, begins, self._terms.day_cap, self._clock.now())
 
     async def _intend(self, case: TransferCase, claim: Claim) -> TransferCase:
         transfer, terms = case.transfer, self._terms

@@ -7,7 +7,7 @@ Invariants are numbered as in `docs/PROOF.md`.
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from simulator.checker import books, history, payouts, rest, sales
+from simulator.checker import books, groups, history, payouts, rest, sales
 from simulator.checker.reading import Database
 from simulator.checker.records import Records
 from simulator.checker.sales import Terms
@@ -56,6 +56,7 @@ class Checker:
         yield from payouts.landed_once(records)
         yield from payouts.paid_once(db, records)
         yield from payouts.keys(db, records)
+        yield from groups.membership(db)
         yield from history.moves(db)
 
     def _at_rest(self, db: Database, accepted: frozenset[str]) -> Iterator[str]:
@@ -65,3 +66,4 @@ class Checker:
         yield from sales.all_minted(db, records)
         yield from payouts.nothing_else_left(db, records, accepted)
         yield from books.treasury(db, records)
+        yield from groups.receipts_stand(db, records)

@@ -25,11 +25,18 @@ EDGES: Mapping[str, str] = {
         -intended intended-signed intended-finalized intended-dead signed-sent signed-finalized signed-dead
         sent-finalized sent-dead
     """,
+    "group": "-open open-paid open-dissolved",
+    "packed": """
+        -intended intended-signed intended-finalized intended-dead signed-sent signed-finalized signed-dead
+        sent-finalized sent-dead
+    """,
 }
 TABLES: Mapping[str, tuple[str, str]] = {
     "payout": ("payouts", "state"),
     "transfer": ("transfer_attempts", "state"),
     "mint": ("mint_attempts", "state"),
+    "group": ("payout_groups", "state"),
+    "packed": ("group_attempts", "state"),
     "purchase": ("purchases", "status"),
 }
 CHUNK = 5_000

@@ -98,6 +98,10 @@ class Records:
         """Finalized base units of any owner's associated account."""
         return self._units(associated_token_address(Pubkey.from_string(owner), USDC_DEVNET))
 
+    def exists(self, address: str) -> bool:
+        """Whether a finalized account is there."""
+        return self._node.account(Pubkey.from_string(address), Commitment.FINALIZED) is not None
+
     def lamports(self) -> int:
         """Finalized lamports of the platform wallet."""
         account = self._node.account(self._platform, Commitment.FINALIZED)

@@ -9,6 +9,14 @@ from storage.tables.books import ledger_balances, ledger_entries, ledger_posting
 from storage.tables.chain import chain_movements, cursors, readings, watched_signatures
 from storage.tables.columns import ROW_ID, Moment, metadata
 from storage.tables.operation import alert_messages, alerts, backups, installation, switches
+from storage.tables.packed import (
+    group_attempts,
+    group_members,
+    payout_groups,
+    receipts,
+    upkeep,
+    upkeep_items,
+)
 from storage.tables.payout import (
     batch_approvals,
     batch_items,
@@ -43,6 +51,8 @@ __all__ = [
     "conversions",
     "cursors",
     "disputes",
+    "group_attempts",
+    "group_members",
     "installation",
     "invites",
     "jobs",
@@ -52,9 +62,11 @@ __all__ = [
     "metadata",
     "mint_attempts",
     "nettings",
+    "payout_groups",
     "payouts",
     "purchases",
     "readings",
+    "receipts",
     "refunds",
     "screenings",
     "seals",
@@ -65,6 +77,8 @@ __all__ = [
     "tokens",
     "transfer_attempts",
     "transfers",
+    "upkeep",
+    "upkeep_items",
     "users",
     "watched_signatures",
 ]

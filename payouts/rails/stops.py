@@ -1,0 +1,37 @@
+"""Why nothing may be sent now: a switch, the batch, an unexplained outflow, or what one day may move."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from storage import transfers
+from storage.movements import orphans
+from storage.switches import SENDS_PAUSED, why_on
+
+PAUSED = timedelta(minutes=1)
+"""Until the next look at what stops a send; whoever lifts it makes the work due himself where he can."""
+
+
+def why_paused(conn: Connection) -> str | None:
+    """What stops every send of the platform wallet."""
+    paused = why_on(conn, SENDS_PAUSED)
+    if paused is not None:
+        return f"all sends are paused: {paused}"
+    if orphans(conn, limit=1):
+        return "USDC left the platform wallet unexplained: a person must decide it first (outflows)"
+    return None
+
+
+def why_stopped(conn: Connection, batch: Row[Any], begins: int, day_cap: int, now: datetime) -> str | None:
+    """What stops a payout of a batch. `begins`: base units that a first attempt would move now, 0 when it is not a new
+    one; `day_cap` 0 is none."""
+    if batch.paused:
+        return f"its batch is paused: {batch.pause_reason}"
+    stopped = why_paused(conn)
+    if stopped is not None:
+        return stopped
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if day_cap and begins and transfers.begun_since(conn, midnight) + begins > day_cap:
+        return f"today's transfers would pass the cap of {day_cap} base units (AGENT_CAP_DAY)"
+    return None

@@ -1,0 +1,146 @@
+"""Payouts that were paid by a process whose rows are lost: found by what they may have been due, and made due again."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from domain.fitting import Candidate, Paid
+from domain.split import share_out
+from domain.states import BatchStatus, UsdcStatus
+from storage import purchases as sales
+from storage.history import advance, note
+from storage.returns import restate_due
+from storage.tables import batch_items, batches, payouts, purchases, transfers, users
+
+ADOPTED_KEYS = {"circle": "adopted", "solana": "adopted-solana"}
+"""Keys of the batches of adopted transfers: a batch has one rail, and what is paid on one is never sent on another."""
+
+UNPAID = (
+    UsdcStatus.PENDING_CONVERSION,
+    UsdcStatus.PENDING_DISTRIBUTION,
+    UsdcStatus.ON_HOLD,
+    UsdcStatus.CANCELLED,
+    UsdcStatus.FAILED,
+)
+
+
+def candidates(conn: Connection, which: ColumnElement[bool], paid_by: datetime | None) -> list[Candidate]:
+    """The unpaid payouts of `which` that may have been in a transaction of that time, oldest payment first.
+
+    Each with what it was due when it was born and what it is due now; a held or cancelled one may have been left out.
+    Payouts whose money is known to be on its way are none.
+    """
+    statement = (
+        select(payouts, purchases.c.creator_amount, purchases.c.content_id, purchases.c.minted_at)
+        .select_from(payouts.join(purchases))
+        .where(which, payouts.c.state.in_(UNPAID))
+        .order_by(payouts.c.paid_at, payouts.c.id)
+    )
+    found = []
+    for row in conn.execute(statement).all():
+        born_later = paid_by is not None and (row.minted_at is None or row.minted_at > paid_by)
+        if not born_later and not sales.begun(conn, row.transfer_id):
+            found.append(Candidate(row.id, _amounts(conn, row)))
+    return found
+
+
+def _amounts(conn: Connection, row: Row[Any]) -> tuple[int, ...]:
+    """A payout that debts have used up in part was paid with the rest, whatever it was due at first."""
+    now_due = row.amount - row.netted_amount
+    if row.netted_amount:
+        return (now_due, 0)
+    at_birth = share_out(row.creator_amount, sales.shares_of(conn, row.content_id)).get(row.recipient_id, 0)
+    may_be_left_out = row.state in (UsdcStatus.ON_HOLD, UsdcStatus.CANCELLED)
+    return (at_birth, now_due, 0) if may_be_left_out else (at_birth, now_due)
+
+
+def promise(conn: Connection, transfer: Row[Any], paid: Sequence[Paid], cause: str, now: datetime) -> None:
+    """Put the payouts into the transfer that paid them, due what it paid, in `pending_distribution`: the outcome of the
+    transfer then settles them like any other. `transfer`: a row of `transfers`."""
+    place = {
+        "transfer_id": transfer.id,
+        "batch_id": transfer.batch_id,
+        "destination_address": transfer.destination_address,
+    }
+    for one in paid:
+        row = conn.execute(select(payouts).where(payouts.c.id == one.payout_id).with_for_update()).one()
+        sales.unlink(conn, row.id)
+        if row.state == UsdcStatus.ON_HOLD:
+            sales.release_payout(conn, row, now)
+        restate_due(conn, row.id, one.amount + row.netted_amount, cause, now)
+        state = conn.scalar(select(payouts.c.state).where(payouts.c.id == row.id))
+        if state != UsdcStatus.PENDING_DISTRIBUTION:
+            advance(conn, row.id, UsdcStatus.PENDING_DISTRIBUTION, now, f"already sent: {cause}", reason=None)
+        conn.execute(update(payouts).where(payouts.c.id == row.id).values(**place))
+        _file_item(conn, transfer, one)
+    amount = sum(one.amount for one in paid)
+    conn.execute(update(transfers).where(transfers.c.id == transfer.id).values(amount=amount))
+
+
+def _file_item(conn: Connection, transfer: Row[Any], paid: Paid) -> None:
+    """What was planned by rows that are lost; a plan that is still there keeps its own item."""
+    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
+    conn.execute(
+        dialect.insert(batch_items)
+        .values(
+            batch_id=transfer.batch_id,
+            payout_id=paid.payout_id,
+            destination_address=transfer.destination_address,
+            amount=paid.amount,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+def adopted_batch(conn: Connection, rail: str, now: datetime) -> int:
+    """The batch under which a rail's adopted transfers are filed."""
+    key = ADOPTED_KEYS[rail]
+    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
+    born = conn.execute(
+        dialect.insert(batches)
+        .values(
+            uuid=key,
+            key=key,
+            cutoff_at=now,
+            status=BatchStatus.SETTLED,
+            grouping="purchase",
+            rail=rail,
+            payout_count=0,
+            planned_amount=0,
+            created_at=now,
+        )
+        .on_conflict_do_nothing()
+    )
+    batch_id = int(conn.scalar(select(batches.c.id).where(batches.c.key == key)) or 0)
+    if born.rowcount:
+        note(conn, "batch", batch_id, None, BatchStatus.SETTLED, now, "holds what was adopted")
+    return batch_id
+
+
+def new_transfer(
+    conn: Connection, batch_id: int, recipient_id: int, named: Mapping[str, str], amount: int, owner: str, now: datetime
+) -> Row[Any]:
+    """The transfer that an outflow turned out to be. `named`: its uuid, reference and key_scope."""
+    transfer_id = conn.scalar(
+        insert(transfers)
+        .values(
+            batch_id=batch_id,
+            recipient_id=recipient_id,
+            amount=amount,
+            destination_address=owner,
+            created_at=now,
+            **named,
+        )
+        .returning(transfers.c.id)
+    )
+    return conn.execute(select(transfers).where(transfers.c.id == transfer_id)).one()
+
+
+def recipients_at(conn: Connection, owner: str) -> list[int]:
+    """Users who are, or were in a plan, paid at this address."""
+    by_profile = select(users.c.id).where((users.c.circle_wallet_address == owner) | (users.c.wallet_address == owner))
+    by_plan = select(payouts.c.recipient_id).where(payouts.c.destination_address == owner)
+    return sorted(set(conn.scalars(by_profile)) | set(conn.scalars(by_plan)))

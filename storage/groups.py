@@ -1,0 +1,291 @@
+"""Groups of transfers that one transaction pays: intent, signed bytes, fate, and what it does to the payouts.
+
+A group's members never change. When one of them is no longer what was frozen, or must be left out, the group is
+dissolved, which needs that every attempt of it is proven dead, and its transfers are packed anew.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from domain.errors import Misuse
+from domain.evidence import Evidence
+from domain.ledger import Asset
+from domain.states import GroupState, PackedState, UsdcStatus
+from storage import chain_rows, receipts, transfers
+from storage.approvals import require_as_planned
+from storage.distribution import pay
+from storage.history import advance, note
+from storage.movements import Movement, book_packed
+from storage.tables import (
+    batches,
+    group_attempts,
+    group_members,
+    payout_groups,
+    payouts,
+    watched_signatures,
+)
+from storage.tables import transfers as transfer_rows
+from storage.work import enqueue
+
+ADOPTED = "adopted"
+"""Format of a group whose row was made from its transaction: it is never built or signed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One transfer of a group. `amount` and `owner` as frozen; `is_payable`: its payouts are still exactly that."""
+
+    transfer_id: int
+    owner: str
+    amount: int
+    is_payable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCase:
+    """All that is stored about one group. `watch` is what the indexer says of the live attempt's signature."""
+
+    group: Row[Any]
+    batch: Row[Any]
+    members: Sequence[Member]
+    attempt: Row[Any] | None
+    watch: Row[Any] | None
+    dead_attempts: int
+
+    @property
+    def is_payable(self) -> bool:
+        return all(member.is_payable for member in self.members)
+
+
+@dataclass(frozen=True, slots=True)
+class NewGroup:
+    """A group to be made of transfers that are in none: (transfer id, owner, base units)."""
+
+    uuid: str
+    format: str
+    memo: str
+    seed: str
+    receipt_address: str
+    members: Sequence[tuple[int, str, int]]
+
+
+def load(conn: Connection, group_id: int) -> GroupCase:
+    """Also for reads: takes no lock. Raises Misuse for an unknown group."""
+    group = conn.execute(select(payout_groups).where(payout_groups.c.id == group_id)).one_or_none()
+    if group is None:
+        raise Misuse(f"no group {group_id}")
+    mine = group_attempts.c.group_id == group_id
+    attempt = conn.execute(select(group_attempts).where(mine, group_attempts.c.state != PackedState.DEAD)).one_or_none()
+    watch = None
+    if attempt is not None and attempt.signature is not None:
+        asked = select(watched_signatures).where(watched_signatures.c.signature == attempt.signature)
+        watch = conn.execute(asked).one_or_none()
+    dead = select(func.count()).select_from(group_attempts).where(mine, group_attempts.c.state == PackedState.DEAD)
+    return GroupCase(
+        group=group,
+        batch=conn.execute(select(batches).where(batches.c.id == group.batch_id)).one(),
+        members=_members(conn, group_id),
+        attempt=attempt,
+        watch=watch,
+        dead_attempts=conn.scalar(dead) or 0,
+    )
+
+
+def _members(conn: Connection, group_id: int) -> list[Member]:
+    unpaid = payouts.c.amount - payouts.c.netted_amount
+    covered = payouts.c.state == UsdcStatus.PENDING_DISTRIBUTION
+    payable = (
+        select(payouts.c.transfer_id, func.sum(unpaid).label("unpaid"), func.count().label("payouts"))
+        .where(
+            payouts.c.transfer_id.in_(select(group_members.c.transfer_id).where(group_members.c.group_id == group_id))
+        )
+        .group_by(payouts.c.transfer_id)
+    )
+    everything, owed = payable.subquery(), payable.where(covered).subquery()
+    rows = conn.execute(
+        select(
+            group_members,
+            transfer_rows.c.amount.label("planned"),
+            everything.c.payouts.label("payouts"),
+            owed.c.payouts.label("covered"),
+            owed.c.unpaid,
+        )
+        .select_from(
+            group_members.join(transfer_rows)
+            .outerjoin(everything, everything.c.transfer_id == group_members.c.transfer_id)
+            .outerjoin(owed, owed.c.transfer_id == group_members.c.transfer_id)
+        )
+        .where(group_members.c.group_id == group_id)
+        .order_by(group_members.c.transfer_id)
+    )
+    return [
+        Member(
+            transfer_id=row.transfer_id,
+            owner=row.destination_address,
+            amount=row.amount,
+            is_payable=row.released_at is None
+            and row.payouts == row.covered
+            and row.unpaid == row.amount == row.planned,
+        )
+        for row in rows
+    ]
+
+
+def create(conn: Connection, batch_id: int, wanted: NewGroup, now: datetime) -> int:
+    """Make a group; its job is due. Raises IntegrityError when a transfer is in another group already."""
+    group_id: int | None = conn.scalar(
+        insert(payout_groups)
+        .values(
+            uuid=wanted.uuid,
+            batch_id=batch_id,
+            state=GroupState.OPEN,
+            format=wanted.format,
+            memo=wanted.memo,
+            seed=wanted.seed,
+            receipt_address=wanted.receipt_address,
+            amount=sum(amount for _, _, amount in wanted.members),
+            created_at=now,
+        )
+        .returning(payout_groups.c.id)
+    )
+    assert group_id is not None
+    conn.execute(
+        insert(group_members),
+        [
+            {"group_id": group_id, "transfer_id": transfer_id, "destination_address": owner, "amount": amount}
+            for transfer_id, owner, amount in wanted.members
+        ],
+    )
+    note(conn, "group", group_id, None, GroupState.OPEN, now)
+    enqueue(conn, "packed_sign", group_id, now)
+    return group_id
+
+
+def intend(conn: Connection, group_id: int, wallet_id: str, platform_address: str, now: datetime) -> None:
+    """Commit an attempt's intent before anything is signed: from here on no payout leaves the group.
+
+    Raises Misuse when a payout of it is not covered as frozen, or not what its batch's approved plan says.
+    """
+    members = [member.transfer_id for member in _members(conn, group_id)]
+    conn.execute(select(payouts.c.id).where(payouts.c.transfer_id.in_(members)).with_for_update())
+    if not all(member.is_payable for member in _members(conn, group_id)):
+        raise Misuse(f"group {group_id} is not covered as planned")
+    require_as_planned(conn, members)
+    last = select(func.max(group_attempts.c.attempt)).where(group_attempts.c.group_id == group_id)
+    attempt_id = conn.scalar(
+        insert(group_attempts)
+        .values(
+            group_id=group_id,
+            attempt=(conn.scalar(last) or 0) + 1,
+            state=PackedState.INTENDED,
+            wallet_id=wallet_id,
+            platform_address=platform_address,
+            created_at=now,
+        )
+        .returning(group_attempts.c.id)
+    )
+    note(conn, "packed", attempt_id or 0, None, PackedState.INTENDED, now)
+
+
+def signed(
+    conn: Connection, attempt_id: int, wire: bytes, signature: str, last_valid_block_height: int, now: datetime
+) -> None:
+    """Store the signed bytes, have the signature watched and the sending due, before anything is sent."""
+    group_id = conn.scalar(select(group_attempts.c.group_id).where(group_attempts.c.id == attempt_id))
+    advance(
+        conn,
+        attempt_id,
+        PackedState.SIGNED,
+        now,
+        wire=wire,
+        signature=signature,
+        last_valid_block_height=last_valid_block_height,
+        signed_at=now,
+    )
+    chain_rows.watch(conn, signature, "packed_settle", group_id or 0, last_valid_block_height, now)
+    enqueue(conn, "packed_send", group_id or 0, now)
+
+
+def sent(conn: Connection, attempt_id: int, now: datetime) -> None:
+    """The bytes went out at least once."""
+    state = conn.scalar(select(group_attempts.c.state).where(group_attempts.c.id == attempt_id).with_for_update())
+    if state == PackedState.SIGNED:
+        advance(conn, attempt_id, PackedState.SENT, now)
+
+
+def paid(conn: Connection, group_id: int, evidence: Evidence, usdc_account: str, now: datetime) -> None:
+    """The group's transaction is finalized and reads back as planned: every payout of it is `distributed`.
+
+    The movement is booked here too, so that the free balance never counts this money twice. Raises Misuse without a
+    live attempt.
+    """
+    case = load(conn, group_id)
+    attempt = case.attempt
+    if attempt is None:
+        raise Misuse(f"group {group_id} has no live attempt")
+    if attempt.signature not in (None, evidence.signature):
+        note(conn, "packed", attempt.id, attempt.state, attempt.state, now, f"paid by {evidence.signature}")
+        chain_rows.unwatch(conn, attempt.signature)
+    advance(
+        conn,
+        attempt.id,
+        PackedState.FINALIZED,
+        now,
+        signature=evidence.signature,
+        cost_lamports=evidence.cost_lamports,
+        fee_lamports=evidence.fee_lamports,
+        proof=json.dumps({"finalized": evidence.signature, "slot": evidence.slot}),
+    )
+    advance(conn, group_id, GroupState.PAID, now, evidence.signature, settled_at=now)
+    moved = Movement(
+        evidence.signature, usdc_account, Asset.USDC, -case.group.amount, evidence.slot, evidence.block_time
+    )
+    book_packed(conn, moved, now)
+    receipts.made(conn, group_id, case.group.receipt_address, evidence, now)
+    mine = payouts.c.transfer_id.in_([member.transfer_id for member in case.members])
+    pay(conn, conn.execute(select(payouts).where(mine).order_by(payouts.c.id).with_for_update()).all(), evidence, now)
+    enqueue(conn, "batch", case.group.batch_id, now)
+
+
+def dead(conn: Connection, group_id: int, proof: Mapping[str, Any], now: datetime) -> None:
+    """The live attempt never took and never will take effect; `proof` says why."""
+    attempt = load(conn, group_id).attempt
+    if attempt is None:
+        return
+    advance(conn, attempt.id, PackedState.DEAD, now, str(proof.get("why", ""))[:500], proof=json.dumps(proof))
+    if attempt.signature is not None:
+        chain_rows.unwatch(conn, attempt.signature)
+
+
+def withdraw(conn: Connection, group_id: int, why: str, now: datetime) -> None:
+    """An intent that was never signed for: nothing of it can exist. Does nothing once something was signed."""
+    attempt = load(conn, group_id).attempt
+    if attempt is not None and attempt.state == PackedState.INTENDED:
+        dead(conn, group_id, {"why": f"never signed: {why}"}, now)
+
+
+def dissolve(conn: Connection, group_id: int, why: str, now: datetime) -> None:
+    """Release the members to be packed anew. Raises Misuse while an attempt may still take effect."""
+    case = load(conn, group_id)
+    if case.attempt is not None:
+        raise Misuse(f"group {group_id} has a live attempt: no payout leaves it")
+    advance(conn, group_id, GroupState.DISSOLVED, now, why[:500], settled_at=now)
+    conn.execute(update(group_members).where(group_members.c.group_id == group_id).values(released_at=now))
+    enqueue(conn, "pack", case.group.batch_id, now)
+
+
+def failed(conn: Connection, group_id: int, why: str, now: datetime) -> None:
+    """Give the group's payouts up as `failed`. Only with no attempt that may still take effect: a send whose outcome is
+    unknown leaves them pending_distribution."""
+    withdraw(conn, group_id, why, now)
+    case = load(conn, group_id)
+    if case.attempt is not None or case.group.state != GroupState.OPEN:
+        return
+    dissolve(conn, group_id, why, now)
+    for member in case.members:
+        transfers.failed(conn, member.transfer_id, why, now)

@@ -1,0 +1,172 @@
+"""Packed payouts that the chain shows and the database does not know: the mark of a restored backup.
+
+The receipt names the group where its row is there; else the transaction itself says who got how much, and each part
+must fit the unpaid payouts of exactly one recipient in exactly one way. All of it is adopted, or a person decides.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, func, insert, select
+
+from domain.evidence import PackedOutflow
+from domain.fitting import Paid, fit
+from domain.states import GroupState, PackedState
+from storage import chain_rows, groups
+from storage.dues_paid import adopted_batch, candidates, new_transfer, promise, recipients_at
+from storage.groups import Member
+from storage.history import advance, note
+from storage.movements import book_adopted
+from storage.tables import batch_items, group_attempts, group_members, payout_groups, payouts, transfers, users
+from storage.upkeep import Payer
+
+
+def adopt(conn: Connection, outflow: PackedOutflow, payer: Payer, new_uuid: Callable[[], UUID], now: datetime) -> bool:
+    """Give the outflow to the group it is, known or made anew; False when it fits none. Its fate then settles it like
+    any other group's, and nothing of it is ever sent again."""
+    known = conn.execute(
+        select(payout_groups).where(payout_groups.c.receipt_address == outflow.receipt_address)
+    ).one_or_none()
+    if known is None:
+        group_id = _make(conn, outflow, new_uuid, now)
+    elif known.state == GroupState.OPEN and restore_members(conn, known.id, payer, now):
+        group_id = known.id
+    else:
+        return False
+    if group_id is None:
+        return False
+    _follow(conn, group_id, outflow, payer, now)
+    return True
+
+
+def restore_members(conn: Connection, group_id: int, payer: Payer, now: datetime) -> bool:
+    """Make every member of a group whose receipt stands due what was frozen, and have an attempt to settle.
+
+    False, and nothing changed, when what is due now does not tell how it was made up.
+    """
+    case = groups.load(conn, group_id)
+    if case.attempt is not None:
+        return True
+    changed: list[tuple[Member, list[Paid]]] = []
+    for member in case.members:
+        if member.is_payable:
+            continue
+        found = _of_plan(conn, member, case.batch.id)
+        if found is None:
+            return False
+        changed.append((member, found))
+    for member, found in changed:
+        transfer = conn.execute(select(transfers).where(transfers.c.id == member.transfer_id)).one()
+        promise(conn, transfer, found, f"group {case.group.uuid}", now)
+    _attempt(conn, group_id, payer, now)
+    return True
+
+
+def _of_plan(conn: Connection, member: Member, batch_id: int) -> list[Paid] | None:
+    """The member's payouts, among those that the batch's plan has for its recipient."""
+    recipient = select(transfers.c.recipient_id).where(transfers.c.id == member.transfer_id).scalar_subquery()
+    planned = select(batch_items.c.payout_id).where(batch_items.c.batch_id == batch_id)
+    mine = payouts.c.id.in_(planned) & (payouts.c.recipient_id == recipient)
+    return fit(member.amount, candidates(conn, mine, None))
+
+
+def _make(conn: Connection, outflow: PackedOutflow, new_uuid: Callable[[], UUID], now: datetime) -> int | None:
+    """A group of what the transaction paid, all or nothing."""
+    placed: list[tuple[int, str, int, list[Paid]]] = []
+    for owner, amount in outflow.legs:
+        found = _place(conn, owner, amount, outflow.block_time)
+        if found is None:
+            return None
+        placed.append((found[0], owner, amount, found[1]))
+    if len({recipient_id for recipient_id, *_ in placed}) < len(placed):
+        return None  # two addresses of one recipient: which payout went where is not certain
+    batch_id, uuid = adopted_batch(conn, "solana", now), str(new_uuid())
+    made = [_transfer(conn, batch_id, uuid, one, new_uuid, now) for one in placed]
+    group_id: int | None = conn.scalar(
+        insert(payout_groups)
+        .values(
+            uuid=uuid,
+            batch_id=batch_id,
+            state=GroupState.OPEN,
+            format=groups.ADOPTED,
+            memo="",
+            seed=outflow.seed,
+            receipt_address=outflow.receipt_address,
+            amount=sum(amount for _, amount in outflow.legs),
+            created_at=now,
+        )
+        .returning(payout_groups.c.id)
+    )
+    assert group_id is not None
+    conn.execute(
+        insert(group_members),
+        [
+            {
+                "group_id": group_id,
+                "transfer_id": row.id,
+                "destination_address": row.destination_address,
+                "amount": amount,
+            }
+            for row, (_, _, amount, _) in zip(made, placed, strict=True)
+        ],
+    )
+    note(conn, "group", group_id, None, GroupState.OPEN, now, f"adopted {outflow.signature}")
+    return group_id
+
+
+def _place(conn: Connection, owner: str, amount: int, paid_by: datetime | None) -> tuple[int, list[Paid]] | None:
+    """The one recipient at this address whose unpaid payouts make up the amount in one way."""
+    fitting = []
+    for recipient_id in recipients_at(conn, owner):
+        found = fit(amount, candidates(conn, payouts.c.recipient_id == recipient_id, paid_by))
+        if found is not None:
+            fitting.append((recipient_id, found))
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _transfer(
+    conn: Connection,
+    batch_id: int,
+    group_uuid: str,
+    placed: tuple[int, str, int, list[Paid]],
+    new_uuid: Callable[[], UUID],
+    now: datetime,
+) -> Row[Any]:
+    recipient_id, owner, amount, paid = placed
+    creator = conn.scalar(select(users.c.uuid).where(users.c.id == recipient_id))
+    named = {"uuid": str(new_uuid()), "reference": f"adopted-{group_uuid}-creator-{creator}", "key_scope": ""}
+    transfer = new_transfer(conn, batch_id, recipient_id, named, amount, owner, now)
+    promise(conn, transfer, paid, f"group {group_uuid}", now)
+    return transfer
+
+
+def _follow(conn: Connection, group_id: int, outflow: PackedOutflow, payer: Payer, now: datetime) -> None:
+    """Have the signature followed and the movement known as the group's."""
+    attempt = groups.load(conn, group_id).attempt
+    attempt_id = _attempt(conn, group_id, payer, now) if attempt is None else attempt.id
+    if attempt is None or attempt.state == PackedState.INTENDED:
+        advance(conn, attempt_id, PackedState.SIGNED, now, "adopted", signature=outflow.signature)
+        advance(conn, attempt_id, PackedState.SENT, now, "adopted")
+        chain_rows.watch(conn, outflow.signature, "packed_settle", group_id, None, now)
+    book_adopted(conn, outflow.signature, now)
+
+
+def _attempt(conn: Connection, group_id: int, payer: Payer, now: datetime) -> int:
+    last = select(func.max(group_attempts.c.attempt)).where(group_attempts.c.group_id == group_id)
+    attempt_id: int | None = conn.scalar(
+        insert(group_attempts)
+        .values(
+            group_id=group_id,
+            attempt=(conn.scalar(last) or 0) + 1,
+            state=PackedState.INTENDED,
+            wallet_id=payer.wallet_id,
+            platform_address=payer.address,
+            created_at=now,
+        )
+        .returning(group_attempts.c.id)
+    )
+    assert attempt_id is not None
+    note(conn, "packed", attempt_id, None, PackedState.INTENDED, now, "adopted")
+    return attempt_id

@@ -1,0 +1,98 @@
+"""Which transfers of a batch wait to be packed, and what is made of them: groups, token accounts, or nothing."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, exists, func, select
+
+from domain.states import UpkeepState, UsdcStatus
+from storage import purchases as sales
+from storage.history import note
+from storage.receipts import LIVE_UPKEEP
+from storage.tables import group_members, payouts, transfers, upkeep, upkeep_items
+from storage.work import enqueue
+
+
+def waiting(conn: Connection, batch_id: int, limit: int) -> Sequence[Row[Any]]:
+    """Up to `limit` transfers of a batch that are covered, in no group, and not waiting for their token account."""
+    unpaid = (
+        select(func.sum(payouts.c.amount - payouts.c.netted_amount))
+        .where(payouts.c.transfer_id == transfers.c.id, payouts.c.state == UsdcStatus.PENDING_DISTRIBUTION)
+        .scalar_subquery()
+    )
+    uncovered = exists().where(
+        payouts.c.transfer_id == transfers.c.id, payouts.c.state != UsdcStatus.PENDING_DISTRIBUTION
+    )
+    grouped = exists().where(group_members.c.transfer_id == transfers.c.id, group_members.c.released_at.is_(None))
+    statement = (
+        select(transfers)
+        .where(
+            transfers.c.batch_id == batch_id,
+            ~grouped,
+            transfers.c.destination_address.not_in(_being_made()),
+            unpaid == transfers.c.amount,
+            ~uncovered,
+        )
+        .order_by(transfers.c.id)
+        .limit(limit)
+    )
+    return conn.execute(statement).all()
+
+
+def _being_made() -> Any:
+    return (
+        select(upkeep_items.c.address)
+        .join(upkeep, upkeep.c.id == upkeep_items.c.upkeep_id)
+        .where(upkeep.c.kind == "accounts", upkeep.c.state.in_(LIVE_UPKEEP))
+    )
+
+
+def waiting_count(conn: Connection, batch_id: int) -> int:
+    """Transfers of a batch that are in no group yet and hold something covered: for the wallet's SOL."""
+    grouped = exists().where(group_members.c.transfer_id == transfers.c.id, group_members.c.released_at.is_(None))
+    covered = exists().where(
+        payouts.c.transfer_id == transfers.c.id, payouts.c.state == UsdcStatus.PENDING_DISTRIBUTION
+    )
+    asked = select(func.count()).select_from(transfers).where(transfers.c.batch_id == batch_id, ~grouped, covered)
+    return int(conn.scalar(asked) or 0)
+
+
+def once_made(conn: Connection, owners: Collection[str]) -> frozenset[str]:
+    """Owners whose token account we paid for before."""
+    asked = (
+        select(upkeep_items.c.address)
+        .join(upkeep, upkeep.c.id == upkeep_items.c.upkeep_id)
+        .where(
+            upkeep.c.kind == "accounts",
+            upkeep.c.state == UpkeepState.FINALIZED,
+            upkeep_items.c.address.in_(list(owners)),
+        )
+    )
+    return frozenset(conn.scalars(asked))
+
+
+def failed_tries(conn: Connection, owners: Collection[str]) -> dict[str, int]:
+    """How often making an owner's token account was proven to have failed."""
+    asked = (
+        select(upkeep_items.c.address, func.count().label("tries"))
+        .join(upkeep, upkeep.c.id == upkeep_items.c.upkeep_id)
+        .where(
+            upkeep.c.kind == "accounts",
+            upkeep.c.state == UpkeepState.DEAD,
+            upkeep_items.c.address.in_(list(owners)),
+        )
+        .group_by(upkeep_items.c.address)
+    )
+    return {row.address: row.tries for row in conn.execute(asked)}
+
+
+def leave_out(conn: Connection, transfer_id: int, why: str, now: datetime) -> None:
+    """Give a transfer's payouts back to the next plan, unpaid; the batch shrinks by them."""
+    found = conn.execute(
+        select(payouts).where(payouts.c.transfer_id == transfer_id).order_by(payouts.c.id).with_for_update()
+    ).all()
+    for row in found:
+        sales.unlink(conn, row.id)
+        note(conn, "payout", row.id, row.state, row.state, now, why)
+        enqueue(conn, "batch", row.batch_id, now)
