@@ -15,8 +15,9 @@ def assignment(db: Database) -> Iterator[str]:
         "SUM(p.state = 'distributed') done, COUNT(*) n, COUNT(DISTINCT p.recipient_id) recipients, "
         "COUNT(DISTINCT p.destination_address) places, MAX(p.destination_address) place, t.destination_address, "
         "MAX(p.state = 'pending_distribution' AND EXISTS (SELECT 1 FROM transfer_attempts a "
-        "WHERE a.transfer_id = t.id AND a.state <> 'dead' UNION ALL SELECT 1 FROM group_attempts a JOIN group_members m "
-        "ON m.group_id = a.group_id WHERE m.transfer_id = t.id AND m.released_at IS NULL AND a.state <> 'dead')) moving "
+        "WHERE a.transfer_id = t.id AND a.state <> 'dead' UNION ALL SELECT 1 FROM group_attempts a "
+        "JOIN group_members m ON m.group_id = a.group_id "
+        "WHERE m.transfer_id = t.id AND m.released_at IS NULL AND a.state <> 'dead')) moving "
         "FROM transfers t JOIN payouts p ON p.transfer_id = t.id WHERE p.state NOT IN ('cancelled', 'on_hold') "
         "GROUP BY t.id"
     )

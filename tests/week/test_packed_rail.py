@@ -7,13 +7,11 @@ import pytest
 from tests.week.checker import outflows, rows_of
 from tests.week.people import on_virtual_time, parked
 from tests.week.selling import DUE, Market
-from tests.week.virtual_world import VirtualWorld
-
-SOLANA = {"AGENT_RAIL": "solana"}
+from tests.week.virtual_world import MONDAY, VirtualWorld
 
 
 def packed_market(folder: Path, **settings: str) -> Market:
-    return Market(VirtualWorld(folder, **{**SOLANA, **settings}))
+    return Market(VirtualWorld(folder, 1, MONDAY, AGENT_RAIL="solana", **settings))
 
 
 @pytest.mark.parametrize("packed_format", ["v0", "v1"])
