@@ -374,7 +374,10 @@ def hold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> list
 
 
 def shrink_transfer(conn: Connection, transfer_id: int | None) -> None:
-    """A transfer that pays several payouts of one creator pays what is left of them."""
+    """A transfer that pays several payouts of one creator pays what is left of them. One that has begun stays what was
+    asked for."""
+    if begun(conn, transfer_id):
+        return
     left = conn.scalar(
         select(func.sum(payouts.c.amount - payouts.c.netted_amount)).where(payouts.c.transfer_id == transfer_id)
     )

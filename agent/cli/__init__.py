@@ -6,7 +6,7 @@ command, write its module and register it below.
 
 import typer
 
-from agent.cli import distribute, operating, run, sandbox
+from agent.cli import books, distribute, operating, run, sandbox
 
 app = typer.Typer(
     help="Card money in, an NFT for the buyer and USDC for the creator out: exactly once.",
@@ -19,6 +19,8 @@ app.command("sandbox")(sandbox.play)
 app.command("sandbox-services")(sandbox.services)
 app.command("distribute_usdc_batch")(distribute.distribute_usdc_batch)
 app.command("status")(operating.status)
+app.command("verify")(books.verify)
+app.command("trace")(books.trace)
 app.add_typer(operating.database, name="db")
 app.add_typer(operating.invites, name="invite")
 app.add_typer(operating.conversions, name="conversion")

@@ -11,8 +11,10 @@ from agent.cli.client import CommandFailed
 from agent.identity import PLATFORM_ADDRESS, recorded
 from agent.web.admin_bodies import BatchRow, Preview, Status, WorkPage, WorkQuery
 from agent.web.admin_money import AdminMoney
+from agent.web.admin_scrutiny import AdminScrutiny
 from agent.web.admin_work import AdminWork
 from agent.web.bodies import Paging
+from agent.web.books_bodies import PageOfRule, Rule, RulePage, SaleQuery, Trace
 from agent.web.endpoint import Call
 from agent.web.messages import WebRequest
 from agent.web.settings import WebSettings
@@ -41,6 +43,7 @@ class Alone:
         web = WebSettings(settings.public_base_url, settings.live)
         self._money = AdminMoney(store, clock, planner, self._read_treasury)
         self._work = AdminWork(store, clock, web)
+        self._scrutiny = AdminScrutiny(store)
 
     async def preview(self) -> Preview:
         try:
@@ -59,6 +62,18 @@ class Alone:
 
     async def gate_is_open(self) -> bool | None:
         return None
+
+    async def rules(self) -> list[Rule]:
+        return (await self._scrutiny.rules(Call(_HERE))).rules
+
+    async def rule_page(self, rule: str, after: str | None) -> RulePage:
+        return await self._scrutiny.page(Call(_HERE, query=PageOfRule(rule=rule, after=after)))
+
+    async def trace(self, sale: str) -> Trace:
+        try:
+            return await self._scrutiny.trace(Call(_HERE, query=SaleQuery(sale=sale)))
+        except RequestError as error:
+            raise CommandFailed(str(error)) from None
 
     async def _read_treasury(self) -> tuple[int, int]:
         usdc = await self._rpc.get_token_amount(self._account)

@@ -20,6 +20,7 @@ from agent.web.admin_bodies import (
     WorkPage,
 )
 from agent.web.admin_people_bodies import Invite, NewInvite
+from agent.web.books_bodies import Rule, RulePage, Rules, Trace
 from config.admin_access import AdminAccess
 
 M = TypeVar("M", bound=BaseModel)
@@ -53,6 +54,18 @@ class Looker(Protocol):
 
     async def gate_is_open(self) -> bool | None:
         """Whether the daemon may sign and send; None when no daemon runs."""
+        ...
+
+    async def rules(self) -> list[Rule]:
+        """The rules that the database keeps, in the order of checking."""
+        ...
+
+    async def rule_page(self, rule: str, after: str | None) -> RulePage:
+        """Check the next page of rows against a rule."""
+        ...
+
+    async def trace(self, sale: str) -> Trace:
+        """One sale, by its number or its payment_intent."""
         ...
 
 
@@ -97,6 +110,16 @@ class AdminClient:
 
     async def parked(self, limit: int) -> WorkPage:
         return await self._ask("GET", "/admin/api/work", WorkPage, query={"state": "parked", "limit": str(limit)})
+
+    async def rules(self) -> list[Rule]:
+        return (await self._ask("GET", "/admin/api/verification", Rules)).rules
+
+    async def rule_page(self, rule: str, after: str | None) -> RulePage:
+        query = {"rule": rule} | ({} if after is None else {"after": after})
+        return await self._ask("GET", "/admin/api/verification/page", RulePage, query=query)
+
+    async def trace(self, sale: str) -> Trace:
+        return await self._ask("GET", "/admin/api/trace", Trace, query={"sale": sale})
 
     async def gate_is_open(self) -> bool | None:
         body = await self._exchange("GET", "/metrics", None, {})
@@ -162,10 +185,10 @@ class AdminClient:
         if status == 401:
             wrong = "is not valid at" if self._access.token else "is not set, and is needed by"
             return CommandFailed(f"AGENT_ADMIN_TOKEN {wrong} the daemon at {self._access.url}")
-        message = _error(raw)
+        code, message = _error(raw)
         if status == 403:
             return CommandFailed(f"AGENT_ADMIN_TOKEN: this token may not do that: {message}")
-        if status in (404, 405):
+        if status == 405 or (status == 404 and code in ("", "not_found")):
             return CommandFailed(f"AGENT_ADMIN_URL: {self._access.url} is not the admin port of this daemon")
         if status == 421:
             return CommandFailed("AGENT_ADMIN_URL: the daemon does not answer to this host; see AGENT_ADMIN_HOSTS")
@@ -173,9 +196,10 @@ class AdminClient:
         return kind(message or f"the daemon at {self._access.url} answered {status}")
 
 
-def _error(raw: bytes) -> str:
-    """The message of an error in the one shape; empty for anything else."""
+def _error(raw: bytes) -> tuple[str, str]:
+    """Code and message of an error in the one shape; empty for anything else."""
     try:
-        return plain(str(orjson.loads(raw)["error"]["message"]))
+        told = orjson.loads(raw)["error"]
+        return str(told["code"]), plain(str(told["message"]))
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        return ""
+        return "", ""

@@ -14,9 +14,14 @@ SHOWN_MOST = 200
 """Characters of a name or an error on one line."""
 
 
+def printable(text: str) -> str:
+    """The text without control, formatting and private characters."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def plain(text: str) -> str:
-    """The text without control, formatting and private characters, and not longer than a line should be."""
-    kept = "".join(character if character.isprintable() else " " for character in text)
+    """As `printable`, and not longer than a line should be."""
+    kept = printable(text)
     return kept if len(kept) <= SHOWN_MOST else kept[: SHOWN_MOST - 1] + "…"
 
 

@@ -120,9 +120,9 @@ class AdminPurchases:
             released_at=row.released_at,
             purchase=purchase_body(view),
             history=[history_row(change) for change in found.changes],
-            mints=[_mint(mint) for mint in found.mints],
-            transfers=[_transfer(transfer) for transfer in found.transfers],
-            refunds=[_refund(refund) for refund in found.refunds],
+            mints=[mint_attempt(mint) for mint in found.mints],
+            transfers=[transfer_attempt(transfer) for transfer in found.transfers],
+            refunds=[refund_row(refund) for refund in found.refunds],
             disputes=[_dispute(dispute) for dispute in found.disputes],
             postings=[posting_row(posting) for posting in found.postings],
             jobs=[self._job(job) for job in found.jobs],
@@ -235,7 +235,7 @@ def posting_row(row: Any) -> PostingRow:
     )
 
 
-def _mint(row: Any) -> MintAttempt:
+def mint_attempt(row: Any) -> MintAttempt:
     return MintAttempt(
         attempt=row.attempt,
         state=row.state,
@@ -248,7 +248,7 @@ def _mint(row: Any) -> MintAttempt:
     )
 
 
-def _transfer(row: Any) -> TransferAttempt:
+def transfer_attempt(row: Any) -> TransferAttempt:
     return TransferAttempt(
         attempt=row.attempt,
         state=row.state,
@@ -264,7 +264,7 @@ def _transfer(row: Any) -> TransferAttempt:
     )
 
 
-def _refund(row: Any) -> RefundRow:
+def refund_row(row: Any) -> RefundRow:
     return RefundRow(
         stripe_refund_id=row.stripe_refund_id,
         reason=row.reason,

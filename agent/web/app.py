@@ -13,6 +13,7 @@ from agent.web.admin_money import AdminMoney, BatchPlanner, ReadTreasury
 from agent.web.admin_overview import AdminOverview
 from agent.web.admin_people import AdminPeople
 from agent.web.admin_purchases import AdminPurchases
+from agent.web.admin_scrutiny import AdminScrutiny
 from agent.web.admin_tokens import AdminTokens
 from agent.web.admin_treasury import AdminTreasury
 from agent.web.admin_work import AdminWork
@@ -85,6 +86,7 @@ class WebApp:
             *AdminMoney(store, clock, outside.planner, outside.read_treasury).endpoints(),
             *AdminTreasury(store, clock, ids, settings, outside.usdc_account).endpoints(),
             *AdminBooks(store).endpoints(),
+            *AdminScrutiny(store).endpoints(),
             *AdminEvents(store, clock).endpoints(),
             *AdminContents(store, clock).endpoints(),
             *AdminTokens(store, clock, ids).endpoints(),

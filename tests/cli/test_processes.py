@@ -94,14 +94,16 @@ async def test_commands_work_alone_before_a_daemon_ran_with_it_and_after_it(worl
     assert "the daemon is not running" in refused.err and "python main.py run" in refused.err
 
     async with daemon(world):
-        shown, status, locked, paid = await asyncio.gather(
+        shown, verified, status, locked, paid = await asyncio.gather(
             command(world, "distribute_usdc_batch", "--dry-run"),
+            command(world, "verify", "--json"),
             command(world, "status", "--json"),
             command(world, "db", "upgrade"),
             command(world, "distribute_usdc_batch", "--auto-confirm", "--wait", "--json"),
         )
         assert (shown.code, shown.err) == (0, "")
         assert shown.out.startswith("Total purchases: 0\nTotal USDC to distribute: 0.00\nNumber of creators: 0\n")
+        assert (verified.code, json.loads(verified.out)["outcome"]) == (0, "holds")
         assert status.code == 0 and json.loads(status.out)["start_gate_open"] in (True, False)
         assert locked.code == 1 and "another process" in locked.err
         assert (paid.code, json.loads(paid.out)["outcome"]) == (0, "nothing_to_pay")
@@ -110,5 +112,6 @@ async def test_commands_work_alone_before_a_daemon_ran_with_it_and_after_it(worl
     assert (alone.code, alone.err) == (0, "")
     assert alone.out.splitlines()[-2:] == shown.out.splitlines()[-2:]
     assert "no daemon runs" in (await command(world, "status")).out
+    assert "rules hold over" in (await command(world, "verify")).out
     unread = await command(world, "distribute_usdc_batch", "--dry-run", SOLANA_RPC_URLS="http://127.0.0.1:9")
     assert unread.code == 1 and unread.out == "" and "can't be read" in unread.err

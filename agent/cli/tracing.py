@@ -1,0 +1,221 @@
+"""What `trace` shows: one sale as tables to read, or as the admin API's document."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agent.cli.client import CommandFailed
+from agent.cli.looking import looker
+from agent.cli.texts import printable
+from agent.web.books_bodies import Trace, TraceEntry
+from domain.ledger import Asset
+from domain.money import format_cents, format_sol, format_usdc
+
+WIDE = 160
+"""Columns where output is no terminal: ids and signatures stay on their line."""
+_SALE = re.compile(r"[1-9][0-9]{0,17}|pi_[A-Za-z0-9_]{1,250}", re.ASCII)
+
+
+async def run(sale: str, as_json: bool) -> int:
+    if _SALE.fullmatch(sale) is None:
+        raise CommandFailed("PURCHASE_ID is a purchase's number or a payment_intent such as pi_3Nx…")
+    async with looker() as look:
+        found = await look.trace(sale)
+    if as_json:
+        typer.echo(orjson.dumps(found.model_dump(mode="json"), option=orjson.OPT_INDENT_2).decode())
+    else:
+        show(found, Console() if Console().is_terminal else Console(width=WIDE))
+    return 0
+
+
+def show(found: Trace, console: Console) -> None:
+    """Print a sale: what it is, what happened when, every attempt with its proof, the books, what it cost."""
+    _facts(console, "Sale", _sale(found))
+    _rows(
+        console,
+        "What happened",
+        ("when", "what", "change", "why"),
+        [
+            (
+                _time(one.at),
+                f"{one.machine} {one.subject}",
+                one.after if one.before is None else f"{one.before} → {one.after}",
+                one.reason or "",
+            )
+            for one in found.changes
+        ],
+    )
+    _payouts(console, found)
+    _attempts(console, found)
+    _back(console, found)
+    _rows(
+        console,
+        "On chain, finalized",
+        ("when", "slot", "kind", "amount", "signature"),
+        [
+            (
+                "" if m.block_time is None else _time(m.block_time),
+                str(m.slot),
+                m.kind,
+                amount(m.asset, m.amount),
+                m.signature,
+            )
+            for m in found.movements
+        ],
+    )
+    _books(console, found.entries)
+    _facts(console, "What it cost", _costs(found))
+
+
+def _sale(found: Trace) -> list[tuple[str, str]]:
+    sale = found.purchase
+    return [
+        ("purchase", f"{sale.id} ({sale.title}{'' if sale.edition_number is None else f' #{sale.edition_number}'})"),
+        ("status", sale.status + ("" if not sale.status_reason else f": {sale.status_reason}")),
+        ("payout", sale.usdc_payment_status + ("" if not sale.hold_reason else f": {sale.hold_reason}")),
+        ("gross, fee, net", f"{sale.gross_amount} − {sale.stripe_fee or '?'} = {sale.net_after_stripe or '?'} USD"),
+        ("refunded", f"{sale.refunded_amount} USD"),
+        ("creators' due", f"{sale.usdc_amount or '?'} USDC ({found.split_rule or 'not split yet'})"),
+        ("payment_intent", sale.stripe_payment_intent_id or "none"),
+        ("Session", sale.stripe_checkout_session_id or "none"),
+        ("charge", found.stripe_charge_id or "not known yet"),
+        ("balance transaction", found.stripe_balance_transaction_id or "not known yet"),
+        ("NFT", sale.nft_mint_address or "not minted yet"),
+        ("mint signature", sale.mint_signature or "none"),
+    ]
+
+
+def _payouts(console: Console, found: Trace) -> None:
+    _rows(
+        console,
+        "Payouts",
+        ("recipient", "share", "due", "netted", "status", "address", "signature"),
+        [
+            (
+                f"{one.recipient_name} ({one.recipient_id})",
+                f"{one.share_bps} bps",
+                one.amount,
+                one.netted_amount,
+                one.status + ("" if not one.reason else f": {one.reason}"),
+                one.destination_address or "",
+                one.usdc_transfer_signature or "",
+            )
+            for one in found.purchase.payouts
+        ],
+    )
+
+
+def _attempts(console: Console, found: Trace) -> None:
+    _rows(
+        console,
+        "Attempts to mint",
+        ("when", "no.", "state", "signature", "lamports", "proof"),
+        [
+            (_time(m.created_at), str(m.attempt), m.state, m.signature or "", str(m.cost_lamports or ""), m.proof or "")
+            for m in found.mints
+        ],
+    )
+    _rows(
+        console,
+        "Attempts to pay",
+        ("when", "no.", "state", "reference", "amount", "Circle", "signature", "proof"),
+        [
+            (
+                _time(one.created_at),
+                str(one.attempt),
+                one.state,
+                one.reference,
+                one.amount,
+                f"{one.circle_transaction_id or ''} {one.circle_state or ''} {one.error_reason or ''}".strip(),
+                one.signature or "",
+                one.proof or "",
+            )
+            for one in found.transfers
+        ],
+    )
+
+
+def _back(console: Console, found: Trace) -> None:
+    _rows(
+        console,
+        "Refunds",
+        ("when", "refund", "amount", "state", "reason"),
+        [(_time(r.created_at), r.stripe_refund_id or "", r.amount, r.state, r.reason) for r in found.refunds],
+    )
+    _rows(
+        console,
+        "Disputes",
+        ("dispute", "status", "amount", "withdrawn", "fee"),
+        [(d.stripe_dispute_id, d.status, d.amount, d.withdrawn, d.fee) for d in found.disputes],
+    )
+    _rows(
+        console,
+        "Debts used up",
+        ("entry", "amount", "undone"),
+        [(n.ledger_key, n.amount, "" if n.undone_at is None else _time(n.undone_at)) for n in found.nettings],
+    )
+
+
+def _books(console: Console, entries: Sequence[TraceEntry]) -> None:
+    rows = []
+    for entry in entries:
+        for place, posting in enumerate(entry.postings):
+            seal = "waits" if entry.seal is None else str(entry.seal)
+            head = (_time(entry.at), seal, entry.key) if place == 0 else ("", "", "")
+            rows.append((*head, posting.account, amount(posting.asset, posting.amount)))
+    _rows(console, "Ledger", ("when", "seal", "entry", "account", "amount"), rows)
+
+
+def _costs(found: Trace) -> list[tuple[str, str]]:
+    costs = found.costs
+    shared = f", {costs.transfers_shared} of the transfers also paid other sales" if costs.transfers_shared else ""
+    return [
+        ("Stripe's fee", "not known yet" if costs.stripe_fee is None else f"{costs.stripe_fee} USD"),
+        ("dispute fees", f"{costs.dispute_fees} USD"),
+        ("mint", f"{format_sol(costs.mint_lamports)} SOL ({costs.mint_lamports} lamports)"),
+        ("payout", f"{format_sol(costs.transfer_lamports)} SOL ({costs.transfer_lamports} lamports{shared})"),
+        ("platform's part", "not known yet" if costs.platform_amount is None else f"{costs.platform_amount} USDC"),
+    ]
+
+
+def amount(asset: str, units: int) -> str:
+    """A ledger amount for people."""
+    match asset:
+        case Asset.USD:
+            return f"{format_cents(units)} USD"
+        case Asset.USDC:
+            return f"{format_usdc(units)} USDC"
+        case Asset.SOL:
+            return f"{format_sol(units)} SOL"
+    return f"{units} {asset}"
+
+
+def _time(moment: object) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}" if moment is not None else ""
+
+
+def _facts(console: Console, title: str, facts: Iterable[tuple[str, str]]) -> None:
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts:
+        table.add_row(Text(name, style="dim"), Text(printable(value)))
+    console.print(Text(title, style="bold"))
+    console.print(table)
+
+
+def _rows(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table; nothing at all where there are no rows."""
+    if not rows:
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    console.print()
+    console.print(Text(title, style="bold"))
+    console.print(table)

@@ -1,0 +1,138 @@
+"""Bodies of the books: verification and the trace of one sale. Ledger amounts are integers in the smallest unit."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from agent.web.admin_purchase_bodies import MintAttempt, RefundRow, TransferAttempt
+from agent.web.bodies import Answer, Asked, Line, Moment, Money
+from agent.web.purchase_bodies import PurchaseBody
+
+
+class Rule(Answer):
+    """One rule that the database must keep; `invariants` are its numbers in the reliability reference."""
+
+    name: str
+    invariants: list[str]
+    says: str
+
+
+class Rules(Answer):
+    """In the order in which they are checked."""
+
+    rules: list[Rule]
+
+
+class PageOfRule(Asked):
+    """`after` is what the page before answered."""
+
+    rule: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    after: Annotated[Line, Field(max_length=120)] | None = None
+
+
+class BadRow(Answer):
+    """The first row that breaks the rule."""
+
+    row: str
+    why: str
+
+
+class RulePage(Answer):
+    """`after` is null at the end, and once a bad row was found."""
+
+    looked: int
+    finding: BadRow | None
+    after: str | None
+
+
+class SaleQuery(Asked):
+    """A purchase's number or its Stripe payment_intent."""
+
+    sale: Annotated[str, Field(pattern=r"^([1-9][0-9]{0,17}|pi_[A-Za-z0-9_]{1,250})$")]
+
+
+class TraceChange(Answer):
+    """One change of a state, or a remark of an operator."""
+
+    at: Moment
+    machine: str
+    subject: str
+    before: str | None
+    after: str
+    reason: str | None
+
+
+class TracePosting(Answer):
+    account: str
+    asset: str
+    amount: int
+
+
+class TraceEntry(Answer):
+    """`seal` is the entry's number in the hash chain, null while it waits for it."""
+
+    key: str
+    kind: str
+    at: Moment
+    seal: int | None
+    postings: list[TracePosting]
+
+
+class TraceMovement(Answer):
+    """What one of the sale's transactions did to the platform wallet, finalized."""
+
+    signature: str
+    asset: str
+    amount: int
+    kind: str
+    counterparty: str | None
+    slot: int
+    block_time: Moment | None
+
+
+class TraceDispute(Answer):
+    stripe_dispute_id: str
+    status: str
+    amount: Money
+    withdrawn: Money
+    fee: Money
+
+
+class TraceNetting(Answer):
+    """Debt that used up part of one of this sale's payouts; `undone_at` when it was taken back."""
+
+    payout: str
+    debtor_payout: str
+    amount: Money
+    ledger_key: str
+    undone_at: Moment | None
+
+
+class TraceCosts(Answer):
+    """What the sale cost the platform. `transfer_lamports` are of whole transfers; `transfers_shared` of them also paid
+    other sales."""
+
+    stripe_fee: Money | None
+    dispute_fees: Money
+    mint_lamports: int
+    transfer_lamports: int
+    transfers_shared: int
+    platform_amount: Money | None
+
+
+class Trace(Answer):
+    """One sale from Stripe to the last signature."""
+
+    purchase: PurchaseBody
+    stripe_charge_id: str | None
+    stripe_balance_transaction_id: str | None
+    split_rule: str | None
+    changes: list[TraceChange]
+    mints: list[MintAttempt]
+    transfers: list[TransferAttempt]
+    refunds: list[RefundRow]
+    disputes: list[TraceDispute]
+    nettings: list[TraceNetting]
+    movements: list[TraceMovement]
+    entries: list[TraceEntry]
+    costs: TraceCosts
