@@ -28,6 +28,7 @@ from gateways.circle_api import CircleGateway, Rates
 from gateways.circle_api.error_codes import PAUSES_SENDS
 from gateways.stripe_api import StripeGateway
 from indexer.absence import AbsenceProver
+from indexer.fast_path import FastPath
 from indexer.guard import ChainGuard
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
@@ -44,6 +45,7 @@ from payouts.rails.formats import FormatProbe
 from ports.clock import Clock
 from ports.executor import Executor
 from ports.ids import Ids
+from ports.sockets import Sockets
 from ports.transport import Transport
 from storage.store import Store
 from storage.tables import circle_notifications, jobs, stripe_events
@@ -67,6 +69,8 @@ CHORE_WIDTH = 16
 CHORES = frozenset(
     {"fee", "refund", "refunds", "fund", "plan", "batch", "events_sweep", "seal", "balance_watch", "alert", "receipts"}
 )
+RESEND_SLOTS = 10
+"""A transaction that the next ten leaders have not taken is handed over again."""
 SANDBOX_RPC_PER_SECOND = 2_000.0
 """A local node has no limit worth keeping to."""
 
@@ -80,6 +84,8 @@ class Ports:
     executor: Executor
     transport: Transport
     store: Store
+    sockets: Sockets | None = None
+    """None: a world without WebSockets; signatures are polled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +127,19 @@ def build_gateways(settings: Settings, ports: Ports, metrics: Metrics) -> Gatewa
             settings.rpc_urls,
             ports.transport,
             ports.clock,
-            requests_per_second=SANDBOX_RPC_PER_SECOND if fast else settings.agent_rpc_per_second,
+            weights=settings.rpc_weights,
+            requests_per_second=SANDBOX_RPC_PER_SECOND if fast else settings.rpc_rates,
+            slot_seconds=settings.agent_slot_ms / 1000,
             observe=metrics.rpc_call,
         ),
     )
+
+
+def build_fast_path(settings: Settings, ports: Ports, gateways: Gateways, metrics: Metrics) -> FastPath | None:
+    """None without SOLANA_WS_URL: then signatures are polled."""
+    if ports.sockets is None or not settings.ws_url:
+        return None
+    return FastPath(ports.sockets, settings.ws_url, ports.clock, gateways.rpc.pace, observe=metrics.websocket)
 
 
 def split_rule(settings: Settings) -> SplitRule:
@@ -155,7 +170,7 @@ def build_engine(
         for ring in bell:
             ring()
 
-    slot_seconds = settings.agent_slot_ms / 1000
+    pace = gateways.rpc.pace
     follower = TreasuryFollower(
         ports.store,
         gateways.rpc,
@@ -165,7 +180,8 @@ def build_engine(
         poll_seconds=settings.agent_treasury_poll_ms / 1000,
         wake=wake,
     )
-    tracker = SignatureTracker(ports.store, gateways.rpc, ports.clock, slot_seconds=slot_seconds, wake=wake)
+    fast_path = build_fast_path(settings, ports, gateways, metrics)
+    tracker = SignatureTracker(ports.store, gateways.rpc, ports.clock, fast_path=fast_path, wake=wake)
     sweep = EventsSweepStep(ports.store, ports.clock, gateways.stripe, settings.live)
     gate = StartGate(
         ports.store,
@@ -177,7 +193,7 @@ def build_engine(
         gateways.rpc,
         ReadBack(gateways.rpc, platform_address, settings.usdc_mint),
         Payer(settings.circle_w3s_platform_wallet_id, platform_address),
-        slot_seconds,
+        lambda: pace.seconds,
         wake,
     )
     planner = build_planner(settings, WakingStore(ports.store, wake), ports.clock, ports.ids, platform_address)
@@ -194,7 +210,6 @@ def build_engine(
         expected_genesis=settings.genesis_hash,
         usdc_mint=settings.usdc_mint,
         platform_wallet=platform_address,
-        slot_seconds=slot_seconds,
     )
     return Engine(worker, tracker, follower, gate, planner, guard, formats)
 
@@ -226,7 +241,7 @@ def _steps(
     tracker: SignatureTracker,
 ) -> dict[str, Step]:
     store, clock, ids = ports.store, ports.clock, ports.ids
-    slot_seconds = settings.agent_slot_ms / 1000
+    pace = gateways.rpc.pace
     account = ata(platform_address, settings.usdc_mint)
     witness = ReadBack(gateways.rpc, platform_address, settings.usdc_mint)
     mint_terms = MintTerms(
@@ -237,7 +252,7 @@ def _steps(
         public_base_url=settings.public_base_url,
         lamports_ceiling=settings.agent_mint_fee_ceiling_lamports,
         attempts_max=settings.agent_attempts_max,
-        resend_every=timedelta(seconds=max(0.2, slot_seconds * 10)),
+        resend_every=lambda: timedelta(seconds=max(0.2, pace.seconds * RESEND_SLOTS)),
     )
     limits = Limits(settings.agent_approvers, settings.agent_cap_payout, settings.agent_cap_batch)
     rail_terms = RailTerms(

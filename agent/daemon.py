@@ -21,6 +21,7 @@ from agent.web.front import WebFront
 from agent.web_assembly import build_web
 from config.settings import Settings
 from domain.errors import LedgerImbalance
+from gateways.sockets import AiohttpSockets
 from gateways.transport import AiohttpTransport
 from metrics import Metrics
 from ports.executor import ThreadExecutor
@@ -47,6 +48,7 @@ def system_ports(settings: Settings, metrics: Metrics) -> Ports:
         executor=ThreadExecutor(),
         transport=AiohttpTransport(observe=metrics.http_call),
         store=MeteredStore(open_store(settings.database_url.get_secret_value()), clock, metrics.store_used),
+        sockets=AiohttpSockets(),
     )
 
 
@@ -65,6 +67,8 @@ async def run(settings: Settings) -> int:
     finally:
         async with asyncio.timeout(STOP_SECONDS):
             await ports.transport.close()
+            if ports.sockets is not None:
+                await ports.sockets.close()
             await ports.store.stop()
 
 

@@ -74,7 +74,7 @@ class StartGate:
         heights: Heights,
         witness: PackedOutflows,
         payer: Payer,
-        slot_seconds: float,
+        slot_seconds: Callable[[], float],
         opened: Callable[[], None],
     ) -> None:
         self._store, self._clock, self._ids = store, clock, ids
@@ -148,7 +148,7 @@ class StartGate:
         """Until what was signed before the start can't land any more."""
         self.waits_for = "transactions of an earlier process to land or expire"
         while await self._heights.get_block_height() <= height + LATE_LANDING_BLOCKS:
-            await self._clock.sleep(max(self._slot_seconds * 8, 0.05))
+            await self._clock.sleep(max(self._slot_seconds() * 8, 0.05))
 
     async def _adopt(self) -> None:
         started = self._clock.now()

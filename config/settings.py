@@ -118,7 +118,8 @@ class Settings(BaseModel):
     agent_balance_alert_lamports: int = Field(500_000_000, ge=0)
     agent_alert_webhook_url: SecretStr = SecretStr("")
     agent_slot_ms: int = Field(200, ge=5, le=10_000)
-    agent_rpc_per_second: int = Field(10, ge=1, le=10_000)
+    agent_rpc_per_second: str = "10"
+    agent_rpc_weights: str = ""
     agent_treasury_poll_ms: int = Field(5_000, ge=50, le=30_000)
     agent_circle_limits: Literal["real", "fast"] = "real"
     agent_nft_symbol: str = Field("RBLK", min_length=1, max_length=10)
@@ -138,6 +139,17 @@ class Settings(BaseModel):
     @property
     def rpc_urls(self) -> tuple[str, ...]:
         return _listed(self.solana_rpc_urls.get_secret_value())
+
+    @property
+    def rpc_rates(self) -> tuple[int, ...]:
+        """Requests a second, one for each RPC address."""
+        rates = _numbers(self.agent_rpc_per_second)
+        return rates * len(self.rpc_urls) if len(rates) == 1 else rates
+
+    @property
+    def rpc_weights(self) -> tuple[int, ...]:
+        """One for each RPC address; empty: the first is asked, the others are its reserve."""
+        return _numbers(self.agent_rpc_weights)
 
     @property
     def ws_url(self) -> str:
@@ -214,6 +226,12 @@ class Settings(BaseModel):
             raise ValueError("is 64 hexadecimal digits (32 bytes), as registered in Circle's console")
         return value
 
+    @field_validator("agent_rpc_per_second", "agent_rpc_weights", mode="before")
+    @classmethod
+    def _one_number(cls, value: object) -> object:
+        """A TOML file may have a single number without quotes."""
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
     @field_validator("agent_listen", "agent_admin_listen")
     @classmethod
     def _address_form(cls, value: str) -> str:
@@ -265,6 +283,7 @@ def _wrong_addresses(s: Settings) -> list[str]:
             found.append(f"{name}: live keys are sent over https only")
     if not s.rpc_urls or any(re.match(r"https?://", url) is None for url in s.rpc_urls):
         found.append("SOLANA_RPC_URLS: one or more http(s) addresses, separated by commas; two providers are better")
+    found += _wrong_shares(s)
     if s.ws_url and re.match(r"wss?://", s.ws_url) is None:
         found.append("SOLANA_WS_URL: a ws(s) address, or empty to poll only")
     if re.match(r"https?://[^/]+", s.public_base_url) is None:
@@ -275,6 +294,23 @@ def _wrong_addresses(s: Settings) -> list[str]:
     admin_host = s.agent_admin_listen.rsplit(":", 1)[0]
     if admin_host not in {"127.0.0.1", "localhost", "[::1]"} and not s.agent_allow_public_admin:
         found.append("AGENT_ADMIN_LISTEN: not a loopback address; set AGENT_ALLOW_PUBLIC_ADMIN=true only behind TLS")
+    return found
+
+
+def _wrong_shares(s: Settings) -> list[str]:
+    """What is said of each RPC address: as many numbers as there are addresses."""
+    found: list[str] = []
+    count, digits = len(s.rpc_urls), re.compile(r"\d{1,5}")
+    rates, weights = _listed(s.agent_rpc_per_second), _listed(s.agent_rpc_weights)
+    if not all(digits.fullmatch(rate) and 1 <= int(rate) <= 10_000 for rate in rates) or len(rates) not in {1, count}:
+        found.append(
+            f"AGENT_RPC_PER_SECOND: one number from 1 to 10000, or {count} separated by commas, one an address"
+        )
+    proper = all(digits.fullmatch(weight) and int(weight) <= 1_000 for weight in weights)
+    if weights and not (proper and len(weights) == count and any(int(weight) for weight in weights)):
+        found.append(
+            f"AGENT_RPC_WEIGHTS: {count} numbers from 0 to 1000 separated by commas, one an address, not all 0; or empty"
+        )
     return found
 
 
@@ -390,3 +426,7 @@ def _from_file(name: str, env: Mapping[str, str]) -> str | None:
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in _listed(text))

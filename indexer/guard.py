@@ -44,11 +44,9 @@ class ChainGuard:
         expected_genesis: str,
         usdc_mint: str,
         platform_wallet: str,
-        slot_seconds: float,
     ) -> None:
         self._rpc, self._clock = rpc, clock
         self._genesis, self._usdc_mint, self._wallet = expected_genesis, usdc_mint, platform_wallet
-        self._slot_seconds = slot_seconds
 
     async def check(self) -> ChainFacts:
         """Raises Rejected with `rpc_unreachable`, `wrong_cluster`, `wrong_usdc_mint`, `usdc_frozen` or
@@ -108,7 +106,7 @@ class ChainGuard:
     async def _measure_slots(self) -> tuple[int, float]:
         try:
             first, begun = await self._rpc.get_slot("finalized"), self._clock.monotonic()
-            await self._clock.sleep(MEASURED_SLOTS * self._slot_seconds)
+            await self._clock.sleep(MEASURED_SLOTS * self._rpc.pace.seconds)
             last, seconds = await self._rpc.get_slot("finalized"), self._clock.monotonic() - begun
         except Retryable as error:
             raise Rejected("rpc_unreachable", f"SOLANA_RPC_URLS: {error}") from error

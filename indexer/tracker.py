@@ -1,6 +1,7 @@
 """One loop for all signatures in flight: asks for 256 at a time, and calls one expired only with proof."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,19 +12,24 @@ import structlog
 
 from domain.errors import Retryable
 from domain.states import WatchState
+from indexer.fast_path import FastPath
 from indexer.rpc.errors import EndpointError
 from indexer.rpc.node import STATUSES_MAX, Node
 from indexer.rpc.pool import RpcPool, Testimony
 from indexer.rpc.values import SignatureStatus
+from indexer.together import together
 from indexer.waking import Bell
 from ports.clock import Clock
-from storage.chain_rows import Fate, Watched, open_watch_count, open_watches, record_fates
+from storage.chain_rows import OPEN, Fate, Watched, open_watches, record_fates
 from storage.errors import StoreUnavailable
 from storage.store import Store
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
+NET_SLOTS = 40
+"""Slots between polls of what the fast path follows: longer than the way to finality, so that one that is told of in
+time is never polled in vain, and one that is forgotten by the provider is late by some seconds only."""
 POLL_SLOTS = 5
 """Slots between polls while something is open: a sixth of the way to finality, six calls per batch at most."""
 SOON_SLOTS = 2
@@ -55,7 +61,8 @@ class _Witness:
 class SignatureTracker:
     """Writes the fate of `watched_signatures` and makes the waiting jobs due. Run `run` once per process.
 
-    `slot_seconds` is the cluster's slot time; all intervals follow it. `wake` is called after jobs were made due.
+    All intervals follow the cluster's slot time as the pool measures it. `wake` is called after jobs were made due.
+    With a fast path, signatures that it follows are asked about when it tells of them, and else seldom.
     """
 
     def __init__(
@@ -64,19 +71,57 @@ class SignatureTracker:
         rpc: RpcPool,
         clock: Clock,
         *,
-        slot_seconds: float,
+        fast_path: FastPath | None = None,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._rpc, self._clock = store, rpc, clock
-        self._slot_seconds, self._wake = slot_seconds, wake
+        self._fast_path, self._wake = fast_path, wake
         self._bell = Bell(clock)
+        self._standing: dict[str, tuple[WatchState, int | None]] = {}
+        """Signature → state and slot, of everything that is open as of the last poll."""
+        self._asked_at: dict[str, float] = {}
+        self._heard: set[str] = set()
+        self._root = 0
+        self._next_final: int | None = None
+        self._all_followed = False
+
+    @property
+    def open_now(self) -> int:
+        """How many signatures were open at the end of the last poll."""
+        return len(self._standing)
 
     def poke(self) -> None:
         """A signature was added: ask about it soon."""
         self._bell.ring()
 
+    # --- what the fast path tells --------------------------------------------------------------------------------
+
+    def heard(self, signature: str) -> None:
+        """Something happened to it: ask soon."""
+        self._heard.add(signature)
+        self._bell.ring()
+
+    def rooted(self, slot: int) -> None:
+        """The chain is final up to there: ask about what was confirmed by then."""
+        self._root = max(self._root, slot)
+        if self._next_final is not None and self._next_final <= self._root:
+            self._next_final = None
+            self._bell.ring()
+
+    def follows(self) -> None:
+        """Ask once about what is followed only now: it may have landed before."""
+        self._bell.ring()
+
+    # --- the loop ------------------------------------------------------------------------------------------------
+
     async def run(self) -> None:
         """Until cancelled. Errors of endpoints and database are logged and tried again: none means "not there"."""
+        if self._fast_path is None:
+            await self._run()
+            return
+        await together([self._run(), self._fast_path.run(self)])
+
+    async def _run(self) -> None:
         failures = 0
         while True:
             try:
@@ -89,31 +134,73 @@ class SignatureTracker:
             await self._pause(open_now, failures)
 
     async def poll(self) -> int:
-        """Ask once about everything open, at most one status call per 256; returns how many are open still.
+        """Ask once about everything open that is due, at most one status call per 256; returns how many are open still.
 
         Raises Retryable when the endpoints do not answer; what was learned before that is stored.
         """
         watched = await self._store.read(open_watches)
+        self._standing = {row.signature: (row.state, row.slot) for row in watched}
+        self._look_ahead()
+        now = self._clock.monotonic()
         unseen: list[Watched] = []
-        for batch in _batches(watched):
+        for batch in _batches([row for row in watched if self._is_due(row, now)]):
             unseen += await self._ask(batch)
+            self._heard.difference_update(row.signature for row in batch)
         await self._expire([row for row in unseen if row.last_valid_block_height is not None])
-        return await self._store.read(open_watch_count) if watched else 0
+        self._look_ahead()
+        return len(self._standing)
+
+    def _is_due(self, row: Watched, now: float) -> bool:
+        """Without a fast path always: the loop's own pauses pace the questions."""
+        asked_at = self._asked_at.get(row.signature)
+        if asked_at is None or row.signature in self._heard:
+            return True
+        if not self._is_followed(row.signature, row.state, asked_at):
+            return True
+        if row.state is WatchState.CONFIRMED and (row.slot or 0) <= self._root:
+            return True
+        return now - asked_at >= NET_SLOTS * self._rpc.pace.seconds
+
+    def _is_followed(self, signature: str, state: WatchState, asked_at: float) -> bool:
+        """Whether what happens to it next will be told."""
+        if self._fast_path is None:
+            return False
+        if state is WatchState.CONFIRMED:
+            return self._fast_path.is_live
+        return self._fast_path.covers(signature, asked_at)
+
+    def _look_ahead(self) -> None:
+        """From how things stand: what to follow, and what the next news of a slot must reach to matter."""
+        standing = self._standing
+        if self._fast_path is None:
+            return
+        self._asked_at = {name: at for name, at in self._asked_at.items() if name in standing}
+        self._heard.intersection_update(standing)
+        self._fast_path.want([name for name, (state, _) in standing.items() if state is WatchState.WATCHING])
+        confirmed = [slot or 0 for state, slot in standing.values() if state is WatchState.CONFIRMED]
+        self._next_final = min(confirmed, default=None)
+        self._all_followed = all(
+            self._is_followed(name, state, self._asked_at.get(name, -math.inf)) for name, (state, _) in standing.items()
+        )
 
     async def _pause(self, open_now: int, failures: int) -> None:
+        slot_seconds = self._rpc.pace.seconds
         if not open_now:
             await self._bell.wait(IDLE_SECONDS)
-            await self._clock.sleep(SOON_SLOTS * self._slot_seconds)
+            await self._clock.sleep(SOON_SLOTS * slot_seconds)
             return
-        seconds = POLL_SLOTS * self._slot_seconds * 2.0 ** min(failures, 10)
+        slots = NET_SLOTS if self._all_followed and not failures else POLL_SLOTS
+        seconds = slots * slot_seconds * 2.0 ** min(failures, 10)
         if await self._bell.wait(min(seconds, LONGEST_PAUSE_SECONDS)):
-            await self._clock.sleep(SOON_SLOTS * self._slot_seconds)
+            await self._clock.sleep(SOON_SLOTS * slot_seconds)
 
     async def _ask(self, batch: Sequence[Watched]) -> list[Watched]:
         """Store what the statuses say; returns the rows that the endpoint does not know."""
+        begun = self._clock.monotonic()
         age = self._clock.now() - min(row.created_at for row in batch)
-        old = age > timedelta(seconds=CACHE_SLOTS * self._slot_seconds)
+        old = age > timedelta(seconds=CACHE_SLOTS * self._rpc.pace.seconds)
         answer = await self._rpc.get_signature_statuses([row.signature for row in batch], search_history=old)
+        self._asked_at.update(dict.fromkeys((row.signature for row in batch), begun))
         pairs = list(zip(batch, answer.statuses, strict=True))
         await self._record([_fate(row.signature, status) for row, status in pairs])
         return [row for row, status in pairs if status is None]
@@ -150,6 +237,11 @@ class SignatureTracker:
     async def _record(self, fates: Sequence[Fate]) -> None:
         if not fates:
             return
+        for fate in fates:
+            if fate.state in OPEN:
+                self._standing[fate.signature] = fate.state, fate.slot
+            else:
+                self._standing.pop(fate.signature, None)
         now = self._clock.now()
         if await self._store.write(lambda conn: record_fates(conn, fates, now)):
             self._wake()

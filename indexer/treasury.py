@@ -4,9 +4,8 @@ Each of the two addresses has a cursor, the last signature stored, which moves i
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Connection
@@ -22,6 +21,7 @@ from indexer.movements import lamport_movement, usdc_movement
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
 from indexer.rpc.values import ListedSignature
+from indexer.together import together
 from indexer.waking import Bell
 from ports.clock import Clock
 from storage import receipts
@@ -30,7 +30,6 @@ from storage.errors import StoreUnavailable
 from storage.movements import MovementKind, book_lamports, book_usdc, judge_unclaimed, movement_sum
 from storage.store import Store
 
-T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 USDC_CURSOR, SOL_CURSOR = "treasury_usdc", "treasury_sol"
@@ -155,7 +154,7 @@ class TreasuryFollower:
             chunk = listed[start : start + CHUNK]
             # A failed transaction moved no token; it costs its payer the fee.
             wanted = [one for one in chunk if track.asset is Asset.SOL or not one.failed]
-            facts = await _side_by_side([facts_of.get(one.signature) for one in wanted])
+            facts = await together([facts_of.get(one.signature) for one in wanted])
             kinds = await self._store_chunk(track, at, chunk, facts)
             if kinds is None:
                 raise Retryable(f"another process reads {track.name}")
@@ -220,13 +219,3 @@ class _Facts:
             if len(self._known) < CHUNK * CHUNK:
                 self._known[signature] = known
         return known
-
-
-async def _side_by_side(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results in order; the first failure ends the others and comes out by itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from failed
-    return [task.result() for task in tasks]

@@ -64,6 +64,9 @@ class Families:
             "rpc_call_seconds", "Duration of Solana JSON-RPC calls.", CALL_SECONDS, "endpoint"
         )
 
+        self.socket_connected = self._gauge("chain_websocket_connected", "1 while the node's WebSocket tells of slots.")
+        self.socket_connections = self._gauge("chain_websocket_connections", "WebSocket connections since the start.")
+
     def _declare_money(self) -> None:
         self.lag = self._histogram(
             "distribution_lag_seconds", "From the card payment to the finalized payout.", LAG_SECONDS

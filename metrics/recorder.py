@@ -100,6 +100,11 @@ class Metrics:
         self._families.rpc_calls.labels(endpoint, self._method(method), self._outcome(outcome)).inc()
         self._families.rpc_seconds.labels(endpoint).observe(seconds)
 
+    def websocket(self, connected: bool, made: int) -> None:
+        """Whether the fast path's connection stands; how many were made since the start."""
+        self._families.socket_connected.set(connected)
+        self._families.socket_connections.set(made)
+
     def store_used(self, operation: str, seconds: float, usable: bool) -> None:
         """One `read` or `write` of the store; `usable` is False when the database could not be used."""
         known = OneOf("read", "write")(operation)

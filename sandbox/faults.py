@@ -5,8 +5,8 @@ used up after `times` requests, so a test can say exactly which call fails and h
 """
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from sandbox.service import Response
@@ -20,7 +20,7 @@ class Fault(StrEnum):
     LATE = "late"
     """The answer comes `delay_ms` later."""
     STATUS = "status"
-    """The service answers `status` with `body` and does nothing."""
+    """The service answers `status` with `body` and `headers` (429: `retry-after`) and does nothing."""
     HTML = "html"
     """The service did it, a proxy answers 200 with a page."""
     CUT_BODY = "cut_body"
@@ -38,6 +38,7 @@ class Rule:
     delay_ms: int = 0
     status: int = 500
     body: bytes = b"{}"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Faults:
@@ -64,7 +65,7 @@ class Faults:
             case Fault.LOSE_REQUEST:
                 return Response(status=0, cut=True)
             case Fault.STATUS:
-                return Response(rule.status, rule.body, {"content-type": "application/json"})
+                return Response(rule.status, rule.body, {"content-type": "application/json", **rule.headers})
             case Fault.LOSE_ANSWER:
                 return replace(answer(), cut=True)
             case Fault.LATE:

@@ -14,6 +14,7 @@ from sandbox.solana_node import Endpoint, SolanaNode
 from sandbox.stripe_service import FAST, StripeService
 
 STRIPE_URL, CIRCLE_URL, RPC_URL = "http://stripe.test", "http://circle.test", "http://rpc.test"
+WS_URL = "ws://rpc.test"
 SECOND_ENDPOINT = "/rpc2"
 AGENT_URL = "http://127.0.0.1:8080"
 ADMIN_TOKEN = "admin-token-of-the-virtual-world"
@@ -59,6 +60,7 @@ class Outside:
             "CIRCLE_W3S_ENTITY_SECRET": ENTITY_SECRET,
             "CIRCLE_W3S_PLATFORM_WALLET_ID": self.platform.wallet_id,
             "SOLANA_RPC_URLS": f"{RPC_URL},{RPC_URL}{SECOND_ENDPOINT}",
+            "SOLANA_WS_URL": WS_URL,
             "PUBLIC_BASE_URL": AGENT_URL,
             "AGENT_DERIVATION_SECRET": "d" * 64,
             "AGENT_STRIPE_API_URL": STRIPE_URL,

@@ -18,6 +18,7 @@ from agent.web_assembly import build_web
 from config.settings import Settings
 from metrics import Metrics
 from ports.executor import InlineExecutor
+from ports.sockets import Sockets
 from ports.transport import Transport
 from ports.virtual import SeededIds, VirtualClock
 from simulator.life import Killed, Life, LivedClock, LivedStore, LivedTransport
@@ -35,6 +36,7 @@ class Surroundings:
     nudge_slowness: int = 1
     """Recurring work is nudged so many times less often: a week has fewer of what only makes safe."""
     committed: Callable[[str], None] = lambda name: None
+    sockets: Sockets | None = None
 
 
 class Process:
@@ -65,6 +67,7 @@ class Process:
             executor=InlineExecutor(),
             transport=LivedTransport(around.transport, self.life),
             store=self.store,
+            sockets=around.sockets,
         )
         self.daemon = daemon = await prepare(self.settings, ports, metrics)
         self.web = build_web(self.settings, ports, daemon.gateways, daemon.engine, metrics, daemon.platform_address)

@@ -1,11 +1,14 @@
 """The sandbox's services behind the daemon's transport port, without sockets."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlsplit
 
+from ports.sockets import SocketBroken
 from ports.transport import HttpRequest, HttpResponse, TransportError
 from sandbox.service import Request, Response, Service
+from sandbox.solana_node import SolanaNode
 
 
 class ServiceTransport:
@@ -49,3 +52,52 @@ class ServiceTransport:
         await self._sleep(min(answer.delay_ms / 1000, deadline_seconds))
         if answer.delay_ms / 1000 > deadline_seconds:
             raise TransportError("no answer in time", sent=True)
+
+
+class ServiceSockets:
+    """WebSockets to nodes in this process: `{"ws://chain.test": node}`. Everything told to it is kept in `sent`."""
+
+    def __init__(self, nodes: Mapping[str, SolanaNode]) -> None:
+        self._nodes = dict(nodes)
+        self.opened = 0
+        self.sent: list[str] = []
+
+    async def open(self, url: str) -> "ServiceSocket":
+        parts = urlsplit(url)
+        node, path = self._nodes.get(f"{parts.scheme}://{parts.netloc}"), parts.path or "/"
+        await asyncio.sleep(0)
+        if node is None or node.endpoint(path).refuses_sockets:
+            raise SocketBroken("no connection")
+        self.opened += 1
+        return ServiceSocket(node, path, self.sent)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class ServiceSocket:
+    """One connection to a node's subscriptions."""
+
+    def __init__(self, node: SolanaNode, path: str, sent: list[str]) -> None:
+        self._ready = asyncio.Event()
+        self._connection = node.subscriptions.connect(path, self._ready.set)
+        self._told: deque[str] = deque()
+        self._sent = sent
+
+    async def send(self, text: str) -> None:
+        if self._connection.dropped:
+            raise SocketBroken("the connection dropped")
+        self._sent.append(text)
+        self._connection.receive(text)
+
+    async def receive(self) -> str:
+        while not self._told:
+            if self._connection.dropped:
+                raise SocketBroken("the connection dropped")
+            await self._ready.wait()
+            self._ready.clear()
+            self._told.extend(self._connection.take())
+        return self._told.popleft()
+
+    async def close(self) -> None:
+        self._connection.close()

@@ -14,9 +14,9 @@ from multidict import CIMultiDict
 from config.settings import Settings, load_settings
 from ports.virtual import VirtualClock, VirtualLoop
 from sandbox.service import Delivery, Service
-from simulator.outside import ADMIN_TOKEN, AGENT_URL, Outside
+from simulator.outside import ADMIN_TOKEN, AGENT_URL, WS_URL, Outside
 from simulator.process import Process, Surroundings, json_headers
-from simulator.wire import ServiceTransport
+from simulator.wire import ServiceSockets, ServiceTransport
 from storage.inline import InlineStore
 
 MONDAY = datetime(2026, 11, 16, 8, 0, tzinfo=UTC)
@@ -55,6 +55,7 @@ class World:
         self.node, self.circle, self.stripe = self.outside.node, self.outside.circle, self.outside.stripe
         self.platform = self.outside.platform
         self.transport = ServiceTransport(self.outside.by_url, self.clock.sleep)
+        self.sockets = ServiceSockets({WS_URL: self.node})
         self.settings: Settings = load_settings({**self.outside.environment(), **(settings or {})})
         self.processes = [self.make_process(name, len(names) == 1) for name in names]
         self._under_way: set[asyncio.Task[None]] = set()
@@ -71,6 +72,7 @@ class World:
             lambda: self.open_store(one_process),
             self.nudge_slowness,
             self.committed,
+            self.sockets,
         )
         return Process(name, around, self.settings)
 

@@ -15,7 +15,7 @@ from domain.states import WatchState
 from storage.tables import cursors, readings, watched_signatures
 from storage.work import revive
 
-_OPEN = (WatchState.WATCHING, WatchState.CONFIRMED)
+OPEN = (WatchState.WATCHING, WatchState.CONFIRMED)
 """States that can still change; finalized and expired are final."""
 
 
@@ -113,7 +113,7 @@ def open_watches(conn: Connection) -> list[Watched]:
     """All signatures whose fate is open, oldest first."""
     rows = conn.execute(
         select(watched_signatures)
-        .where(watched_signatures.c.state.in_(_OPEN))
+        .where(watched_signatures.c.state.in_(OPEN))
         .order_by(watched_signatures.c.created_at, watched_signatures.c.signature)
     )
     return [_watched(row) for row in rows]
@@ -121,7 +121,7 @@ def open_watches(conn: Connection) -> list[Watched]:
 
 def open_watch_count(conn: Connection) -> int:
     return int(
-        conn.scalar(select(func.count()).select_from(watched_signatures).where(watched_signatures.c.state.in_(_OPEN)))
+        conn.scalar(select(func.count()).select_from(watched_signatures).where(watched_signatures.c.state.in_(OPEN)))
         or 0
     )
 
@@ -137,7 +137,7 @@ def record_fates(conn: Connection, fates: Sequence[Fate], now: datetime) -> int:
             select(watched_signatures)
             .where(
                 watched_signatures.c.signature.in_([fate.signature for fate in fates]),
-                watched_signatures.c.state.in_(_OPEN),
+                watched_signatures.c.state.in_(OPEN),
             )
             .order_by(watched_signatures.c.signature)
             .with_for_update()
@@ -157,7 +157,7 @@ def record_fates(conn: Connection, fates: Sequence[Fate], now: datetime) -> int:
     )
     names = [fate.signature for fate in changed]
     conn.execute(update(watched_signatures).where(watched_signatures.c.signature.in_(names)).values(changed_at=now))
-    for purpose, subject in _waiting(known[fate.signature] for fate in changed if fate.state not in _OPEN):
+    for purpose, subject in _waiting(known[fate.signature] for fate in changed if fate.state not in OPEN):
         revive(conn, purpose, subject, now)
     return len(changed)
 

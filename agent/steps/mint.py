@@ -71,7 +71,7 @@ class MintTerms:
     public_base_url: str
     lamports_ceiling: int
     attempts_max: int
-    resend_every: timedelta
+    resend_every: Callable[[], timedelta]
 
 
 class MintStep:
@@ -184,7 +184,7 @@ class MintStep:
                 proof = {"why": why, "signature": attempt.signature, "expiry": watch.proof if watch else None}
                 return await self._bury(case, plan, proof)
             case WatchState.CONFIRMED:
-                return Again(self._terms.resend_every * 2, "confirmed, waits for finalized")
+                return Again(self._terms.resend_every() * 2, "confirmed, waits for finalized")
             case _:
                 return await self._send(case)
 
@@ -201,9 +201,9 @@ class MintStep:
         except OutcomeUnknown as error:
             why = f"perhaps sent: {error}"
         except (Retryable, Rejected) as error:
-            return Again(self._terms.resend_every, f"not accepted yet: {error}")
+            return Again(self._terms.resend_every(), f"not accepted yet: {error}")
         now = self._clock.now()
-        return Again(self._terms.resend_every, why, commit=lambda conn: rows.sent(conn, attempt.id, now))
+        return Again(self._terms.resend_every(), why, commit=lambda conn: rows.sent(conn, attempt.id, now))
 
     def _settle(self, case: MintCase, evidence: Evidence) -> Outcome:
         attempt, now = case.attempt, self._clock.now()

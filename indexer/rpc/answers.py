@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from indexer.effects.accounts import parse_token_account, read_account
-from indexer.effects.shape import fields, items, malformed, text, whole
+from indexer.effects.shape import address, decimal, fields, items, malformed, text, whole
 from indexer.rpc.values import (
     Accounts,
     Commitment,
+    Holder,
     LatestBlockhash,
     ListedSignature,
     SignatureStatus,
@@ -83,6 +84,14 @@ def token_amount(found: Accounts) -> int:
     """Base units in the one token account; an account that does not exist holds nothing."""
     (account,) = found.accounts
     return 0 if account is None else money(parse_token_account(account).amount, "amount")
+
+
+def holders(value: object) -> list[Holder]:
+    entries = [fields(entry, "holder") for entry in items(value, "value")]
+    return [
+        Holder(address(entry.get("address"), "holder.address"), decimal(entry.get("amount"), "holder.amount"))
+        for entry in entries
+    ]
 
 
 def signature_statuses(slot: int, value: object, asked: Sequence[str]) -> SignatureStatuses:

@@ -28,7 +28,13 @@ LONGEST_REST_SECONDS = 30.0
 """After an error an endpoint rests, twice as long each time in a row; resting ones are asked last, not never."""
 LIMITED_REST_SECONDS = 2.0
 """After a 429 without Retry-After."""
-_LATENCY_WEIGHT = 0.1
+LAG_SLOTS_MOST = 50
+"""Further behind, an endpoint is asked only when the others fail: ten seconds of slots, where healthy ones keep within
+two or three."""
+ERRORS_MOST = 3
+"""So many errors in a row and it counts as unwell until it answers again."""
+_AVERAGE_WEIGHT = 0.1
+"""Of the newest call in the moving averages of latency and errors: they follow the last ten or so."""
 _NO_FAULT = frozenset(
     {SIMULATION_FAILED, SIGNATURE_FAILURE, BLOCK_NOT_AVAILABLE, MIN_CONTEXT_SLOT_NOT_REACHED, INVALID_PARAMS}
 )
@@ -45,19 +51,35 @@ class Endpoint:
         transport: Transport,
         clock: Clock,
         *,
+        weight: int,
         requests_per_second: float,
         deadline_seconds: float,
         observe: Observe,
     ) -> None:
-        self.label = f"rpc{number} ({urlsplit(url).hostname})"
+        self.name = f"rpc{number}"
+        self.label = f"{self.name} ({urlsplit(url).hostname})"
+        self.weight = weight
         self.finalized_slot = 0
+        self.lag_slots = 0
+        """Finalized slots behind the newest that any endpoint showed, when all were last asked together."""
+        self.excluded = ""
+        """Why it is not asked at all: it is on another cluster."""
         self._url, self._transport, self._clock, self._observe = url, transport, clock, observe
         self._interval = 1.0 / requests_per_second
         self._deadline = deadline_seconds
         self._full_at = clock.monotonic()
         self._resting_until = clock.monotonic()
         self._calls = self._errors = self._errors_in_a_row = 0
-        self._latency = 0.0
+        self._latency = self._error_rate = 0.0
+
+    @property
+    def is_lagging(self) -> bool:
+        return self.lag_slots > LAG_SLOTS_MOST
+
+    @property
+    def is_well(self) -> bool:
+        """Whether its answers count at present."""
+        return not self.excluded and not self.is_lagging and self._errors_in_a_row < ERRORS_MOST
 
     def rests_for(self) -> float:
         """Seconds until it should be asked again; 0 when it is well."""
@@ -65,7 +87,17 @@ class Endpoint:
 
     def health(self) -> EndpointHealth:
         return EndpointHealth(
-            self.label, self._calls, self._errors, self._errors_in_a_row, self._latency, self.finalized_slot
+            label=self.label,
+            weight=self.weight,
+            calls=self._calls,
+            errors=self._errors,
+            errors_in_a_row=self._errors_in_a_row,
+            error_rate=self._error_rate,
+            latency_seconds=self._latency,
+            finalized_slot=self.finalized_slot,
+            lag_slots=self.lag_slots,
+            is_well=self.is_well,
+            excluded=self.excluded,
         )
 
     async def call(self, method: str, params: list[object]) -> object:
@@ -136,7 +168,8 @@ class Endpoint:
 
     def _done(self, method: str, begun: float, outcome: str, *, blame: bool) -> None:
         seconds = self._clock.monotonic() - begun
-        self._latency += (seconds - self._latency) * (_LATENCY_WEIGHT if self._latency else 1.0)
+        self._latency += (seconds - self._latency) * (_AVERAGE_WEIGHT if self._latency else 1.0)
+        self._error_rate += (float(blame) - self._error_rate) * _AVERAGE_WEIGHT
         self._observe(self.label, method, seconds, outcome)
         if blame:
             self.blame()

@@ -10,10 +10,12 @@ from indexer.effects.shape import fields, text
 from indexer.rpc import answers
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.errors import EndpointError
+from indexer.rpc.pace import SlotPace
 from indexer.rpc.values import (
     Accounts,
     Amount,
     Commitment,
+    Holder,
     LatestBlockhash,
     ListedSignature,
     SignatureStatuses,
@@ -39,8 +41,8 @@ ahead counts only when a second endpoint shows it too: one that lies about it wo
 class SlotMemory:
     """The highest finalized slot that the endpoints have shown: nothing older counts as an answer."""
 
-    def __init__(self, endpoints: Sequence[Endpoint], clock: Clock) -> None:
-        self._endpoints, self._clock = endpoints, clock
+    def __init__(self, endpoints: Sequence[Endpoint], clock: Clock, pace: SlotPace) -> None:
+        self._endpoints, self._clock, self._pace = endpoints, clock, pace
         self._seen_at = clock.monotonic()
         self.finalized = 0
 
@@ -51,6 +53,7 @@ class SlotMemory:
         others = [one for one in self._endpoints if one is not endpoint]
         if self._is_near(slot) or not others or any(one.finalized_slot + JUMP_SLOTS >= slot for one in others):
             self.finalized, self._seen_at = slot, self._clock.monotonic()
+            self._pace.see(slot, self._seen_at)
 
     def _is_near(self, slot: int) -> bool:
         passed = (self._clock.monotonic() - self._seen_at) / FASTEST_SLOT_SECONDS
@@ -66,6 +69,10 @@ class Node:
     @property
     def label(self) -> str:
         return self._endpoint.label
+
+    def exclude(self, why: str) -> None:
+        """Ask this endpoint nothing any more but what `survey` puts to all; empty: it may be asked again."""
+        self._endpoint.excluded = why
 
     async def get_genesis_hash(self) -> str:
         return await self._ask("getGenesisHash", [], lambda got: answers.hash_text(got, "result"))
@@ -112,6 +119,18 @@ class Node:
         found = await self.get_accounts([account], commitment)
         return Amount(self._parsed("getMultipleAccounts", lambda: answers.token_amount(found)), found.slot)
 
+    async def largest_holders(self, mint: str, commitment: Commitment = "finalized") -> list[Holder]:
+        method = "getTokenLargestAccounts"
+        # It takes no `minContextSlot`; its slot is checked.
+        slot, value = await self._ask(method, [mint, {"commitment": commitment}], answers.with_context)
+        self._check_age(slot, method)
+        return self._parsed(method, lambda: answers.holders(value))
+
+    async def fee_of(self, message: bytes, commitment: Commitment = "confirmed") -> int | None:
+        encoded = base64.b64encode(message).decode()
+        _, value = await self._ask_bank("getFeeForMessage", [encoded], commitment)
+        return self._parsed("getFeeForMessage", lambda: None if value is None else answers.money(value, "value"))
+
     async def minimum_rent(self, size: int) -> int:
         return await self._ask("getMinimumBalanceForRentExemption", [size], lambda got: answers.count(got, "result"))
 
@@ -152,9 +171,15 @@ class Node:
         config |= {key: value for key, value in (("before", before), ("until", until)) if value is not None}
         return await self._ask("getSignaturesForAddress", [address, config], answers.listed_signatures)
 
-    async def simulate(self, wire: bytes, commitment: Commitment = "confirmed") -> Simulation:
+    async def simulate(
+        self, wire: bytes, commitment: Commitment = "confirmed", *, replace_blockhash: bool = False
+    ) -> Simulation:
+        """`replace_blockhash`: signatures and blockhash don't count."""
         encoded = base64.b64encode(wire).decode()
-        slot, value = await self._ask_bank("simulateTransaction", [encoded], commitment, encoding="base64")
+        config: dict[str, object] = {"encoding": "base64"}
+        if replace_blockhash:
+            config |= {"sigVerify": False, "replaceRecentBlockhash": True}
+        slot, value = await self._ask_bank("simulateTransaction", [encoded], commitment, **config)
         return self._parsed("simulateTransaction", lambda: answers.simulation(slot, value))
 
     async def priority_fees(self, accounts: Sequence[str]) -> list[int]:

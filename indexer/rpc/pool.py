@@ -10,11 +10,14 @@ from indexer.rpc import sending
 from indexer.rpc.endpoint import Endpoint, Observe
 from indexer.rpc.errors import Disagreement, EndpointError
 from indexer.rpc.node import SIGNATURES_PAGE_MAX, Node, SlotMemory
+from indexer.rpc.pace import SlotPace
+from indexer.rpc.turns import Turns
 from indexer.rpc.values import (
     Accounts,
     Amount,
     Commitment,
     EndpointHealth,
+    Holder,
     LatestBlockhash,
     ListedSignature,
     SignatureStatuses,
@@ -29,6 +32,8 @@ WITNESSES = 2
 RENT_GOOD_SECONDS = 3600.0
 """Rent changes with the cluster's governance, announced weeks before."""
 DEADLINE_SECONDS = 10.0
+SLOT_SECONDS = 0.2
+"""The cluster's target (reference/solana.md, section 1), until it is measured."""
 REQUESTS_PER_SECOND = 10.0
 """Per endpoint: what the public endpoints allow one address (100 in 10 s)."""
 
@@ -54,27 +59,39 @@ class RpcPool:
         transport: Transport,
         clock: Clock,
         *,
-        requests_per_second: float = REQUESTS_PER_SECOND,
+        weights: Sequence[int] = (),
+        requests_per_second: float | Sequence[float] = REQUESTS_PER_SECOND,
         deadline_seconds: float = DEADLINE_SECONDS,
+        slot_seconds: float = SLOT_SECONDS,
         observe: Observe = _unobserved,
     ) -> None:
+        """`weights` and `requests_per_second`: one for each URL. Without weights the first URL is asked and the others
+        are its reserve; one rate holds for each of them. `slot_seconds` is what the settings say of the cluster."""
         if not urls:
             raise Misuse("no RPC endpoint is configured")
+        shares = weights or [1, *([0] * (len(urls) - 1))]
+        rates = (
+            [requests_per_second] * len(urls) if isinstance(requests_per_second, int | float) else requests_per_second
+        )
         self._endpoints = [
             Endpoint(
                 number,
                 url,
                 transport,
                 clock,
-                requests_per_second=requests_per_second,
+                weight=weight,
+                requests_per_second=rate,
                 deadline_seconds=deadline_seconds,
                 observe=observe,
             )
-            for number, url in enumerate(urls, start=1)
+            for number, (url, weight, rate) in enumerate(zip(urls, shares, rates, strict=True), start=1)
         ]
-        self._memory = SlotMemory(self._endpoints, clock)
+        self._pace = SlotPace(slot_seconds)
+        self._memory = SlotMemory(self._endpoints, clock, self._pace)
+        self._turns = Turns(self._endpoints)
         self._clock = clock
         self._rents: dict[int, tuple[float, int]] = {}
+        self._unanswered_since: float | None = None
 
     @property
     def witnesses(self) -> int:
@@ -86,8 +103,34 @@ class RpcPool:
         """The highest finalized slot any endpoint has shown; 0 before the first answer."""
         return self._memory.finalized
 
+    @property
+    def pace(self) -> SlotPace:
+        """The cluster's slot time, from what the answers show; waits and time-outs follow it."""
+        return self._pace
+
     def health(self) -> list[EndpointHealth]:
         return [endpoint.health() for endpoint in self._endpoints]
+
+    def trouble(self) -> list[str]:
+        """Why the chain can't be read or nothing can be proven now, a sentence each, without an address; empty while
+        all is well."""
+        if self._unanswered_since is not None:
+            seconds = self._clock.monotonic() - self._unanswered_since
+            return [f"no RPC endpoint has answered for {seconds:.0f} s"]
+        well = [endpoint for endpoint in self._endpoints if endpoint.is_well]
+        if len(well) >= self.witnesses:
+            return []
+        unwell = ", ".join(endpoint.name for endpoint in self._endpoints if not endpoint.is_well)
+        return [f"{len(well)} of {len(self._endpoints)} RPC endpoints are well, {self.witnesses} needed; not: {unwell}"]
+
+    async def look_around(self) -> list[EndpointHealth]:
+        """Ask every endpoint how far it is, so that one that lags is known before it is needed. Raises Retryable."""
+        try:
+            await self.survey(lambda node: node.get_slot("finalized"))
+        finally:
+            for endpoint in self._endpoints:
+                endpoint.lag_slots = max(0, self._memory.finalized - endpoint.finalized_slot)
+        return self.health()
 
     # --- questions of several calls -------------------------------------------------------------------------------
 
@@ -96,10 +139,13 @@ class RpcPool:
         failed: list[EndpointError] = []
         for node in self._nodes():
             try:
-                return await question(node)
+                answer = await question(node)
             except EndpointError as error:
                 failed.append(error)
-        raise _none_answered(failed) from failed[-1]
+            else:
+                self._unanswered_since = None
+                return answer
+        raise self._none_answered(failed)
 
     async def testify(self, question: Callable[[Node], Awaitable[T]], *, floor: int = 0) -> list[Testimony[T]]:
         """Put a question to all endpoints at once; at least `witnesses` must answer, from slot `floor` or later.
@@ -107,21 +153,25 @@ class RpcPool:
         The floor is the question's own and not the pool's: an endpoint some slots behind another is a good witness of
         what happened before both.
         """
-        return await self._ask_all(question, floor, self.witnesses)
+        return await self._ask_all(question, self._nodes(floor), self.witnesses)
 
     async def survey(self, question: Callable[[Node], Awaitable[T]]) -> list[T]:
-        """What each endpoint answers; those that do not answer are left out, but for one at least."""
-        return [one.answer for one in await self._ask_all(question, 0, 1)]
+        """What each endpoint answers, excluded ones too; those that do not answer are left out, at least one does."""
+        nodes = [Node(endpoint, self._memory, 0) for endpoint in self._endpoints]
+        return [one.answer for one in await self._ask_all(question, nodes, 1)]
 
-    async def _ask_all(self, question: Callable[[Node], Awaitable[T]], floor: int, needed: int) -> list[Testimony[T]]:
-        nodes = self._nodes(floor)
+    async def _ask_all(
+        self, question: Callable[[Node], Awaitable[T]], nodes: Sequence[Node], needed: int
+    ) -> list[Testimony[T]]:
         async with asyncio.TaskGroup() as group:
             asked = [(node.label, group.create_task(_attempt(question, node))) for node in nodes]
         results = [(label, task.result()) for label, task in asked]
         failed = [result for _, result in results if isinstance(result, EndpointError)]
         answered = [Testimony(label, result.value) for label, result in results if isinstance(result, _Answer)]
+        if answered:
+            self._unanswered_since = None
         if len(answered) < needed:
-            raise _none_answered(failed, needed) from failed[-1]
+            raise self._none_answered(failed, needed, answered=len(answered))
         return answered
 
     async def agree(self, question: Callable[[Node], Awaitable[T]], *, floor: int | None = None) -> T:
@@ -178,6 +228,14 @@ class RpcPool:
 
         return await self.agree(absent)
 
+    async def largest_holders(self, mint: str) -> list[Holder]:
+        """Up to 20 token accounts of a mint, largest first, at finalized."""
+        return await self.ask(lambda node: node.largest_holders(mint))
+
+    async def fee_of(self, message: bytes) -> int | None:
+        """Lamports that a transaction with this message pays; None where its blockhash is too old."""
+        return await self.ask(lambda node: node.fee_of(message))
+
     async def minimum_rent(self, size: int) -> int:
         """Lamports that keep `size` data bytes alive; an answer is used for an hour."""
         known = self._rents.get(size)
@@ -207,7 +265,7 @@ class RpcPool:
             answered = True
         if answered:
             return None
-        raise _none_answered(failed) from failed[-1]
+        raise self._none_answered(failed)
 
     async def get_signatures_for_address(
         self,
@@ -245,10 +303,21 @@ class RpcPool:
         return await sending.send(nodes, wire, skip_preflight=skip_preflight, min_context_slot=min_context_slot)
 
     def _nodes(self, floor: int | None = None) -> list[Node]:
-        """Endpoints in the order to ask them: as configured, those that rest after an error last."""
+        """Endpoints in the order to ask them: by weight, those that lag or rest after an error last."""
         at = self._memory.finalized if floor is None else floor
+        return [Node(endpoint, self._memory, at) for endpoint in self._turns.next()]
+
+    def _none_answered(self, failed: Sequence[EndpointError], needed: int = 1, answered: int = 0) -> Retryable:
+        if not answered and self._unanswered_since is None:
+            self._unanswered_since = self._clock.monotonic()
+        retry_after = max((error.retry_after_seconds or 0.0 for error in failed), default=0.0) or None
+        reasons = "; ".join([*(str(error) for error in failed), *self._exclusions()])
+        want = "no RPC endpoint answered" if needed == 1 else f"fewer than {needed} RPC endpoints answered"
+        return Retryable(f"{want}: {reasons}", retry_after)
+
+    def _exclusions(self) -> list[str]:
         return [
-            Node(endpoint, self._memory, at) for endpoint in sorted(self._endpoints, key=lambda one: one.rests_for())
+            f"{endpoint.label} is left out: {endpoint.excluded}" for endpoint in self._endpoints if endpoint.excluded
         ]
 
 
@@ -262,10 +331,3 @@ async def _attempt(question: Callable[[Node], Awaitable[T]], node: Node) -> "_An
         return _Answer(await question(node))
     except EndpointError as error:
         return error
-
-
-def _none_answered(failed: Sequence[EndpointError], needed: int = 1) -> Retryable:
-    retry_after = max((error.retry_after_seconds or 0.0 for error in failed), default=0.0) or None
-    reasons = "; ".join(str(error) for error in failed)
-    want = "no RPC endpoint answered" if needed == 1 else f"fewer than {needed} RPC endpoints answered"
-    return Retryable(f"{want}: {reasons}", retry_after)

@@ -37,6 +37,14 @@ class Accounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """A token account and the base units of one mint in it."""
+
+    account: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class SignatureStatus:
     """`err` is None or the error as the node wrote it (parsed JSON)."""
 
@@ -75,11 +83,18 @@ class Simulation:
 
 @dataclass(frozen=True, slots=True)
 class EndpointHealth:
-    """One endpoint as the metrics show it. `latency_seconds` is a moving average; `finalized_slot` 0 = never asked."""
+    """One endpoint as metrics and operator see it. `error_rate` (0 to 1) and `latency_seconds` are moving averages over
+    the last calls; `finalized_slot` 0 = never asked; `lag_slots` behind the newest when all were last asked together;
+    `excluded` says why it is not asked at all, empty while it is."""
 
     label: str
+    weight: int
     calls: int
     errors: int
     errors_in_a_row: int
+    error_rate: float
     latency_seconds: float
     finalized_slot: int
+    lag_slots: int
+    is_well: bool
+    excluded: str

@@ -9,7 +9,7 @@ from solders.account import Account
 from solders.litesvm import LiteSVM
 from solders.pubkey import Pubkey
 
-from sandbox.solana_node.token_layouts import token_owner
+from sandbox.solana_node.token_layouts import token_mint, token_owner
 
 SYSTEM_PROGRAM = Pubkey.default()
 _GONE = Account(0, b"", SYSTEM_PROGRAM)
@@ -23,6 +23,7 @@ class Accounts:
         """For each account its (slot, state before that slot's writes), oldest first."""
         self._written: deque[tuple[int, list[Pubkey]]] = deque()
         self._tokens_of: dict[Pubkey, dict[Pubkey, None]] = {}
+        self._tokens_of_mint: dict[Pubkey, dict[Pubkey, None]] = {}
 
     def newest(self, address: Pubkey) -> Account | None:
         return self._svm.get_account(address)
@@ -70,6 +71,10 @@ class Accounts:
         """Every token account that has ever belonged to `owner`; whether it still does is the caller's question."""
         return list(self._tokens_of.get(owner, ()))
 
+    def tokens_of_mint(self, mint: Pubkey) -> list[Pubkey]:
+        """Every token account that has ever held this mint; whether it still does is the caller's question."""
+        return list(self._tokens_of_mint.get(mint, ()))
+
     @contextmanager
     def as_of(self, slot: int, addresses: Sequence[Pubkey]) -> Iterator[None]:
         """Inside the block LiteSVM has these accounts as they stood at `slot`, for a simulation on an older bank."""
@@ -95,5 +100,6 @@ class Accounts:
 
     def _index(self, address: Pubkey, account: Account | None) -> None:
         owner = token_owner(account)
-        if owner is not None:
+        if account is not None and owner is not None:
             self._tokens_of.setdefault(owner, {})[address] = None
+            self._tokens_of_mint.setdefault(token_mint(account), {})[address] = None

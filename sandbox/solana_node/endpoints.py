@@ -21,6 +21,10 @@ class Endpoint:
     """False: a history search finds no more than the status cache."""
     silent: bool = False
     """Its WebSocket accepts subscriptions and tells nothing; what happens meanwhile is never told."""
+    refuses_sockets: bool = False
+    """Takes no WebSocket connection; those that are open are ended by `Subscriptions.drop`."""
+    subscriptions_most: int = 10_000
+    """Subscriptions that one connection may hold; more are refused, as providers do."""
     hides: set[str] = field(default_factory=set)
     """Signatures it denies knowing, in statuses, transactions and lists."""
     lies: dict[str, Callable[[list[Any]], Any]] = field(default_factory=dict)

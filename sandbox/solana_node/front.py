@@ -35,11 +35,14 @@ class NodeFront(Front):
 
     async def drop_sockets(self) -> None:
         """Close every WebSocket, as a provider does that restarts; clients have to come back by themselves."""
+        self.node.subscriptions.drop()
         for socket in list(self._sockets):
             await socket.close(code=WSCloseCode.GOING_AWAY)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("upgrade", "").lower() == "websocket":
+            if self.node.endpoint(request.path).refuses_sockets:
+                return web.Response(status=503)
             return await self._talk(request)
         return await super()._handle(request)
 
@@ -53,6 +56,9 @@ class NodeFront(Front):
             while True:
                 await ready.wait()
                 ready.clear()
+                if connection.dropped:
+                    await socket.close(code=WSCloseCode.GOING_AWAY)
+                    return
                 for text in connection.take():
                     await socket.send_str(text)
 

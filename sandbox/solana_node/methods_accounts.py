@@ -22,6 +22,7 @@ from sandbox.solana_node.token_layouts import (
 )
 
 MAX_MULTIPLE_ACCOUNTS = 100
+LARGEST_ACCOUNTS = 20
 
 
 def get_balance(call: Call) -> Any:
@@ -68,6 +69,23 @@ def get_token_supply(call: Call) -> Any:
     return with_context(slot, ui_amount(mint_supply(account), mint_decimals(account)))
 
 
+def get_token_largest_accounts(call: Call) -> Any:
+    """The accounts that hold most of a mint, at most 20; empty ones are among them, as at a real node."""
+    mint = call.params.key(0)
+    slot = call.bank(call.params.config(1))
+    account = _existing(call, mint, slot)
+    if not is_mint(account):
+        raise invalid_params("Invalid param: not a Token mint")
+    holdings = [
+        (token_amount(held), address)
+        for address in call.node.accounts.tokens_of_mint(mint)
+        if (held := call.node.accounts.at(address, slot)) is not None and token_mint(held) == mint
+    ]
+    largest = sorted(holdings, key=lambda one: (-one[0], str(one[1])))[:LARGEST_ACCOUNTS]
+    decimals = mint_decimals(account)
+    return with_context(slot, [{"address": str(address)} | ui_amount(amount, decimals) for amount, address in largest])
+
+
 def get_token_accounts_by_owner(call: Call) -> Any:
     owner, which, config = call.params.key(0), call.params.need(1), call.params.config(2)
     slot = call.bank(config)
@@ -111,5 +129,6 @@ METHODS: dict[str, Callable[[Call], Any]] = {
     "getMultipleAccounts": get_multiple_accounts,
     "getTokenAccountBalance": get_token_account_balance,
     "getTokenSupply": get_token_supply,
+    "getTokenLargestAccounts": get_token_largest_accounts,
     "getTokenAccountsByOwner": get_token_accounts_by_owner,
 }

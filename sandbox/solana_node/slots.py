@@ -22,8 +22,11 @@ class Commitment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Anchor:
+    """From this slot on, which began at `ms`, slots take `slot_ms`."""
+
     slot: int
     ms: int
+    slot_ms: int
 
 
 class SlotClock:
@@ -43,7 +46,7 @@ class SlotClock:
             Commitment.CONFIRMED: confirmed_slots,
             Commitment.FINALIZED: finality_slots,
         }
-        self._anchors = [_Anchor(FIRST_SLOT, clock())]
+        self._anchors = [_Anchor(FIRST_SLOT, clock(), slot_ms)]
         self._newest = FIRST_SLOT
 
     def now_ms(self) -> int:
@@ -51,21 +54,29 @@ class SlotClock:
 
     def current(self) -> int:
         anchor = self._anchors[-1]
-        self._newest = max(self._newest, anchor.slot + (self._clock() - anchor.ms) // self.slot_ms)
+        self._newest = max(self._newest, anchor.slot + (self._clock() - anchor.ms) // anchor.slot_ms)
         return self._newest
 
     def skip(self, slots: int) -> None:
         """Jump ahead by so many slots at once, without the clock moving."""
         if slots < 0:
             raise ValueError("slots only move forward")
-        self._anchors.append(_Anchor(self.current() + slots, self._clock()))
+        self._anchors.append(_Anchor(self.current() + slots, self._clock(), self.slot_ms))
         self.current()
+
+    def set_slot_ms(self, slot_ms: int) -> None:
+        """From the next slot on, slots take so long: the cluster gets slower or faster."""
+        if slot_ms < 1:
+            raise ValueError("slot_ms must be positive")
+        following = self.current() + 1
+        self._anchors.append(_Anchor(following, max(self.starts_ms(following), self._clock()), slot_ms))
+        self.slot_ms = slot_ms
 
     def starts_ms(self, slot: int) -> int:
         """When a slot begins (or began)."""
         index = max(0, bisect_right(self._anchors, slot, key=lambda anchor: anchor.slot) - 1)
         anchor = self._anchors[index]
-        return anchor.ms + (slot - anchor.slot) * self.slot_ms
+        return anchor.ms + (slot - anchor.slot) * anchor.slot_ms
 
     def block_time(self, slot: int) -> int:
         """Unix seconds of a block."""

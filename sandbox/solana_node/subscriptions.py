@@ -14,7 +14,7 @@ from solders.transaction import VersionedTransaction
 
 from sandbox.solana_node.account_encoding import encode_account
 from sandbox.solana_node.call import with_context
-from sandbox.solana_node.errors import INVALID_PARAMS, PARSE_ERROR, NodeError, invalid_params
+from sandbox.solana_node.errors import INTERNAL_ERROR, INVALID_PARAMS, PARSE_ERROR, NodeError, invalid_params
 from sandbox.solana_node.history import Landed
 from sandbox.solana_node.params import Config, Params, parse_key, parse_signature
 from sandbox.solana_node.slots import Commitment
@@ -45,11 +45,12 @@ class Watch:
 
 
 class Connection:
-    """One client. `on_output` is called when `take` has something new."""
+    """One client. `on_output` is called when `take` has something new, and when the node has `dropped` it."""
 
     def __init__(self, hub: "Subscriptions", path: str, on_output: Callable[[], None]) -> None:
         self.watches: dict[int, Watch] = {}
         self.path = path
+        self.dropped = False
         self._hub = hub
         self._on_output = on_output
         self._out: list[str] = []
@@ -81,6 +82,12 @@ class Connection:
 
     def close(self) -> None:
         self._hub.forget(self)
+
+    def drop(self) -> None:
+        """The node ends it: what was not taken yet is lost."""
+        self.dropped, self._out = True, []
+        self._hub.forget(self)
+        self._on_output()
 
 
 class Subscriptions:
@@ -114,6 +121,13 @@ class Subscriptions:
         if connection in self._connections:
             self._connections.remove(connection)
 
+    def drop(self, path: str | None = None) -> int:
+        """End all connections (of one endpoint), as a provider does that restarts; answers how many there were."""
+        found = [one for one in self._connections if path in (None, one.path)]
+        for connection in found:
+            connection.drop()
+        return len(found)
+
     def active(self) -> bool:
         return any(connection.watches for connection in self._connections)
 
@@ -143,12 +157,17 @@ class Subscriptions:
             if subscribe is None:
                 result: Any = self._cancel(connection, params)
             else:
+                self._require_room(connection)
                 watch = subscribe(params, connection.path)
                 connection.watches[watch.id] = watch
                 result = watch.id
         except NodeError as error:
             return {"jsonrpc": "2.0", "error": error.to_json(), "id": body.get("id")}
         return {"jsonrpc": "2.0", "result": result, "id": body.get("id")}
+
+    def _require_room(self, connection: Connection) -> None:
+        if len(connection.watches) >= self._node.endpoint(connection.path).subscriptions_most:
+            raise NodeError(INTERNAL_ERROR, "Internal error: Node subscription limit reached")
 
     def _cancel(self, connection: Connection, params: Params) -> bool:
         if connection.watches.pop(params.integer(0), None) is None:

@@ -135,7 +135,6 @@ def guard(indexed: Indexed, genesis: str = GENESIS_HASHES["devnet"], mint: str |
         expected_genesis=genesis,
         usdc_mint=mint or indexed.usdc_mint,
         platform_wallet=indexed.wallet,
-        slot_seconds=SLOT_SECONDS,
     )
 
 

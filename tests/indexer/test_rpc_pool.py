@@ -252,3 +252,111 @@ async def test_blockhashes_and_fees_are_read(quick: Quick) -> None:
     indexed.world.pass_slots(200)
     assert not await indexed.rpc.is_blockhash_valid(latest.blockhash)
     assert all(fee >= 0 for fee in await indexed.rpc.priority_fees([indexed.wallet]))
+
+
+def weighted(indexed: Indexed, *weights: int) -> RpcPool:
+    urls = [f"{HOST}/{number}" for number in range(len(weights))]
+    return RpcPool(urls, indexed.wire, indexed.clock, weights=weights, requests_per_second=1_000.0)
+
+
+async def test_weights_share_the_questions_out(quick: Quick) -> None:
+    rpc = weighted(quick(), 3, 1, 0)
+    for _ in range(40):
+        await rpc.get_slot()
+    assert [one.calls for one in rpc.health()] == [30, 10, 0]
+
+
+async def test_without_weights_the_others_are_the_first_ones_reserve(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    for _ in range(10):
+        await indexed.rpc.get_slot()
+    assert [one.calls for one in indexed.rpc.health()] == [10, 0]
+
+
+async def test_each_endpoint_keeps_to_a_rate_of_its_own(quick: Quick) -> None:
+    indexed = quick()
+    urls = [f"{HOST}/slow", f"{HOST}/quick"]
+    rpc = RpcPool(urls, indexed.wire, indexed.clock, weights=(1, 1), requests_per_second=(2.0, 100.0))
+    begun = indexed.clock.monotonic()
+    for _ in range(44):  # 22 each: two more than the slow one may send at once
+        await rpc.get_slot()
+    assert indexed.clock.monotonic() - begun == pytest.approx(1.0, abs=0.3)
+
+
+async def test_an_endpoint_that_lags_is_asked_last_until_it_has_caught_up(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    indexed.world.node.endpoints["/a"].lag_slots = 120
+    first, second = await indexed.rpc.look_around()
+    assert (first.is_well, first.lag_slots, second.is_well) == (False, 120, True)
+    await indexed.rpc.get_slot()
+    assert [one.calls for one in indexed.rpc.health()] == [1, 2]
+    indexed.world.node.endpoints["/a"].lag_slots = 0
+    await indexed.rpc.look_around()
+    await indexed.rpc.get_slot()
+    assert [one.calls for one in indexed.rpc.health()] == [3, 3]
+
+
+async def test_the_error_rate_of_an_endpoint_rises_with_its_errors_and_falls_with_its_answers(quick: Quick) -> None:
+    indexed = quick("/")
+    indexed.world.node.faults.add(Rule("getSlot", Fault.LOSE_ANSWER, times=5))
+    for _ in range(5):
+        with pytest.raises(Retryable):
+            await indexed.rpc.get_slot()
+    (ill,) = indexed.rpc.health()
+    for _ in range(20):
+        await indexed.rpc.get_slot()
+    (well,) = indexed.rpc.health()
+    assert ill.error_rate > 0.4 > 0.1 > well.error_rate > 0
+    assert (ill.is_well, well.is_well) == (False, True)
+
+
+async def test_the_pool_says_why_the_chain_cannot_be_read_or_nothing_proven(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    await indexed.rpc.look_around()
+    assert indexed.rpc.trouble() == []
+    indexed.world.node.faults.add(Rule("POST /b", Fault.LOSE_REQUEST, times=3))
+    for _ in range(3):
+        await indexed.rpc.look_around()
+    assert indexed.rpc.trouble() == ["1 of 2 RPC endpoints are well, 2 needed; not: rpc2"]
+    indexed.world.node.faults.add(Rule("POST /", Fault.LOSE_REQUEST, times=1000))
+    with pytest.raises(Retryable):
+        await indexed.rpc.get_slot()
+    await indexed.clock.sleep(40)
+    assert indexed.rpc.trouble() == ["no RPC endpoint has answered for 40 s"]
+    indexed.world.node.faults.clear()
+    await indexed.rpc.look_around()
+    assert indexed.rpc.trouble() == []
+
+
+async def test_a_429_without_any_other_endpoint_is_waited_out_as_long_as_it_says(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    limited = Rule("POST /a", Fault.STATUS, status=429, headers={"retry-after": "7"})
+    indexed.world.node.faults.add(limited)
+    await indexed.rpc.get_slot()
+    assert [one.calls for one in indexed.rpc.health()] == [1, 1]
+    await indexed.clock.sleep(6)
+    await indexed.rpc.get_slot()
+    assert [one.calls for one in indexed.rpc.health()] == [1, 2]
+    await indexed.clock.sleep(2)
+    await indexed.rpc.get_slot()
+    assert [one.calls for one in indexed.rpc.health()] == [2, 2]
+
+
+async def test_the_slot_time_is_measured_and_follows_the_clusters_change(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    assert indexed.rpc.pace.seconds == pytest.approx(0.01)
+    for slot_ms in (10, 40, 20):
+        indexed.world.node.slots.set_slot_ms(slot_ms)
+        for _ in range(20):
+            await indexed.clock.sleep(6)
+            await indexed.rpc.look_around()
+        assert indexed.rpc.pace.seconds == pytest.approx(slot_ms / 1000, rel=0.05)
+
+
+async def test_a_cluster_that_stands_still_stretches_waits_tenfold_at_most(quick: Quick) -> None:
+    indexed = quick()
+    indexed.world.node.slots.set_slot_ms(5_000)
+    for _ in range(40):
+        await indexed.clock.sleep(6)
+        await indexed.rpc.look_around()
+    assert indexed.rpc.pace.seconds == pytest.approx(0.1)

@@ -9,19 +9,21 @@ from sqlalchemy import Connection, func, insert, select
 
 from chain import programs
 from chain.addresses import ata
+from indexer.fast_path import FastPath
 from indexer.rpc.pool import RpcPool
 from indexer.tracker import SignatureTracker
 from indexer.treasury import TreasuryFollower
+from ports.clock import Clock
 from ports.transport import HttpRequest, HttpResponse
 from sandbox.solana_node.endpoints import Endpoint
-from simulator.wire import ServiceTransport
+from simulator.wire import ServiceSockets, ServiceTransport
 from storage.chain_rows import Watched, watched
 from storage.store import Store
 from storage.tables import batches, chain_movements, transfer_attempts, transfers, users
 from storage.work import Claim
 from tests.sandbox.solana.world import SLOT_MS, World
 
-HOST = "http://chain.test"
+HOST, WS_HOST = "http://chain.test", "ws://chain.test"
 SLOT_SECONDS = SLOT_MS / 1000
 FINALITY_SLOTS = 33
 
@@ -42,6 +44,36 @@ class ManualClock:
         self._world.now_ms += round(seconds * 1000)
         self._world.node.tick(self._world.now_ms)
         await asyncio.sleep(0)
+
+
+class LivingWorld(World):
+    """The same world, whose time goes on by itself with the event loop's; build it in a VirtualLoop."""
+
+    _offset_ms = 0
+
+    @property  # type: ignore[override]
+    def now_ms(self) -> int:
+        return self._offset_ms + int(asyncio.get_running_loop().time() * 1000)
+
+    @now_ms.setter
+    def now_ms(self, value: int) -> None:
+        self._offset_ms += value - self.now_ms
+
+
+class LivingClock:
+    """Time of a living world: sleeping takes the loop's time."""
+
+    def __init__(self, world: LivingWorld) -> None:
+        self._world = world
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self._world.now_ms / 1000, UTC)
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 class Killed(Exception):
@@ -72,10 +104,17 @@ class Wire:
 class Indexed:
     """The chain, and the indexer's parts as one process has them."""
 
-    def __init__(self, store: Store, paths: tuple[str, ...] = ("/",), **options: Any) -> None:
-        self.world = World(**options)
+    def __init__(self, store: Store, paths: tuple[str, ...] = ("/",), *, living: bool = False, **options: Any) -> None:
+        """`living`: on a loop's own time, and with a WebSocket."""
+        self._living = living
         self.store = store
-        self.clock = ManualClock(self.world)
+        self.clock: Clock
+        if living:
+            self.world = living_world = LivingWorld(**options)
+            self.clock = LivingClock(living_world)
+        else:
+            self.world = World(**options)
+            self.clock = ManualClock(self.world)
         self.wallet = str(self.world.alice.pubkey())
         self.usdc_mint = str(self.world.node.usdc_mint)
         self.usdc_account = ata(self.wallet, self.usdc_mint, programs.TOKEN)
@@ -87,8 +126,16 @@ class Indexed:
         for path in paths:
             self.world.node.endpoints.setdefault(path, Endpoint())
         self.wire = Wire(self.world)
-        self.rpc = RpcPool([HOST + path for path in paths], self.wire, self.clock, requests_per_second=1_000_000.0)
-        self.tracker = SignatureTracker(self.store, self.rpc, self.clock, slot_seconds=SLOT_SECONDS, wake=self._wake)
+        self.rpc = RpcPool(
+            [HOST + path for path in paths],
+            self.wire,
+            self.clock,
+            requests_per_second=1_000_000.0,
+            slot_seconds=SLOT_SECONDS,
+        )
+        self.sockets = ServiceSockets({WS_HOST: self.world.node})
+        self.fast_path = FastPath(self.sockets, WS_HOST, self.clock, self.rpc.pace) if self._living else None
+        self.tracker = SignatureTracker(self.store, self.rpc, self.clock, fast_path=self.fast_path, wake=self._wake)
         self.treasury = TreasuryFollower(
             self.store,
             self.rpc,

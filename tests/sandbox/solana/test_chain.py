@@ -271,3 +271,14 @@ def test_two_nodes_with_one_seed_are_equal() -> None:
     assert one.node.faucet == two.node.faucet
     assert one.blockhash() == two.blockhash()
     assert one.send(one.pay(SOL)) == two.send(two.pay(SOL))
+
+
+def test_slots_get_longer_and_shorter_from_the_next_one_on(world: World) -> None:
+    before, at = world.node.tip(), world.now_ms
+    world.node.slots.set_slot_ms(100)
+    world.pass_slots(10)  # of 10 ms each
+    assert world.node.tip() == before + 1
+    world.node.slots.set_slot_ms(5)
+    world.now_ms += 10 + 50
+    assert world.node.tip() == before + 2 + 10
+    assert [world.node.slots.starts_ms(slot) - at for slot in (before, before + 1, before + 2)] == [0, 10, 110]

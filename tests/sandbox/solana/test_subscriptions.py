@@ -162,3 +162,25 @@ def test_a_silent_endpoint_never_tells_what_happened_meanwhile(world: World) -> 
     world.send(world.pay(SOL + 1))
     world.pass_slots(1)
     assert len(client.told()) == 1
+
+
+def test_a_dropped_connection_is_told_of_nothing_more_and_others_stay(world: World) -> None:
+    world.node.endpoints["/rpc2"] = Endpoint()
+    here, there = Client(world), Client(world, "/rpc2")
+    for client in (here, there):
+        client.ask("slotSubscribe")
+    assert world.node.subscriptions.drop("/rpc2") == 1
+    world.pass_slots(2)
+    assert there.connection.dropped
+    assert there.told() == []
+    assert len(here.told()) == 2
+
+
+def test_a_connection_takes_no_more_subscriptions_than_its_provider_allows(world: World) -> None:
+    world.node.endpoints["/"].subscriptions_most = 2
+    client = Client(world)
+    client.ask("slotSubscribe")
+    number = client.ask("rootSubscribe")["result"]
+    assert client.ask("logsSubscribe", "all")["error"]["code"] == -32603
+    client.ask("rootUnsubscribe", number)
+    assert "result" in client.ask("logsSubscribe", "all")

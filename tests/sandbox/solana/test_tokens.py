@@ -124,3 +124,13 @@ def test_a_stranger_who_pays_into_the_mint_address_blocks_nothing(world: World) 
     world.send(world.signed(step, by=world.bob), preflightCommitment="processed")
     world.send(mint_nft(world, world.bob.pubkey()), preflightCommitment="processed")
     assert world.rpc("getTokenSupply", str(target), PROCESSED)["value"]["amount"] == "1"
+
+
+def test_the_largest_holders_of_a_mint_are_listed_empty_ones_too(world: World) -> None:
+    world.send(mint_nft(world, world.bob.pubkey()))
+    world.pass_slots(33)
+    mint = nft_address(world.alice.pubkey())
+    (holder,) = world.rpc("getTokenLargestAccounts", str(mint))["value"]
+    assert holder["address"] == str(associated_token_address(world.bob.pubkey(), mint, TOKEN_2022))
+    assert (holder["amount"], holder["decimals"]) == ("1", 0)
+    assert world.error("getTokenLargestAccounts", str(world.bob.pubkey()))["code"] == -32602

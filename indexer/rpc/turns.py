@@ -1,0 +1,27 @@
+"""Which endpoint is asked first: weights share the questions out, and what is unwell comes last."""
+
+from collections.abc import Sequence
+
+from indexer.rpc.endpoint import Endpoint
+
+
+class Turns:
+    """Smooth weighted round robin: with weights 3 and 1 the second endpoint is asked first every fourth time.
+
+    Weight 0 is a reserve: asked when those before it fail, and whenever a fact needs several witnesses.
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._endpoints = list(endpoints)
+        self._total = sum(endpoint.weight for endpoint in endpoints)
+        self._credits = [0] * len(self._endpoints)
+
+    def next(self) -> list[Endpoint]:
+        """All that may be asked, best first: well ones, those that lag, those that rest after an error."""
+        for place, endpoint in enumerate(self._endpoints):
+            self._credits[place] += endpoint.weight
+        first = max(range(len(self._endpoints)), key=lambda place: self._credits[place])
+        self._credits[first] -= self._total
+        ordered = [self._endpoints[first], *(one for one in self._endpoints if one is not self._endpoints[first])]
+        asked = [one for one in ordered if not one.excluded]
+        return sorted(asked, key=lambda one: (one.rests_for(), one.is_lagging))
