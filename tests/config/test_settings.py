@@ -270,3 +270,29 @@ def test_every_secret_stays_hidden_whatever_else_is_wrong() -> None:
             env = {**VALID, name: wrong, "AGENT_CREATOR_BPS": "canary"}
             text = refusal(env)
             assert "AGENT_CREATOR_BPS" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AGENT_RPC_PER_SECOND", "0"),
+        ("AGENT_RPC_PER_SECOND", "fast"),
+        ("AGENT_RPC_PER_SECOND", "1,2,3"),
+        ("AGENT_RPC_PER_SECOND", "1.5"),
+        ("AGENT_RPC_WEIGHTS", "1"),
+        ("AGENT_RPC_WEIGHTS", "0,0"),
+        ("AGENT_RPC_WEIGHTS", "3,-1"),
+        ("AGENT_RPC_WEIGHTS", "1,2,3"),
+        ("SOLANA_WS_URL", "https://rpc.example"),
+    ],
+)
+def test_what_is_said_of_the_rpc_addresses_fits_their_number(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        load_settings({**VALID, name: value})
+
+
+def test_rates_and_weights_are_given_for_all_or_for_each() -> None:
+    assert load_settings(VALID).rpc_rates == (10, 10)
+    assert load_settings(VALID).rpc_weights == ()
+    told = load_settings({**VALID, "AGENT_RPC_PER_SECOND": "50, 5", "AGENT_RPC_WEIGHTS": "3, 1"})
+    assert (told.rpc_rates, told.rpc_weights) == ((50, 5), (3, 1))

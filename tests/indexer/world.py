@@ -51,7 +51,7 @@ class LivingWorld(World):
 
     _offset_ms = 0
 
-    @property  # type: ignore[override]
+    @property
     def now_ms(self) -> int:
         return self._offset_ms + int(asyncio.get_running_loop().time() * 1000)
 
@@ -108,10 +108,9 @@ class Indexed:
         """`living`: on a loop's own time, and with a WebSocket."""
         self._living = living
         self.store = store
-        self.clock: Clock
         if living:
-            self.world = living_world = LivingWorld(**options)
-            self.clock = LivingClock(living_world)
+            self.world: World = (lively := LivingWorld(**options))
+            self.clock: Clock = LivingClock(lively)
         else:
             self.world = World(**options)
             self.clock = ManualClock(self.world)
