@@ -309,7 +309,7 @@ def _wrong_shares(s: Settings) -> list[str]:
     proper = all(digits.fullmatch(weight) and int(weight) <= 1_000 for weight in weights)
     if weights and not (proper and len(weights) == count and any(int(weight) for weight in weights)):
         found.append(
-            f"AGENT_RPC_WEIGHTS: empty, or {count} numbers from 0 to 1000 separated by commas, one an address, not all 0"
+            f"AGENT_RPC_WEIGHTS: empty, or {count} numbers from 0 to 1000 separated by commas, not all of them 0"
         )
     return found
 
