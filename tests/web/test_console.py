@@ -88,10 +88,11 @@ async def test_every_page_sends_guests_to_sign_in_and_back(shop: Shop, visitor: 
     assert entered.headers["Location"] == "/console/work/"
 
 
-@pytest.mark.parametrize("next_page", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:1"])
-async def test_signing_in_leads_nowhere_else(shop: Shop, visitor: Visitor, next_page: str) -> None:
-    entered = await visitor.send("/console/signin", "/console/signin", token="admin-viewer", next=next_page)
-    assert entered.headers["Location"] == "/console/"
+async def test_signing_in_leads_nowhere_else(shop: Shop, visitor: Visitor) -> None:
+    for elsewhere in ("//evil.example", "https://evil.example/", "/\\evil.example", "javascript:1"):
+        entered = await visitor.send("/console/signin", "/console/signin", token="admin-viewer", next=elsewhere)
+        assert entered.headers["Location"] == "/console/"
+        visitor.forget()
 
 
 async def test_a_session_ends_by_signing_out_by_time_and_with_its_token(shop: Shop, visitor: Visitor) -> None:
@@ -258,26 +259,25 @@ async def test_a_page_s_live_part_comes_alone_when_the_page_asks_for_it(shop: Sh
     assert "Overview" in part.text
 
 
-@pytest.mark.parametrize("role", ROLES)
-async def test_signing_in_is_on_record(shop: Shop, visitor: Visitor, role: str) -> None:
-    await signed_in(visitor, role)
-    assert [(row["actor"], row["action"]) for row in await shop.all(tables.audit_log)] == [(role, "sign_in")]
+async def test_signing_in_is_on_record(shop: Shop, visitor: Visitor) -> None:
+    for role in ROLES:
+        await signed_in(visitor, role)
+        visitor.forget()
+    found = [(row["actor"], row["action"]) for row in await shop.all(tables.audit_log)]
+    assert found == [(role, "sign_in") for role in ROLES]
 
 
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
+async def test_wrong_addresses_are_told_in_a_page(shop: Shop, visitor: Visitor) -> None:
+    await signed_in(visitor, "viewer")
+    for path, status in (
         ("/console/nothing", 404),
         ("/console/batches/999", 404),
         ("/console/batches/abc", 404),
         ("/console/batches/?before=x", 422),
         ("/console/work/?state=odd", 422),
         ("/console/work/?strange=1", 422),
-    ],
-)
-async def test_wrong_addresses_are_told_in_a_page(shop: Shop, visitor: Visitor, path: str, status: int) -> None:
-    await signed_in(visitor, "viewer")
-    page = await visitor.get(path)
-    assert page.status == status
-    assert "Go back" in page.words
-    assert page.headers["Content-Type"].startswith("text/html")
+    ):
+        page = await visitor.get(path)
+        assert page.status == status, path
+        assert "Go back" in page.words
+        assert page.headers["Content-Type"].startswith("text/html")
