@@ -16,7 +16,7 @@ from agent.cli.sandbox_services import STOP_SIGNALS, show
 from sandbox.handover import ACCESS_FILE
 from sandbox.loopback import PortTaken
 from sandbox.week.access import Access
-from sandbox.week.plan import plan_week
+from sandbox.week.plan import Person, plan_week
 from sandbox.week.player import Finished, Week
 from sandbox.week.report import Outcome, closing_table, write_report
 from sandbox.week.stages import Stages
@@ -160,30 +160,22 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
 
 
 def show_links(world: World, outcome: Outcome, console: Console) -> None:
-    """Where to look around, with what to be let in."""
-    admin = f"-H 'Authorization: Bearer {world.identity.admin_token}'"
-    lines = []
+    """Where to look around in a browser, with what to be let in."""
+    admin = f"curl -H 'Authorization: Bearer {world.identity.admin_token}' {world.admin_url}"
+    lines = ["Open in a browser:", f"  Shop                  {world.agent_url}/"]
     if outcome.pay_page is not None:
-        lines += ["Pay page, an open checkout:", f"  {outcome.pay_page}"]
+        lines += [f"  Pay page, one open    {outcome.pay_page}"]
     if outcome.creators:
-        creator = outcome.creators[0]
-        lines += [
-            f"Creator's dashboard ({creator.person.name}: {creator.person.email}, password {creator.person.password}):",
-            f"  curl -H 'Authorization: Bearer {creator.token}' {_dashboard(world, creator.user_id)}",
-        ]
+        lines += [f"  Creator's dashboard   {world.agent_url}/sales   {_login(outcome.creators[0].person)}"]
     if outcome.buyers:
-        buyer = outcome.buyers[0]
-        lines += [
-            f"Buyer's library ({buyer.person.name}: {buyer.person.email}, password {buyer.person.password}):",
-            f"  curl -H 'Authorization: Bearer {buyer.token}' {world.agent_url}/api/library/",
-        ]
+        lines += [f"  Buyer's library       {world.agent_url}/library   {_login(outcome.buyers[0].person)}"]
     lines += [
-        f"Admin (token {world.identity.admin_token}):",
-        f"  curl {admin} {world.admin_url}/admin/api/status",
-        "Metrics:",
-        f"  curl {admin} {world.admin_url}/metrics",
-        "Controls of the sandbox's Stripe (answers with their list) and Circle:",
-        f"  {world.access['stripe_api']}/_sandbox/   {world.access['circle_api']}/_sandbox/switches",
+        f"  Sign up               {world.agent_url}/signup   invite code {world.identity.invite_code}",
+        f"  Admin console         {world.admin_url}/console/   token {world.identity.admin_token}",
+        "In a shell:",
+        f"  Metrics               {admin}/metrics",
+        f"  Stripe's controls     curl {world.access['stripe_api']}/_sandbox/",
+        f"  Circle's switches     curl {world.access['circle_api']}/_sandbox/switches",
         "",
         "All this stays up until Ctrl-C.",
     ]
@@ -192,5 +184,5 @@ def show_links(world: World, outcome: Outcome, console: Console) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
 
-def _dashboard(world: World, creator_id: int) -> str:
-    return f"{world.agent_url}/api/creators/{creator_id}/dashboard/"
+def _login(person: Person) -> str:
+    return f"{person.email}, password {person.password}   ({person.name})"

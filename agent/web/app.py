@@ -26,6 +26,7 @@ from agent.web.intake import CircleCheck, StripeCheck, Webhooks
 from agent.web.messages import WebResponse
 from agent.web.metering import WebMetrics
 from agent.web.passwords import Passwords
+from agent.web.people.app import People
 from agent.web.router import HostAllowList, Router
 from agent.web.runbooks import Runbooks
 from agent.web.settings import WebSettings
@@ -96,7 +97,13 @@ class WebApp:
             *vitals.endpoints(),
         ]
         gatekeeper = Gatekeeper(store, clock)
-        self.public = Router(with_document(public, "Payment agent", API_VERSION), gatekeeper, outside.metrics)
+        people = People(store, clock, ids, public, settings)
+        self.public = Router(
+            with_document([*public, *people.endpoints], "Payment agent", API_VERSION),
+            gatekeeper,
+            outside.metrics,
+            pages=people.entrance,
+        )
         console = Console(store, clock, ids, admin, settings)
         self.admin = Router(
             with_document([*admin, *console.endpoints], "Payment agent, operator's port", API_VERSION),

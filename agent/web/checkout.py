@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from agent.web.endpoint import Access, Call, Endpoint
-from agent.web.messages import WebResponse
 from agent.web.settings import WebSettings
 from agent.web.shop_bodies import CheckoutBegun, CheckoutWish
 from domain.errors import OutcomeUnknown, Rejected, RequestError, Retryable
@@ -55,7 +54,7 @@ class CheckoutGateway(Protocol):
 
 
 class Shop:
-    """The checkout endpoint and the two pages that Stripe sends the buyer back to."""
+    """The checkout endpoint. Stripe sends the buyer back to two of the shop's pages."""
 
     def __init__(self, store: Store, clock: Clock, ids: Ids, stripe: CheckoutGateway, settings: WebSettings) -> None:
         self._store = store
@@ -65,7 +64,6 @@ class Shop:
         self._settings = settings
 
     def endpoints(self) -> list[Endpoint]:
-        public, page = Access.PUBLIC, "text/html"
         return [
             Endpoint(
                 "POST",
@@ -77,8 +75,6 @@ class Shop:
                 takes=CheckoutWish,
                 errors=(404, 409, 502),
             ),
-            Endpoint("GET", "/checkout/success", public, self.success, "After the payment", content_type=page),
-            Endpoint("GET", "/checkout/cancel", public, self.cancel, "After going back", content_type=page),
         ]
 
     async def check_out(self, call: Call) -> CheckoutBegun:
@@ -154,12 +150,6 @@ class Shop:
         now = self._clock.now()
         await self._store.write(lambda conn: checkouts.abandon(conn, checkout.id, reason, now))
 
-    async def success(self, _: Call) -> WebResponse:
-        return _page("Thank you", "Your payment is on its way. The NFT appears in your library in a moment.")
-
-    async def cancel(self, _: Call) -> WebResponse:
-        return _page("Not paid", "Nothing was charged. You can go on where you left off.")
-
 
 def session_params(
     checkout_uuid: str, title: str, price_cents: int, expires_at: datetime, public_base_url: str
@@ -191,11 +181,3 @@ def session_params(
 
 def _refused(error: Rejected) -> RequestError:
     return RequestError(502, "stripe_refused", f"Stripe refused this checkout ({error.code})")
-
-
-def _page(title: str, text: str) -> WebResponse:
-    html = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>'
-        f"<body><h1>{title}</h1><p>{text}</p></body></html>"
-    )
-    return WebResponse(200, html.encode(), "text/html; charset=utf-8")

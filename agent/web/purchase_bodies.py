@@ -70,6 +70,27 @@ class PurchaseBody(Answer):
     paid_at: Moment | None
 
 
+class SaleLine(Answer):
+    """One recipient's share of one sale. `amount` is what is due, `netted_amount` what of it a debt used up."""
+
+    payout_id: int
+    title: str
+    edition_number: int | None
+    amount: Money
+    netted_amount: Money
+    status: UsdcStatus
+    reason: str | None
+    destination_address: str | None
+    usdc_transfer_signature: str | None
+    sold_at: Moment
+    usdc_distributed_at: Moment | None
+
+
+class SalesPage(Answer):
+    items: list[SaleLine]
+    next: int | None
+
+
 class DashboardBody(Answer):
     """`available_balance` is the wallet's USDC as read from the chain: null where there is no wallet yet, and null with
     `available_balance_unavailable` where the chain can't be read now."""

@@ -1,19 +1,28 @@
 """What belongs to whom: the buyer's library and purchases, the creator's dashboard. For others they don't exist."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from agent.web.accounts import wallet_prompt
 from agent.web.bodies import Paging
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.messages import not_found
-from agent.web.purchase_bodies import DashboardBody, LibraryItem, LibraryPage, PayoutBody, PurchaseBody
+from agent.web.purchase_bodies import (
+    DashboardBody,
+    LibraryItem,
+    LibraryPage,
+    PayoutBody,
+    PurchaseBody,
+    SaleLine,
+    SalesPage,
+)
 from domain.calendar import next_batch_time
 from domain.errors import OutcomeUnknown, Rejected, Retryable
 from domain.money import format_cents, format_usdc
 from domain.nft_texts import nft_name
 from domain.states import PurchaseStatus, UsdcStatus
 from ports.clock import Clock
-from storage import users, views
+from storage import sales_views, users, views
 from storage.purchases import payout_address
 from storage.store import Store
 
@@ -35,7 +44,8 @@ class Shelves:
         return [
             Endpoint("GET", "/api/library/", user, self.library, "What I bought", LibraryPage, query=Paging),
             Endpoint("GET", "/api/purchases/{purchase_id}/", user, self.purchase, "One of my purchases", PurchaseBody),
-            Endpoint("GET", "/api/creators/{creator_id}/dashboard/", user, self.dashboard, "My sales", DashboardBody),
+            Endpoint("GET", "/api/creators/{creator_id}/dashboard/", user, self.dashboard, "My money", DashboardBody),
+            Endpoint("GET", "/api/creators/{creator_id}/sales/", user, self.sales, "My sales", SalesPage, query=Paging),
         ]
 
     async def library(self, call: Call) -> LibraryPage:
@@ -75,6 +85,15 @@ class Shelves:
             wallet_prompt=wallet_prompt(user.wallet_provider),
         )
 
+    async def sales(self, call: Call) -> SalesPage:
+        creator_id, asked = call.row_id("creator_id"), call.asked(Paging)
+        if creator_id != call.user_id:
+            raise not_found("creator")
+        found = await self._store.read(lambda conn: sales_views.sales_page(conn, creator_id, asked.before, asked.limit))
+        return SalesPage(
+            items=[_sale_line(row) for row in found], next=found[-1].id if len(found) == asked.limit else None
+        )
+
     async def _available(self, address: str | None) -> int | None:
         if address is None:
             return None
@@ -82,6 +101,22 @@ class Shelves:
             return await self._read_usdc(address)
         except (Retryable, OutcomeUnknown, Rejected):
             return None
+
+
+def _sale_line(row: Any) -> SaleLine:
+    return SaleLine(
+        payout_id=row.id,
+        title=row.title,
+        edition_number=row.edition_number,
+        amount=format_usdc(row.amount),
+        netted_amount=format_usdc(row.netted_amount),
+        status=UsdcStatus(row.state),
+        reason=row.reason,
+        destination_address=row.destination_address,
+        usdc_transfer_signature=row.signature,
+        sold_at=row.paid_at,
+        usdc_distributed_at=row.distributed_at,
+    )
 
 
 def _library_item(owned: views.Owned) -> LibraryItem:

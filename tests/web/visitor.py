@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +108,11 @@ class Visitor:
 
 @asynccontextmanager
 async def visiting(port: int) -> AsyncIterator[Visitor]:
-    jar = aiohttp.CookieJar(unsafe=True)
+    """Like a browser, it takes loopback for as safe as TLS: the shop of the tests is https to the outside."""
+    origin = f"http://127.0.0.1:{port}"
+    jar = aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=URL(origin))
     async with aiohttp.ClientSession(cookie_jar=jar) as session:
-        yield Visitor(session, f"http://127.0.0.1:{port}")
+        yield Visitor(session, origin)
 
 
 async def signed_in(visitor: Visitor, role: str) -> Visitor:

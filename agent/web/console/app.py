@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from agent.web.console.api import Api
 from agent.web.console.batches import BatchPages
 from agent.web.console.books import BookPages
-from agent.web.console.forms import forms_of
+from agent.web.console.forms import ROOT, forms_of
 from agent.web.console.overview import OverviewPage
 from agent.web.console.purchases import PurchasePages
 from agent.web.console.sign_in import SignIn
 from agent.web.console.work import WorkPages
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
+from agent.web.pages.api import Api
 from agent.web.pages.entrance import Entrance
 from agent.web.pages.files import Files
 from agent.web.pages.rendering import Renderer, go_to
@@ -49,7 +49,7 @@ class Console:
         facts = {"nav": NAVIGATION, "live": settings.livemode, "hours": settings.console_hours}
         renderer = Renderer(site, clock, files, facts)
         self.entrance = Entrance(site, store, clock, ids, renderer)
-        asked = Api(api)
+        asked = Api(api, ROOT)
         self.endpoints = [
             *files.endpoints(),
             Endpoint("GET", "/", Access.PUBLIC, _home, "To the console", face=Face.PAGE),

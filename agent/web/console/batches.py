@@ -2,9 +2,9 @@
 
 from agent.web.admin_bodies import BatchDetail, BatchPage, BatchRow, Preview
 from agent.web.bodies import Paging
-from agent.web.console.api import Api
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
+from agent.web.pages.api import Api
 from agent.web.pages.charts import Part, share_bar
 from agent.web.pages.rendering import Renderer
 from agent.web.pages.texts import tone, words

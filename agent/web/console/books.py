@@ -1,9 +1,9 @@
 """The ledger's accounts."""
 
 from agent.web.admin_bodies import LedgerPage, LedgerQuery
-from agent.web.console.api import Api
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
+from agent.web.pages.api import Api
 from agent.web.pages.rendering import Renderer
 
 

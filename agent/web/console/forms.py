@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from pydantic import BaseModel
 
 from agent.web.admin_bodies import Approval, BatchPlanned
-from agent.web.console.api import ROOT
 from agent.web.endpoint import Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.entrance import read_form
@@ -18,6 +17,7 @@ from agent.web.pages.rendering import Renderer, go_to
 from agent.web.pages.site import local_path
 from domain.errors import RequestError
 
+ROOT = "/admin/api"
 FORMS = "/console/do"
 HOME = "/console/"
 DIGEST_CHARS = 8

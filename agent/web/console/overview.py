@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from agent.web.admin_overview import DAYS, DayBar, Overview
-from agent.web.console.api import Api
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
+from agent.web.pages.api import Api
 from agent.web.pages.charts import BarChart, Part, bar_chart, share_bar
 from agent.web.pages.rendering import Renderer
 from agent.web.pages.texts import BAD, GOOD, WAIT, grouped, span, tone, words

@@ -1,9 +1,10 @@
 """Purchases: found by any id, shown with everything that ever happened to them."""
 
+from agent.web.admin_bodies import AdminPurchase
 from agent.web.admin_purchase_bodies import AdminPurchase
-from agent.web.console.api import Api
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
+from agent.web.pages.api import Api
 from agent.web.pages.rendering import Renderer
 from domain.states import UsdcStatus, WorkState
 

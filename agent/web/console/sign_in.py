@@ -11,7 +11,7 @@ from agent.web.lockout import Lockout
 from agent.web.messages import WebResponse
 from agent.web.pages.entrance import session_of
 from agent.web.pages.rendering import Renderer, go_to
-from agent.web.pages.site import Site, local_path
+from agent.web.pages.site import NextQuery, Site, local_path
 from domain.errors import RequestError
 from ports.clock import Clock
 from ports.ids import Ids
@@ -25,11 +25,6 @@ EVERYBODY = "the console"
 class TokenForm(Asked):
     token: Annotated[Line, Field(max_length=256)]
     next: Annotated[str, Field(max_length=500)] | None = None
-
-
-class NextQuery(Asked):
-    next: Annotated[str, Field(max_length=500)] | None = None
-    done: Annotated[str, Field(max_length=32)] | None = None
 
 
 class SignIn:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.web.admin_bodies import WorkItem, WorkPage, WorkQuery
-from agent.web.console.api import Api
 from agent.web.console.forms import FORMS
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
+from agent.web.pages.api import Api
 from agent.web.pages.rendering import Renderer
 
 LINKS = {

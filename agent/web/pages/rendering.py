@@ -45,8 +45,13 @@ class Renderer:
         self._templates.globals |= {"file": files.urls.__getitem__, "site": site, **facts}
         self._templates.globals["ui"] = self._templates.get_template("macros.html").module
 
-    def page(self, call: Call, template: str, *, frames: str = "", status: int = 200, **values: Any) -> WebResponse:
-        """A whole page; only its live part where the page itself asks for that. `frames`: an origin it may embed."""
+    def page(
+        self, call: Call, template: str, *, frames: str = "", away: str = "", status: int = 200, **values: Any
+    ) -> WebResponse:
+        """A whole page; only its live part where the page itself asks for that.
+
+        `frames` is an origin that it may embed, `away` an address to which the browser goes on by itself.
+        """
         known = {**self._known(call), **values}
         found = self._templates.get_template(f"{self._site.folder}/{template}")
         if call.request.headers.get("hx-target") == LIVE and LIVE in found.blocks:
@@ -54,6 +59,8 @@ class Renderer:
         else:
             html = found.render(known)
         headers = _headers(frames)
+        if away:
+            headers["Refresh"] = f"0; url={away}"
         if call.visit is not None and call.visit.cookie:
             headers["Set-Cookie"] = call.visit.cookie
         return WebResponse(status, html.encode(), HTML, headers)

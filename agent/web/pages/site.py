@@ -3,9 +3,25 @@
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from agent.web.bodies import Asked
 
 _LOCAL = re.compile(r"/(?![/\\])[\x21-\x7e]{0,500}", re.ASCII)
+
+
+class Looked(Asked):
+    """The query of a page that shows what was just done."""
+
+    done: Annotated[str, Field(max_length=32)] | None = None
+
+
+class NextQuery(Looked):
+    """Where to go after signing in."""
+
+    next: Annotated[str, Field(max_length=500)] | None = None
 
 
 @dataclass(frozen=True, slots=True)

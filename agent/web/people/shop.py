@@ -1,0 +1,57 @@
+"""The shop: what is for sale, a button that begins a checkout, and the two pages to which Stripe sends buyers back."""
+
+from agent.web.bodies import Paging
+from agent.web.endpoint import Access, Call, Endpoint, Face
+from agent.web.messages import WebResponse
+from agent.web.pages.api import Api
+from agent.web.pages.rendering import Renderer
+from agent.web.pages.site import Looked
+from agent.web.shop_bodies import CheckoutBegun, CheckoutWish, ContentBody, ContentPage
+
+SHELF = 24
+"""Contents on a page: rows of two, three and four come out even."""
+
+
+class ShopQuery(Paging, Looked):
+    """A page of the shop."""
+
+
+class Returned(Looked):
+    """What Stripe adds to the address it sends a buyer back to."""
+
+    session_id: str | None = None
+
+
+class ShopPages:
+    def __init__(self, api: Api, renderer: Renderer) -> None:
+        self._api, self._renderer = api, renderer
+
+    def endpoints(self) -> list[Endpoint]:
+        public, page = Access.PUBLIC, Face.PAGE
+        return [
+            Endpoint("GET", "/", public, self.shelf, "What is for sale", query=ShopQuery, face=page),
+            Endpoint("GET", "/content/{content_id}", public, self.content, "One content", query=Looked, face=page),
+            Endpoint("POST", "/content/{content_id}/buy", Access.USER, self.buy, "Begin paying", face=page),
+            Endpoint("GET", "/checkout/success", public, self.success, "After paying", query=Returned, face=page),
+            Endpoint("GET", "/checkout/cancel", public, self.cancel, "After going back", query=Looked, face=page),
+        ]
+
+    async def shelf(self, call: Call) -> WebResponse:
+        seen = await self._api.get(call, "/content/", ContentPage, before=call.asked(ShopQuery).before, limit=SHELF)
+        return self._renderer.page(call, "shelf.html", seen=seen)
+
+    async def content(self, call: Call) -> WebResponse:
+        one = await self._api.get(call, "/content/{content_id}/", ContentBody, content_id=call.row_id("content_id"))
+        return self._renderer.page(call, "content.html", one=one)
+
+    async def buy(self, call: Call) -> WebResponse:
+        """Away to the pay page by a header of this page: a form may be answered by this very site only."""
+        wish = CheckoutWish(content_id=call.row_id("content_id"))
+        begun = await self._api.post(call, "/checkout/stripe/", CheckoutBegun, wish)
+        return self._renderer.page(call, "paying.html", away=begun.redirect_url, url=begun.redirect_url)
+
+    async def success(self, call: Call) -> WebResponse:
+        return self._renderer.page(call, "paid.html")
+
+    async def cancel(self, call: Call) -> WebResponse:
+        return self._renderer.page(call, "unpaid.html")

@@ -1,0 +1,35 @@
+"""The wallet as its owner sees it: getting one, its PIN, and the address from before."""
+
+from agent.web.account_bodies import ExternalAddress, Profile, WalletAsked
+from agent.web.endpoint import Access, Call, Endpoint, Face
+from agent.web.messages import WebResponse
+from agent.web.pages.api import Api
+from agent.web.pages.rendering import Renderer, go_to
+from agent.web.pages.site import Looked
+
+
+class WalletPages:
+    def __init__(self, api: Api, renderer: Renderer) -> None:
+        self._api, self._renderer = api, renderer
+
+    def endpoints(self) -> list[Endpoint]:
+        user, page = Access.USER, Face.PAGE
+        return [
+            Endpoint("GET", "/wallet", user, self.wallet, "My wallet", query=Looked, face=page),
+            Endpoint("POST", "/wallet/circle", user, self.ask, "Ask for a Circle wallet", face=page),
+            Endpoint(
+                "POST", "/wallet/external", user, self.change, "Another address", takes=ExternalAddress, face=page
+            ),
+        ]
+
+    async def wallet(self, call: Call) -> WebResponse:
+        me = await self._api.get(call, "/profile/", Profile)
+        return self._renderer.page(call, "wallet.html", me=me)
+
+    async def ask(self, call: Call) -> WebResponse:
+        await self._api.post(call, "/wallet/circle/", WalletAsked)
+        return go_to("/wallet?done=wallet")
+
+    async def change(self, call: Call) -> WebResponse:
+        await self._api.post(call, "/wallet/external/", Profile, call.taken(ExternalAddress))
+        return go_to("/wallet?done=saved")

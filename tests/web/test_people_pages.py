@@ -1,0 +1,145 @@
+"""The shop's pages: signing up and in, buying, selling, and that what is somebody's own is shown to nobody else."""
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+
+from agent.web.endpoint import Access, Face
+from storage import tables
+from tests.web.sales import fee_known, minted, paid
+from tests.web.shop import INVITE, PASSWORD, Shop
+from tests.web.test_console import XSS, concrete
+from tests.web.visitor import Page, Visitor, visiting
+
+
+@pytest.fixture
+async def visitor(shop: Shop) -> AsyncIterator[Visitor]:
+    async with visiting(shop.public.port) as visitor:
+        yield visitor
+
+
+async def sign_in(visitor: Visitor, email: str, password: str = PASSWORD, path: str = "/signin") -> Page:
+    return await visitor.send(path, "/signin", email=email, password=password)
+
+
+async def test_a_newcomer_signs_up_and_stands_before_his_wallet(shop: Shop, visitor: Visitor) -> None:
+    wish = {"email": "new@example.com", "password": PASSWORD, "username": XSS[:64]}
+    refused = await visitor.send("/signup", "/signup", **wish, invite_code="wrong-code")
+    assert refused.status == 403
+    assert "invite code is unknown" in refused.words
+    assert refused.form("/signup")["email"] == "new@example.com"
+    assert PASSWORD not in refused.text
+    entered = await visitor.send("/signup", "/signup", **wish, invite_code=INVITE)
+    assert (entered.status, entered.headers["Location"]) == (303, "/wallet")
+    assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(entered.headers["Set-Cookie"].split("; "))
+    wallet = await visitor.follow(entered)
+    assert "Your wallet is being prepared" in wallet.words
+    (user,) = await shop.all(tables.users)
+    assert user["wallet_state"] == "queued"
+
+
+async def test_a_wrong_password_asks_again_and_a_right_one_leads_where_one_wanted_to_go(
+    shop: Shop, visitor: Visitor
+) -> None:
+    await shop.member("ada@example.com")
+    wrong = await sign_in(visitor, "ada@example.com", "not it")
+    assert wrong.status == 401
+    assert wrong.form("/signin")["email"] == "ada@example.com"
+    guest = await visitor.get("/library")
+    assert guest.headers["Location"] == "/signin?next=/library"
+    entered = await sign_in(visitor, "ada@example.com", path="/signin?next=/library")
+    assert entered.headers["Location"] == "/library"
+    assert "Nothing here yet" in (await visitor.follow(entered)).words
+    out = await visitor.send("/library", "/signout")
+    assert out.headers["Location"] == "/?done=out"
+    assert (await visitor.get("/library")).status == 303
+    live = [row for row in await shop.all(tables.tokens) if row["role"] == "user" and row["revoked_at"] is None]
+    assert len(live) == 1, "the token of the session was left behind"
+
+
+async def test_buying_goes_to_stripe_and_back_and_the_piece_stands_in_the_library(shop: Shop, visitor: Visitor) -> None:
+    _, author = await shop.member("author@example.com")
+    _, token = await shop.member()
+    content_id = await shop.content(author, title="Dawn <&>")
+    page, buy = f"/content/{content_id}", f"/content/{content_id}/buy"
+    guest = await visitor.get(page)
+    assert not guest.has_form(buy)
+    assert f'href="/signin?next={page}"' in guest.text
+    assert "Dawn <&>" in (await visitor.get("/")).words
+    await sign_in(visitor, "buyer@example.com")
+    paying = await visitor.send(page, buy)
+    (checkout,) = await shop.all(tables.checkouts)
+    assert paying.headers["Refresh"] == f"0; url={checkout['url']}"
+    assert checkout["url"] in paying.text
+    assert "on its way" in (await visitor.get("/checkout/success?session_id=cs_1")).words
+    assert "Nothing was charged" in (await visitor.get("/checkout/cancel")).words
+    purchase_id = await paid(shop, content_id, token)
+    assert "waiting for wallet" in (await visitor.get("/library")).words
+    await fee_known(shop, purchase_id)
+    await minted(shop, purchase_id)
+    shelf = (await visitor.get("/library")).words
+    assert "Dawn <&>" in shelf
+    assert "owned" in shelf
+
+
+async def test_a_creator_sees_his_own_sales_and_nobody_else_s(shop: Shop, visitor: Visitor) -> None:
+    author_id, author = await shop.member("author@example.com")
+    _, token = await shop.member()
+    purchase_id = await paid(shop, await shop.content(author, title="Dusk"), token)
+    await fee_known(shop, purchase_id)
+    await minted(shop, purchase_id)
+    await sign_in(visitor, "author@example.com")
+    sales = await visitor.get("/sales")
+    assert "Dusk" in sales.words
+    assert "pending conversion" in sales.words
+    assert "2.35" in sales.words
+    answer = await shop.send("GET", f"/api/creators/{author_id}/sales/", token=author)
+    assert [(line["title"], line["amount"], line["status"]) for line in answer.body["items"]] == [
+        ("Dusk", "2.35", "pending_conversion")
+    ]
+    assert (await shop.send("GET", f"/api/creators/{author_id}/sales/", token=token)).status == 404
+    visitor.forget()
+    await sign_in(visitor, "buyer@example.com")
+    assert "Nothing sold and minted yet" in (await visitor.get("/sales")).words
+
+
+async def test_putting_something_up_for_sale_keeps_what_was_filled_in_until_it_is_right(
+    shop: Shop, visitor: Visitor
+) -> None:
+    await shop.member("author@example.com")
+    await sign_in(visitor, "author@example.com")
+    wish = {"title": "Night", "price": "12.505", "teaser_link": "https://res.cloudinary.com/x/y.jpg", "editions": "3"}
+    for price, said in (("12.505", "write it in digits"), ("0.49", "greater than or equal to 50")):
+        wrong = await visitor.send("/sales/new", "/sales/new", **{**wish, "price": price})
+        assert wrong.status == 422
+        assert said in wrong.words
+        assert wrong.form("/sales/new")["title"] == "Night"
+    made = await visitor.send("/sales/new", "/sales/new", **{**wish, "price": "12.50"})
+    assert "is for sale" in made.words
+    (content,) = await shop.all(tables.contents)
+    assert (content["title"], content["price_cents"], content["editions"]) == ("Night", 1_250, 3)
+
+
+async def test_pages_of_one_s_own_send_guests_and_operators_to_sign_in(shop: Shop, visitor: Visitor) -> None:
+    await shop.content((await shop.member())[1], title=XSS[:28])
+    own = [one for one in shop.app.public.endpoints if one.face is Face.PAGE and one.access is Access.USER]
+    assert len(own) >= 8
+    for endpoint in own:
+        path = concrete(endpoint)
+        if endpoint.method == "GET":
+            refused = await visitor.get(path)
+            assert (refused.status, refused.headers["Location"]) == (303, f"/signin?next={path}")
+        else:
+            assert (await visitor.post(path, {})).status == 303
+    for endpoint in shop.app.public.endpoints:
+        if endpoint.face is Face.PAGE and endpoint.method == "GET" and endpoint.access is Access.PUBLIC:
+            page = await visitor.get(concrete(endpoint))
+            assert page.status == 200
+            assert "<script>document" not in page.text
+            assert not {name for name in page.attributes if name == "style" or name.startswith("on")}
+            assert not re.search(r"<(script|link|img)[^>]+(src|href)=\"(?!/static/)", page.text)
+    async with visiting(shop.admin.port) as operator:
+        await operator.send("/console/signin", "/console/signin", token="admin-approver")
+        session = operator.cookie("console")
+    assert (await visitor.get("/library", Cookie=f"shop={session}")).status == 303
