@@ -1,6 +1,5 @@
 """Purchases: found by any id, shown with everything that ever happened to them."""
 
-from agent.web.admin_bodies import AdminPurchase
 from agent.web.admin_purchase_bodies import AdminPurchase
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
