@@ -80,7 +80,7 @@ async def test_a_gzip_bomb_is_a_415_and_is_never_unpacked(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/console/", 404),
         ("GET", "/api/content", 404),
         ("GET", "/api/content/0/", 404),
         ("GET", "/api/content/01/", 404),
