@@ -1,7 +1,7 @@
 """Everything that one sale left in the database, from the first click to the last signature. Reads only."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,13 @@ from storage.sealing import LEDGER
 from storage.tables import (
     chain_movements,
     disputes,
+    group_attempts,
+    group_members,
     ledger_entries,
     ledger_postings,
     mint_attempts,
     nettings,
+    payout_groups,
     payouts,
     purchases,
     refunds,
@@ -44,6 +47,7 @@ class SaleTrace:
     changes: Sequence[Row[Any]]
     mints: Sequence[Row[Any]]
     transfers: Sequence[Row[Any]]
+    packed: Sequence[Row[Any]]
     refunds: Sequence[Row[Any]]
     disputes: Sequence[Row[Any]]
     nettings: Sequence[Row[Any]]
@@ -70,12 +74,44 @@ def trace(conn: Connection, purchase: Row[Any]) -> SaleTrace:
         .where(transfer_attempts.c.transfer_id.in_([row.transfer_id for row in own if row.transfer_id is not None]))
         .order_by(transfer_attempts.c.id)
     ).all()
-    signatures = {row.signature for row in (*mints, *attempts, *own) if row.signature is not None}
+    packed = conn.execute(
+        select(
+            group_attempts,
+            payout_groups.c.uuid.label("group_uuid"),
+            payout_groups.c.receipt_address,
+            payout_groups.c.amount,
+        )
+        .select_from(group_attempts.join(payout_groups))
+        .where(
+            group_attempts.c.group_id.in_(
+                select(group_members.c.group_id).where(
+                    group_members.c.transfer_id.in_([row.transfer_id for row in own if row.transfer_id is not None])
+                )
+            )
+        )
+        .order_by(group_attempts.c.id)
+    ).all()
+    signatures = {row.signature for row in (*mints, *attempts, *packed, *own) if row.signature is not None}
     subjects = {purchase.stripe_payment_intent_id, *(row.uuid for row in own), *signatures} - {None}
     return SaleTrace(
-        changes=_changes(conn, purchase, own, mints, attempts, back, disputed),
+        changes=_changes(
+            conn,
+            {
+                "checkout": [purchase.checkout_id],
+                "purchase": [purchase.id],
+                "payout": _ids(own),
+                "mint": _ids(mints),
+                "transfer": _ids(attempts),
+                "group": sorted({row.group_id for row in packed}),
+                "packed": _ids(packed),
+                "refund": _ids(back),
+                "dispute": [row.stripe_dispute_id[:64] for row in disputed],
+                "batch": sorted({row.batch_id for row in own if row.batch_id is not None}),
+            },
+        ),
         mints=mints,
         transfers=attempts,
+        packed=packed,
         refunds=back,
         disputes=disputed,
         nettings=_nettings(conn, [row.id for row in own]),
@@ -93,21 +129,13 @@ def _of(conn: Connection, table: Any, purchase_id: int) -> Sequence[Row[Any]]:
     return conn.execute(select(table).where(table.c.purchase_id == purchase_id).order_by(table.c.id)).all()
 
 
-def _changes(
-    conn: Connection, purchase: Row[Any], own: Any, mints: Any, attempts: Any, back: Any, disputed: Any
-) -> Any:
-    subjects = {
-        "checkout": [str(purchase.checkout_id)],
-        "purchase": [str(purchase.id)],
-        "payout": [str(row.id) for row in own],
-        "mint": [str(row.id) for row in mints],
-        "transfer": [str(row.id) for row in attempts],
-        "refund": [str(row.id) for row in back],
-        "dispute": [row.stripe_dispute_id[:64] for row in disputed],
-        "batch": [str(number) for number in sorted({row.batch_id for row in own if row.batch_id is not None})],
-    }
+def _ids(rows: Sequence[Row[Any]]) -> list[int]:
+    return [row.id for row in rows]
+
+
+def _changes(conn: Connection, subjects: Mapping[str, Sequence[object]]) -> Sequence[Row[Any]]:
     wanted = [
-        (state_history.c.machine == machine) & state_history.c.subject.in_(names)
+        (state_history.c.machine == machine) & state_history.c.subject.in_([str(name) for name in names])
         for machine, names in subjects.items()
         if names
     ]

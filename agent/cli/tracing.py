@@ -139,6 +139,25 @@ def _attempts(console: Console, found: Trace) -> None:
         ],
     )
 
+    _rows(
+        console,
+        "Attempts of the groups that pay it",
+        ("when", "no.", "state", "group", "amount", "receipt", "signature", "proof"),
+        [
+            (
+                _time(one.created_at),
+                str(one.attempt),
+                one.state,
+                one.group,
+                one.amount,
+                one.receipt_address,
+                one.signature or "",
+                one.proof or "",
+            )
+            for one in found.packed
+        ],
+    )
+
 
 def _back(console: Console, found: Trace) -> None:
     _rows(

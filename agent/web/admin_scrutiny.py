@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from agent.web.admin_purchases import mint_attempt, refund_row, transfer_attempt
 from agent.web.books_bodies import (
     BadRow,
+    PackedAttempt,
     PageOfRule,
     Rule,
     RulePage,
@@ -122,6 +123,7 @@ def _trace(view: PurchaseView, found: SaleTrace) -> Trace:
         ],
         mints=[mint_attempt(one) for one in found.mints],
         transfers=[transfer_attempt(one) for one in found.transfers],
+        packed=[_packed(one) for one in found.packed],
         refunds=[refund_row(one) for one in found.refunds],
         disputes=[_dispute(one) for one in found.disputes],
         nettings=[
@@ -137,6 +139,21 @@ def _trace(view: PurchaseView, found: SaleTrace) -> Trace:
         movements=[_movement(one) for one in found.movements],
         entries=[_entry(one) for one in found.entries],
         costs=_costs(row, found),
+    )
+
+
+def _packed(row: Any) -> PackedAttempt:
+    return PackedAttempt(
+        group=row.group_uuid,
+        attempt=row.attempt,
+        state=row.state,
+        receipt_address=row.receipt_address,
+        amount=format_usdc(row.amount),
+        signature=row.signature,
+        fee_lamports=row.fee_lamports,
+        cost_lamports=row.cost_lamports,
+        proof=row.proof,
+        created_at=row.created_at,
     )
 
 
@@ -176,7 +193,7 @@ def _costs(row: Any, found: SaleTrace) -> TraceCosts:
     """Lamports as the finalized chain has them, else as the attempts' evidence says."""
     lost = {one.signature: -one.amount for one in found.movements if one.asset == Asset.SOL}
     mints = sum(lost.get(one.signature, one.cost_lamports or 0) for one in found.mints if one.signature is not None)
-    sent = {one.signature: one for one in found.transfers if one.signature is not None}
+    sent = {one.signature: one for one in (*found.transfers, *found.packed) if one.signature is not None}
     return TraceCosts(
         stripe_fee=None if row.stripe_fee is None else format_cents(row.stripe_fee),
         dispute_fees=format_cents(sum(one.fee for one in found.disputes)),

@@ -108,6 +108,21 @@ class TraceNetting(Answer):
     undone_at: Moment | None
 
 
+class PackedAttempt(Answer):
+    """One try at a group's transaction that pays this sale's recipients among others. `amount` is the group's."""
+
+    group: str
+    attempt: int
+    state: str
+    receipt_address: str
+    amount: Money
+    signature: str | None
+    fee_lamports: int | None
+    cost_lamports: int | None
+    proof: str | None
+    created_at: Moment
+
+
 class TraceCosts(Answer):
     """What the sale cost the platform. `transfer_lamports` are of whole transfers; `transfers_shared` of them also paid
     other sales."""
@@ -130,6 +145,7 @@ class Trace(Answer):
     changes: list[TraceChange]
     mints: list[MintAttempt]
     transfers: list[TransferAttempt]
+    packed: list[PackedAttempt]
     refunds: list[RefundRow]
     disputes: list[TraceDispute]
     nettings: list[TraceNetting]

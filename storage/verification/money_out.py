@@ -18,9 +18,12 @@ from storage.tables import (
     batch_items,
     batches,
     chain_movements,
+    group_attempts,
+    group_members,
     ledger_balances,
     mint_attempts,
     nettings,
+    payout_groups,
     payouts,
     purchases,
     transfer_attempts,
@@ -191,6 +194,23 @@ def _attempts(conn: Connection, first: int, last: int) -> Iterator[Finding]:
             yield Finding(f"transfer_attempts {row.id}", "its key is not the one of its payment and number")
 
 
+def _groups(conn: Connection, first: int, last: int) -> Iterator[Finding]:
+    """A group moves what its members were frozen with, and its tries stand on proofs of death like all others."""
+    sums = (
+        select(payout_groups.c.id, payout_groups.c.amount, func.sum(group_members.c.amount).label("members"))
+        .select_from(payout_groups.outerjoin(group_members, group_members.c.group_id == payout_groups.c.id))
+        .where(payout_groups.c.id.between(first, last))
+        .group_by(payout_groups.c.id, payout_groups.c.amount)
+        .order_by(payout_groups.c.id)
+    )
+    for row in conn.execute(sums):
+        if row.amount != row.members:
+            yield Finding(f"payout_groups {row.id}", f"it moves {row.amount}, its members are {row.members}")
+    attempts = select(group_attempts).where(group_attempts.c.group_id.between(first, last))
+    rows = conn.execute(attempts.order_by(group_attempts.c.group_id, group_attempts.c.attempt)).all()
+    yield from _succession("group_attempts", "group_id", rows)
+
+
 def _mints(conn: Connection, first: int, last: int) -> Iterator[Finding]:
     rows = conn.execute(
         select(mint_attempts)
@@ -300,6 +320,12 @@ MONEY_OUT = (
         by_rows(chain_movements, _claimed_once),
     ),
     Check("transfer-attempts", ("I8",), _attempts_of(transfer_attempts, transfers), by_rows(transfers, _attempts)),
+    Check(
+        "packed-attempts",
+        ("I5", "I7", "I8"),
+        "every group moves the sum of its members, and every next try stands on the proof that the last is dead",
+        by_rows(payout_groups, _groups),
+    ),
     Check("mint-attempts", ("I8",), _attempts_of(mint_attempts, purchases), by_rows(purchases, _mints)),
     Check(
         "accounts-of-recipients",

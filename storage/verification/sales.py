@@ -8,8 +8,17 @@ from sqlalchemy import Connection, Row, func, select
 
 from domain.money import SHARE_WHOLE_BPS, cents_to_base_units
 from domain.refunds import LOST_DISPUTE, Returns, dues, returns
-from domain.states import PurchaseStatus, RefundState, TransferState, UsdcStatus
-from storage.tables import contents, disputes, payouts, purchases, refunds, transfer_attempts
+from domain.states import PackedState, PurchaseStatus, RefundState, TransferState, UsdcStatus
+from storage.tables import (
+    contents,
+    disputes,
+    group_attempts,
+    group_members,
+    payouts,
+    purchases,
+    refunds,
+    transfer_attempts,
+)
 from storage.verification.causes import shares_by_content
 from storage.verification.check import Check, Finding, by_rows
 
@@ -117,18 +126,20 @@ def _payout(payout: Row[Any], wanted: Mapping[int, int], flying: bool) -> Iterat
 
 
 def _in_flight(conn: Connection, first: int, last: int) -> set[int]:
-    """Payouts whose transfer has begun and has no outcome: what came back meanwhile counts after it."""
-    return set(
-        conn.scalars(
-            select(payouts.c.id)
-            .join(transfer_attempts, transfer_attempts.c.transfer_id == payouts.c.transfer_id)
-            .where(
-                payouts.c.purchase_id.between(first, last),
-                payouts.c.state == UsdcStatus.PENDING_DISTRIBUTION,
-                transfer_attempts.c.state != TransferState.DEAD,
-            )
-        )
+    """Payouts whose transfer or group has begun and has no outcome: what came back meanwhile counts after it."""
+    mine = payouts.c.purchase_id.between(first, last), payouts.c.state == UsdcStatus.PENDING_DISTRIBUTION
+    alone = (
+        select(payouts.c.id)
+        .join(transfer_attempts, transfer_attempts.c.transfer_id == payouts.c.transfer_id)
+        .where(*mine, transfer_attempts.c.state != TransferState.DEAD)
     )
+    packed = (
+        select(payouts.c.id)
+        .join(group_members, group_members.c.transfer_id == payouts.c.transfer_id)
+        .join(group_attempts, group_attempts.c.group_id == group_members.c.group_id)
+        .where(*mine, group_members.c.released_at.is_(None), group_attempts.c.state != PackedState.DEAD)
+    )
+    return {*conn.scalars(alone), *conn.scalars(packed)}
 
 
 def _editions(conn: Connection, first: int, last: int) -> Iterator[Finding]:

@@ -5,18 +5,22 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, String, Table, cast, exists, select
 
-from domain.states import BatchStatus, MintState, PurchaseStatus, TransferState, WalletState
+from domain.states import BatchStatus, GroupState, MintState, PurchaseStatus, TransferState, WalletState
 from storage.purchases import SOLD_OUT
-from storage.tables import batches, jobs, mint_attempts, purchases, refunds, transfer_attempts, users
+from storage.tables import batches, jobs, mint_attempts, payout_groups, purchases, refunds, transfer_attempts, users
 from storage.verification.check import Check, Find, Finding, by_rows
 
 
-def _without_job(table: Table, kind: str, waiting: ColumnElement[bool], subject: Any, what: str) -> Find:
+def _without_job(
+    table: Table, kind: str | tuple[str, ...], waiting: ColumnElement[bool], subject: Any, what: str
+) -> Find:
+    kinds = (kind,) if isinstance(kind, str) else kind
+
     def find(conn: Connection, first: int, last: int) -> Iterator[Finding]:
-        job = exists().where(jobs.c.kind == kind, jobs.c.subject == cast(subject, String))
+        job = exists().where(jobs.c.kind.in_(kinds), jobs.c.subject == cast(subject, String))
         stuck = select(table.c.id).where(table.c.id.between(first, last), waiting, ~job)
         for row_id in conn.scalars(stuck.order_by(table.c.id)):
-            yield Finding(f"{table.name} {row_id}", f"{what}, and no job '{kind}' is there")
+            yield Finding(f"{table.name} {row_id}", f"{what}, and no job '{' or '.join(kinds)}' is there")
 
     return find
 
@@ -91,6 +95,18 @@ STANDING = (
             transfer_attempts.c.state.in_([TransferState.INTENDED, TransferState.SUBMITTED]),
             transfer_attempts.c.transfer_id,
             "its outcome is unknown",
+        ),
+    ),
+    _check(
+        "groups-wait",
+        "every group that was packed is followed to its end",
+        payout_groups,
+        _without_job(
+            payout_groups,
+            ("packed_sign", "packed_send", "packed_settle"),
+            payout_groups.c.state == GroupState.OPEN,
+            payout_groups.c.id,
+            "it is neither paid nor dissolved",
         ),
     ),
     _check(
