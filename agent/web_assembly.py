@@ -17,6 +17,7 @@ from gateways import stripe_signature
 from gateways.circle_signature import NotificationVerifier
 from indexer.rpc.pool import RpcPool
 from metrics import Metrics
+from storage.opening import database_path
 
 
 def build_web(
@@ -37,6 +38,7 @@ def build_web(
         metrics=metrics,
         render_metrics=metrics.render,
         on_work=engine.worker.wake,
+        database=database_path(settings.database_url.get_secret_value()),
     )
     store = WakingStore(ports.store, engine.worker.wake)
     return WebApp(store, ports.clock, ports.ids, ports.executor, outside, web_settings(settings))

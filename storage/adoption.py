@@ -19,6 +19,7 @@ from storage.purchases import begun
 from storage.tables import (
     batch_items,
     group_attempts,
+    installation,
     mint_attempts,
     payouts,
     purchases,
@@ -31,6 +32,8 @@ from storage.transfers import next_attempt, watch_signature
 from storage.work import revive
 
 CREATOR_REFERENCE = re.compile(r"batch-[0-9a-f-]{36}-creator-(?P<creator>[0-9a-f-]{36})-distribution")
+RESTORED_AT = "restored_at"
+"""Among the installation's facts, once a backup was put in place: what really happened may not be in the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,10 @@ def is_known(conn: Connection, circle_id: str) -> bool:
 def has_ever_sent(conn: Connection) -> bool:
     """Whether an earlier process can have sent something that has not landed yet."""
     signed = (mint_attempts, transfer_attempts, group_attempts, upkeep)
-    return any(conn.scalar(select(table.c.id).limit(1)) is not None for table in signed)
+    restored = select(installation.c.name).where(installation.c.name == RESTORED_AT)
+    return conn.scalar(restored) is not None or any(
+        conn.scalar(select(table.c.id).limit(1)) is not None for table in signed
+    )
 
 
 def adopt(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> bool:

@@ -12,8 +12,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.states import BatchStatus
 from storage import alerts
+from storage.backups import last_started
 from storage.switches import SENDS_PAUSED, why_on
-from storage.tables import backups, batches, cursors, jobs
+from storage.tables import batches, cursors, jobs
 from storage.work import UNKNOWN_OUTCOME
 
 SWEEP_CURSOR = "stripe_events"
@@ -49,7 +50,7 @@ def read(conn: Connection) -> Vitals:
         short=alerts.shortfall(conn),
         sends_paused=why_on(conn, SENDS_PAUSED) is not None,
         swept_at=_moved_at(conn, SWEEP_CURSOR),
-        backed_up_at=last_backup(conn),
+        backed_up_at=last_started(conn),
         size_bytes=_size(conn),
     )
 
@@ -59,12 +60,6 @@ def beat(conn: Connection, now: datetime) -> None:
     dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     born = dialect.insert(cursors).values(name=HEARTBEAT, value="alive", moved_at=now)
     conn.execute(born.on_conflict_do_update(index_elements=[cursors.c.name], set_={"moved_at": now}))
-
-
-def last_backup(conn: Connection) -> datetime | None:
-    """Everything committed before this moment is in a backup; None without any."""
-    moment: datetime | None = conn.scalar(select(func.max(backups.c.started_at)))
-    return moment
 
 
 def _unproven(conn: Connection) -> dict[str, Unproven]:

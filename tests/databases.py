@@ -46,6 +46,11 @@ class PostgresServer:
         self._numbers = count(1)
         self._template: str | None = None
 
+    @property
+    def programs(self) -> Path:
+        """Where this server's own tools lie."""
+        return Path(self._server.bin_path)
+
     async def empty_database(self, template: str = "template1") -> URL:
         name = f"test_{next(self._numbers)}"
         await self.command(f"CREATE DATABASE {name} TEMPLATE {template}")

@@ -6,7 +6,7 @@ command, write its module and register it below.
 
 import typer
 
-from agent.cli import books, distribute, operating, run, sandbox
+from agent.cli import backup, books, distribute, operating, run, sandbox
 
 app = typer.Typer(
     help="Card money in, an NFT for the buyer and USDC for the creator out: exactly once.",
@@ -21,6 +21,8 @@ app.command("distribute_usdc_batch")(distribute.distribute_usdc_batch)
 app.command("status")(operating.status)
 app.command("verify")(books.verify)
 app.command("trace")(books.trace)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.add_typer(operating.database, name="db")
 app.add_typer(operating.invites, name="invite")
 app.add_typer(operating.conversions, name="conversion")

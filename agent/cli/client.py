@@ -9,6 +9,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from agent.cli.texts import plain
+from agent.web.admin_backups import Backup, BackupWish
 from agent.web.admin_bodies import (
     BatchPage,
     BatchPlanned,
@@ -139,6 +140,9 @@ class AdminClient:
 
     async def announce(self, wish: NewConversion) -> Conversion:
         return await self._ask("POST", "/admin/api/conversions", Conversion, body=wish)
+
+    async def back_up(self, wish: BackupWish) -> Backup:
+        return await self._ask("POST", "/admin/api/backups", Backup, body=wish)
 
     async def _ask(
         self,

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+from agent.backup import Backups
 from agent.web.access import Gatekeeper
 from agent.web.accounts import Accounts, AddressCheck, CircleUsers
+from agent.web.admin_backups import AdminBackups
 from agent.web.admin_batches import AdminBatches
 from agent.web.admin_books import AdminBooks
 from agent.web.admin_contents import AdminContents
@@ -58,6 +61,8 @@ class Outside:
     metrics: WebMetrics
     render_metrics: Callable[[], bytes]
     on_work: Callable[[], None]
+    database: Path | None = None
+    """SQLite's file; None where the database is no file."""
 
 
 class WebApp:
@@ -92,6 +97,7 @@ class WebApp:
             *AdminContents(store, clock).endpoints(),
             *AdminTokens(store, clock, ids).endpoints(),
             *AdminPeople(store, clock, ids, passwords, outside.check_address, accounts).endpoints(),
+            *AdminBackups(store, clock, Backups(store, clock, ids, executor, outside.database)).endpoints(),
             *Runbooks().endpoints(),
             _metrics_endpoint(outside.render_metrics, settings.open_metrics),
             *vitals.endpoints(),

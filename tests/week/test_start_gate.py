@@ -1,42 +1,34 @@
 """After a start nothing is sent before every outflow is explained: restored backups, strangers' keys, other secrets."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 from solders.pubkey import Pubkey
 
 from agent.identity import StartRefused
+from storage import restoring
 from tests.week.test_refunds import DUE, Gallery
 from tests.week.test_virtual_week import run_virtually
 from tests.week.virtual_world import VirtualWorld
 
 
-def keep(folder: Path) -> None:
-    """Copy the stopped daemon's database."""
-    shutil.copy(folder / "agent.db", folder / "backup.db")
+def test_a_restored_backup_adopts_what_was_paid_since_and_pays_nobody_twice(tmp_path: Path) -> None:
+    """The backup is taken through the running daemon, and put back as `restore` does."""
 
-
-def put_back(folder: Path) -> None:
-    for name in ("agent.db-wal", "agent.db-shm"):
-        (folder / name).unlink(missing_ok=True)
-    shutil.copy(folder / "backup.db", folder / "agent.db")
-
-
-def test_a_restored_older_database_adopts_what_was_paid_and_pays_nobody_twice(tmp_path: Path) -> None:
     async def story() -> None:
-        shop = Gallery(VirtualWorld(tmp_path))
+        shop = Gallery(VirtualWorld(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path}/agent.db"))
         world = shop.world
         await shop.open()
         for _ in range(3):
             await shop.sell()
-        await world.stop()
-        keep(tmp_path)
-        await world.start()
+        made = await world.operator("POST", "/admin/api/backups", {})
+        assert made.status == 200, made
+        listed = await world.operator("GET", "/admin/api/backups")
+        assert [item["sha256"] for item in listed.body["items"]] == [made.body["sha256"]]
         await shop.pay_out(3 * DUE)
         assert await shop.paid_on_chain() == 3 * DUE
         await world.stop()
-        put_back(tmp_path)
+        restoring.put_in_place(Path(made.body["name"]), tmp_path / "agent.db", world.clock.now())
         await world.start()
         await shop.shows("what was paid is known again", paid_out="7.05", pending_distribution="0.00")
         again = await world.operator("POST", "/admin/api/batches", {})

@@ -1,0 +1,54 @@
+"""Takes backups of the running daemon's own database, and takes note of those made by other means."""
+
+from pathlib import Path
+
+from domain.errors import RequestError
+from ports.clock import Clock
+from ports.executor import Executor
+from ports.ids import Ids
+from storage import backups
+from storage.backups import Taken
+from storage.database_file import DIRECTORY_MODE
+from storage.store import Store
+
+FOLDER = "backups"
+"""Beside the database file: the one place where the daemon may surely write."""
+USE_PG_DUMP = "PostgreSQL is copied by pg_dump: `python main.py backup FILE`; tell of other backups with --external"
+
+
+class Backups:
+    """`database` is the SQLite file; None where the database is PostgreSQL, whose own tools copy it."""
+
+    def __init__(self, store: Store, clock: Clock, ids: Ids, executor: Executor, database: Path | None) -> None:
+        self._store, self._clock, self._ids, self._executor = store, clock, ids, executor
+        self._database = database
+
+    async def take(self, who: str, target: Path | None = None) -> Taken:
+        """Copy the SQLite file, to a new file in the daemon's folder unless `target` says otherwise, and record it.
+
+        Raises RequestError 409 on PostgreSQL, StoreUnavailable when the copy can't be written.
+        """
+        database = self._database
+        if database is None:
+            raise RequestError(409, "use_pg_dump", USE_PG_DUMP)
+        started_at = self._clock.now()
+        place = target or self._place(database)
+        copied = await self._executor.run(lambda: backups.copy_sqlite(database, place))
+        taken = Taken("sqlite", str(place), started_at, self._clock.now(), copied.size_bytes, copied.sha256)
+        await self._record(taken, who)
+        return taken
+
+    async def note(self, taken: Taken, who: str) -> Taken:
+        """Record a backup that other means have made."""
+        await self._record(taken, who)
+        return taken
+
+    async def _record(self, taken: Taken, who: str) -> None:
+        uuid = self._ids.uuid()
+        await self._store.write(lambda conn: backups.record(conn, taken, uuid, who))
+
+    def _place(self, database: Path) -> Path:
+        folder = database.parent / FOLDER
+        folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        stamp = self._clock.now().strftime("%Y%m%dT%H%M%SZ")
+        return folder / f"{database.stem}-{stamp}-{self._ids.uuid().hex[:8]}.db"

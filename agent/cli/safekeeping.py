@@ -1,0 +1,222 @@
+"""What `backup` and `restore` do: through the daemon, alone under the lock, or with PostgreSQL's own tools."""
+
+import asyncio
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import typer
+from sqlalchemy import URL, inspect, make_url
+
+from agent.backup import Backups
+from agent.cli.alone import locked_store
+from agent.cli.client import AdminClient, CommandFailed, DaemonDown
+from agent.cli.terminal import Terminal
+from agent.identity import FINGERPRINT, GENESIS_HASH, REMEDIES
+from agent.web.admin_backups import Backup, BackupWish, backup_body
+from config.admin_access import load_admin_access
+from config.settings import Settings, load_settings
+from domain.errors import PaymentSystemError
+from domain.keys import derivation_fingerprint
+from ports.executor import ThreadExecutor
+from ports.system import SystemClock, SystemIds
+from storage import backups, restoring, schema
+from storage.backups import Taken
+from storage.database_file import FILE_MODE
+from storage.opening import database_path, open_store
+
+BACKUP_SECONDS = 3_600.0
+"""For a file of some 100 GB on a slow disk."""
+NOBODY_TO_ASK = 2
+WHO = "command"
+NO_PG_DUMP = (
+    "pg_dump is not installed here: install PostgreSQL's client of the server's version, or back up by your own means "
+    "(snapshots, WAL archiving) and tell of it: `python main.py backup --external NAME --started-at …`"
+)
+NO_PG_RESTORE = "pg_restore is not installed here: install PostgreSQL's client of the server's version"
+
+
+async def back_up(file: Path, as_json: bool) -> int:
+    """Copy, check, record. Raises CommandFailed."""
+    file = _new(file)
+    settings = load_settings()
+    if database_path(settings.database_url.get_secret_value()) is None:
+        made = await _dumped(settings, file)
+    else:
+        made = await _copied(file)
+    _show(made, as_json)
+    return 0
+
+
+def _new(file: Path) -> Path:
+    """The whole path of a file that is to be made. Raises CommandFailed."""
+    file = file.resolve()
+    if file.exists():
+        raise CommandFailed(f"{file} exists; backups never overwrite")
+    if not file.parent.is_dir():
+        raise CommandFailed(f"{file.parent} is no folder")
+    return file
+
+
+async def tell_of(name: str, started_at: datetime, as_json: bool) -> int:
+    """Record a backup that other means have made."""
+    wish = BackupWish(external=name, started_at=started_at.replace(tzinfo=UTC))
+    _show(await _told(wish), as_json)
+    return 0
+
+
+async def _copied(file: Path) -> Backup:
+    """SQLite: the daemon copies beside its database, and the copy moves to where it is wanted; or alone."""
+    async with AdminClient(load_admin_access(), BACKUP_SECONDS) as client:
+        try:
+            made = await client.back_up(BackupWish())
+        except DaemonDown:
+            return await _copied_alone(file)
+    try:
+        shutil.move(made.name, file)
+    except OSError as error:
+        raise CommandFailed(
+            f"the daemon's copy lies at {made.name}; it can't be moved to {file}: {error.strerror}"
+        ) from None
+    return made.model_copy(update={"name": str(file)})
+
+
+async def _copied_alone(file: Path) -> Backup:
+    async with locked_store() as (settings, store):
+        database = database_path(settings.database_url.get_secret_value())
+        taker = Backups(store, SystemClock(), SystemIds(), ThreadExecutor(), database)
+        return backup_body(await taker.take(WHO, file))
+
+
+async def _dumped(settings: Settings, file: Path) -> Backup:
+    """PostgreSQL: pg_dump's own format, consistent while everything runs."""
+    if shutil.which("pg_dump") is None:
+        raise CommandFailed(NO_PG_DUMP)
+    url, started_at = make_url(settings.database_url.get_secret_value()), SystemClock().now()
+    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE))
+    try:
+        await _run(url, "pg_dump", "--format=custom", f"--file={file}")
+    except CommandFailed:
+        os.unlink(file)
+        raise
+    size, sha256 = await ThreadExecutor().run(lambda: (os.stat(file).st_size, backups.digest(file)))
+    wish = BackupWish(external=str(file), kind="postgresql", started_at=started_at, size_bytes=size, sha256=sha256)
+    return await _told(wish)
+
+
+async def _told(wish: BackupWish) -> Backup:
+    async with AdminClient(load_admin_access()) as client:
+        try:
+            return await client.back_up(wish)
+        except DaemonDown:
+            pass
+    clock = SystemClock()
+    async with locked_store() as (_, store):
+        taker = Backups(store, clock, SystemIds(), ThreadExecutor(), None)
+        if wish.external is None or wish.started_at is None:
+            raise CommandFailed("--external needs --started-at")
+        told = Taken(wish.kind, wish.external, wish.started_at, clock.now(), wish.size_bytes, wish.sha256)
+        return backup_body(await taker.note(told, WHO))
+
+
+async def put_back(file: Path, terminal: Terminal, *, yes: bool, as_json: bool) -> int:
+    """Restore. Raises CommandFailed."""
+    settings = load_settings()
+    database = database_path(settings.database_url.get_secret_value())
+    if database is None:
+        return await _put_back_dump(settings, file, terminal, yes=yes)
+    try:
+        found = restoring.content(file)
+        _refuse_foreign(settings, found)
+        newest = "nothing yet" if found.newest is None else f"{found.newest:%Y-%m-%d %H:%M:%S} UTC"
+        terminal.say(f"Backup     {file}: schema {found.revision}, {found.purchases} purchases, newest change {newest}")
+        terminal.say(f"Database   {database}: set aside beside the new one, not deleted")
+        if (code := _agreed(terminal, yes)) is not None:
+            return code
+        aside = restoring.put_in_place(file, database, SystemClock().now())
+    except PaymentSystemError as error:
+        raise CommandFailed(str(error)) from None
+    _tell_restored(terminal, found.revision, aside)
+    if as_json:
+        document = {"restored": str(file), "schema": found.revision, "aside": aside and str(aside)}
+        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+    return 0
+
+
+def _refuse_foreign(settings: Settings, found: restoring.Content) -> None:
+    secret = settings.agent_derivation_secret.get_secret_value().encode()
+    for name, ours in ((FINGERPRINT, derivation_fingerprint(secret)), (GENESIS_HASH, settings.genesis_hash)):
+        if found.facts.get(name, ours) != ours:
+            raise CommandFailed(f"this backup is of another installation. {REMEDIES[name]}")
+
+
+def _agreed(terminal: Terminal, yes: bool) -> int | None:
+    """None: go on."""
+    if yes:
+        return None
+    if not terminal.can_ask:
+        typer.echo("error: nobody to ask; say --yes", err=True)
+        return NOBODY_TO_ASK
+    return None if terminal.ask("Restore?") else 1
+
+
+def _tell_restored(terminal: Terminal, revision: str | None, aside: Path | None) -> None:
+    if aside is not None:
+        terminal.say(f"Set aside  {aside}")
+    if revision != schema.head():
+        terminal.say("Next       python main.py db upgrade")
+    terminal.say("The next start fetches what Stripe, Circle and the chain know more, and sends nothing before that.")
+
+
+async def _put_back_dump(settings: Settings, file: Path, terminal: Terminal, *, yes: bool) -> int:
+    """PostgreSQL: only into an empty database, so that nothing is overwritten; the old one stays as it is."""
+    if shutil.which("pg_restore") is None:
+        raise CommandFailed(NO_PG_RESTORE)
+    url, clock = make_url(settings.database_url.get_secret_value()), SystemClock()
+    store = open_store(settings.database_url.get_secret_value())
+    try:
+        await store.start()
+        if await store.read(lambda conn: inspect(conn).get_table_names()):
+            raise CommandFailed(
+                "this database is not empty: make a new one (`createdb`), point DATABASE_URL at it, and restore there"
+            )
+        terminal.say(f"Backup     {file}")
+        terminal.say(f"Database   {url.host or 'local'}/{url.database}: empty")
+        if (code := _agreed(terminal, yes)) is not None:
+            return code
+        await _run(url, "pg_restore", "--no-owner", "--exit-on-error", "--single-transaction", str(file))
+        await store.write(lambda conn: restoring.mark_restored(conn, file.name, clock.now()))
+        revision = await store.read(schema.revision)
+    except PaymentSystemError as error:
+        raise CommandFailed(str(error)) from None
+    finally:
+        await store.stop()
+    _tell_restored(terminal, revision, None)
+    return 0
+
+
+async def _run(url: URL, *command: str) -> None:
+    """One of PostgreSQL's tools on the database; the password goes by the environment, never by the command line."""
+    address = url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
+    surroundings = dict(os.environ)  # noqa: TID251 (handed on to a child, not read)
+    if url.password is not None:
+        surroundings["PGPASSWORD"] = str(url.password)
+    process = await asyncio.create_subprocess_exec(
+        *command, f"--dbname={address}", env=surroundings, stderr=asyncio.subprocess.PIPE
+    )
+    _, complaint = await process.communicate()
+    if process.returncode != 0:
+        said = complaint.decode("utf-8", "replace").strip().splitlines()
+        raise CommandFailed(f"{command[0]}: {said[-1] if said else process.returncode}")
+
+
+def _show(made: Backup, as_json: bool) -> None:
+    if as_json:
+        typer.echo(made.model_dump_json(indent=2))
+        return
+    size = "" if made.size_bytes is None else f", {made.size_bytes} bytes"
+    typer.echo(f"Backup {made.name}{size}, holds everything committed before {made.started_at:%Y-%m-%d %H:%M:%S} UTC")
+    if made.sha256 is not None:
+        typer.echo(f"SHA-256 {made.sha256}")

@@ -1,0 +1,86 @@
+"""Backups through the running daemon: take one, tell of one, list them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from agent.backup import Backups
+from agent.web.audit import audited
+from agent.web.bodies import Answer, Asked, Line, Moment
+from agent.web.endpoint import Access, Call, Endpoint
+from domain.errors import RequestError
+from ports.clock import Clock
+from storage import backups
+from storage.backups import Taken
+from storage.store import Store
+
+LISTED_MOST = 50
+
+
+class BackupWish(Asked):
+    """Without anything: copy the SQLite file now. With `external` (where it is) and `started_at` (when it was begun):
+    take note of a backup that other means have made."""
+
+    external: Annotated[Line, Field(min_length=1, max_length=300)] | None = None
+    kind: Literal["external", "postgresql"] = "external"
+    started_at: Moment | None = None
+    size_bytes: Annotated[int, Field(ge=0)] | None = None
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+
+
+class Backup(Answer):
+    """`name` is where it lies. Everything committed before `started_at` is in it."""
+
+    kind: str
+    name: str
+    started_at: Moment
+    finished_at: Moment
+    size_bytes: int | None
+    sha256: str | None
+
+
+class BackupPage(Answer):
+    items: list[Backup]
+
+
+class AdminBackups:
+    """Endpoints under /admin/api/backups."""
+
+    def __init__(self, store: Store, clock: Clock, taker: Backups) -> None:
+        self._store, self._clock, self._taker = store, clock, taker
+
+    def endpoints(self) -> list[Endpoint]:
+        path = "/admin/api/backups"
+        return [
+            Endpoint("GET", path, Access.VIEWER, self.listed, "The latest backups", BackupPage),
+            Endpoint(
+                "POST",
+                path,
+                Access.OPERATOR,
+                self.take,
+                "Copy the database, or tell of a backup made by other means",
+                Backup,
+                takes=BackupWish,
+                errors=(409, 422),
+            ),
+        ]
+
+    async def listed(self, _: Call) -> BackupPage:
+        rows = await self._store.read(lambda conn: backups.listed(conn, LISTED_MOST))
+        return BackupPage(items=[Backup.model_validate(row, from_attributes=True) for row in rows])
+
+    async def take(self, call: Call) -> Backup:
+        wish, now = call.taken(BackupWish), self._clock.now()
+        if wish.external is None:
+            taken = await self._taker.take(call.operator)
+        elif wish.started_at is None or wish.started_at.tzinfo is None or wish.started_at > now:
+            raise RequestError(422, "invalid", "when was it begun? A moment in the past, with its zone", "started_at")
+        else:
+            told = Taken(wish.kind, wish.external, wish.started_at, now, wish.size_bytes, wish.sha256)
+            taken = await self._taker.note(told, call.operator)
+        await self._store.write(audited(call, "backup", taken.name[:64], now, lambda conn: None))
+        return backup_body(taken)
+
+
+def backup_body(taken: Taken) -> Backup:
+    return Backup.model_validate(taken, from_attributes=True)

@@ -1,0 +1,126 @@
+"""Backups: a whole copy of the SQLite file beside the running daemon, and the record of every backup that succeeded."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pysqlite3
+from sqlalchemy import Connection, Row, func, insert, select
+
+from storage.database_file import FILE_MODE
+from storage.errors import StoreUnavailable
+from storage.tables import backups
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A finished copy on disk."""
+
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A backup that succeeded. What was committed before `started_at` is in it; `name` says where it is."""
+
+    kind: str
+    name: str
+    started_at: datetime
+    finished_at: datetime
+    size_bytes: int | None = None
+    sha256: str | None = None
+
+
+def copy_sqlite(source: Path, target: Path) -> Copy:
+    """Write one consistent copy of a database, in use or not, to a file that does not exist yet, and check it.
+
+    Blocks for as long as the disk needs; a connection of its own, so that reads and writes go on. Raises
+    StoreUnavailable, and then leaves no file behind.
+    """
+    try:
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+    except OSError as error:
+        raise StoreUnavailable(f"the backup can't be written to {target}: {error.strerror}") from None
+    try:
+        connection = pysqlite3.connect(f"file:{source}?mode=ro", uri=True, isolation_level=None)
+        try:
+            connection.execute("VACUUM INTO ?", (str(target),))
+        finally:
+            connection.close()
+        _sync(target)
+        verify(target)
+        return Copy(target.stat().st_size, digest(target))
+    except (pysqlite3.Error, OSError) as error:
+        target.unlink(missing_ok=True)
+        raise StoreUnavailable(f"the backup could not be written: {error}") from None
+    except StoreUnavailable:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def verify(file: Path) -> None:
+    """Raise StoreUnavailable unless the file is an undamaged SQLite database."""
+    try:
+        connection = pysqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)
+        try:
+            found = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        finally:
+            connection.close()
+    except pysqlite3.Error as error:
+        raise StoreUnavailable(f"{file} is no usable database: {error}") from None
+    if found is None or found[0] != "ok":
+        raise StoreUnavailable(f"{file} is damaged: {found and found[0]}")
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    found = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            found.update(chunk)
+    return found.hexdigest()
+
+
+def record(conn: Connection, taken: Taken, uuid: UUID, who: str) -> None:
+    """Write down that a backup exists."""
+    conn.execute(
+        insert(backups).values(
+            uuid=str(uuid),
+            kind=taken.kind,
+            name=taken.name,
+            started_at=taken.started_at,
+            finished_at=taken.finished_at,
+            size_bytes=taken.size_bytes,
+            sha256=taken.sha256,
+            taken_by=who[:64],
+        )
+    )
+
+
+def last_started(conn: Connection) -> datetime | None:
+    """Everything committed before this moment is in a backup; None without any."""
+    moment: datetime | None = conn.scalar(select(func.max(backups.c.started_at)))
+    return moment
+
+
+def listed(conn: Connection, limit: int) -> Sequence[Row[Any]]:
+    """The latest backups, newest first."""
+    return conn.execute(select(backups).order_by(backups.c.id.desc()).limit(limit)).all()
+
+
+def _sync(file: Path) -> None:
+    """The copy and its name are on the disk."""
+    for place in (file, file.parent):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,130 @@
+"""Copies of a database in use, and what becomes of the one that a copy replaces."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from ports.system import SystemIds
+from storage import adoption, backups, restoring
+from storage.backups import Taken
+from storage.database_file import FileLock
+from storage.errors import DatabaseLocked, StoreUnavailable
+from storage.sqlite import SqliteStore
+from storage.store import Store
+from storage.switches import turn
+
+NOW = datetime(2026, 11, 26, 6, 0, tzinfo=UTC)
+
+
+def note(number: int) -> Callable[[Connection], None]:
+    """One change with its history row, in one transaction."""
+    return lambda conn: turn(conn, f"switch-{number}", True, "test", "me", NOW)
+
+
+def pairs(file: Path) -> tuple[int, int]:
+    """Switches and their history rows."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        (switches,) = connection.execute("SELECT count(*) FROM switches").fetchone()
+        (history,) = connection.execute("SELECT count(*) FROM state_history WHERE machine = 'switch'").fetchone()
+    return switches, history
+
+
+async def test_a_copy_of_a_database_that_is_written_to_is_whole_and_its_owners_alone(
+    sqlite_path: Path, sqlite_store: SqliteStore, tmp_path: Path
+) -> None:
+    await asyncio.gather(*(sqlite_store.write(note(number)) for number in range(100)))
+    writing = [asyncio.create_task(sqlite_store.write(note(number))) for number in range(100, 400)]
+    copied = await asyncio.get_running_loop().run_in_executor(
+        None, lambda: backups.copy_sqlite(sqlite_path, tmp_path / "copy.db")
+    )
+    await asyncio.gather(*writing)
+    switches, history = pairs(tmp_path / "copy.db")
+    assert 100 <= switches == history <= 400
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+    assert copied.sha256 == backups.digest(tmp_path / "copy.db")
+    with pytest.raises(StoreUnavailable, match="File exists"):
+        backups.copy_sqlite(sqlite_path, tmp_path / "copy.db")
+
+
+async def test_the_newest_backup_is_told_by_when_it_was_begun(store: Store) -> None:
+    assert await store.read(backups.last_started) is None
+    for hours in (0, 5, 2):
+        begun = NOW + timedelta(hours=hours)
+        taken = Taken("external", f"snapshot {hours}", begun, begun + timedelta(minutes=1))
+        await store.write(lambda conn, taken=taken: backups.record(conn, taken, SystemIds().uuid(), "me"))  # type: ignore[misc]
+    assert await store.read(backups.last_started) == NOW + timedelta(hours=5)
+    assert [row.name for row in await store.read(lambda conn: backups.listed(conn, 2))] == ["snapshot 2", "snapshot 5"]
+
+
+async def test_a_restored_backup_is_marked_and_the_database_before_it_is_kept_with_its_log(
+    sqlite_path: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    async with opened(sqlite_path) as store:
+        await store.write(note(1))
+        backups.copy_sqlite(sqlite_path, copy)
+        await store.write(note(2))
+        with pytest.raises(DatabaseLocked):
+            restoring.put_in_place(copy, sqlite_path, NOW)
+    found = restoring.content(copy)
+    assert (found.purchases, found.newest) == (0, NOW)
+    aside = restoring.put_in_place(copy, sqlite_path, NOW)
+    assert aside is not None
+    assert sorted(path.name for path in tmp_path.glob("agent.db*")) == ["agent.db", aside.name, "agent.db.lock"]
+    assert pairs(aside) == (2, 2)
+    assert pairs(copy) == pairs(sqlite_path) == (1, 1)
+    async with opened(sqlite_path) as store:
+        assert await store.read(adoption.has_ever_sent)
+        await store.write(note(3))
+
+
+async def test_a_restore_that_fails_leaves_the_database_as_it_was(
+    sqlite_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy.db"
+    backups.copy_sqlite(sqlite_path, copy)
+    async with opened(sqlite_path) as store:
+        await store.write(note(1))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(StoreUnavailable, match="No space left"):
+        restoring.put_in_place(copy, sqlite_path, NOW)
+    assert pairs(sqlite_path) == (1, 1)
+    FileLock(sqlite_path).acquire()
+
+
+async def test_what_is_damaged_or_no_backup_of_ours_is_refused(sqlite_path: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.db"
+    text.write_text("not a database, although it is long enough to be one " * 100)
+    other = tmp_path / "other.db"
+    with closing(sqlite3.connect(other)) as connection:
+        connection.execute("CREATE TABLE things (id INTEGER)")
+    torn = tmp_path / "torn.db"
+    torn.write_bytes(sqlite_path.read_bytes()[: sqlite_path.stat().st_size // 2])
+    for file in (text, other, torn):
+        with pytest.raises(StoreUnavailable):
+            restoring.content(file)
+
+
+class opened:
+    """A store, open for a while."""
+
+    def __init__(self, path: Path) -> None:
+        self._store = SqliteStore(path)
+
+    async def __aenter__(self) -> SqliteStore:
+        await self._store.start()
+        return self._store
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._store.stop()
