@@ -1,6 +1,9 @@
 """Takes backups of the running daemon's own database, and takes note of those made by other means."""
 
+from collections.abc import Callable
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from domain.errors import RequestError
 from ports.clock import Clock
@@ -9,7 +12,6 @@ from ports.ids import Ids
 from storage import backups
 from storage.backups import Taken
 from storage.database_file import DIRECTORY_MODE
-from storage.store import Store
 
 FOLDER = "backups"
 """Beside the database file: the one place where the daemon may surely write."""
@@ -19,12 +21,12 @@ USE_PG_DUMP = "PostgreSQL is copied by pg_dump: `python main.py backup FILE`; te
 class Backups:
     """`database` is the SQLite file; None where the database is PostgreSQL, whose own tools copy it."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, executor: Executor, database: Path | None) -> None:
-        self._store, self._clock, self._ids, self._executor = store, clock, ids, executor
+    def __init__(self, clock: Clock, ids: Ids, executor: Executor, database: Path | None) -> None:
+        self._clock, self._ids, self._executor = clock, ids, executor
         self._database = database
 
-    async def take(self, who: str, target: Path | None = None) -> Taken:
-        """Copy the SQLite file, to a new file in the daemon's folder unless `target` says otherwise, and record it.
+    async def copy(self, target: Path | None = None) -> Taken:
+        """Copy the SQLite file, to a new file in the daemon's folder unless `target` says otherwise. To be recorded.
 
         Raises RequestError 409 on PostgreSQL, StoreUnavailable when the copy can't be written.
         """
@@ -34,18 +36,12 @@ class Backups:
         started_at = self._clock.now()
         place = target or self._place(database)
         copied = await self._executor.run(lambda: backups.copy_sqlite(database, place))
-        taken = Taken("sqlite", str(place), started_at, self._clock.now(), copied.size_bytes, copied.sha256)
-        await self._record(taken, who)
-        return taken
+        return Taken("sqlite", str(place), started_at, self._clock.now(), copied.size_bytes, copied.sha256)
 
-    async def note(self, taken: Taken, who: str) -> Taken:
-        """Record a backup that other means have made."""
-        await self._record(taken, who)
-        return taken
-
-    async def _record(self, taken: Taken, who: str) -> None:
+    def recorded(self, taken: Taken, who: str) -> Callable[[Connection], int]:
+        """The write that remembers a backup, whoever has made it."""
         uuid = self._ids.uuid()
-        await self._store.write(lambda conn: backups.record(conn, taken, uuid, who))
+        return lambda conn: backups.record(conn, taken, uuid, who)
 
     def _place(self, database: Path) -> Path:
         folder = database.parent / FOLDER

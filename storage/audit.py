@@ -11,6 +11,7 @@ from sqlalchemy import Column, Connection, Row, Table, insert, select
 
 from storage.tables import (
     audit_log,
+    backups,
     batch_approvals,
     batches,
     chain_movements,
@@ -37,6 +38,7 @@ _FACTS: Mapping[str, tuple[Table, tuple[str, ...]]] = {
     "content": (contents, ("title", "taken_down_at")),
     "batch": (batches, ("status", "paused", "pause_reason", "digest", "planned_amount")),
     "conversion": (conversions, ("usd_cents", "expected_usdc", "note")),
+    "backup": (backups, ("kind", "name", "size_bytes", "sha256")),
     "outflow": (chain_movements, ("signature", "amount", "kind")),
     "switch": (switches, ("is_on", "reason", "set_by")),
     "jobs": (jobs, ("kind", "subject", *_WORK)),

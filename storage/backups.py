@@ -89,10 +89,11 @@ def digest(file: Path) -> str:
     return found.hexdigest()
 
 
-def record(conn: Connection, taken: Taken, uuid: UUID, who: str) -> None:
-    """Write down that a backup exists."""
-    conn.execute(
-        insert(backups).values(
+def record(conn: Connection, taken: Taken, uuid: UUID, who: str) -> int:
+    """Write down that a backup exists; the row's id."""
+    made = conn.execute(
+        insert(backups)
+        .values(
             uuid=str(uuid),
             kind=taken.kind,
             name=taken.name,
@@ -102,7 +103,9 @@ def record(conn: Connection, taken: Taken, uuid: UUID, who: str) -> None:
             sha256=taken.sha256,
             taken_by=who[:64],
         )
+        .returning(backups.c.id)
     )
+    return int(made.scalar_one())
 
 
 def last_started(conn: Connection) -> datetime | None:

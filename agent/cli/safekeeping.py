@@ -86,8 +86,10 @@ async def _copied(file: Path) -> Backup:
 async def _copied_alone(file: Path) -> Backup:
     async with locked_store() as (settings, store):
         database = database_path(settings.database_url.get_secret_value())
-        taker = Backups(store, SystemClock(), SystemIds(), ThreadExecutor(), database)
-        return backup_body(await taker.take(WHO, file))
+        taker = Backups(SystemClock(), SystemIds(), ThreadExecutor(), database)
+        taken = await taker.copy(file)
+        await store.write(taker.recorded(taken, WHO))
+        return backup_body(taken)
 
 
 async def _dumped(settings: Settings, file: Path) -> Backup:
@@ -114,11 +116,11 @@ async def _told(wish: BackupWish) -> Backup:
             pass
     clock = SystemClock()
     async with locked_store() as (_, store):
-        taker = Backups(store, clock, SystemIds(), ThreadExecutor(), None)
         if wish.external is None or wish.started_at is None:
             raise CommandFailed("--external needs --started-at")
         told = Taken(wish.kind, wish.external, wish.started_at, clock.now(), wish.size_bytes, wish.sha256)
-        return backup_body(await taker.note(told, WHO))
+        await store.write(Backups(clock, SystemIds(), ThreadExecutor(), None).recorded(told, WHO))
+        return backup_body(told)
 
 
 async def put_back(file: Path, terminal: Terminal, *, yes: bool, as_json: bool) -> int:

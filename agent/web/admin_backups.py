@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from agent.backup import Backups
-from agent.web.audit import audited
+from agent.web.audit import born
 from agent.web.bodies import Answer, Asked, Line, Moment
 from agent.web.endpoint import Access, Call, Endpoint
 from domain.errors import RequestError
@@ -72,13 +72,13 @@ class AdminBackups:
     async def take(self, call: Call) -> Backup:
         wish, now = call.taken(BackupWish), self._clock.now()
         if wish.external is None:
-            taken = await self._taker.take(call.operator)
+            taken = await self._taker.copy()
         elif wish.started_at is None or wish.started_at.tzinfo is None or wish.started_at > now:
             raise RequestError(422, "invalid", "when was it begun? A moment in the past, with its zone", "started_at")
         else:
-            told = Taken(wish.kind, wish.external, wish.started_at, now, wish.size_bytes, wish.sha256)
-            taken = await self._taker.note(told, call.operator)
-        await self._store.write(audited(call, "backup", taken.name[:64], now, lambda conn: None))
+            taken = Taken(wish.kind, wish.external, wish.started_at, now, wish.size_bytes, wish.sha256)
+        record = self._taker.recorded(taken, call.operator)
+        await self._store.write(born(call, "take", "backup", now, record))
         return backup_body(taken)
 
 

@@ -97,7 +97,7 @@ class WebApp:
             *AdminContents(store, clock).endpoints(),
             *AdminTokens(store, clock, ids).endpoints(),
             *AdminPeople(store, clock, ids, passwords, outside.check_address, accounts).endpoints(),
-            *AdminBackups(store, clock, Backups(store, clock, ids, executor, outside.database)).endpoints(),
+            *AdminBackups(store, clock, Backups(clock, ids, executor, outside.database)).endpoints(),
             *Runbooks().endpoints(),
             _metrics_endpoint(outside.render_metrics, settings.open_metrics),
             *vitals.endpoints(),
