@@ -14,8 +14,8 @@ from payouts.rails.packed_terms import PackedTerms
 from ports.clock import Clock
 from ports.ids import Ids
 from storage import receipts, upkeep
+from storage.backups import last_started
 from storage.store import Store
-from storage.vitals import last_backup
 from storage.work import Claim
 
 TRANSACTIONS_AT_ONCE = 10
@@ -34,7 +34,7 @@ class ReceiptsStep:
         now = self._clock.now()
 
         def look(conn: Connection) -> list[str]:
-            before = self._settled_before(last_backup(conn), now)
+            before = self._settled_before(last_started(conn), now)
             limit = CLOSED_TOGETHER * TRANSACTIONS_AT_ONCE
             return [] if before is None else receipts.closable(conn, before, limit)
 
