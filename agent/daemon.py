@@ -12,12 +12,13 @@ from datetime import timedelta
 import structlog
 
 from agent.assembly import Ports
+from agent.file_limit import connections_for, raise_file_limit
 from agent.identity import StartRefused
 from agent.notify import ServiceManager
 from agent.probe import Probe
 from agent.schedule import Schedule, nudges
 from agent.startup import Daemon, background, prepare
-from agent.web.front import WebFront
+from agent.web.front import CONNECTIONS_MAX, FrontLimits, WebFront
 from agent.web_assembly import build_web
 from config.settings import Settings
 from domain.errors import LedgerImbalance
@@ -83,9 +84,10 @@ def spare_the_collector() -> None:
 async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
     settings, ports = daemon.settings, daemon.ports
     web = build_web(settings, ports, daemon.gateways, daemon.engine, daemon.metrics, daemon.platform_address)
+    limits = FrontLimits(connections_max=connections_for(raise_file_limit(), CONNECTIONS_MAX))
     fronts = [
-        WebFront(web.public, *_address(settings.agent_listen)),
-        WebFront(web.admin, *_address(settings.agent_admin_listen)),
+        WebFront(web.public, *_address(settings.agent_listen), limits),
+        WebFront(web.admin, *_address(settings.agent_admin_listen), limits),
     ]
     watched = nudges(direct_alerts=settings.alerts_directly)
     schedule = Schedule(ports.store, ports.clock, daemon.engine.worker.wake, watched)

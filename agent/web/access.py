@@ -4,36 +4,53 @@ import re
 from collections.abc import Mapping
 
 from agent.web.endpoint import Access, Endpoint
+from agent.web.lockout import Lockout
+from agent.web.messages import WebRequest
+from agent.web.rates import Rate, RateLimit
 from domain.errors import RequestError
 from ports.clock import Clock
 from storage import tokens
 from storage.store import Store
 from storage.tokens import Bearer
 
+GUESSES_FREE = 20
+"""Wrong tokens of one caller that cost nothing: a forgotten script, a token that ran out."""
 _BEARER = re.compile(r"[Bb]earer +([\x21-\x7e]{1,256})", re.ASCII)
 
 
 class Gatekeeper:
-    """Finds out who calls, and whether he may."""
+    """Finds out who calls, and whether he may, and how often."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, rate: Rate) -> None:
         self._store = store
         self._clock = clock
+        self._rates = RateLimit(clock, rate)
+        self._guesses = Lockout(clock, GUESSES_FREE)
 
-    async def admit(self, endpoint: Endpoint, headers: Mapping[str, str]) -> Bearer | None:
-        """Who calls; None on public endpoints. Raises RequestError 401 `unauthorized` or 403 `forbidden`."""
+    async def admit(self, endpoint: Endpoint, request: WebRequest) -> Bearer | None:
+        """Who calls; None on public endpoints. Raises RequestError 401 `unauthorized`, 403 `forbidden` or 429.
+
+        Guessing operators' tokens is answered 429 after a while, for longer each time; a valid token always passes, so
+        that nobody is shut out by somebody else's guesses.
+        """
         if endpoint.access is Access.PUBLIC:
             return None
-        match = _BEARER.fullmatch(headers.get("authorization", ""))
-        if match is None:
-            raise unauthorized()
-        token, now = match.group(1), self._clock.now()
-        bearer = await self._store.read(lambda conn: tokens.find(conn, token, now))
+        bearer = await self._find(request.headers)
         if bearer is None or not endpoint.knows(bearer):
+            if endpoint.access is not Access.USER:
+                self._guesses.begin("", request.remote)
             raise unauthorized()
         if not endpoint.admits(bearer):
-            raise RequestError(403, "forbidden", f"this needs the role {endpoint.access}")
+            raise RequestError(403, "forbidden", "this token may not do that")
+        self._rates.take(str(bearer.token_id))
         return bearer
+
+    async def _find(self, headers: Mapping[str, str]) -> Bearer | None:
+        match = _BEARER.fullmatch(headers.get("authorization", ""))
+        if match is None:
+            return None
+        token, now = match.group(1), self._clock.now()
+        return await self._store.read(lambda conn: tokens.find(conn, token, now))
 
 
 def unauthorized() -> RequestError:

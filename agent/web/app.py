@@ -102,7 +102,7 @@ class WebApp:
             _metrics_endpoint(outside.render_metrics, settings.open_metrics),
             *vitals.endpoints(),
         ]
-        gatekeeper = Gatekeeper(store, clock)
+        gatekeeper = Gatekeeper(store, clock, settings.rate)
         people = People(store, clock, ids, public, settings)
         self.public = Router(
             with_document([*public, *people.endpoints], "Payment agent", API_VERSION),

@@ -149,10 +149,10 @@ class Endpoint:
 
     def statuses(self) -> list[int]:
         """Every error status that this endpoint can answer."""
-        found = {400, 413, 415, 421, 500, 503, *self.errors}
+        found = {400, 408, 413, 415, 421, 500, 503, *self.errors}
         if self.access is not Access.PUBLIC:
-            found.add(401)
-        if self.access in (Access.OPERATOR, Access.APPROVER):
+            found |= {401, 429}
+        if self.access in (Access.OPERATOR, Access.APPROVER) or (self.method == "POST" and not self.raw):
             found.add(403)
         if self.takes is not None or self.query is not None:
             found.add(422)

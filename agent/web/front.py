@@ -11,12 +11,14 @@ from aiohttp import web
 from agent.web.messages import WebRequest, error_response
 from agent.web.router import Router, too_large
 from agent.web.wire import WireAnswer
-from domain.errors import RequestError
+from domain.errors import Misuse, RequestError
 
 log = logging.getLogger(__name__)
 
 LINGER_SECONDS = 1.0
 """How long the rest of a refused body is read and thrown away, so that the sender sees the answer and not a reset."""
+CONNECTIONS_MAX = 2_000
+"""Of one port; each holds a few KB and one of the process's files."""
 _NO_QUERY: Mapping[str, str] = {}
 
 
@@ -27,20 +29,41 @@ class FrontLimits:
     header_seconds: float = 10.0
     body_seconds: float = 10.0
     keepalive_seconds: float = 75.0
-    connections_max: int = 2_000
+    connections_max: int = CONNECTIONS_MAX
     backlog: int = 512
     stop_seconds: float = 8.0
 
 
 class _Refused(asyncio.Protocol):
-    """One connection too many: closed at once."""
+    """One connection too many, while all others are being answered: closed at once."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()
 
 
+class _Connection(web.RequestHandler):
+    """One connection. What is no HTTP is refused in our one shape: aiohttp would echo it, name its version and log a
+    traceback for every such line of a scanner."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status >= 500:
+            log.error("a request failed before it was handled", exc_info=exc)
+            error = RequestError(500, "internal_error", "something went wrong here; it has been logged")
+        else:
+            log.debug("malformed request from %s: %s", request.remote, type(exc).__name__)
+            error = RequestError(400, "malformed_request", "this is no valid HTTP request")
+        return WireAnswer(error_response(error), "-", close=True)
+
+
 class _Server(web.Server):
-    """Caps the connections and drops those that never finish their first request's headers."""
+    """Caps the connections: a new one takes the place of the one that has kept us waiting longest. Drops those that
+    never finish their first request's headers."""
 
     def __init__(self, front: "WebFront", limits: FrontLimits) -> None:
         super().__init__(
@@ -52,19 +75,33 @@ class _Server(web.Server):
         )
         self._limits = limits
         self._silent: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+        self._waited_for: dict[web.RequestHandler, None] = {}
+        """Connections of which we wait for bytes, the longest first: a head, a body, the next request."""
 
     def __call__(self) -> web.RequestHandler:
-        if len(self._connections) >= self._limits.connections_max:
+        if len(self._connections) >= self._limits.connections_max and not self._make_room():
             return _Refused()  # type: ignore[return-value]
-        return super().__call__()
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+    def _make_room(self) -> bool:
+        """End the connection that has been waited for longest; False when all are being answered."""
+        handler = next(iter(self._waited_for), None)
+        if handler is None:
+            return False
+        del self._waited_for[handler]
+        if handler.transport is not None:
+            handler.transport.abort()
+        return True
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         loop = asyncio.get_running_loop()
         self._silent[handler] = loop.call_later(self._limits.header_seconds, transport.abort)
+        self._waited_for[handler] = None
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         self.heard(handler)
+        self._waited_for.pop(handler, None)
         super().connection_lost(handler, exc)
 
     def heard(self, handler: web.RequestHandler) -> None:
@@ -72,6 +109,20 @@ class _Server(web.Server):
         timer = self._silent.pop(handler, None)
         if timer is not None:
             timer.cancel()
+
+    def uploading(self, handler: web.RequestHandler) -> None:
+        """A body is on its way: as good as a new connection."""
+        if self._waited_for.pop(handler, self) is None:
+            self._waited_for[handler] = None
+
+    def answering(self, handler: web.RequestHandler) -> None:
+        """A whole request is here: the connection is not one to make room with."""
+        self._waited_for.pop(handler, None)
+
+    def answered(self, handler: web.RequestHandler) -> None:
+        """From here on we wait for the next request, or for an answer to be read."""
+        if handler in self._connections:
+            self._waited_for[handler] = None
 
 
 class WebFront:
@@ -106,8 +157,8 @@ class WebFront:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request off the wire."""
-        if self._server is not None:
-            self._server.heard(request.protocol)
+        server, connection = self._listening, request.protocol
+        server.heard(connection)
         request_id = f"{self._prefix}-{next(self._numbers)}"
         path, query = self._where(request)
         limit = self._router.body_max_bytes(request.method, path)
@@ -116,9 +167,13 @@ class WebFront:
             body = _within(content.read_nowait(), limit) if content.is_eof() else await self._read_body(request, limit)
         except RequestError as error:
             return WireAnswer(error_response(error), request_id, close=True)
-        answer = await self._router.dispatch(
-            WebRequest(request.method, path, query, request.headers, body, request.remote or "", request_id)
-        )
+        server.answering(connection)
+        try:
+            answer = await self._router.dispatch(
+                WebRequest(request.method, path, query, request.headers, body, request.remote or "", request_id)
+            )
+        finally:
+            server.answered(connection)
         if answer.status >= 500:
             log.warning("request %s: %s %s answered %d", request_id, request.method, path, answer.status)
         return WireAnswer(answer, request_id, close=False)
@@ -129,10 +184,17 @@ class WebFront:
             return request.raw_path, _NO_QUERY
         return request.path, request.query
 
+    @property
+    def _listening(self) -> _Server:
+        if self._server is None:
+            raise Misuse("a request came before the front listens")
+        return self._server
+
     async def _read_body(self, request: web.BaseRequest, limit: int) -> bytes:
         """Raises RequestError 413 before reading more than the endpoint takes, 408 when the sender drips."""
         if (request.content_length or 0) > limit:
             raise too_large(limit)
+        self._listening.uploading(request.protocol)
         try:
             async with asyncio.timeout(self._limits.body_seconds):
                 return await _gather(request, limit)

@@ -1,4 +1,4 @@
-"""Backing off from guessed passwords, per e-mail address and caller, in bounded memory."""
+"""Backing off from guessed passwords and tokens, per name and caller, in bounded memory."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -22,8 +22,9 @@ class _Tries:
 class Lockout:
     """After a few failures each further one doubles the wait, from one second up to a quarter of an hour."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, free_failures: int = FREE_FAILURES) -> None:
         self._clock = clock
+        self._free = free_failures
         self._pairs: OrderedDict[tuple[str, str], _Tries] = OrderedDict()
 
     def begin(self, email: str, remote: str) -> None:
@@ -37,8 +38,8 @@ class Lockout:
             wait = int(tries.shut_until - now) + 1
             raise too_many_attempts(f"too many failed attempts; try again in {wait} s", wait)
         tries.failures += 1
-        if tries.failures >= FREE_FAILURES:
-            doublings = min(tries.failures - FREE_FAILURES, 20)
+        if tries.failures >= self._free:
+            doublings = min(tries.failures - self._free, 20)
             tries.shut_until = now + min(LONGEST_SECONDS, 2.0**doublings)
 
     def succeeded(self, email: str, remote: str) -> None:

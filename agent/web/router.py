@@ -11,6 +11,7 @@ from agent.web.access import Gatekeeper
 from agent.web.endpoint import BODY_MAX_BYTES, Call, Endpoint, Face
 from agent.web.messages import WebRequest, WebResponse, error_response, method_not_allowed
 from agent.web.metering import WebMetrics
+from agent.web.origins import require_own_site
 from domain.errors import Misuse, RequestError
 from storage.errors import StoreUnavailable
 
@@ -145,7 +146,9 @@ class Router:
             if self._pages is None:
                 raise Misuse(f"{endpoint.path} is a page on a port without pages")
             return await self._pages.call(endpoint, request, ids)
-        bearer = await self._gatekeeper.admit(endpoint, request.headers)
+        if not endpoint.raw:
+            require_own_site(request)
+        bearer = await self._gatekeeper.admit(endpoint, request)
         return Call(request, bearer, ids, _body(endpoint, request), _query(endpoint, request))
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from agent.web.passwords import PasswordCost
+from agent.web.rates import Rate
 from domain.split import SplitRule
 
 
@@ -34,6 +35,7 @@ class WebSettings:
     password_cost: PasswordCost = field(default_factory=PasswordCost)
     password_least_chars: int = 8
     admin_hosts: tuple[str, ...] = ()
+    rate: Rate = field(default_factory=lambda: Rate(burst=300, per_second=50.0))
     mint_wait: timedelta = timedelta(days=14)
     open_metrics: bool = False
     admin_url: str = "http://127.0.0.1:8081"

@@ -21,7 +21,9 @@ from sqlalchemy import Connection, func, select
 
 from agent.web.app import Outside, WebApp
 from agent.web.front import FrontLimits, WebFront
+from agent.web.messages import WebRequest
 from agent.web.passwords import PasswordCost
+from agent.web.rates import Rate
 from agent.web.settings import WebSettings
 from chain.addresses import check_payout_owner
 from domain.errors import Rejected, Retryable
@@ -46,6 +48,8 @@ PASSWORD = "correct horse"
 START = datetime(2026, 11, 23, 9, 20, tzinfo=UTC)
 BASE_URL = "https://shop.example"
 USDC_ACCOUNT = "PlatformUsdcAccount"
+UNHURRIED = Rate(burst=1_000_000, per_second=1.0)
+"""The clock stands still: nothing would fill a bucket again."""
 ROLES = ("viewer", "operator", "approver")
 
 
@@ -168,7 +172,7 @@ class Reply:
 class Shop:
     """Everything a test of the web room touches."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, rate: Rate = UNHURRIED) -> None:
         self.store = store
         self.clock = HandClock()
         self.stripe = StripeService(
@@ -182,7 +186,10 @@ class Shop:
         self.treasury: tuple[int, int] | None = (0, 0)
         self.woken = 0
         self.settings = WebSettings(
-            public_base_url=BASE_URL, livemode=False, password_cost=PasswordCost(memory_kib=64, iterations=1)
+            public_base_url=BASE_URL,
+            livemode=False,
+            password_cost=PasswordCost(memory_kib=64, iterations=1),
+            rate=rate,
         )
         self.limits = FrontLimits(header_seconds=0.3, body_seconds=0.3)
         self._session: aiohttp.ClientSession | None = None
@@ -250,6 +257,10 @@ class Shop:
             body = await answer.read()
             is_json = answer.content_type == "application/json"
             return Reply(answer.status, orjson.loads(body) if body and is_json else body, answer.headers)
+
+    def request(self, path: str, token: str, remote: str = "127.0.0.1") -> WebRequest:
+        """A GET for `dispatch`, past the sockets."""
+        return WebRequest("GET", path, headers={"host": "localhost", "authorization": f"Bearer {token}"}, remote=remote)
 
     async def member(self, email: str = "buyer@example.com", password: str = PASSWORD) -> tuple[int, str]:
         """A new user's id and token."""

@@ -6,8 +6,7 @@ import gzip
 import pytest
 
 from storage import tables
-from storage.sqlite import SqliteStore
-from tests.web.shop import Shop, opened
+from tests.web.shop import Shop
 
 SIGN_UP = "/api/auth/signup/"
 
@@ -142,22 +141,6 @@ async def test_a_body_that_drips_is_a_408(shop: Shop) -> None:
     writer.write(b"POST /api/checkout/webhook/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
     assert b" 408 " in await asyncio.wait_for(reader.readline(), 5)
     writer.close()
-
-
-async def test_connections_beyond_the_cap_are_closed_and_those_within_are_served(sqlite_store: SqliteStore) -> None:
-    from agent.web.front import FrontLimits
-
-    shop = Shop(sqlite_store)
-    shop.limits = FrontLimits(connections_max=3)
-    async with opened(shop):
-        held = [await asyncio.open_connection("127.0.0.1", shop.public.port) for _ in range(3)]
-        held[0][1].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert b" 200 " in await asyncio.wait_for(held[0][0].readline(), 5)
-        over, writer = await asyncio.open_connection("127.0.0.1", shop.public.port)
-        assert await ended(over) == b""
-        for _, other in held:
-            other.close()
-        writer.close()
 
 
 async def test_a_store_function_that_breaks_is_a_generic_500_without_a_word_of_why(shop: Shop) -> None:

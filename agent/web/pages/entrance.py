@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Mapping
 from hashlib import sha256
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 from pydantic import BaseModel
 
@@ -12,6 +12,7 @@ from agent.web import strict_json
 from agent.web.access import unauthorized
 from agent.web.endpoint import Access, Call, Endpoint, Visit
 from agent.web.messages import RefusedWithHeaders, WebRequest, WebResponse
+from agent.web.origins import require_own_site
 from agent.web.pages.rendering import Renderer
 from agent.web.pages.site import Site, local_path
 from domain.errors import RequestError
@@ -120,11 +121,7 @@ def read_form(request: WebRequest) -> dict[str, str]:
 
 def require_own_form(request: WebRequest, fields: Mapping[str, str], visit: Visit) -> None:
     """Raises RequestError 403 for a form that another site sent, or whose token is not this visitor's."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise RequestError(403, "cross_site", "another site sent this form")
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
-        raise RequestError(403, "cross_site", "another site sent this form")
+    require_own_site(request)
     if not hmac.compare_digest(fields.get("csrf", "").encode(), visit.csrf.encode()):
         raise RequestError(403, "form_expired", "this form is from an earlier session: load the page again")
 
