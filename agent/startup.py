@@ -9,7 +9,7 @@ import structlog
 
 from agent import identity
 from agent.assembly import Engine, Gateways, Ports, build_engine, build_gateways
-from agent.contract_report import require_contract_report
+from agent.contract.report import require_contract_report
 from agent.identity import StartRefused
 from config.settings import Settings
 from domain.errors import Rejected, Retryable

@@ -19,6 +19,7 @@ from gateways.stripe_facts import (
     PaymentIntentFacts,
     RefundFacts,
     SessionFacts,
+    WebhookEndpointFacts,
     read_event,
     read_page,
 )
@@ -148,6 +149,15 @@ class StripeGateway:
         """The key's account and mode. The account object does not tell the mode, the balance does."""
         obj = await self._ask("fetch account", self._v1.accounts.retrieve_current_async(), _account_id)
         return AccountFacts(obj, (await self.balance()).livemode)
+
+    async def webhook_endpoints(self) -> list[WebhookEndpointFacts]:
+        """All of the account's. Rejected `stripe_forbidden` for a restricted key without that right."""
+        what = "list webhook endpoints"
+        return [
+            self._read(what, WebhookEndpointFacts.read, row)
+            async for rows, _ in self._pages(what, self._v1.webhook_endpoints.list_async, {}, None)
+            for row in rows
+        ]
 
     async def _pages(
         self,

@@ -15,6 +15,7 @@ from gateways.answers import (
     rows,
     text,
     text_map,
+    texts,
     unix_moment,
 )
 
@@ -209,6 +210,23 @@ class AccountFacts:
 
     id: str
     livemode: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEndpointFacts:
+    """`status` is enabled or disabled; `api_version` None = the account's default, which may change under it."""
+
+    url: str
+    status: str
+    api_version: str | None
+    enabled_events: tuple[str, ...]
+
+    @classmethod
+    def read(cls, obj: Json) -> "WebhookEndpointFacts":
+        _is(obj, "webhook_endpoint")
+        return cls(
+            text(obj, "url"), text(obj, "status"), optional_text(obj, "api_version"), texts(obj, "enabled_events")
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ command, write its module and register it below.
 
 import typer
 
-from agent.cli import backup, books, distribute, operating, run, sandbox
+from agent.cli import backup, books, contract, distribute, operating, run, sandbox
 
 app = typer.Typer(
     help="Card money in, an NFT for the buyer and USDC for the creator out: exactly once.",
@@ -18,6 +18,7 @@ app.command("run")(run.run)
 app.command("sandbox")(sandbox.play)
 app.command("sandbox-services")(sandbox.services)
 app.command("distribute_usdc_batch")(distribute.distribute_usdc_batch)
+app.command("contract")(contract.contract)
 app.command("status")(operating.status)
 app.command("verify")(books.verify)
 app.command("trace")(books.trace)
