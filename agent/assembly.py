@@ -28,6 +28,7 @@ from gateways.circle_api import CircleGateway, Rates
 from gateways.circle_api.error_codes import PAUSES_SENDS
 from gateways.stripe_api import StripeGateway
 from indexer.absence import AbsenceProver
+from indexer.chain_watch import ChainWatch
 from indexer.fast_path import FastPath
 from indexer.guard import ChainGuard
 from indexer.readback import ReadBack
@@ -104,7 +105,7 @@ class Engine:
     follower: TreasuryFollower
     gate: StartGate
     planner: Planner
-    guard: ChainGuard
+    chain: ChainWatch
     formats: FormatProbe
 
 
@@ -211,7 +212,8 @@ def build_engine(
         usdc_mint=settings.usdc_mint,
         platform_wallet=platform_address,
     )
-    return Engine(worker, tracker, follower, gate, planner, guard, formats)
+    chain = ChainWatch(guard, gateways.rpc, ports.store, ports.clock, metrics)
+    return Engine(worker, tracker, follower, gate, planner, chain, formats)
 
 
 def _lanes(gate: StartGate) -> list[Lane]:

@@ -13,6 +13,7 @@ from agent.contract.report import require_contract_report
 from agent.identity import StartRefused
 from config.settings import Settings
 from domain.errors import Rejected, Retryable
+from indexer.guard import PASSING
 from metrics import Metrics
 from storage import schema
 from storage.tokens import ensure_admin_token
@@ -92,9 +93,9 @@ async def check_world(daemon: Daemon) -> None:
         ports.store, ports.clock, daemon.gateways.circle, settings.circle_w3s_platform_wallet_id, settings.blockchain
     )
     try:
-        facts = await daemon.engine.guard.check()
+        facts = await daemon.engine.chain.check()
     except Rejected as error:
-        if error.code in {"rpc_unreachable", "chain_stands_still"}:
+        if error.code in PASSING:
             raise Retryable(str(error)) from error
         raise StartRefused(str(error)) from error
     log.info("chain checked", slot=facts.finalized_slot, slot_seconds=round(facts.slot_seconds, 3))
@@ -107,6 +108,7 @@ async def background(daemon: Daemon, schedule: Callable[[], Coroutine[Any, Any, 
         group.create_task(engine.worker.run())
         group.create_task(engine.tracker.run())
         group.create_task(engine.follower.run())
+        group.create_task(engine.chain.run())
         group.create_task(_open_gate(daemon))
         group.create_task(schedule())
 
@@ -118,8 +120,9 @@ async def _open_gate(daemon: Daemon) -> None:
             await daemon.engine.formats.probe()
             break
         except Retryable as error:
+            if daemon.engine.gate.waits_for != str(error):  # one line for each reason, not one a second
+                log.warning("the outside world can't be checked yet", why=str(error))
             daemon.engine.gate.waits_for = str(error)
-            log.warning("the outside world can't be checked yet", why=str(error))
             await daemon.ports.clock.sleep(FIRST_CONTACT_WAIT_SECONDS)
     await daemon.engine.gate.run()
     daemon.metrics.gate_open(True)

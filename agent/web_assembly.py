@@ -39,6 +39,7 @@ def build_web(
         render_metrics=metrics.render,
         on_work=engine.worker.wake,
         database=database_path(settings.database_url.get_secret_value()),
+        trouble=partial(_trouble, engine),
     )
     store = WakingStore(ports.store, engine.worker.wake)
     return WebApp(store, ports.clock, ports.ids, ports.executor, outside, web_settings(settings))
@@ -59,6 +60,12 @@ def web_settings(settings: Settings) -> WebSettings:
         console_hours=settings.agent_console_hours,
         mint_wait=timedelta(days=settings.agent_mint_wait_days),
     )
+
+
+def _trouble(engine: Engine) -> list[str]:
+    """What watchers are told: the chain's state, and that sends wait; an endpoint's address is nobody's business."""
+    waits = [] if engine.gate.is_open else ["nothing is signed or sent yet: the start gate waits"]
+    return [*engine.chain.trouble_without_addresses(), *waits]
 
 
 def _check_stripe(secrets: tuple[str, ...], raw_body: bytes, header: str | None, now: datetime) -> None:

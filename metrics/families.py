@@ -26,6 +26,7 @@ class Families:
         self._registry = registry
         self._declare_work()
         self._declare_outside()
+        self._declare_chain()
         self._declare_money()
         self._declare_health()
 
@@ -64,8 +65,29 @@ class Families:
             "rpc_call_seconds", "Duration of Solana JSON-RPC calls.", CALL_SECONDS, "endpoint"
         )
 
+    def _declare_chain(self) -> None:
         self.socket_connected = self._gauge("chain_websocket_connected", "1 while the node's WebSocket tells of slots.")
         self.socket_connections = self._gauge("chain_websocket_connections", "WebSocket connections since the start.")
+        self.endpoint_lag = self._gauge(
+            "rpc_endpoint_lag_slots", "Finalized slots an RPC endpoint lies behind the newest.", "endpoint"
+        )
+        self.endpoint_errors = self._gauge(
+            "rpc_endpoint_error_ratio", "Share of an RPC endpoint's last calls that failed, 0 to 1.", "endpoint"
+        )
+        self.endpoint_well = self._gauge("rpc_endpoint_well", "1 while an RPC endpoint's answers count.", "endpoint")
+        self.chain_trouble = self._gauge(
+            "chain_trouble", "Reasons why the chain can't be read, proven or trusted now; 0 when all is well."
+        )
+        self.slot_seconds = self._gauge("chain_slot_seconds", "The cluster's slot time as measured.")
+        self.rent = self._gauge("chain_token_account_rent_lamports", "What keeps a token account alive.")
+        self.fee = self._gauge("chain_signature_fee_lamports", "What a transaction with one signature pays.")
+        self.transaction_version = self._gauge("chain_transaction_version", "Newest transaction version that runs.")
+        self.usdc_decimals = self._gauge("chain_usdc_decimals", "Decimals of the USDC mint.")
+        self.usdc_frozen = self._gauge("chain_usdc_frozen", "1 while the platform wallet's USDC account is frozen.")
+        self.chain_checked = self._gauge("chain_checked_timestamp_seconds", "When these were last read.")
+        self.fact_changes = self._counter(
+            "chain_fact_changes", "Times the chain was found to be other than before.", "fact"
+        )
 
     def _declare_money(self) -> None:
         self.lag = self._histogram(

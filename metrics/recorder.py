@@ -32,6 +32,11 @@ SUCCESS, FAILURE = "success", "failure"
 _HTTP_METHODS = OneOf("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _SERVICES = OneOf("circle", "stripe", "rpc", "chat")
 _SOURCES = OneOf("stripe", "circle")
+FACTS = (
+    *("genesis_hash", "slot_ms", "rent_lamports", "fee_lamports", "transaction_version"),
+    *("usdc_decimals", "usdc_freeze_authority", "usdc_frozen"),
+)
+_FACTS = OneOf(*FACTS)
 _ENDPOINT = re.compile(r"rpc([0-9]{1,2})\b", re.ASCII)
 
 
@@ -59,6 +64,8 @@ class Metrics:
         for outcomes in (families.wallets, families.mints, families.payouts):
             for outcome in (SUCCESS, FAILURE):
                 outcomes.labels(outcome)
+        for fact in FACTS:
+            families.fact_changes.labels(fact)
         for operation in ("read", "write"):
             families.store_failures.labels(operation)
         unread_files = (families.swept_at, families.backed_up_at, families.wal_size, families.disk_free)
@@ -104,6 +111,42 @@ class Metrics:
         """Whether the fast path's connection stands; how many were made since the start."""
         self._families.socket_connected.set(connected)
         self._families.socket_connections.set(made)
+
+    def endpoint_health(self, number: int, *, lag_slots: int, error_rate: float, is_well: bool) -> None:
+        """One RPC endpoint, by its place in the settings."""
+        endpoint = str(number)
+        self._families.endpoint_lag.labels(endpoint).set(lag_slots)
+        self._families.endpoint_errors.labels(endpoint).set(error_rate)
+        self._families.endpoint_well.labels(endpoint).set(is_well)
+
+    def chain_facts(
+        self,
+        *,
+        slot_seconds: float,
+        rent_lamports: int,
+        fee_lamports: int,
+        transaction_version: int,
+        usdc_decimals: int,
+        usdc_frozen: bool,
+        at_timestamp_seconds: float,
+    ) -> None:
+        """What the chain was found to be like."""
+        families = self._families
+        families.slot_seconds.set(slot_seconds)
+        families.rent.set(rent_lamports)
+        families.fee.set(fee_lamports)
+        families.transaction_version.set(transaction_version)
+        families.usdc_decimals.set(usdc_decimals)
+        families.usdc_frozen.set(usdc_frozen)
+        families.chain_checked.set(at_timestamp_seconds)
+
+    def chain_fact_changed(self, name: str) -> None:
+        self._families.fact_changes.labels(_FACTS(name)).inc()
+
+    def chain_trouble(self, count: int, slot_seconds: float) -> None:
+        """How many reasons there are not to read, prove or trust the chain; the slot time as measured now."""
+        self._families.chain_trouble.set(count)
+        self._families.slot_seconds.set(slot_seconds)
 
     def store_used(self, operation: str, seconds: float, usable: bool) -> None:
         """One `read` or `write` of the store; `usable` is False when the database could not be used."""

@@ -1,6 +1,6 @@
 """The web room put together: the two registries and their routers, from collaborators that assembly hands in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +63,8 @@ class Outside:
     on_work: Callable[[], None]
     database: Path | None = None
     """SQLite's file; None where the database is no file."""
+    trouble: Callable[[], Sequence[str]] = tuple
+    """What of the outside can't be used now, in words for everybody."""
 
 
 class WebApp:
@@ -73,7 +75,7 @@ class WebApp:
     ) -> None:
         passwords = Passwords(executor, settings.password_cost)
         accounts = Accounts(store, clock, ids, passwords, outside.circle, outside.check_address, settings)
-        vitals = Vitals(store)
+        vitals = Vitals(store, outside.trouble)
         public = [
             *accounts.endpoints(),
             *Contents(store, clock, ids, settings).endpoints(),

@@ -1,6 +1,7 @@
 """Whether the process lives and can serve, without a word about versions or balances; and the OpenAPI document."""
 
 import json
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from agent.web.bodies import Answer
@@ -15,27 +16,35 @@ class Health(Answer):
     status: Literal["ok"] = "ok"
 
 
-class Vitals:
-    """The endpoints that watchers ask."""
+class Readiness(Answer):
+    """`degraded`: it serves, and nothing is concluded or sent that hangs on what `why` names."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    status: Literal["ok", "degraded"]
+    why: list[str]
+
+
+class Vitals:
+    """The endpoints that watchers ask. `trouble` names, without addresses, what of the outside can't be used now."""
+
+    def __init__(self, store: Store, trouble: Callable[[], Sequence[str]]) -> None:
+        self._store, self._trouble = store, trouble
 
     def endpoints(self) -> list[Endpoint]:
         public = Access.PUBLIC
         return [
             Endpoint("GET", "/healthz", public, self.alive, "The process runs", Health),
-            Endpoint("GET", "/readyz", public, self.ready, "It can serve", Health),
+            Endpoint("GET", "/readyz", public, self.ready, "It can serve", Readiness),
         ]
 
     async def alive(self, _: Call) -> Health:
         return Health()
 
-    async def ready(self, _: Call) -> Health:
-        """Ready means listening with the database open; the start gate of payments is another matter."""
+    async def ready(self, _: Call) -> Readiness:
+        """Ready means listening with the database open: webhooks are taken while the chain or the start gate waits."""
         if not await self._store.healthy():
             raise RequestError(503, "not_ready", "the database can't be used now")
-        return Health()
+        why = list(self._trouble())
+        return Readiness(status="degraded" if why else "ok", why=why)
 
 
 def with_document(endpoints: list[Endpoint], title: str, version: str) -> list[Endpoint]:

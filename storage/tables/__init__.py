@@ -6,7 +6,7 @@ trigger. Nothing that leaves the system is derived from an `id`; `uuid` columns 
 
 from storage.tables.audit import audit_log
 from storage.tables.books import ledger_balances, ledger_entries, ledger_postings, seals, state_history
-from storage.tables.chain import chain_movements, cursors, readings, watched_signatures
+from storage.tables.chain import chain_facts, chain_movements, cursors, readings, watched_signatures
 from storage.tables.columns import ROW_ID, Moment, metadata
 from storage.tables.operation import alert_messages, alerts, backups, installation, switches
 from storage.tables.packed import (
@@ -43,6 +43,7 @@ __all__ = [
     "batch_approvals",
     "batch_items",
     "batches",
+    "chain_facts",
     "chain_movements",
     "checkouts",
     "circle_notifications",

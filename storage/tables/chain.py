@@ -67,3 +67,13 @@ readings = Table(
     moment("read_at"),
 )
 """Latest finalized balances read from the chain: `treasury_usdc` (base units), `treasury_sol` (lamports)."""
+
+chain_facts = Table(
+    "chain_facts",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    moment("seen_at"),
+    moment("changed_at"),
+)
+"""What the chain was last seen to be like: genesis hash, rent, fee, transaction version, the USDC mint, slot time."""

@@ -1,0 +1,55 @@
+"""What the chain was last seen to be like: rent, fee, formats, the USDC mint. A change leaves a history row."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from storage.history import note
+from storage.tables import chain_facts
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFact:
+    """One fact, as text. `seen_at`: last confirmed, `changed_at`: since when it is so."""
+
+    name: str
+    value: str
+    seen_at: datetime
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FactChange:
+    """A fact that is not what it was."""
+
+    name: str
+    before: str
+    after: str
+
+
+def record_facts(conn: Connection, found: Mapping[str, str], now: datetime) -> list[FactChange]:
+    """Store what was found; returns what differs from what was stored. A fact seen for the first time is no change."""
+    known = {fact.name: fact for fact in known_facts(conn)}
+    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
+    changes = []
+    for name, value in sorted(found.items()):
+        before = known.get(name)
+        is_new = before is None or before.value != value
+        moments = {"seen_at": now} | ({"changed_at": now} if is_new else {})
+        statement = insert(chain_facts).values(name=name, value=value, seen_at=now, changed_at=now)
+        conn.execute(
+            statement.on_conflict_do_update(index_elements=[chain_facts.c.name], set_={"value": value, **moments})
+        )
+        if before is not None and is_new:
+            changes.append(FactChange(name, before.value, value))
+            note(conn, "chain", name, None, "changed", now, f"{before.value} → {value}")
+    return changes
+
+
+def known_facts(conn: Connection) -> Sequence[ChainFact]:
+    """All that is stored, by name."""
+    rows = conn.execute(select(chain_facts).order_by(chain_facts.c.name))
+    return [ChainFact(row.name, row.value, row.seen_at, row.changed_at) for row in rows]
