@@ -67,6 +67,8 @@ class WorldOptions:
     seed: int = 1
     circle_limits: Limits = "fast"
     grouping: str = "purchase"
+    rail: str = "circle"
+    packed_format: str = "v0"
     user_wallets: str = "user"
     database_url: str | None = None
     slot_ms: int = SLOT_MS
@@ -144,6 +146,8 @@ class World:
             "AGENT_USER_WALLETS": self.options.user_wallets,
             "AGENT_WALLET_SET_ID": self.platform.wallet_set_id,
             "AGENT_GROUPING": self.options.grouping,
+            "AGENT_RAIL": self.options.rail,
+            "AGENT_PACKED_FORMAT": self.options.packed_format,
             "AGENT_CIRCLE_LIMITS": self.options.circle_limits,
             "AGENT_SLOT_MS": str(self.options.slot_ms),
             "AGENT_TREASURY_POLL_MS": str(TREASURY_POLL_MS),

@@ -42,6 +42,12 @@ def play(
         str | None, typer.Option(help="An empty database of your own instead of an SQLite file in the data dir.")
     ] = None,
     grouping: Annotated[Literal["purchase", "creator"], typer.Option(help="One transfer for each.")] = "purchase",
+    rail: Annotated[
+        Literal["circle", "solana"], typer.Option(help="circle: a call for each transfer; solana: packed payouts.")
+    ] = "circle",
+    packed_format: Annotated[
+        Literal["v0", "v1"], typer.Option("--format", help="Of packed payouts: v0 holds 15, v1 58.")
+    ] = "v0",
     user_wallets: Annotated[Literal["user", "developer"], typer.Option(help="Who controls the users' wallets.")] = (
         "user"
     ),
@@ -65,6 +71,8 @@ def play(
                 port_base=port_base,
                 database_url=database_url,
                 grouping=grouping,
+                rail=rail,
+                packed_format=packed_format,
                 user_wallets=user_wallets,
                 circle_limits=circle_limits,
             )

@@ -42,6 +42,8 @@ class Options:
     port_base: int
     database_url: str | None
     grouping: Literal["purchase", "creator"]
+    rail: Literal["circle", "solana"]
+    packed_format: Literal["v0", "v1"]
     user_wallets: Literal["user", "developer"]
     circle_limits: Literal["fast", "real"]
 
@@ -53,6 +55,8 @@ class Options:
             seed=self.seed,
             circle_limits=self.circle_limits,
             grouping=self.grouping,
+            rail=self.rail,
+            packed_format=self.packed_format,
             user_wallets=self.user_wallets,
             database_url=self.database_url,
         )
