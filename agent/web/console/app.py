@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+from agent.web.console.audit import AuditPages
 from agent.web.console.batches import BatchPages
 from agent.web.console.books import BookPages
 from agent.web.console.forms import ROOT, forms_of
 from agent.web.console.overview import OverviewPage
+from agent.web.console.people import PeoplePages
 from agent.web.console.purchases import PurchasePages
 from agent.web.console.sign_in import SignIn
 from agent.web.console.work import WorkPages
@@ -24,9 +26,14 @@ from storage.store import Store
 
 NAVIGATION = (
     ("o", "/console/", "Overview"),
+    ("p", "/console/purchases/", "Purchases"),
+    ("c", "/console/creators/", "Creators"),
     ("b", "/console/batches/", "Batches"),
     ("w", "/console/work/", "Work"),
+    ("t", "/console/treasury/", "Treasury"),
     ("l", "/console/ledger/", "Ledger"),
+    ("e", "/console/events/", "Events"),
+    ("a", "/console/audit/", "Audit"),
 )
 """Key after `g`, address, name."""
 
@@ -56,9 +63,11 @@ class Console:
             *SignIn(store, clock, ids, site, renderer).endpoints(),
             *OverviewPage(asked, renderer).endpoints(),
             *PurchasePages(asked, renderer).endpoints(),
+            *PeoplePages(asked, renderer).endpoints(),
             *BatchPages(asked, renderer).endpoints(),
             *WorkPages(asked, renderer).endpoints(),
             *BookPages(asked, renderer).endpoints(),
+            *AuditPages(asked, renderer).endpoints(),
             *forms_of(api, renderer),
         ]
 

@@ -7,6 +7,7 @@ from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
 from agent.web.pages.charts import Part, share_bar
 from agent.web.pages.rendering import Renderer
+from agent.web.pages.site import Looked
 from agent.web.pages.texts import tone, words
 from domain.states import UsdcStatus
 
@@ -16,10 +17,8 @@ FAST_SECONDS = 2
 """How often a batch that is on its way is looked at."""
 
 
-class PageOf(Paging):
-    """A page of a list, and the word of a form that was just done."""
-
-    done: str | None = None
+class PageOf(Paging, Looked):
+    """A page of a list."""
 
 
 class BatchPages:

@@ -1,10 +1,35 @@
-"""The ledger's accounts."""
+"""The books, the treasury, and what came in by webhook."""
 
-from agent.web.admin_bodies import LedgerPage, LedgerQuery
+from agent.web.admin_bodies import (
+    ConversionPage,
+    Costs,
+    EntryPage,
+    EntryQuery,
+    LedgerPage,
+    LedgerQuery,
+    Outflows,
+    Outlook,
+    SendsSwitch,
+    Treasury,
+)
+from agent.web.admin_events import EventDetail, EventPage, EventQuery
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
-from agent.web.pages.rendering import Renderer
+from agent.web.pages.rendering import Renderer, go_to
+from agent.web.pages.site import Looked
+
+
+class LedgerAsked(LedgerQuery, Looked):
+    """As the API takes it."""
+
+
+class EntriesAsked(EntryQuery, Looked):
+    """As the API takes it."""
+
+
+class EventsAsked(EventQuery, Looked):
+    """As the API takes it."""
 
 
 class BookPages:
@@ -12,10 +37,55 @@ class BookPages:
         self._api, self._renderer = api, renderer
 
     def endpoints(self) -> list[Endpoint]:
-        viewer, page = Access.VIEWER, Face.PAGE
-        return [Endpoint("GET", "/console/ledger/", viewer, self.ledger, "Ledger", query=LedgerQuery, face=page)]
+        viewer, page, root = Access.VIEWER, Face.PAGE, "/console"
+        return [
+            Endpoint("GET", f"{root}/treasury/", viewer, self.treasury, "Treasury", query=Looked, face=page),
+            Endpoint("GET", f"{root}/ledger/", viewer, self.ledger, "Balances", query=LedgerAsked, face=page),
+            Endpoint("GET", f"{root}/ledger/entries", viewer, self.entries, "Entries", query=EntriesAsked, face=page),
+            Endpoint("GET", f"{root}/events/", viewer, self.to_events, "Events", face=page),
+            Endpoint("GET", f"{root}/events/{{source}}", viewer, self.events, "Events", query=EventsAsked, face=page),
+            Endpoint(
+                "GET",
+                f"{root}/events/{{source}}/{{event_id}}",
+                viewer,
+                self.event,
+                "An event",
+                query=Looked,
+                face=page,
+            ),
+        ]
+
+    async def treasury(self, call: Call) -> WebResponse:
+        ask = self._api.get
+        return self._renderer.page(
+            call,
+            "treasury.html",
+            money=await ask(call, "/treasury", Treasury),
+            plan=await ask(call, "/treasury/outlook", Outlook),
+            costs=await ask(call, "/treasury/costs", Costs),
+            outflows=await ask(call, "/outflows", Outflows),
+            conversions=await ask(call, "/conversions", ConversionPage),
+            sends=await ask(call, "/sends", SendsSwitch),
+        )
 
     async def ledger(self, call: Call) -> WebResponse:
-        asked = call.asked(LedgerQuery)
-        seen = await self._api.get(call, "/ledger", LedgerPage, after=asked.after, limit=asked.limit)
+        seen = await self._api.find(call, "/ledger", LedgerPage, call.asked(LedgerAsked))
         return self._renderer.page(call, "ledger.html", seen=seen)
+
+    async def entries(self, call: Call) -> WebResponse:
+        asked = call.asked(EntriesAsked)
+        seen = await self._api.find(call, "/ledger/entries", EntryPage, asked)
+        return self._renderer.page(call, "entries.html", seen=seen, asked=asked)
+
+    async def to_events(self, _: Call) -> WebResponse:
+        return go_to("/console/events/stripe")
+
+    async def events(self, call: Call) -> WebResponse:
+        source, asked = call.ids["source"], call.asked(EventsAsked)
+        seen = await self._api.find(call, "/events/{source}", EventPage, asked, source=source)
+        return self._renderer.page(call, "events.html", seen=seen, asked=asked, source=source)
+
+    async def event(self, call: Call) -> WebResponse:
+        source, event_id = call.ids["source"], call.row_id("event_id")
+        seen = await self._api.get(call, "/events/{source}/{event_id}", EventDetail, source=source, event_id=event_id)
+        return self._renderer.page(call, "event.html", seen=seen)

@@ -7,15 +7,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from pydantic import BaseModel
-
-from agent.web.admin_bodies import Approval, BatchPlanned
+from agent.web import strict_json
+from agent.web.admin_bodies import Approval, BatchPlanned, NewConversion, Usdc
+from agent.web.admin_people_bodies import Invite, MadeToken
+from agent.web.bodies import Asked
 from agent.web.endpoint import Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.entrance import read_form
 from agent.web.pages.rendering import Renderer, go_to
 from agent.web.pages.site import local_path
 from domain.errors import RequestError
+from domain.money import parse_decimal
 
 ROOT = "/admin/api"
 FORMS = "/console/do"
@@ -44,10 +46,27 @@ TYPED: Mapping[str, Callable[[Call], str]] = {
 def typed_word(endpoint: Endpoint, call: Call) -> str | None:
     """The word that confirms this change; None where a click is enough, because it moves no money or only stops it."""
     path = endpoint.path.removeprefix(ROOT)
-    if path == "/retry/{kind}/{subject_id}" and call.ids.get("kind") == "distribution":
+    if path.startswith("/retry/{kind}") and call.ids.get("kind") == "distribution":
         return "pay"
     word = TYPED.get(path)
     return None if word is None else word(call)
+
+
+class DollarsSent(Asked):
+    """An announcement as a person types it: in dollars."""
+
+    usd: Usdc
+    expected_usdc: Usdc | None = None
+    note: str = ""
+
+
+def _announced(form: DollarsSent) -> NewConversion:
+    try:
+        cents = parse_decimal(form.usd, 2)
+    except ValueError as error:
+        raise RequestError(422, "invalid_request", f"usd: {error}", "usd") from None
+    wish = {"usd_cents": cents, "expected_usdc": form.expected_usdc, "note": form.note}
+    return strict_json.read_as(NewConversion, wish)
 
 
 def forms_of(endpoints: Sequence[Endpoint], renderer: Renderer) -> list[Endpoint]:
@@ -57,6 +76,7 @@ def forms_of(endpoints: Sequence[Endpoint], renderer: Renderer) -> list[Endpoint
             one,
             path=one.path.replace(ROOT, FORMS),
             handler=_then_back(one, renderer),
+            takes=DollarsSent if one.takes is NewConversion else one.takes,
             answers=None,
             face=Face.PAGE,
             content_type="text/html",
@@ -72,9 +92,11 @@ def _then_back(endpoint: Endpoint, renderer: Renderer) -> Callable[[Call], Await
         wanted = typed_word(endpoint, call)
         if wanted is not None and fields.get("confirm", "").strip().lower() != wanted:
             raise RequestError(422, "not_confirmed", f"type “{wanted}” to confirm; nothing was changed", "confirm")
+        if isinstance(call.body, DollarsSent):
+            call = replace(call, body=_announced(call.body))
         answer = await endpoint.handler(call)
         back = local_path(fields.get("back"), HOME)
-        if endpoint.status == 201 and isinstance(answer, BaseModel):
+        if isinstance(answer, Invite | MadeToken):
             return renderer.page(call, "made.html", made=answer.model_dump(), back=back, what=endpoint.summary)
         return go_to(_with_word(_where(answer, back), _said(endpoint, answer)))
 

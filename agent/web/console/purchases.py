@@ -1,11 +1,16 @@
 """Purchases: found by any id, shown with everything that ever happened to them."""
 
-from agent.web.admin_purchase_bodies import AdminPurchase
+from agent.web.admin_purchase_bodies import AdminPurchase, PurchasePage, PurchaseQuery
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
 from agent.web.pages.rendering import Renderer
-from domain.states import UsdcStatus, WorkState
+from agent.web.pages.site import Looked
+from domain.states import PurchaseStatus, UsdcStatus, WorkState
+
+
+class PurchaseAsked(PurchaseQuery, Looked):
+    """As the API takes it."""
 
 
 class PurchasePages:
@@ -13,10 +18,23 @@ class PurchasePages:
         self._api, self._renderer = api, renderer
 
     def endpoints(self) -> list[Endpoint]:
-        viewer, page = Access.VIEWER, Face.PAGE
+        viewer, page, root = Access.VIEWER, Face.PAGE, "/console/purchases/"
         return [
-            Endpoint("GET", "/console/purchases/{purchase_id}", viewer, self.purchase, "A purchase's life", face=page),
+            Endpoint("GET", root, viewer, self.purchases, "Purchases", query=PurchaseAsked, face=page),
+            Endpoint("GET", f"{root}{{purchase_id}}", viewer, self.purchase, "A purchase", query=Looked, face=page),
         ]
+
+    async def purchases(self, call: Call) -> WebResponse:
+        asked = call.asked(PurchaseAsked)
+        seen = await self._api.find(call, "/purchases", PurchasePage, asked)
+        return self._renderer.page(
+            call,
+            "purchases.html",
+            seen=seen,
+            asked=asked,
+            statuses=[status.value for status in PurchaseStatus],
+            payout_states=[state.value for state in UsdcStatus if state is not UsdcStatus.NONE],
+        )
 
     async def purchase(self, call: Call) -> WebResponse:
         purchase_id = call.row_id("purchase_id")

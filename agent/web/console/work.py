@@ -3,13 +3,17 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.web.admin_bodies import WorkItem, WorkPage, WorkQuery
+from agent.web.admin_bodies import WorkDetail, WorkItem, WorkPage, WorkQuery
 from agent.web.console.forms import FORMS
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
 from agent.web.pages.rendering import Renderer
+from agent.web.pages.site import Looked
+from domain.states import WorkState
 
+RETRIES = ("wallet", "mint")
+"""Kinds of which all that is parked can be asked for at once."""
 LINKS = {
     **dict.fromkeys(("fee", "mint", "refund", "refunds", "distribution"), "/console/purchases/"),
     "wallet": "/console/creators/",
@@ -17,11 +21,10 @@ LINKS = {
 }
 
 
-class WorkAsked(WorkQuery):
+class WorkAsked(WorkQuery, Looked):
     """As the API takes it, but parked work unless asked otherwise: that is what the page is for."""
 
     state: Literal["parked", "due", "open"] = "parked"
-    done: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +40,31 @@ class WorkPages:
         self._api, self._renderer = api, renderer
 
     def endpoints(self) -> list[Endpoint]:
+        viewer, page, root = Access.VIEWER, Face.PAGE, "/console/work/"
+        one = f"{root}{{source}}/{{row_id}}"
         return [
-            Endpoint(
-                "GET",
-                "/console/work/",
-                Access.VIEWER,
-                self.work,
-                "Work",
-                query=WorkAsked,
-                face=Face.PAGE,
-            )
+            Endpoint("GET", root, viewer, self.work, "Work", query=WorkAsked, face=page),
+            Endpoint("GET", one, viewer, self.row, "One piece of work", query=Looked, face=page),
         ]
 
     async def work(self, call: Call) -> WebResponse:
         asked = call.asked(WorkAsked)
-        seen = await self._api.get(call, "/work", WorkPage, state=asked.state, after=asked.after, limit=asked.limit)
-        return self._renderer.page(call, "work.html", seen=seen, asked=asked, link_of=link_of, retry_of=retry_of)
+        seen = await self._api.find(call, "/work", WorkPage, asked)
+        parked = {item.kind for item in seen.items if item.state == WorkState.PARKED}
+        return self._renderer.page(
+            call,
+            "work.html",
+            seen=seen,
+            asked=asked,
+            many=[kind for kind in RETRIES if kind in parked],
+            link_of=link_of,
+            retry_of=retry_of,
+        )
+
+    async def row(self, call: Call) -> WebResponse:
+        source, row_id = call.ids["source"], call.row_id("row_id")
+        seen = await self._api.get(call, "/work/{source}/{row_id}", WorkDetail, source=source, row_id=row_id)
+        return self._renderer.page(call, "work_item.html", seen=seen, link_of=link_of, retry_of=retry_of)
 
 
 def link_of(item: WorkItem) -> str | None:

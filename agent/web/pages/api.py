@@ -32,6 +32,14 @@ class Api:
         model = None if endpoint.query is None else strict_json.read_text_as(endpoint.query, query)
         return await self._answer(endpoint, replace(call, ids=ids, body=None, query=model), answers)
 
+    async def find(self, call: Call, path: str, answers: type[A], asked: BaseModel, **ids: Any) -> A:
+        """As `get`, with the query of a page that takes what the API takes, and shows what was just done."""
+        wish = {
+            name: str(value).lower() if isinstance(value, bool) else value
+            for name, value in asked.model_dump(mode="json", exclude={"done"}).items()
+        }
+        return await self.get(call, path, answers, **ids, **wish)
+
     async def post(self, call: Call, path: str, answers: type[A], body: BaseModel | None = None, **ids: int) -> A:
         """What `POST <root><path>` answers to a body of the kind that it takes. Raises RequestError."""
         endpoint = self._known["POST", self._root + path]

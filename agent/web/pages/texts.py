@@ -1,11 +1,13 @@
 """How pages say things: moments, amounts, addresses, states."""
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from agent.web.messages import WebRequest
+from domain.money import format_cents
 
 GOOD, WAIT, BAD, INFO, IDLE = "good", "wait", "bad", "info", "idle"
 TONES: Mapping[str, str] = {
@@ -33,6 +35,14 @@ DONE: Mapping[str, str] = {
     "out": "Signed out.",
     "wallet": "The wallet is being prepared.",
     "saved": "Saved.",
+    "hold": "Held.",
+    "unhold": "The hold is ended.",
+    "refund": "The refund is asked for; Stripe's answer follows.",
+    "release": "Released: the creators are paid with the next batch.",
+    "replay": "It is worked on once more.",
+    "revoke": "Revoked.",
+    "close": "Closed.",
+    "conversions": "Announced.",
 }
 """What a page says after a form, by the word in its address: nobody can put words of his own there."""
 
@@ -101,6 +111,18 @@ def here(request: WebRequest) -> str:
     return f"{request.path}?{urlencode(query)}" if query else request.path
 
 
+def with_query(address: str, name: str, value: object) -> str:
+    """The address with one part of its query set."""
+    parts = urlsplit(address)
+    kept = [pair for pair in parse_qsl(parts.query) if pair[0] != name]
+    return f"{parts.path}?{urlencode([*kept, (name, value)])}"
+
+
+def pretty(value: object) -> str:
+    """JSON for people."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
 def done(word: str | None) -> str:
     return DONE.get(word or "", "")
 
@@ -115,4 +137,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "exact": exact,
     "short": short,
     "grouped": grouped,
+    "dollars": format_cents,
+    "with_query": with_query,
+    "tojson_pretty": pretty,
 }

@@ -1,0 +1,45 @@
+"""Creators and their money, and everybody else."""
+
+from agent.web.admin_people_bodies import AdminUser, CreatorPage, UserPage, UserQuery
+from agent.web.bodies import Paging
+from agent.web.endpoint import Access, Call, Endpoint, Face
+from agent.web.messages import WebResponse
+from agent.web.pages.api import Api
+from agent.web.pages.rendering import Renderer
+from agent.web.pages.site import Looked
+from domain.states import WalletState
+
+
+class CreatorsAsked(Paging, Looked):
+    """As the API takes it."""
+
+
+class PeopleAsked(UserQuery, Looked):
+    """As the API takes it."""
+
+
+class PeoplePages:
+    def __init__(self, api: Api, renderer: Renderer) -> None:
+        self._api, self._renderer = api, renderer
+
+    def endpoints(self) -> list[Endpoint]:
+        viewer, page, root = Access.VIEWER, Face.PAGE, "/console/creators/"
+        return [
+            Endpoint("GET", root, viewer, self.creators, "Creators", query=CreatorsAsked, face=page),
+            Endpoint("GET", f"{root}{{user_id}}", viewer, self.person, "Somebody", query=Looked, face=page),
+            Endpoint("GET", "/console/people/", viewer, self.people, "All people", query=PeopleAsked, face=page),
+        ]
+
+    async def creators(self, call: Call) -> WebResponse:
+        seen = await self._api.find(call, "/creators", CreatorPage, call.asked(CreatorsAsked))
+        return self._renderer.page(call, "creators.html", seen=seen)
+
+    async def person(self, call: Call) -> WebResponse:
+        seen = await self._api.get(call, "/users/{user_id}", AdminUser, user_id=call.row_id("user_id"))
+        return self._renderer.page(call, "person.html", seen=seen)
+
+    async def people(self, call: Call) -> WebResponse:
+        asked = call.asked(PeopleAsked)
+        seen = await self._api.find(call, "/users", UserPage, asked)
+        states = [state.value for state in WalletState]
+        return self._renderer.page(call, "people.html", seen=seen, asked=asked, wallet_states=states)
