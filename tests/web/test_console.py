@@ -293,8 +293,8 @@ async def test_the_console_finds_holds_and_refunds_by_the_api_s_own_rules(shop: 
     await minted(shop, purchase_id)
     await signed_in(visitor, "approver")
     page = f"/console/purchases/{purchase_id}"
-    for wish in ("text=buyer@", f"creator_id={author_id}", "status=completed", "held=false", "payout_state=&text="):
-        assert f'href="{page}"' in (await visitor.get(f"/console/purchases/?{wish}")).text, wish
+    for query in ("text=buyer@", f"creator_id={author_id}", "status=completed", "held=false", "payout_state=&text="):
+        assert f'href="{page}"' in (await visitor.get(f"/console/purchases/?{query}")).text, query
     assert "No purchase fits" in (await visitor.get("/console/purchases/?text=nobody@&held=true")).words
     held = await visitor.send(page, f"/console/do/purchases/{purchase_id}/hold", reason="looks odd")
     assert "Held." in (await visitor.follow(held)).words
