@@ -31,6 +31,7 @@ from indexer.absence import AbsenceProver
 from indexer.chain_watch import ChainWatch
 from indexer.fast_path import FastPath
 from indexer.guard import ChainGuard
+from indexer.nft_watch import NftWatch
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
 from indexer.sender import Sender
@@ -106,6 +107,7 @@ class Engine:
     gate: StartGate
     planner: Planner
     chain: ChainWatch
+    nfts: NftWatch
     formats: FormatProbe
 
 
@@ -213,7 +215,9 @@ def build_engine(
         platform_wallet=platform_address,
     )
     chain = ChainWatch(guard, gateways.rpc, ports.store, ports.clock, metrics)
-    return Engine(worker, tracker, follower, gate, planner, chain, formats)
+    every = timedelta(minutes=settings.agent_nft_watch_minutes)
+    nfts = NftWatch(ports.store, gateways.rpc, ports.clock, every=every, moved=metrics.nfts_moved)
+    return Engine(worker, tracker, follower, gate, planner, chain, nfts, formats)
 
 
 def _lanes(gate: StartGate) -> list[Lane]:

@@ -58,6 +58,7 @@ class ChainWatch:
         self._guard, self._rpc, self._store, self._clock = guard, rpc, store, clock
         self._observer = observer
         self._problem = ""
+        self._asked = 0
         self._due = clock.monotonic() + CHECK_SECONDS
 
     def trouble(self) -> list[str]:
@@ -87,10 +88,15 @@ class ChainWatch:
             self._observer.chain_trouble(len(self.trouble()), self._rpc.pace.seconds)
 
     async def _look_around(self) -> None:
+        """Only while the chain is asked for something: an idle daemon does without."""
+        asked = sum(health.calls for health in self._rpc.health())
+        if asked == self._asked and not self.trouble():
+            return
         try:
             await self._rpc.look_around()
         except Retryable as error:
             _log.warning("no_rpc_endpoint_answers", error=str(error))
+        self._asked = sum(health.calls for health in self._rpc.health())
         for number, health in enumerate(self._rpc.health(), start=1):
             self._show(number, health)
 

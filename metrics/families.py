@@ -85,6 +85,7 @@ class Families:
         self.usdc_decimals = self._gauge("chain_usdc_decimals", "Decimals of the USDC mint.")
         self.usdc_frozen = self._gauge("chain_usdc_frozen", "1 while the platform wallet's USDC account is frozen.")
         self.chain_checked = self._gauge("chain_checked_timestamp_seconds", "When these were last read.")
+        self.nfts_moved = self._counter("nfts_moved", "NFTs found with another holder than before.")
         self.fact_changes = self._counter(
             "chain_fact_changes", "Times the chain was found to be other than before.", "fact"
         )

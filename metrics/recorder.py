@@ -143,6 +143,9 @@ class Metrics:
     def chain_fact_changed(self, name: str) -> None:
         self._families.fact_changes.labels(_FACTS(name)).inc()
 
+    def nfts_moved(self, count: int) -> None:
+        self._families.nfts_moved.inc(count)
+
     def chain_trouble(self, count: int, slot_seconds: float) -> None:
         """How many reasons there are not to read, prove or trust the chain; the slot time as measured now."""
         self._families.chain_trouble.set(count)

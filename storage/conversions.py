@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 
 from domain.ledger import conversion_sent
+from storage.deposits import explain_deposits
 from storage.ledger import post
 from storage.tables import conversions
 
@@ -23,7 +24,8 @@ class Announced:
 
 
 def announce(conn: Connection, conversion: Announced, now: datetime) -> int:
-    """Store it and book the dollars into the clearing account. It explains a deposit; it releases no money."""
+    """Store it and book the dollars into the clearing account. It explains deposits, also those that were faster; it
+    releases no money."""
     conversion_id = conn.scalar(
         insert(conversions)
         .values(
@@ -37,6 +39,7 @@ def announce(conn: Connection, conversion: Announced, now: datetime) -> int:
     )
     assert conversion_id is not None
     post(conn, conversion_sent(conversion.uuid, conversion.usd_cents), now)
+    explain_deposits(conn, now)
     return int(conversion_id)
 
 
@@ -44,3 +47,7 @@ def page(conn: Connection, before: int | None, limit: int) -> Sequence[Row[Any]]
     """Up to `limit` conversions, newest first, with ids below `before`."""
     query = select(conversions).order_by(conversions.c.id.desc()).limit(limit)
     return conn.execute(query if before is None else query.where(conversions.c.id < before)).all()
+
+
+def by_id(conn: Connection, conversion_id: int) -> Row[Any]:
+    return conn.execute(select(conversions).where(conversions.c.id == conversion_id)).one()

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from domain.errors import Misuse
 from domain.evidence import Evidence
 from domain.states import MintState, PurchaseStatus
-from storage import chain_rows
+from storage import chain_rows, nft_holdings
 from storage.history import advance, note
 from storage.movements import explain_cost
 from storage.purchases import buyer_of, by_id, open_payouts, required
@@ -149,6 +149,7 @@ def finalized(conn: Connection, attempt_id: int, evidence: Evidence, now: dateti
         network_cost_lamports=evidence.cost_lamports,
         status_reason=None,
     )
+    nft_holdings.begin(conn, attempt.purchase_id, attempt.mint_address, attempt.buyer_address, evidence.slot, now)
     explain_cost(conn, evidence.signature, "mint", now)
     open_payouts(conn, attempt.purchase_id, now)
     settle_returns(conn, attempt.purchase_id, "minted", now)

@@ -23,6 +23,7 @@ from domain.ledger import (
     usdc_outside_claimed,
 )
 from domain.states import TransferState
+from storage.deposits import explain_deposits
 from storage.ledger import post
 from storage.tables import chain_movements, group_attempts, mint_attempts, transfer_attempts, transfers, upkeep
 from storage.work import enqueue
@@ -82,6 +83,7 @@ def record_movement(
             kind=kind,
             counterparty=movement.counterparty,
             transfer_id=transfer_id,
+            unexplained=movement.amount if kind is MovementKind.DEPOSIT else None,
             created_at=now,
         )
         .on_conflict_do_nothing(
@@ -106,6 +108,7 @@ def book_usdc(conn: Connection, movement: Movement, now: datetime) -> MovementKi
         return None  # its step was a moment faster
     if kind is MovementKind.DEPOSIT:
         post(conn, usdc_deposit(movement.signature, movement.amount), now)
+        explain_deposits(conn, now)
         enqueue(conn, "fund", "treasury", now)
     elif kind is MovementKind.PAYOUT:
         explain_cost(conn, movement.signature, "payout", now)

@@ -223,8 +223,34 @@ class Conversion(Answer):
     uuid: str
     usd_cents: int
     expected_usdc: Money
+    received: Money
+    """By the deposits that it explains."""
+    settled_at: Moment | None
     note: str
     created_at: Moment
+
+
+class DepositShare(Answer):
+    conversion_id: int
+    amount: Money
+
+
+class Deposit(Answer):
+    """`sender` is empty where the chain names several or none; `unexplained` no announced conversion explains."""
+
+    id: int
+    signature: str
+    sender: str
+    amount: Money
+    unexplained: Money
+    shares: list[DepositShare]
+    slot: int
+    block_time: Moment | None
+
+
+class DepositPage(Answer):
+    items: list[Deposit]
+    next: int | None
 
 
 class ConversionPage(Answer):

@@ -1,5 +1,6 @@
 """The platform wallet on the operator's port: its balances, the next Monday's need, costs of sales, conversions."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,9 @@ from agent.web.admin_bodies import (
     ConversionPage,
     CostQuery,
     Costs,
+    Deposit,
+    DepositPage,
+    DepositShare,
     NewConversion,
     Outlook,
     Treasury,
@@ -29,7 +33,7 @@ from domain.money import (
 )
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import conversions, operator_views, outlook
+from storage import conversions, deposits, operator_views, outlook
 from storage.store import Store
 
 
@@ -68,6 +72,15 @@ class AdminTreasury:
                 self.conversions,
                 "Announced conversions, newest first",
                 ConversionPage,
+                query=Paging,
+            ),
+            Endpoint(
+                "GET",
+                f"{root}/deposits",
+                viewer,
+                self.deposits,
+                "What arrived, from whom, and which conversions explain it, newest first",
+                DepositPage,
                 query=Paging,
             ),
             Endpoint(
@@ -154,14 +167,18 @@ class AdminTreasury:
         conversion_id = await self._store.write(
             born(call, "announce", "conversion", now, lambda conn: conversions.announce(conn, announced, now))
         )
-        return Conversion(
-            id=conversion_id,
-            uuid=announced.uuid,
-            usd_cents=announced.usd_cents,
-            expected_usdc=format_usdc(announced.expected_usdc),
-            note=announced.note,
-            created_at=now,
-        )
+        return _conversion(await self._store.read(lambda conn: conversions.by_id(conn, conversion_id)))
+
+    async def deposits(self, call: Call) -> DepositPage:
+        asked = call.asked(Paging)
+
+        def look(conn: Connection) -> list[Deposit]:
+            rows = deposits.page(conn, asked.before, asked.limit)
+            matches = deposits.matches_of(conn, [row.id for row in rows])
+            return [_deposit(row, matches[row.id]) for row in rows]
+
+        items = await self._store.read(look)
+        return DepositPage(items=items, next=items[-1].id if len(items) == asked.limit else None)
 
 
 def treasury_body(conn: Connection) -> Treasury:
@@ -186,6 +203,21 @@ def _conversion(row: Any) -> Conversion:
         uuid=row.uuid,
         usd_cents=row.usd_cents,
         expected_usdc=format_usdc(row.expected_usdc),
+        received=format_usdc(row.received),
+        settled_at=row.settled_at,
         note=row.note,
         created_at=row.created_at,
+    )
+
+
+def _deposit(row: Any, matches: Sequence[tuple[int, int]]) -> Deposit:
+    return Deposit(
+        id=row.id,
+        signature=row.signature,
+        sender=row.counterparty or "",
+        amount=format_usdc(row.amount),
+        unexplained=format_usdc(row.unexplained or 0),
+        shares=[DepositShare(conversion_id=number, amount=format_usdc(amount)) for number, amount in matches],
+        slot=row.slot,
+        block_time=row.block_time,
     )

@@ -6,7 +6,15 @@ trigger. Nothing that leaves the system is derived from an `id`; `uuid` columns 
 
 from storage.tables.audit import audit_log
 from storage.tables.books import ledger_balances, ledger_entries, ledger_postings, seals, state_history
-from storage.tables.chain import chain_facts, chain_movements, cursors, readings, watched_signatures
+from storage.tables.chain import (
+    chain_facts,
+    chain_movements,
+    cursors,
+    deposit_matches,
+    nft_holdings,
+    readings,
+    watched_signatures,
+)
 from storage.tables.columns import ROW_ID, Moment, metadata
 from storage.tables.operation import alert_messages, alerts, backups, installation, switches
 from storage.tables.packed import (
@@ -51,6 +59,7 @@ __all__ = [
     "contents",
     "conversions",
     "cursors",
+    "deposit_matches",
     "disputes",
     "group_attempts",
     "group_members",
@@ -63,6 +72,7 @@ __all__ = [
     "metadata",
     "mint_attempts",
     "nettings",
+    "nft_holdings",
     "payout_groups",
     "payouts",
     "purchases",

@@ -1,9 +1,9 @@
 """What the chain says, and how far it has been read."""
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, String, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, String, Table, Text, UniqueConstraint
 
 from domain import states
-from storage.tables.columns import ROW_ID, metadata, moment, money, row_id, state
+from storage.tables.columns import ROW_ID, metadata, moment, money, ref, row_id, state
 
 watched_signatures = Table(
     "watched_signatures",
@@ -35,6 +35,7 @@ chain_movements = Table(
     Column("kind", String(16), nullable=False),
     Column("counterparty", String(64)),
     Column("transfer_id", ROW_ID, ForeignKey("transfers.id"), unique=True),
+    money("unexplained", nullable=True),
     moment("created_at"),
     UniqueConstraint("signature", "account", "asset", name="uq_chain_movements_movement"),
     CheckConstraint("kind IN ('deposit', 'payout', 'orphan', 'mint', 'other')", name="kind"),
@@ -45,8 +46,34 @@ chain_movements = Table(
         sqlite_where=Column("kind") == "orphan",
         postgresql_where=Column("kind") == "orphan",
     ),
+    Index(
+        "ix_chain_movements_sender",
+        "counterparty",
+        sqlite_where=Column("kind") == "deposit",
+        postgresql_where=Column("kind") == "deposit",
+    ),
+    Index(
+        "ix_chain_movements_unexplained",
+        *("slot", "id"),
+        sqlite_where=Column("unexplained", BigInteger) > 0,
+        postgresql_where=Column("unexplained", BigInteger) > 0,
+    ),
 )
-"""Finalized changes of the platform wallet's USDC account and SOL, one row a transaction; their sum is its balance."""
+"""Finalized changes of the platform wallet's USDC account and SOL, one row a transaction; their sum is its balance.
+`unexplained`: of a deposit, the base units that no announced conversion explains."""
+
+deposit_matches = Table(
+    "deposit_matches",
+    metadata,
+    row_id(),
+    ref("movement_id", "chain_movements.id"),
+    ref("conversion_id", "conversions.id"),
+    money("amount"),
+    moment("created_at"),
+    UniqueConstraint("movement_id", "conversion_id", name="uq_deposit_matches_share"),
+    CheckConstraint("amount > 0", name="amount"),
+)
+"""Which part of a deposit is which announced conversion's, in base units."""
 
 cursors = Table(
     "cursors",
@@ -77,3 +104,18 @@ chain_facts = Table(
     moment("changed_at"),
 )
 """What the chain was last seen to be like: genesis hash, rent, fee, transaction version, the USDC mint, slot time."""
+
+nft_holdings = Table(
+    "nft_holdings",
+    metadata,
+    Column("purchase_id", ROW_ID, ForeignKey("purchases.id"), primary_key=True),
+    Column("mint_address", String(64), nullable=False, unique=True),
+    Column("buyer_address", String(64), nullable=False),
+    Column("holder", String(64)),
+    Column("account", String(64)),
+    money("slot", nullable=True),
+    moment("moved_at", nullable=True),
+    moment("due_at", index=True),
+)
+"""Who holds each NFT that was minted, as last seen at finalized `slot`, NULL once it was burned; `account` is the token
+account, NULL for the buyer's associated one. `due_at`: when to look again."""

@@ -69,8 +69,8 @@ def money(name: str, *, nullable: bool = False, default: int | None = None) -> C
     return Column(name, BigInteger, nullable=nullable, server_default=server_default)
 
 
-def moment(name: str, *, nullable: bool = False) -> Column[datetime]:
-    return Column(name, Moment, nullable=nullable)
+def moment(name: str, *, nullable: bool = False, index: bool = False) -> Column[datetime]:
+    return Column(name, Moment, nullable=nullable, index=index)
 
 
 def ref(name: str, target: str, *, nullable: bool = False) -> Column[int]:

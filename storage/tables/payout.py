@@ -176,7 +176,10 @@ conversions = Table(
     uuid(),
     money("usd_cents"),
     money("expected_usdc"),
+    money("received", default=0),
     Column("note", String(200), nullable=False, server_default=""),
     moment("created_at"),
+    moment("settled_at", nullable=True),
 )
-"""What the operator announced. It explains a deposit; only the chain releases money."""
+"""What the operator announced. It explains deposits; only the chain releases money. Base units: `expected_usdc`, and
+`received` by the deposits it explains; `settled_at`: nothing more of it is to come."""

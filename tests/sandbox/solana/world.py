@@ -185,3 +185,15 @@ def mint_nft(world: World, buyer: Pubkey, name: str = "Sunrise #7", uri: str = "
 
 def _token_2022(data: bytes, *accounts: AccountMeta) -> Instruction:
     return Instruction(TOKEN_2022, data, list(accounts))
+
+
+def move_nft(world: World, mint: Pubkey, owner: Keypair, to: Pubkey) -> bytes:
+    """The NFT's owner sends it on; the target's token account is made when missing."""
+    accounts = [
+        AccountMeta(associated_token_address(owner.pubkey(), mint, TOKEN_2022), False, True),
+        AccountMeta(mint, False, False),
+        AccountMeta(associated_token_address(to, mint, TOKEN_2022), False, True),
+        AccountMeta(owner.pubkey(), True, False),
+    ]
+    step = _token_2022(struct.pack("<BQB", 12, 1, 0), *accounts)
+    return world.signed(create_ata(owner.pubkey(), to, mint, TOKEN_2022), step, by=owner)

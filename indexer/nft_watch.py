@@ -1,0 +1,127 @@
+"""Looks after the NFTs once they are minted: who holds each of them now.
+
+Each NFT is one token in one known account, so a page of a hundred costs one `getMultipleAccounts`; only one that is not
+where it was is searched for, with `getTokenLargestAccounts`.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import structlog
+
+from chain import programs
+from chain.addresses import ata
+from domain.errors import Retryable
+from indexer.effects.accounts import Account, parse_token_account
+from indexer.effects.errors import MalformedAnswer
+from indexer.rpc.node import ACCOUNTS_MAX, Node
+from indexer.rpc.pool import RpcPool
+from ports.clock import Clock
+from storage.errors import StoreUnavailable
+from storage.nft_holdings import Holding, Seen, due, next_due_at, record_seen
+from storage.store import Store
+
+_log = structlog.get_logger(__name__)
+
+PAGE_SECONDS = 2.0
+"""Between pages while more are due: fifty NFTs a second, with half a call a second. A million takes under six hours."""
+AHEAD_DIVISOR = 10
+"""What is due within a tenth of the interval is looked at along: NFTs minted one by one come to share their calls."""
+LONGEST_PAUSE_SECONDS = 3600.0
+"""Between looks at the table: what is minted meanwhile is due later than that anyway, or soon after."""
+FAILED_SECONDS = 60.0
+
+
+class NftWatch:
+    """Run `run` once per process; replicas may run it side by side. Every NFT is looked at each `every`."""
+
+    def __init__(
+        self,
+        store: Store,
+        rpc: RpcPool,
+        clock: Clock,
+        *,
+        every: timedelta,
+        moved: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        self._store, self._rpc, self._clock, self._every, self._moved = store, rpc, clock, every, moved
+
+    async def run(self) -> None:
+        """Until cancelled. Errors of endpoints and database are logged and tried again."""
+        while True:
+            try:
+                full = await self.look() == ACCOUNTS_MAX
+                pause = PAGE_SECONDS if full else await self._until_due()
+            except (Retryable, StoreUnavailable) as error:
+                _log.warning("nfts_not_read", error=str(error))
+                pause = FAILED_SECONDS
+            await self._clock.sleep(pause)
+
+    async def look(self) -> int:
+        """Look at one page of what is due; returns how many that were. Raises Retryable."""
+        now = self._clock.now()
+        soon = now + self._every / AHEAD_DIVISOR
+        page = await self._store.read(lambda conn: due(conn, soon, ACCOUNTS_MAX))
+        if not page:
+            return 0
+        seen = await self._see(page)
+        due_at = now + self._every
+        moved = await self._store.write(lambda conn: record_seen(conn, seen, now, due_at))
+        if moved:
+            _log.info("nfts_moved", count=moved)
+            self._moved(moved)
+        return len(page)
+
+    async def _see(self, page: Sequence[Holding]) -> list[Seen]:
+        kept = [one for one in page if one.holder is not None]  # one that was burned never comes back
+        seen = [Seen(one, None, None, one.slot) for one in page if one.holder is None]
+        if not kept:
+            return seen
+        found = await self._rpc.get_accounts([_account_of(one) for one in kept])
+        for holding, account in zip(kept, found.accounts, strict=True):
+            if _holder(account, holding.mint_address) == holding.holder:
+                seen.append(Seen(holding, holding.holder, holding.account, found.slot))
+            else:
+                seen.append(await self._search(holding))
+        return seen
+
+    async def _search(self, holding: Holding) -> Seen:
+        """Where it is now. That it is nowhere counts only when two endpoints say so, where two are configured."""
+        slot = self._rpc.finalized_slot
+        for candidate in await self._rpc.largest_holders(holding.mint_address):
+            if candidate.amount != 1:
+                continue
+            found = await self._rpc.get_accounts([candidate.account])
+            holder = _holder(found.accounts[0], holding.mint_address)
+            if holder is not None:
+                return Seen(holding, holder, candidate.account, found.slot)
+        if await self._rpc.agree(lambda node: _is_burned(node, holding.mint_address)):
+            return Seen(holding, None, None, slot)
+        raise Retryable(f"the NFT {holding.mint_address} is not where it was, and no endpoint shows where it is")
+
+    async def _until_due(self) -> float:
+        """Seconds until the next is due."""
+        at = await self._store.read(next_due_at)
+        if at is None:
+            return min(self._every.total_seconds(), LONGEST_PAUSE_SECONDS)
+        wait = (at - self._clock.now()).total_seconds()
+        return min(max(PAGE_SECONDS, wait), self._every.total_seconds(), LONGEST_PAUSE_SECONDS)
+
+
+def _account_of(holding: Holding) -> str:
+    return holding.account or ata(holding.buyer_address, holding.mint_address, programs.TOKEN_2022)
+
+
+def _holder(account: Account | None, mint: str) -> str | None:
+    """The owner of a token account that holds the one token of this mint."""
+    if account is None or account.program not in programs.TOKEN_PROGRAMS:
+        return None
+    try:
+        held = parse_token_account(account)
+    except MalformedAnswer:
+        return None
+    return held.owner if (held.mint, held.amount) == (mint, 1) else None
+
+
+async def _is_burned(node: Node, mint: str) -> bool:
+    return not any(one.amount for one in await node.largest_holders(mint))

@@ -1,0 +1,96 @@
+"""Deposits and the announced conversions that explain them. Functions run in the caller's transaction.
+
+They meet in either order: a deposit looks for open conversions when it is booked, a conversion for unexplained deposits
+when it is announced.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, exists, func, insert, select, update
+
+from domain.deposits import OpenConversion, Share, explain
+from storage.tables import chain_movements, conversions, deposit_matches
+
+DEPOSIT = "deposit"
+
+
+def explain_deposits(conn: Connection, now: datetime) -> int:
+    """Give what arrived to what was announced, both oldest first; returns how many shares were made.
+
+    Ends with the open conversions or with the unexplained deposits, whichever are fewer.
+    """
+    made = 0
+    opened = _open(conn)
+    if not opened:
+        return 0
+    unexplained = select(chain_movements).where(chain_movements.c.kind == DEPOSIT, chain_movements.c.unexplained > 0)
+    for deposit in conn.execute(unexplained.order_by(chain_movements.c.slot, chain_movements.c.id)).all():
+        shares = explain(deposit.unexplained, opened, known_sender=_is_known(conn, deposit.counterparty))
+        for share in shares:
+            _give(conn, deposit.id, share, now)
+        if shares:
+            made += len(shares)
+            opened = _open(conn)
+        if not opened:
+            break
+    return made
+
+
+def _open(conn: Connection) -> list[OpenConversion]:
+    rows = conn.execute(
+        select(conversions).where(conversions.c.settled_at.is_(None)).order_by(conversions.c.id).with_for_update()
+    )
+    return [OpenConversion(row.id, row.expected_usdc, row.received) for row in rows]
+
+
+def _is_known(conn: Connection, sender: str | None) -> bool:
+    """Whether a conversion came from there before."""
+    if sender is None:
+        return False
+    matched = exists().where(deposit_matches.c.movement_id == chain_movements.c.id)
+    query = select(chain_movements.c.id).where(chain_movements.c.counterparty == sender, matched).limit(1)
+    return conn.scalar(query) is not None
+
+
+def _give(conn: Connection, movement_id: int, share: Share, now: datetime) -> None:
+    conn.execute(
+        insert(deposit_matches).values(
+            movement_id=movement_id, conversion_id=share.conversion_id, amount=share.amount, created_at=now
+        )
+    )
+    conn.execute(
+        update(chain_movements)
+        .where(chain_movements.c.id == movement_id)
+        .values(unexplained=chain_movements.c.unexplained - share.amount)
+    )
+    settled = {"settled_at": now} if share.settles else {}
+    conn.execute(
+        update(conversions)
+        .where(conversions.c.id == share.conversion_id)
+        .values(received=conversions.c.received + share.amount, **settled)
+    )
+
+
+def page(conn: Connection, before: int | None, limit: int) -> Sequence[Row[Any]]:
+    """Up to `limit` deposits, newest first, with ids below `before`."""
+    query = select(chain_movements).where(chain_movements.c.kind == DEPOSIT)
+    if before is not None:
+        query = query.where(chain_movements.c.id < before)
+    return conn.execute(query.order_by(chain_movements.c.id.desc()).limit(limit)).all()
+
+
+def matches_of(conn: Connection, movement_ids: Sequence[int]) -> dict[int, list[tuple[int, int]]]:
+    """Deposit → its (conversion, base units)."""
+    found: dict[int, list[tuple[int, int]]] = {movement_id: [] for movement_id in movement_ids}
+    query = select(deposit_matches).where(deposit_matches.c.movement_id.in_(movement_ids))
+    for row in conn.execute(query.order_by(deposit_matches.c.id)):
+        found[row.movement_id].append((row.conversion_id, row.amount))
+    return found
+
+
+def unexplained_total(conn: Connection) -> int:
+    """Base units that arrived and that no announced conversion explains."""
+    query = select(func.sum(chain_movements.c.unexplained)).where(chain_movements.c.unexplained > 0)
+    return int(conn.scalar(query) or 0)
