@@ -1,0 +1,111 @@
+"""The whole HTTP surface under generated requests, valid and not: no 5xx, and no answer that its document denies.
+
+Every operation of both ports' OpenAPI documents is called over real sockets with requests that schemathesis makes from
+the schemas. The seed is fixed: a failure here is one for everybody. `make soak` asks longer.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from storage.sqlite import SqliteStore
+from tests.web.sales import fee_known, minted, paid
+from tests.web.shop import Shop, event, opened
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+SEED = 20261123
+EVERYDAY, LONG = 3, 300
+"""Requests of each kind for each operation."""
+
+
+async def furnished(shop: Shop) -> str:
+    """Rows of most kinds, so that ids which the generator likes (1, 2, ...) are there. A user's token."""
+    _, author = await shop.member("author@example.com")
+    _, buyer = await shop.member("buyer@example.com")
+    for _ in range(2):
+        purchase_id = await paid(shop, await shop.content(author), buyer)
+        await fee_known(shop, purchase_id)
+        await minted(shop, purchase_id)
+    await shop.deliver(event())
+    return buyer
+
+
+@pytest.mark.parametrize("admin", [False, True], ids=["public", "admin"])
+async def test_a_slice_of_generated_requests_finds_no_5xx_and_no_answer_beyond_the_document(
+    sqlite_store: SqliteStore, admin: bool
+) -> None:
+    await fuzz(sqlite_store, admin, EVERYDAY)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("admin", [False, True], ids=["public", "admin"])
+async def test_generated_requests_by_the_thousand_find_no_5xx_and_no_answer_beyond_the_document(
+    sqlite_store: SqliteStore, admin: bool
+) -> None:
+    await fuzz(sqlite_store, admin, LONG)
+
+
+async def fuzz(store: SqliteStore, admin: bool, examples: int) -> None:
+    shop = Shop(store)
+    async with opened(shop):
+        user = await furnished(shop)
+        document = (await shop.send("GET", "/openapi.json", admin=admin)).body
+        port = shop.admin.port if admin else shop.public.port
+        token = "admin-approver" if admin else user
+        asked = await asyncio.get_running_loop().run_in_executor(
+            None, call_all, document, f"http://127.0.0.1:{port}", token, examples
+        )
+    assert asked >= len(document["paths"])
+
+
+def call_all(document: dict[str, Any], base_url: str, token: str, examples: int) -> int:
+    """Call every operation, in a thread of its own: schemathesis waits for each answer. How many there were."""
+    schema = schemathesis.openapi.from_dict(document)
+    operations = [found.ok() for found in schema.get_all_operations()]
+    for operation in operations:
+        if operation.path.endswith(("/logout/", "/revoke")):
+            continue
+        run(operation.as_strategy(generation_mode=GenerationMode.POSITIVE), base_url, token, examples)
+        with contextlib.suppress(Unsatisfiable):  # nothing can be wrong where nothing is taken
+            run(operation.as_strategy(generation_mode=GenerationMode.NEGATIVE), base_url, token, examples)
+    return len(operations)
+
+
+def run(strategy: Any, base_url: str, token: str, examples: int) -> None:
+    headers = {"Authorization": f"Bearer {token}"}
+
+    @seed(SEED)
+    @settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=strategy)
+    def ask(case: Any) -> None:
+        case.validate_response(case.call(base_url=base_url, headers=headers), checks=CHECKS)
+
+    call: Callable[[], None] = ask
+    call()
