@@ -143,7 +143,7 @@ def work(
         if after is not None and source == after.source:
             query = query.where(table.c.id > after.row_id)
         parts.append(query)
-    return conn.execute(union_all(*parts).order_by("source", "id").limit(limit)).all()
+    return conn.execute(union_all(*parts).order_by("source", "id").limit(limit)).all() if parts else []
 
 
 def counts(conn: Connection) -> dict[str, dict[str, int]]:

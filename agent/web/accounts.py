@@ -164,7 +164,7 @@ class Accounts:
     async def sign_up(self, call: Call) -> SignedUp:
         wish = call.taken(SignUp)
         email = normal_email(wish.email)
-        self.check_password(wish.password)
+        require_long(wish.password, self._settings)
         if not await self._store.read(lambda conn: users.invite_is_open(conn, wish.invite_code)):
             raise RequestError(403, "invite_invalid", "this invite code is unknown or used up")
         user = users.NewUser(
@@ -175,12 +175,6 @@ class Accounts:
         )
         now = self._clock.now()
         return SignedUp(user_id=await self._store.write(lambda conn: users.sign_up(conn, user, wish.invite_code, now)))
-
-    def check_password(self, password: str) -> None:
-        """Raises RequestError 422 `password_too_short`."""
-        least = self._settings.password_least_chars
-        if len(password) < least:
-            raise RequestError(422, "password_too_short", f"a password has at least {least} characters", "password")
 
     async def log_in(self, call: Call) -> LoggedIn:
         wish, remote = call.taken(LogIn), call.request.remote
@@ -259,6 +253,13 @@ def profile_body(user: Any) -> Profile:
 def wallet_prompt(wallet_provider: str) -> str | None:
     """What users from before are told; None for those with a Circle wallet."""
     return None if wallet_provider == "circle_w3s" else WALLET_PROMPT
+
+
+def require_long(password: str, settings: WebSettings) -> None:
+    """Raises RequestError 422 `password_too_short`."""
+    least = settings.password_least_chars
+    if len(password) < least:
+        raise RequestError(422, "password_too_short", f"a password has at least {least} characters", "password")
 
 
 def check_wallet_address(check: AddressCheck, address: str) -> None:

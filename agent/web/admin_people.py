@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from agent.web.account_bodies import SignedUp
-from agent.web.accounts import Accounts, AddressCheck, check_wallet_address, normal_email, profile_body
+from agent.web.accounts import AddressCheck, check_wallet_address, normal_email, profile_body, require_long
 from agent.web.admin_people_bodies import (
     AdminUser,
     CreatorLine,
@@ -26,6 +26,7 @@ from agent.web.bodies import Paging
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.messages import not_found
 from agent.web.passwords import Passwords
+from agent.web.settings import WebSettings
 from domain.money import format_usdc
 from domain.states import WalletState
 from ports.clock import Clock
@@ -46,14 +47,14 @@ class AdminPeople:
         ids: Ids,
         passwords: Passwords,
         check_address: AddressCheck,
-        accounts: Accounts,
+        settings: WebSettings,
     ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._passwords = passwords
         self._check_address = check_address
-        self._accounts = accounts
+        self._settings = settings
 
     def endpoints(self) -> list[Endpoint]:
         viewer, operator, root = Access.VIEWER, Access.OPERATOR, "/admin/api"
@@ -164,7 +165,7 @@ class AdminPeople:
     async def bring_over(self, call: Call) -> SignedUp:
         wish, now = call.taken(FormerUserBody), self._clock.now()
         email = normal_email(wish.email)
-        self._accounts.check_password(wish.password)
+        require_long(wish.password, self._settings)
         check_wallet_address(self._check_address, wish.wallet_address)
         former = users.FormerUser(
             account=users.NewUser(

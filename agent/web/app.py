@@ -12,6 +12,7 @@ from agent.web.admin_batches import AdminBatches
 from agent.web.admin_books import AdminBooks
 from agent.web.admin_contents import AdminContents
 from agent.web.admin_events import AdminEvents
+from agent.web.admin_import import AdminImport
 from agent.web.admin_money import AdminMoney, BatchPlanner, ReadTreasury
 from agent.web.admin_overview import AdminOverview
 from agent.web.admin_people import AdminPeople
@@ -28,7 +29,7 @@ from agent.web.health import Vitals, with_document
 from agent.web.intake import CircleCheck, StripeCheck, Webhooks
 from agent.web.messages import WebResponse
 from agent.web.metering import WebMetrics
-from agent.web.passwords import Passwords
+from agent.web.passwords import QUICK, Passwords
 from agent.web.people.app import People
 from agent.web.router import HostAllowList, Router
 from agent.web.runbooks import Runbooks
@@ -98,7 +99,8 @@ class WebApp:
             *AdminEvents(store, clock).endpoints(),
             *AdminContents(store, clock).endpoints(),
             *AdminTokens(store, clock, ids).endpoints(),
-            *AdminPeople(store, clock, ids, passwords, outside.check_address, accounts).endpoints(),
+            *AdminPeople(store, clock, ids, passwords, outside.check_address, settings).endpoints(),
+            *AdminImport(store, clock, ids, Passwords(executor, QUICK), outside.check_address).endpoints(),
             *AdminBackups(store, clock, Backups(clock, ids, executor, outside.database)).endpoints(),
             *Runbooks().endpoints(),
             _metrics_endpoint(outside.render_metrics, settings.open_metrics),

@@ -28,6 +28,10 @@ class PasswordCost:
     lanes: int = 1
 
 
+QUICK = PasswordCost(memory_kib=8, iterations=1)
+"""For random passwords of 256 bits, which no hardware guesses whatever the hash costs."""
+
+
 class Passwords:
     """Hashes and checks passwords."""
 
