@@ -5,8 +5,21 @@ command, write its module and register it below.
 """
 
 import typer
+from typer._completion_classes import completion_init
 
-from agent.cli import backup, books, contract, distribute, operating, run, sandbox
+from agent.cli import (
+    backup,
+    books,
+    completion,
+    contract,
+    distribute,
+    money,
+    operating,
+    people,
+    run,
+    sandbox,
+    work,
+)
 
 app = typer.Typer(
     help="Card money in, an NFT for the buyer and USDC for the creator out: exactly once.",
@@ -24,11 +37,19 @@ app.command("verify")(books.verify)
 app.command("trace")(books.trace)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
+app.command("retry")(work.retry)
+app.command("treasury")(money.treasury)
+app.command("completion")(completion.completion)
+app.add_typer(money.batches, name="batch")
+app.add_typer(work.events, name="events")
+app.add_typer(people.tokens, name="token")
+app.add_typer(people.users, name="users")
 app.add_typer(operating.database, name="db")
 app.add_typer(operating.invites, name="invite")
 app.add_typer(operating.conversions, name="conversion")
 
 
 def main() -> None:
-    """Run the command that the arguments name."""
-    app()
+    """Run the command that the arguments name, or tell a shell what could come next."""
+    completion_init()
+    app(complete_var=completion.VARIABLE)

@@ -20,7 +20,6 @@ from agent.web.admin_bodies import (
     Status,
     WorkPage,
 )
-from agent.web.admin_people_bodies import Invite, NewInvite
 from agent.web.books_bodies import Rule, RulePage, Rules, Trace
 from config.admin_access import AdminAccess
 
@@ -28,6 +27,8 @@ M = TypeVar("M", bound=BaseModel)
 DEADLINE_SECONDS = 60.0
 """A plan over 100,000 purchases takes well under a second; the preview reads the chain, up to 10 s an endpoint."""
 CONNECT_SECONDS = 5.0
+NOTHING_HERE = "there is nothing here"
+"""What a path that is not served answers."""
 
 
 class CommandFailed(Exception):
@@ -40,6 +41,22 @@ class DaemonDown(CommandFailed):
 
 class AnswerLost(CommandFailed):
     """The connection broke, the deadline passed or the daemon had a failure: what was asked may have happened."""
+
+
+class Asker(Protocol):
+    """The operator's API, by the daemon or, for some of it, without one."""
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        answers: type[M],
+        *,
+        body: BaseModel | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> M:
+        """One call. Raises CommandFailed."""
+        ...
 
 
 class Looker(Protocol):
@@ -93,15 +110,15 @@ class AdminClient:
             await self._session.close()
 
     async def preview(self) -> Preview:
-        return await self._ask("GET", "/admin/api/distribution/preview", Preview)
+        return await self.ask("GET", "/admin/api/distribution/preview", Preview)
 
     async def status(self) -> Status:
-        return await self._ask("GET", "/admin/api/status", Status)
+        return await self.ask("GET", "/admin/api/status", Status)
 
     async def batches(self, before: int | None = None, limit: int = 20) -> list[BatchRow]:
         """Batches with ids below `before`, newest first."""
         query = {"limit": str(limit)} | ({} if before is None else {"before": str(before)})
-        return (await self._ask("GET", "/admin/api/batches", BatchPage, query=query)).items
+        return (await self.ask("GET", "/admin/api/batches", BatchPage, query=query)).items
 
     async def batch(self, batch_id: int) -> BatchRow:
         found = await self.batches(batch_id + 1, 1)
@@ -110,17 +127,17 @@ class AdminClient:
         return found[0]
 
     async def parked(self, limit: int) -> WorkPage:
-        return await self._ask("GET", "/admin/api/work", WorkPage, query={"state": "parked", "limit": str(limit)})
+        return await self.ask("GET", "/admin/api/work", WorkPage, query={"state": "parked", "limit": str(limit)})
 
     async def rules(self) -> list[Rule]:
-        return (await self._ask("GET", "/admin/api/verification", Rules)).rules
+        return (await self.ask("GET", "/admin/api/verification", Rules)).rules
 
     async def rule_page(self, rule: str, after: str | None) -> RulePage:
         query = {"rule": rule} | ({} if after is None else {"after": after})
-        return await self._ask("GET", "/admin/api/verification/page", RulePage, query=query)
+        return await self.ask("GET", "/admin/api/verification/page", RulePage, query=query)
 
     async def trace(self, sale: str) -> Trace:
-        return await self._ask("GET", "/admin/api/trace", Trace, query={"sale": sale})
+        return await self.ask("GET", "/admin/api/trace", Trace, query={"sale": sale})
 
     async def gate_is_open(self) -> bool | None:
         body = await self._exchange("GET", "/metrics", None, {})
@@ -133,18 +150,15 @@ class AdminClient:
     async def plan(self) -> BatchRow | None:
         """Plan and approve a batch of what is payable now; None when nothing is. Raises AnswerLost when it may have
         been planned all the same."""
-        return (await self._ask("POST", "/admin/api/batches", BatchPlanned)).batch
-
-    async def invite(self, wish: NewInvite) -> Invite:
-        return await self._ask("POST", "/admin/api/invites", Invite, body=wish)
+        return (await self.ask("POST", "/admin/api/batches", BatchPlanned)).batch
 
     async def announce(self, wish: NewConversion) -> Conversion:
-        return await self._ask("POST", "/admin/api/conversions", Conversion, body=wish)
+        return await self.ask("POST", "/admin/api/conversions", Conversion, body=wish)
 
     async def back_up(self, wish: BackupWish) -> Backup:
-        return await self._ask("POST", "/admin/api/backups", Backup, body=wish)
+        return await self.ask("POST", "/admin/api/backups", Backup, body=wish)
 
-    async def _ask(
+    async def ask(
         self,
         method: str,
         path: str,
@@ -153,6 +167,7 @@ class AdminClient:
         body: BaseModel | None = None,
         query: Mapping[str, str] | None = None,
     ) -> M:
+        """One call. Raises CommandFailed, DaemonDown or AnswerLost."""
         sent = None if body is None else body.model_dump_json(exclude_none=True).encode()
         raw = await self._exchange(method, path, sent, query or {})
         try:
@@ -191,7 +206,7 @@ class AdminClient:
             return CommandFailed(f"AGENT_ADMIN_TOKEN {wrong} the daemon at {self._access.url}")
         code, message = _error(raw)
         if status == 403:
-            return CommandFailed(f"AGENT_ADMIN_TOKEN: this token may not do that: {message}")
+            return CommandFailed(f"AGENT_ADMIN_TOKEN: {message}")
         if status == 405 or (status == 404 and code in ("", "not_found")):
             return CommandFailed(f"AGENT_ADMIN_URL: {self._access.url} is not the admin port of this daemon")
         if status == 421:

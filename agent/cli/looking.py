@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import typer
 
-from agent.cli.client import AdminClient, CommandFailed, DaemonDown, Looker
+from agent.cli.client import AdminClient, Asker, CommandFailed, DaemonDown, Looker
 from config.admin_access import load_admin_access
 from config.settings import SettingsError
 
@@ -37,6 +37,27 @@ async def looker() -> AsyncIterator[Looker]:
             return
     async with instead_of(down) as alone:
         yield alone
+
+
+@asynccontextmanager
+async def asker(*, alone: bool) -> AsyncIterator[Asker]:
+    """The daemon; or, for commands that may work `alone` and with none running, the database under its lock.
+
+    Raises CommandFailed: DaemonDown for a command that needs the daemon.
+    """
+    async with AdminClient(load_admin_access()) as client:
+        down = await _why_down(client) if alone else None
+        if down is None:
+            yield client
+            return
+    from agent.cli.alone import locked_store
+    from agent.cli.desk import Desk
+
+    try:
+        async with locked_store() as (settings, store):
+            yield Desk(settings, store)
+    except CommandFailed as error:
+        raise CommandFailed(f"{down}; without it: {error}") from None
 
 
 async def _why_down(client: AdminClient) -> DaemonDown | None:

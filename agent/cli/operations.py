@@ -7,14 +7,13 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from agent.cli import texts
-from agent.cli.client import AdminClient, CommandFailed, DaemonDown
-from agent.cli.looking import looker
+from agent.cli.client import AdminClient, CommandFailed
+from agent.cli.looking import asker, looker
 from agent.web.admin_bodies import NewConversion
 from agent.web.admin_people_bodies import Invite, NewInvite
 from config.admin_access import load_admin_access
 from domain.money import parse_decimal
-from ports.system import SystemClock, SystemIds
-from storage import schema, users
+from storage import schema
 
 M = TypeVar("M", bound=BaseModel)
 BATCHES_SHOWN = 5
@@ -26,7 +25,7 @@ async def show_status(as_json: bool) -> int:
         status, gate = await look.status(), await look.gate_is_open()
         batches, parked = await look.batches(limit=BATCHES_SHOWN), await look.parked(PARKED_SHOWN)
     if as_json:
-        _print_json(
+        print_json(
             {
                 **status.model_dump(mode="json"),
                 "start_gate_open": gate,
@@ -47,7 +46,7 @@ async def upgrade_database(as_json: bool) -> int:
         await store.write(schema.upgrade)
         after = await store.read(schema.revision)
     if as_json:
-        _print_json({"before": before, "after": after})
+        print_json({"before": before, "after": after})
     elif before == after:
         typer.echo(f"The database is at schema {after} already.")
     else:
@@ -56,26 +55,14 @@ async def upgrade_database(as_json: bool) -> int:
 
 
 async def make_invite(uses: int | None, note: str, as_json: bool) -> int:
-    wish = _checked(NewInvite, uses=uses, note=note)
-    async with AdminClient(load_admin_access()) as client:
-        try:
-            made = await client.invite(wish)
-        except DaemonDown:
-            made = await _invite_alone(wish)
+    wish = checked(NewInvite, uses=uses, note=note)
+    async with asker(alone=True) as asks:
+        made = await asks.ask("POST", "/admin/api/invites", Invite, body=wish)
     if as_json:
-        _print_json(made.model_dump(mode="json"))
+        print_json(made.model_dump(mode="json"))
     else:
         typer.echo(made.code)
     return 0
-
-
-async def _invite_alone(wish: NewInvite) -> Invite:
-    from agent.cli.alone import locked_store
-
-    code, now = SystemIds().token(), SystemClock().now()
-    async with locked_store() as (_, store):
-        await store.write(lambda conn: users.ensure_invite(conn, code, wish.uses, now, wish.note))
-    return Invite(code=code, uses=wish.uses)
 
 
 async def announce(usd: str, usdc: str | None, note: str, as_json: bool) -> int:
@@ -83,27 +70,38 @@ async def announce(usd: str, usdc: str | None, note: str, as_json: bool) -> int:
         cents = parse_decimal(usd, 2)
     except ValueError as error:
         raise CommandFailed(f"--usd: {error}") from None
-    wish = _checked(NewConversion, usd_cents=cents, expected_usdc=usdc, note=note)
+    wish = checked(NewConversion, usd_cents=cents, expected_usdc=usdc, note=note)
     async with AdminClient(load_admin_access()) as client:
         made = await client.announce(wish)
     if as_json:
-        _print_json(made.model_dump(mode="json"))
+        print_json(made.model_dump(mode="json"))
     else:
         typer.echo(f"Conversion {made.id}: {usd} USD, {made.expected_usdc} USDC expected")
     return 0
 
 
-def _checked(model: type[M], **values: Any) -> M:
+def checked(model: type[M], **values: Any) -> M:
     """The request's body; what its model refuses is told by the option's name."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
-        raise CommandFailed(f"{_OPTIONS[str(problem['loc'][0])]}: {problem['msg']}") from None
+        raise CommandFailed(f"{_OPTIONS.get(str(problem['loc'][0]), problem['loc'][0])}: {problem['msg']}") from None
 
 
-_OPTIONS = {"uses": "--uses", "note": "--note", "usd_cents": "--usd", "expected_usdc": "--usdc"}
+_OPTIONS = {
+    "uses": "--uses",
+    "note": "--note",
+    "usd_cents": "--usd",
+    "expected_usdc": "--usdc",
+    "name": "--name",
+    "role": "--role",
+    "days": "--days",
+    "reason": "--reason",
+    "digest": "--digest",
+    "ids": "IDS",
+}
 
 
-def _print_json(document: dict[str, Any]) -> None:
+def print_json(document: dict[str, Any]) -> None:
     typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())

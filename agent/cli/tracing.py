@@ -1,23 +1,19 @@
 """What `trace` shows: one sale as tables to read, or as the admin API's document."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from agent.cli.client import CommandFailed
 from agent.cli.looking import looker
-from agent.cli.texts import printable
+from agent.cli.tables import console, show_facts, show_rows
 from agent.web.books_bodies import Trace, TraceEntry
 from domain.ledger import Asset
 from domain.money import format_cents, format_sol, format_usdc
 
-WIDE = 160
-"""Columns where output is no terminal: ids and signatures stay on their line."""
 _SALE = re.compile(r"[1-9][0-9]{0,17}|pi_[A-Za-z0-9_]{1,250}", re.ASCII)
 
 
@@ -29,15 +25,15 @@ async def run(sale: str, as_json: bool) -> int:
     if as_json:
         typer.echo(orjson.dumps(found.model_dump(mode="json"), option=orjson.OPT_INDENT_2).decode())
     else:
-        show(found, Console() if Console().is_terminal else Console(width=WIDE))
+        show(found, console())
     return 0
 
 
-def show(found: Trace, console: Console) -> None:
+def show(found: Trace, out: Console) -> None:
     """Print a sale: what it is, what happened when, every attempt with its proof, the books, what it cost."""
-    _facts(console, "Sale", _sale(found))
-    _rows(
-        console,
+    show_facts(out, "Sale", _sale(found))
+    show_rows(
+        out,
         "What happened",
         ("when", "what", "change", "why"),
         [
@@ -50,11 +46,11 @@ def show(found: Trace, console: Console) -> None:
             for one in found.changes
         ],
     )
-    _payouts(console, found)
-    _attempts(console, found)
-    _back(console, found)
-    _rows(
-        console,
+    _payouts(out, found)
+    _attempts(out, found)
+    _back(out, found)
+    show_rows(
+        out,
         "On chain, finalized",
         ("when", "slot", "kind", "amount", "signature"),
         [
@@ -68,8 +64,8 @@ def show(found: Trace, console: Console) -> None:
             for m in found.movements
         ],
     )
-    _books(console, found.entries)
-    _facts(console, "What it cost", _costs(found))
+    _books(out, found.entries)
+    show_facts(out, "What it cost", _costs(found))
 
 
 def _sale(found: Trace) -> list[tuple[str, str]]:
@@ -90,9 +86,9 @@ def _sale(found: Trace) -> list[tuple[str, str]]:
     ]
 
 
-def _payouts(console: Console, found: Trace) -> None:
-    _rows(
-        console,
+def _payouts(out: Console, found: Trace) -> None:
+    show_rows(
+        out,
         "Payouts",
         ("recipient", "share", "due", "netted", "status", "address", "signature"),
         [
@@ -110,9 +106,9 @@ def _payouts(console: Console, found: Trace) -> None:
     )
 
 
-def _attempts(console: Console, found: Trace) -> None:
-    _rows(
-        console,
+def _attempts(out: Console, found: Trace) -> None:
+    show_rows(
+        out,
         "Attempts to mint",
         ("when", "no.", "state", "signature", "lamports", "proof"),
         [
@@ -120,8 +116,8 @@ def _attempts(console: Console, found: Trace) -> None:
             for m in found.mints
         ],
     )
-    _rows(
-        console,
+    show_rows(
+        out,
         "Attempts to pay",
         ("when", "no.", "state", "reference", "amount", "Circle", "signature", "proof"),
         [
@@ -139,8 +135,8 @@ def _attempts(console: Console, found: Trace) -> None:
         ],
     )
 
-    _rows(
-        console,
+    show_rows(
+        out,
         "Attempts of the groups that pay it",
         ("when", "no.", "state", "group", "amount", "receipt", "signature", "proof"),
         [
@@ -159,35 +155,35 @@ def _attempts(console: Console, found: Trace) -> None:
     )
 
 
-def _back(console: Console, found: Trace) -> None:
-    _rows(
-        console,
+def _back(out: Console, found: Trace) -> None:
+    show_rows(
+        out,
         "Refunds",
         ("when", "refund", "amount", "state", "reason"),
         [(_time(r.created_at), r.stripe_refund_id or "", r.amount, r.state, r.reason) for r in found.refunds],
     )
-    _rows(
-        console,
+    show_rows(
+        out,
         "Disputes",
         ("dispute", "status", "amount", "withdrawn", "fee"),
         [(d.stripe_dispute_id, d.status, d.amount, d.withdrawn, d.fee) for d in found.disputes],
     )
-    _rows(
-        console,
+    show_rows(
+        out,
         "Debts used up",
         ("entry", "amount", "undone"),
         [(n.ledger_key, n.amount, "" if n.undone_at is None else _time(n.undone_at)) for n in found.nettings],
     )
 
 
-def _books(console: Console, entries: Sequence[TraceEntry]) -> None:
+def _books(out: Console, entries: Sequence[TraceEntry]) -> None:
     rows = []
     for entry in entries:
         for place, posting in enumerate(entry.postings):
             seal = "waits" if entry.seal is None else str(entry.seal)
             head = (_time(entry.at), seal, entry.key) if place == 0 else ("", "", "")
             rows.append((*head, posting.account, amount(posting.asset, posting.amount)))
-    _rows(console, "Ledger", ("when", "seal", "entry", "account", "amount"), rows)
+    show_rows(out, "Ledger", ("when", "seal", "entry", "account", "amount"), rows)
 
 
 def _costs(found: Trace) -> list[tuple[str, str]]:
@@ -216,25 +212,3 @@ def amount(asset: str, units: int) -> str:
 
 def _time(moment: object) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}" if moment is not None else ""
-
-
-def _facts(console: Console, title: str, facts: Iterable[tuple[str, str]]) -> None:
-    table = Table.grid(padding=(0, 2))
-    for name, value in facts:
-        table.add_row(Text(name, style="dim"), Text(printable(value)))
-    console.print(Text(title, style="bold"))
-    console.print(table)
-
-
-def _rows(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; nothing at all where there are no rows."""
-    if not rows:
-        return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    console.print()
-    console.print(Text(title, style="bold"))
-    console.print(table)

@@ -41,6 +41,7 @@ class House:
 async def house(sqlite_store: SqliteStore) -> AsyncIterator[House]:
     account = ata(PLATFORM, DEVNET_USDC)
     shop = Shop(sqlite_store)
+    shop.usdc_account = account
     judge = AddressJudge(DenyList(()), {PLATFORM, account})
     rules = PlanRules(10_000, False, timedelta(0), "purchase", "circle")
     shop.planner = Planner(sqlite_store, shop.clock, SystemIds(), rules, judge, account)  # type: ignore[assignment]

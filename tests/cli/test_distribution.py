@@ -275,5 +275,5 @@ async def test_every_refusal_names_what_to_set(house: House, unused_tcp_port: in
             with pytest.raises(CommandFailed, match=text):
                 await client.preview()
     async with AdminClient(AdminAccess(house.access.url, "admin-viewer")) as viewer:
-        with pytest.raises(CommandFailed, match="may not do that: this needs the role approver"):
+        with pytest.raises(CommandFailed, match="AGENT_ADMIN_TOKEN: this token may not do that"):
             await viewer.plan()

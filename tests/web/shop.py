@@ -47,7 +47,6 @@ INVITE = "come-in-please"
 PASSWORD = "correct horse"
 START = datetime(2026, 11, 23, 9, 20, tzinfo=UTC)
 BASE_URL = "https://shop.example"
-USDC_ACCOUNT = "PlatformUsdcAccount"
 UNHURRIED = Rate(burst=1_000_000, per_second=1.0)
 """The clock stands still: nothing would fill a bucket again."""
 ROLES = ("viewer", "operator", "approver")
@@ -182,6 +181,7 @@ class Shop:
         self.circle = CircleDesk()
         self.planner = Planner()
         self.counts = Counts()
+        self.usdc_account = "PlatformUsdcAccount"
         self.usdc: int | None = 0
         self.treasury: tuple[int, int] | None = (0, 0)
         self.woken = 0
@@ -203,7 +203,7 @@ class Shop:
             check_address=check_payout_owner,
             read_usdc=self._read_usdc,
             read_treasury=self._read_treasury,
-            usdc_account=USDC_ACCOUNT,
+            usdc_account=self.usdc_account,
             planner=self.planner,
             metrics=self.counts,
             render_metrics=lambda: b"up 1\n",
