@@ -83,14 +83,6 @@ def spare_the_collector() -> None:
 
 async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
     settings, ports = daemon.settings, daemon.ports
-    web = build_web(settings, ports, daemon.gateways, daemon.engine, daemon.metrics, daemon.platform_address)
-    limits = FrontLimits(connections_max=connections_for(raise_file_limit(), CONNECTIONS_MAX))
-    fronts = [
-        WebFront(web.public, *_address(settings.agent_listen), limits),
-        WebFront(web.admin, *_address(settings.agent_admin_listen), limits),
-    ]
-    watched = nudges(direct_alerts=settings.alerts_directly)
-    schedule = Schedule(ports.store, ports.clock, daemon.engine.worker.wake, watched)
     probe = Probe(
         ports.store,
         ports.clock,
@@ -100,6 +92,14 @@ async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
         wallet_wait=timedelta(days=settings.agent_mint_wait_days),
         database=database_path(settings.database_url.get_secret_value()),
     )
+    web = build_web(settings, ports, daemon.gateways, daemon.engine, daemon.metrics, daemon.platform_address, probe)
+    limits = FrontLimits(connections_max=connections_for(raise_file_limit(), CONNECTIONS_MAX))
+    fronts = [
+        WebFront(web.public, *_address(settings.agent_listen), limits),
+        WebFront(web.admin, *_address(settings.agent_admin_listen), limits),
+    ]
+    watched = nudges(direct_alerts=settings.alerts_directly)
+    schedule = Schedule(ports.store, ports.clock, daemon.engine.worker.wake, watched)
     manager = ServiceManager(ports.store, ports.clock, daemon.metrics.alive)
     spare_the_collector()
     try:

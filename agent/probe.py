@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import Connection
 
 from domain.states import BatchStatus
-from metrics import CONTENT_TYPE, Metrics
+from metrics import Metrics
 from ports.clock import Clock
 from storage import probes, vitals
 from storage.database_file import footprint
@@ -52,11 +52,11 @@ class Probe:
             await self.refresh()
             await self._clock.sleep(INTERVAL_SECONDS)
 
-    async def scrape(self) -> tuple[bytes, str]:
-        """Body and content type for Prometheus, from figures at most FRESH_SECONDS old unless the database is away."""
+    async def scrape(self) -> bytes:
+        """What Prometheus reads, from figures at most FRESH_SECONDS old unless the database is away."""
         if self._looked_at is None or self._clock.monotonic() - self._looked_at >= FRESH_SECONDS:
             await self.refresh()
-        return self._metrics.render(), CONTENT_TYPE
+        return self._metrics.render()
 
     async def refresh(self) -> None:
         """Read the database and set everything. While it can't be used the figures stay, and their age shows."""

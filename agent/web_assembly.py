@@ -1,9 +1,11 @@
 """Wires the web room: the two ports' routers from the gateways and the engine."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 
 from agent.assembly import Engine, Gateways, Ports, split_rule
+from agent.probe import Probe
 from agent.waking_store import WakingStore
 from agent.web.admin_money import ReadTreasury
 from agent.web.app import Outside, WebApp
@@ -21,9 +23,15 @@ from storage.opening import database_path
 
 
 def build_web(
-    settings: Settings, ports: Ports, gateways: Gateways, engine: Engine, metrics: Metrics, platform_address: str
+    settings: Settings,
+    ports: Ports,
+    gateways: Gateways,
+    engine: Engine,
+    metrics: Metrics,
+    platform_address: str,
+    probe: Probe | None = None,
 ) -> WebApp:
-    """Both routers; served by `WebFront`, or called directly by the simulator."""
+    """Both routers; served by `WebFront`, or called directly by the simulator. `probe` looks again at a scrape."""
     own = {platform_address, ata(platform_address, settings.usdc_mint), settings.usdc_mint}
     outside = Outside(
         stripe=gateways.stripe,
@@ -36,13 +44,20 @@ def build_web(
         usdc_account=ata(platform_address, settings.usdc_mint),
         planner=engine.planner,
         metrics=metrics,
-        render_metrics=metrics.render,
+        render_metrics=_scraper(metrics, probe),
         on_work=engine.worker.wake,
         database=database_path(settings.database_url.get_secret_value()),
         trouble=partial(_trouble, engine),
     )
     store = WakingStore(ports.store, engine.worker.wake)
     return WebApp(store, ports.clock, ports.ids, ports.executor, outside, web_settings(settings))
+
+
+def _scraper(metrics: Metrics, probe: Probe | None) -> Callable[[], Awaitable[bytes]]:
+    async def as_it_stands() -> bytes:
+        return metrics.render()
+
+    return as_it_stands if probe is None else probe.scrape
 
 
 def web_settings(settings: Settings) -> WebSettings:

@@ -1,6 +1,6 @@
 """The web room put together: the two registries and their routers, from collaborators that assembly hands in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class Outside:
     usdc_account: str
     planner: BatchPlanner
     metrics: WebMetrics
-    render_metrics: Callable[[], bytes]
+    render_metrics: Callable[[], Awaitable[bytes]]
     on_work: Callable[[], None]
     database: Path | None = None
     """SQLite's file; None where the database is no file."""
@@ -124,9 +124,9 @@ class WebApp:
         )
 
 
-def _metrics_endpoint(render: Callable[[], bytes], open_to_all: bool) -> Endpoint:
+def _metrics_endpoint(render: Callable[[], Awaitable[bytes]], open_to_all: bool) -> Endpoint:
     async def metrics(_: Call) -> WebResponse:
-        return WebResponse(200, render(), METRICS_TYPE)
+        return WebResponse(200, await render(), METRICS_TYPE)
 
     access = Access.PUBLIC if open_to_all else Access.VIEWER
     return Endpoint("GET", "/metrics", access, metrics, "Prometheus metrics", content_type="text/plain")

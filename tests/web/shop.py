@@ -71,6 +71,10 @@ class HandClock:
         self._now += timedelta(**parts)
 
 
+async def _render() -> bytes:
+    return b"up 1\n"
+
+
 class CircleDesk:
     """Circle as the web room uses it: user sessions, and the key of its notifications."""
 
@@ -206,7 +210,7 @@ class Shop:
             usdc_account=self.usdc_account,
             planner=self.planner,
             metrics=self.counts,
-            render_metrics=lambda: b"up 1\n",
+            render_metrics=_render,
             on_work=self._wake,
         )
         return WebApp(self.store, self.clock, SystemIds(), ThreadExecutor(), outside, self.settings)
