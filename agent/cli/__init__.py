@@ -13,6 +13,7 @@ from agent.cli import (
     completion,
     contract,
     distribute,
+    doctor,
     money,
     operating,
     people,
@@ -33,6 +34,7 @@ app.command("sandbox-services")(sandbox.services)
 app.command("distribute_usdc_batch")(distribute.distribute_usdc_batch)
 app.command("contract")(contract.contract)
 app.command("status")(operating.status)
+app.command("doctor")(doctor.doctor)
 app.command("verify")(books.verify)
 app.command("trace")(books.trace)
 app.command("backup")(backup.backup)

@@ -107,10 +107,28 @@ def test_series_that_alerts_look_at_are_there_before_anything_happened() -> None
 
 
 def test_every_name_carries_its_unit_and_follows_the_conventions() -> None:
-    units = ("_total", "_seconds", "_base_units", "_lamports", "_rows", "_units", "_info", "_bytes")
+    units = (
+        "_total",
+        "_seconds",
+        "_base_units",
+        "_lamports",
+        "_rows",
+        "_units",
+        "_info",
+        "_bytes",
+        "_slots",
+        "_ratio",
+        "_connections",
+    )
     plain = {
         "start_gate_open",
         "sends_paused",
+        "chain_websocket_connected",
+        "rpc_endpoint_well",
+        "chain_trouble",
+        "chain_transaction_version",
+        "chain_usdc_decimals",
+        "chain_usdc_frozen",
         "orphan_outflows",
         "platform_usdc_below_threshold",
         "purchases_waiting_for_wallet",

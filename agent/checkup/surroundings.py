@@ -1,0 +1,76 @@
+"""This machine: how the secrets come, and the database."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import timedelta
+
+from agent.checkup.findings import Finding, failed, ok, skipped, warning
+from config.settings import SECRET_NAMES, Settings
+from domain.errors import PaymentSystemError
+from ports.clock import Clock
+from storage import backups, schema
+from storage.database_file import footprint
+from storage.errors import DatabaseLocked, SchemaDiffers
+from storage.opening import database_path, open_store
+
+DISK_LEAST = 2 * 1024**3
+BACKUP_AGE_MOST = timedelta(hours=26)
+TAKE_ONE = "python main.py backup FILE, daily"
+
+
+def keys(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """That keys and modes agree, the settings have checked already."""
+    yield ok("settings", "live: real money" if settings.live else "test mode")
+    plain = sorted(name for name in SECRET_NAMES if environ.get(name))
+    if plain:
+        yield warning(
+            "secrets",
+            f"in the environment, where every child sees them: {', '.join(plain)}",
+            "give them as files: <NAME>_FILE, systemd's LoadCredential or container secrets",
+        )
+    else:
+        yield ok("secrets", "come from files")
+    if settings.stripe_secret_key.get_secret_value().startswith("sk_"):
+        yield warning("stripe key", "may do everything", "make a restricted key: docs/runbooks/least-rights.md")
+    if len(settings.rpc_urls) < 2:
+        yield warning("rpc", "one endpoint: its word is the only witness", "a second provider in SOLANA_RPC_URLS")
+
+
+async def database(settings: Settings, clock: Clock) -> AsyncIterator[Finding]:
+    """Opens it if no daemon has it, makes nothing, and reads schema and backups."""
+    url = settings.database_url.get_secret_value()
+    try:
+        file = database_path(url)
+        if file is not None and not file.exists():
+            yield warning("database", "not there yet", "the first start makes it; check DATABASE_URL if there was one")
+            return
+        store = open_store(url)
+        await store.start()
+    except DatabaseLocked as error:
+        yield ok("database", f"in use: {error}")
+        return
+    except (PaymentSystemError, OSError) as error:
+        yield failed("database", str(error), "check DATABASE_URL, the server or the file's rights")
+        return
+    try:
+        await store.read(schema.check)
+        yield ok("database", f"{store.dialect}, schema {schema.head()}")
+        newest = await store.read(backups.last_started)
+        age = None if newest is None else clock.now() - newest
+        if age is None or age > BACKUP_AGE_MOST:
+            text = "none is known" if age is None else f"the newest is {age.total_seconds() / 3600:.0f} hours old"
+            yield warning("backup", text, TAKE_ONE)
+        else:
+            yield ok("backup", f"the newest is {age.total_seconds() / 3600:.0f} hours old")
+    except SchemaDiffers as error:
+        yield failed("database", str(error), "python main.py db upgrade, or install the version that fits")
+    except PaymentSystemError as error:
+        yield failed("database", str(error), "check the server's or the disk's health")
+    finally:
+        await store.stop()
+    place = None if file is None else footprint(file)
+    if place is None:
+        yield skipped("disk", "not a file of this machine")
+    elif place.free < DISK_LEAST:
+        yield failed("disk", f"{place.free / 1024**3:.1f} GiB free", "free some, or move the database")
+    else:
+        yield ok("disk", f"{place.free / 1024**3:.0f} GiB free")

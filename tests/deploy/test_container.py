@@ -1,0 +1,163 @@
+"""The container files, as far as they can be checked without an engine: rules, references, the copied tree at work."""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config.settings import SECRET_NAMES, load_settings
+from tests.config.environment import VALID
+from tests.programs import ROOT, needs, run
+
+DEPLOY = ROOT / "deploy"
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+AGENTS = ("agent", "agent-2", "agent-3")
+OURS_IN_SECRETS = {"POSTGRES_PASSWORD", "PROMETHEUS_METRICS_TOKEN", "ALERT_WEBHOOK_URL", "GRAFANA_PASSWORD"}
+"""Secrets of the services beside the daemon."""
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Keyword and arguments, with continued lines joined and comments left out."""
+    lines = [line for line in DOCKERFILE.splitlines() if not line.lstrip().startswith("#")]
+    joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
+    return [(word, rest) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+def test_the_image_is_pinned_slim_and_runs_as_nobody_in_particular() -> None:
+    bases = [rest.split()[0] for word, rest in instructions() if word == "FROM"]
+    assert bases and all(re.fullmatch(r"python:3\.\d+-slim-[a-z]+", base) for base in bases)
+    assert [rest for word, rest in instructions() if word == "USER"] == ["10001:10001"]
+    words = [word for word, _ in instructions()]
+    assert words.index("USER") > max(place for place, word in enumerate(words) if word in ("RUN", "COPY"))
+    assert "ADD" not in words and words.count("STOPSIGNAL") == 1
+
+
+def test_what_the_image_starts_is_no_shell() -> None:
+    """A shell as process 1 would keep SIGTERM for itself."""
+    found = {word: rest for word, rest in instructions() if word in ("ENTRYPOINT", "CMD", "HEALTHCHECK")}
+    assert json.loads(found["ENTRYPOINT"]) == ["python", "main.py"]
+    assert json.loads(found["CMD"]) == ["run"]
+    assert json.loads(found["HEALTHCHECK"].partition("CMD ")[2])[0] == "python"
+
+
+def test_the_image_installs_from_the_hashed_lock_and_holds_no_secret() -> None:
+    installs = [rest for word, rest in instructions() if word == "RUN" and "pip install" in rest]
+    assert len(installs) == 1 and "--require-hashes" in installs[0] and "--only-binary :all:" in installs[0]
+    settings = [rest for word, rest in instructions() if word in ("ENV", "ARG")]
+    assert not [name for name in SECRET_NAMES for text in settings if name in text], "it would win over the secret file"
+
+
+def test_the_tree_that_the_image_copies_is_enough_to_run(tmp_path: Path) -> None:
+    sources = [rest.split() for word, rest in instructions() if word == "COPY" and not rest.startswith("--from")]
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    for source, target in sources:
+        assert f"!{source.rstrip('/')}" in ignored, f"{source} would not be sent to the builder"
+        place = tmp_path / target
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, place, ignore=shutil.ignore_patterns("__pycache__"))
+        elif target == "./":
+            shutil.copy(ROOT / source, tmp_path)
+    command = [sys.executable, "main.py", "db", "upgrade", "--json"]
+    environment = VALID | {"DATABASE_URL": f"sqlite:///{tmp_path}/data/agent.db", "PYTHONPATH": str(tmp_path)}
+    told = run(command, tmp_path, environment)
+    assert json.loads(told)["after"]
+    assert (tmp_path / "docs/runbooks/daemondown.md").is_file()
+
+
+def test_every_service_is_locked_down_and_published_on_loopback_only(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert service["read_only"] and service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+        image = service["image"]
+        assert ":" in image or image == "renaissblock-payment-agent", f"{name}: {image} is not pinned"
+        assert not image.endswith(":latest")
+    assert compose["networks"]["inside"]["internal"] is True
+    assert compose["services"]["postgres"]["networks"] == ["inside"]
+
+
+def test_three_replicas_share_one_database_after_one_upgrade(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    assert "profiles" not in services["agent"]
+    for name in AGENTS[1:]:
+        assert services[name]["profiles"] == ["replicas"]
+    for name in AGENTS:
+        after = {other: rule["condition"] for other, rule in services[name]["depends_on"].items()}
+        assert after == {"postgres": "service_healthy", "migrate": "service_completed_successfully"}
+        assert services[name]["stop_grace_period"] == "20s"
+    targets = yaml.safe_load((DEPLOY / "prometheus/targets/replicas.yml").read_text(encoding="utf-8"))
+    assert targets[0]["targets"] == [f"{name}:8081" for name in AGENTS]
+    known = services["agent"]["environment"]["AGENT_ADMIN_HOSTS"].split(",")
+    assert known == targets[0]["targets"], "a Host header that the daemon does not answer"
+
+
+def test_secrets_are_files_and_the_daemon_finds_each_by_its_name(compose: dict[str, Any], tmp_path: Path) -> None:
+    agent = compose["services"]["agent"]
+    assert set(agent["secrets"]) <= SECRET_NAMES
+    assert set(compose["secrets"]) == set(agent["secrets"]) | OURS_IN_SECRETS
+    assert not SECRET_NAMES & set(agent["environment"])
+    plain = dict(line.split("=", 1) for line in _lines(DEPLOY / "agent.env"))
+    assert not SECRET_NAMES & set(plain)
+    for name in agent["secrets"]:
+        (tmp_path / name).write_text(VALID[name], encoding="utf-8")
+    seen = agent["environment"] | plain | {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    settings = load_settings(seen)
+    assert settings.database_url.get_secret_value() == VALID["DATABASE_URL"]
+    assert settings.agent_admin_listen == "0.0.0.0:8081"
+
+
+def test_what_is_mounted_is_there(compose: dict[str, Any]) -> None:
+    for service in compose["services"].values():
+        for volume in service.get("volumes", []):
+            source = volume.partition(":/")[0].replace("${TARGETS:-single}", "single")
+            if source.startswith("./"):
+                assert (DEPLOY / source).exists(), source
+            else:
+                assert source in compose["volumes"]
+
+
+def test_the_secrets_script_draws_each_once_and_says_what_is_to_fill(tmp_path: Path, compose: dict[str, Any]) -> None:
+    shutil.copy(DEPLOY / "make-secrets.sh", tmp_path)
+    told = run(["sh", "make-secrets.sh"], tmp_path)
+    made = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "secrets").iterdir()}
+    assert set(made) == set(compose["secrets"])
+    assert {name for name, text in made.items() if not text} == set(re.findall(r"to fill: deploy/secrets/(\w+)", told))
+    assert made["PROMETHEUS_METRICS_TOKEN"] == made["AGENT_METRICS_TOKEN"].strip()
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "secrets").iterdir())
+    run(["sh", "make-secrets.sh"], tmp_path)
+    assert (tmp_path / "secrets/AGENT_DERIVATION_SECRET").read_text() == made["AGENT_DERIVATION_SECRET"]
+
+
+@needs("docker-compose")
+def test_docker_compose_accepts_the_file_with_and_without_replicas() -> None:
+    for options in ([], ["--profile", "replicas"]):
+        run(["docker-compose", "-f", "deploy/compose.yaml", *options, "config", "-q"])
+
+
+@needs("promtool")
+def test_prometheus_in_the_container_reads_the_same_rules() -> None:
+    own, theirs = (_yaml(DEPLOY / f"prometheus/{name}") for name in ("prometheus.yml", "prometheus.compose.yml"))
+    for config in (own, theirs):
+        config["alerting"]["alertmanagers"][0]["static_configs"] = []
+    assert own == theirs
+    run(["promtool", "check", "config", "--syntax-only", "prometheus.compose.yml"], DEPLOY / "prometheus")
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
