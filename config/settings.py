@@ -158,9 +158,10 @@ class Settings(BaseModel):
 
     @property
     def confidential(self) -> frozenset[str]:
-        """Every text that no log line may show."""
+        """Every text that no log line may show, and the parts of keys and addresses that could leak alone."""
         held = (getattr(self, name) for name in type(self).model_fields)
-        texts = (value.get_secret_value() for value in held if isinstance(value, SecretStr))
+        texts = [value.get_secret_value() for value in held if isinstance(value, SecretStr)]
+        texts += self.circle_w3s_api_key.get_secret_value().split(":")[1:]
         return frozenset(
             found for text in texts for part in (text, *_listed(text)) for found in confidential_parts(part)
         )

@@ -11,7 +11,6 @@ def run() -> None:
 
     from agent.daemon import run as run_daemon
     from agent.identity import StartRefused
-    from agent.secrets import secrets_of
     from config.logs import configure_logging
     from config.settings import SettingsError, load_settings
     from storage.errors import StorageError
@@ -21,7 +20,7 @@ def run() -> None:
     except SettingsError as error:
         print(f"cannot start: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
-    configure_logging(settings.agent_log_level, secrets_of(settings))
+    configure_logging(settings.agent_log_level, settings.confidential)
     try:
         code = uvloop.run(run_daemon(settings))
     except (StartRefused, StorageError) as error:

@@ -1,19 +1,20 @@
 """Sockets for a router: aiohttp without its application, with the deadlines and bounds that aiohttp leaves out."""
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 
+import structlog
 from aiohttp import web
+from structlog.contextvars import bind_contextvars
 
 from agent.web.messages import WebRequest, error_response
 from agent.web.router import Router, too_large
 from agent.web.wire import WireAnswer
 from domain.errors import Misuse, RequestError
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 LINGER_SECONDS = 1.0
 """How long the rest of a refused body is read and thrown away, so that the sender sees the answer and not a reset."""
@@ -160,6 +161,7 @@ class WebFront:
         server, connection = self._listening, request.protocol
         server.heard(connection)
         request_id = f"{self._prefix}-{next(self._numbers)}"
+        bind_contextvars(request_id=request_id)  # this connection's next request brings its own
         path, query = self._where(request)
         limit = self._router.body_max_bytes(request.method, path)
         try:
@@ -175,7 +177,7 @@ class WebFront:
         finally:
             server.answered(connection)
         if answer.status >= 500:
-            log.warning("request %s: %s %s answered %d", request_id, request.method, path, answer.status)
+            log.warning("answered with an error", method=request.method, path=path, status=answer.status)
         return WireAnswer(answer, request_id, close=False)
 
     def _where(self, request: web.BaseRequest) -> tuple[str, Mapping[str, str]]:

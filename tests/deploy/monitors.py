@@ -1,6 +1,7 @@
 """A real Prometheus and a real Alertmanager on the deployment's own configuration, and a chat that hears the alerts."""
 
 import asyncio
+import random
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -56,14 +57,19 @@ class Monitors:
         return [(one["metric"], float(one["value"][1])) for one in told["data"]["result"]]
 
 
+_GIVEN: set[int] = set()
+
+
 def free_port() -> int:
-    for port in PORTS:
+    """One of ours that nobody listens on, never the same twice in a process."""
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
         with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        if port not in _GIVEN:
+            _GIVEN.add(port)
             return port
     raise AssertionError("no free port")
 

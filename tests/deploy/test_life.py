@@ -1,0 +1,97 @@
+"""The process as systemd and Docker see it: ready, alive, gone within ten seconds, and nothing acknowledged is lost."""
+
+import asyncio
+import json
+import socket
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from config.settings import SECRET_NAMES
+from ports.system import SystemClock
+from sandbox.handover import DATABASE_FILE
+from sandbox.stripe_service.webhooks import signature_header
+from sandbox.world import World
+from tests.cli.test_processes import ROOT, environment, ready, world
+
+__all__ = ["world"]
+STOP_SECONDS = 10.0
+SENDERS = 16
+
+
+@pytest.fixture
+def notices(tmp_path: Path) -> Iterator[socket.socket]:
+    """The service manager's end of the channel."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(tmp_path / "notify"))
+        channel.setblocking(False)
+        yield channel
+
+
+def heard(channel: socket.socket) -> list[str]:
+    found = []
+    try:
+        while True:
+            found.append(channel.recv(4096).decode())
+    except BlockingIOError:
+        return found
+
+
+async def test_a_stop_under_load_is_over_in_ten_seconds_and_what_was_acknowledged_is_kept(
+    world: World, notices: socket.socket, tmp_path: Path
+) -> None:
+    """Secrets come as systemd's credentials; the load is signed events from many senders until nobody answers."""
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    plain = dict(environment(world))
+    for name in SECRET_NAMES & set(plain):
+        (credentials / name).write_text(plain.pop(name), encoding="utf-8")
+    plain |= {"CREDENTIALS_DIRECTORY": str(credentials), "NOTIFY_SOCKET": str(tmp_path / "notify")}
+    process = await asyncio.create_subprocess_exec(*(sys.executable, "main.py", "run"), cwd=ROOT, env=plain)
+    acknowledged: list[str] = []
+    try:
+        async with aiohttp.ClientSession() as session:
+            async with asyncio.timeout(60):
+                while not await ready(session, world):
+                    assert process.returncode is None
+                    await asyncio.sleep(0.05)
+            senders = [asyncio.create_task(flood(session, world, number, acknowledged)) for number in range(SENDERS)]
+            async with asyncio.timeout(60):
+                while len(acknowledged) < 200:
+                    await asyncio.sleep(0.01)
+            process.terminate()
+            async with asyncio.timeout(STOP_SECONDS):
+                assert await process.wait() == 0
+            await asyncio.gather(*senders)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    told = heard(notices)
+    assert told[0] == "READY=1" and "WATCHDOG=1" in told and told[-1] == "STOPPING=1"
+    with closing(sqlite3.connect(world.options.data_dir / DATABASE_FILE)) as connection:
+        stored = {row[0] for row in connection.execute("SELECT event_id FROM stripe_events")}
+    assert set(acknowledged) <= stored
+
+
+async def flood(session: aiohttp.ClientSession, world: World, sender: int, acknowledged: list[str]) -> None:
+    """Event after event until the connection is refused."""
+    number = 0
+    while True:
+        number += 1
+        event_id = f"evt_{sender}_{number}"
+        event = {"id": event_id, "type": "customer.created", "livemode": False, "data": {"object": {}}}
+        raw = json.dumps(event).encode()
+        now = int(SystemClock().now().timestamp())
+        headers = {"Stripe-Signature": signature_header([world.identity.stripe_webhook_secret], now, raw)}
+        try:
+            async with session.post(f"{world.agent_url}/api/checkout/webhook/", data=raw, headers=headers) as answer:
+                if answer.status == 200:
+                    acknowledged.append(event_id)
+        except aiohttp.ClientError:
+            return
