@@ -159,8 +159,8 @@ class Worker:
         try:
             with structlog.contextvars.bound_contextvars(job=f"{claim.kind}:{claim.subject}"):
                 outcome = await self._outcome(claim)
-                name = type(outcome).__name__.lower()
                 await self._settle(claim, outcome)
+                name = type(outcome).__name__.lower()
         except LeaseLost as error:
             log.info("lease lost", error=str(error))
         except StoreBroken:

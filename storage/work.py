@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from sqlalchemy import Connection, RowMapping, Table, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import PaymentSystemError
@@ -112,8 +112,11 @@ def next_due(conn: Connection, table: Table, now: datetime, kinds: Collection[st
 
 
 def hold(conn: Connection, claimed: Claim) -> None:
-    """Fence: raise LeaseLost unless the claim's epoch is still the row's. Locks the row on PostgreSQL."""
-    epoch = conn.scalar(select(claimed.table.c.lease_epoch).where(claimed.table.c.id == claimed.id).with_for_update())
+    """Fence: raise LeaseLost unless the claim's epoch is still the row's. Locks the row on PostgreSQL.
+
+    A row is known by its birth too: SQLite gives the id of the newest deleted job to the next one.
+    """
+    epoch = conn.scalar(select(claimed.table.c.lease_epoch).where(*_same_row(claimed)).with_for_update())
     if epoch != claimed.epoch:
         raise LeaseLost(f"{claimed.kind} {claimed.subject}: the lease was taken over")
 
@@ -142,7 +145,7 @@ def renew(conn: Connection, claims: Collection[Claim], until: datetime) -> None:
         table = claimed.table
         conn.execute(
             update(table)
-            .where(table.c.id == claimed.id, table.c.lease_epoch == claimed.epoch, table.c.lease_until.is_not(None))
+            .where(*_same_row(claimed), table.c.lease_epoch == claimed.epoch, table.c.lease_until.is_not(None))
             .values(lease_until=until)
         )
 
@@ -216,6 +219,10 @@ def revive(conn: Connection, kind: str, subject: str | int, now: datetime) -> No
         .where(jobs.c.kind == kind, jobs.c.subject == str(subject), jobs.c.state == WorkState.PARKED)
         .values(state=WorkState.DUE, due_at=now, attempts=0)
     )
+
+
+def _same_row(claimed: Claim) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return claimed.table.c.id == claimed.id, claimed.table.c.created_at == claimed.created_at
 
 
 def _release(conn: Connection, claimed: Claim, **values: object) -> None:

@@ -142,6 +142,8 @@ class CircleTransferStep:
         assert attempt is not None
         try:
             seen = await self._fetch_or_submit(case, claim)
+            if seen is None:
+                return await self._lost(case)
         except Rejected as error:
             if error.code in self._terms.pausing:
                 log.warning("circle refuses every send", code=error.code, why=str(error))
@@ -152,19 +154,15 @@ class CircleTransferStep:
         self._require_ours(case, seen)
         return await self._judge(case, seen, claim)
 
-    async def _fetch_or_submit(self, case: TransferCase, claim: Claim) -> CircleTransaction:
+    async def _fetch_or_submit(self, case: TransferCase, claim: Claim) -> CircleTransaction | None:
+        """The transfer at Circle, ordered if it is not; None when a key too old to be used again left no trace."""
         attempt = case.attempt
         assert attempt is not None
         if attempt.circle_transaction_id is not None:
             return await self._circle.fetch_transaction(attempt.circle_transaction_id)
         now = self._clock.now()
         if attempt.first_sent_at is not None and now - attempt.first_sent_at > KEY_TRUSTED_FOR:
-            found = await self._find(case)
-            if found is not None:
-                return found
-            raise Misuse(
-                f"transfer {case.transfer.reference} was sent at {attempt.first_sent_at} and Circle lists none"
-            )
+            return await self._find(case)
         await self._store.write(fenced(claim, lambda conn: rows.first_send(conn, attempt.id, now)))
         return await self._circle.submit_transfer(UUID(attempt.idempotency_key), json.loads(attempt.body))
 
@@ -177,6 +175,25 @@ class CircleTransferStep:
                 if found.ref_id == case.transfer.reference:
                     return found
         return None
+
+    async def _lost(self, case: TransferCase) -> Outcome:
+        """Sent half a day ago, and Circle lists nothing: perhaps it never came. It is not sent again by itself, with
+        any key: once the chain shows no such outflow either, a person looks at Circle's console and asks for it."""
+        attempt = case.attempt
+        assert attempt is not None
+        proof = await self._absence(case, attempt.first_sent_at)
+        why = f"sent at {attempt.first_sent_at:%Y-%m-%d %H:%M} UTC, and Circle lists no such transfer"
+        if proof is None:
+            return Unknown(UNKNOWN_WAIT, f"{why}; not yet proven that nothing left")
+        return self._dead(case, {"why": why, "chain": str(proof)}, lambda conn: None, retry=False)
+
+    async def _absence(self, case: TransferCase, ended_at: datetime) -> object | None:
+        transfer, attempt = case.transfer, case.attempt
+        assert attempt is not None
+        explained = await self._store.read(
+            lambda conn: rows.explained(conn, transfer.destination_address, transfer.amount)
+        )
+        return await self._prover.no_outflow(intent_of(case), attempt.created_at, ended_at, explained)
 
     def _require_ours(self, case: TransferCase, seen: CircleTransaction) -> None:
         """After any answer, replayed or not, the object must be the one that was meant."""
@@ -209,12 +226,7 @@ class CircleTransferStep:
 
     async def _given_up_by_circle(self, case: TransferCase, seen: CircleTransaction, note: Commit) -> Outcome:
         """Circle's word alone frees no money: something that it signed may still land."""
-        attempt, transfer = case.attempt, case.transfer
-        assert attempt is not None
-        explained = await self._store.read(
-            lambda conn: rows.explained(conn, transfer.destination_address, transfer.amount)
-        )
-        proof = await self._prover.no_outflow(intent_of(case), attempt.created_at, seen.update_date, explained)
+        proof = await self._absence(case, seen.update_date)
         why = f"Circle: {seen.state} {seen.error_reason or ''}".strip()
         if proof is None:
             return Unknown(POLL * 5, f"{why}; not yet proven that nothing left", commit=note)
@@ -230,9 +242,20 @@ class CircleTransferStep:
         evidence = await self._witness.transfer_evidence(attempt.signature, intent_of(case))
         if not evidence.matches:
             log.error("transfer does not read back as planned", transfer=transfer.reference, why=evidence.why)
+            renamed = await self._renamed(case)
+            if renamed is not None:
+                return await self._judge(case, renamed, claim)
             return Unknown(UNKNOWN_WAIT, f"read back differs from the plan: {evidence.why}")
         now, account = self._clock.now(), self._terms.usdc_account
         return Done(lambda conn: rows.distributed(conn, transfer.id, evidence, account, now))
+
+    async def _renamed(self, case: TransferCase) -> CircleTransaction | None:
+        """The transfer, if Circle names another signature by now: it may until the transfer is confirmed."""
+        attempt = case.attempt
+        assert attempt is not None
+        seen = await self._circle.fetch_transaction(attempt.circle_transaction_id)
+        self._require_ours(case, seen)
+        return None if seen.tx_hash in (None, attempt.signature) else seen
 
     async def _after_error(self, case: TransferCase, proof: dict[str, Any], claim: Claim) -> Outcome:
         """The known signature failed on chain. Circle may have signed another one: only its FAILED ends the attempt."""

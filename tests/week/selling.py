@@ -222,13 +222,15 @@ class MortalWorld(VirtualWorld):
     def new_life(self) -> Life:
         return Life("daemon", self.fuse.blows)
 
-    async def died(self, seconds: float = 120) -> None:
-        """Wait for the fuse, then bury the process and disarm."""
+    async def died(self, seconds: float = 120) -> bool:
+        """Wait for the fuse, then bury the process and disarm. False when the fuse held: it was killed all the same."""
         end = self.clock.monotonic() + seconds
         while not self.fuse.is_blown and self.clock.monotonic() < end:
             await asyncio.sleep(0.05)
+        blown = self.fuse.is_blown
         await self.process.kill()
         self.fuse.disarm()
+        return blown
 
 
 async def written(world: VirtualWorld, change: Any) -> Any:

@@ -1,0 +1,199 @@
+"""Transfers of the `circle` rail that do not end well: a new attempt only with a proof, else a person."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from solders.account import Account
+from solders.pubkey import Pubkey
+
+from chain.addresses import ata
+from sandbox.circle_service.idempotency import Replays
+from sandbox.circle_service.transactions import State, Transaction
+from sandbox.faults import Fault, Rule
+from tests.week.checker import outflows, rows_of
+from tests.week.people import on_virtual_time
+from tests.week.selling import DUE, Market
+from tests.week.virtual_world import VirtualWorld
+
+TRANSFER = "developer/transactions/transfer"
+FROZEN = 2
+STATE_OFFSET = 108
+"""Where a token account's state stands: 1 initialized, 2 frozen."""
+TREASURY_SEEN = 30.0
+"""Seconds until the treasury's follower has booked all that landed."""
+LOOKED_AT_AGAIN = 600.0
+"""Seconds until an unknown outcome is looked at again."""
+LONG_AFTER = timedelta(hours=13)
+"""Past the half day for which a key is trusted."""
+
+
+async def market(folder: Path) -> Market:
+    """One creator with one sale that is minted, priced and covered. The treasury is looked at every 20 s: some of these
+    stories take long."""
+    shop = Market(VirtualWorld(folder, AGENT_TREASURY_POLL_MS="20000"))
+    await shop.open("ada")
+    await shop.sell()
+    await shop.deposited(DUE)
+    return shop
+
+
+def orders(shop: Market) -> list[Transaction]:
+    """The outbound transfers that Circle knows, oldest first."""
+    return [one for one in shop.world.circle.custody.transactions.all() if one.ref_id]
+
+
+def attempts(shop: Market) -> list[dict[str, Any]]:
+    rows = rows_of(shop.world, "SELECT * FROM transfer_attempts ORDER BY attempt")
+    return [{**dict(row), "proof": json.loads(row["proof"] or "{}")} for row in rows]
+
+
+async def ordered(shop: Market, state: State) -> Transaction:
+    """Plan, and wait until Circle has the newest order in this state, however short."""
+    before, clock = len(orders(shop)), shop.world.clock
+    await shop.plan()
+    end = clock.monotonic() + 60
+    while not (found := orders(shop)[before:]) or found[-1].state is not state:
+        assert clock.monotonic() < end, f"Circle has no order that is {state}"
+        await clock.sleep(0.01)
+    return found[-1]
+
+
+def freeze(shop: Market, owner: str, *, frozen: bool) -> None:
+    """Circle, USDC's issuer, freezes a token account or thaws it."""
+    node = shop.world.node
+    address = Pubkey.from_string(ata(owner, str(node.usdc_mint)))
+    found = node.account(address)
+    assert found is not None
+    data = bytearray(found.data)
+    data[STATE_OFFSET] = FROZEN if frozen else 1
+    node.place_account(address, Account(found.lamports, bytes(data), found.owner))
+
+
+@on_virtual_time
+async def test_failed_without_a_signature_is_paid_anew_only_when_two_nodes_deny_an_outflow(tmp_path: Path) -> None:
+    shop = await market(tmp_path)
+    order = await ordered(shop, State.CLEARED)
+    shop.world.circle.custody.transactions.fail(order, "INTERNAL_ERROR", "lost it")
+    shop.world.node.faults.add(Rule("/rpc2", Fault.STATUS, times=1_000_000, status=503))
+    await shop.until_work_says("fewer than 2 RPC endpoints answered")
+    await shop.world.clock.sleep(120)
+    assert [one["state"] for one in attempts(shop)] == ["submitted"]
+    assert shop.states() == ["pending_distribution"]
+    shop.world.node.faults.clear()
+    await shop.batch_is("settled")
+    first, second = attempts(shop)
+    assert (first["state"], second["state"]) == ("dead", "finalized")
+    assert first["idempotency_key"] != second["idempotency_key"]
+    assert "INTERNAL_ERROR" in first["proof"]["why"] and "endpoints=2" in first["proof"]["chain"]
+    assert (shop.paid(), len(outflows(shop.world))) == ({"ada": DUE}, 1)
+    await shop.world.clock.sleep(TREASURY_SEEN)
+    await shop.close()
+
+
+@on_virtual_time
+async def test_failed_on_chain_is_dead_by_its_own_transaction_and_paid_by_a_successor(tmp_path: Path) -> None:
+    shop = await market(tmp_path)
+    await shop.plan()
+    await shop.batch_is("settled")
+    await shop.sell()
+    await shop.deposited(DUE)
+    shop.world.node.switches.land_after_slots = 30
+    order = await ordered(shop, State.SENT)
+    ada = shop.creators["ada"].address
+    assert ada is not None
+    freeze(shop, ada, frozen=True)
+
+    async def failed() -> bool:
+        return order.state is State.FAILED
+
+    await shop.world.until("the transfer fails on chain", failed)
+    freeze(shop, ada, frozen=False)
+    shop.world.node.switches.land_after_slots = 0
+    await shop.batch_is("settled", 2)
+    first, second = attempts(shop)[-2:]
+    assert (first["attempt"], first["state"], second["state"]) == (1, "dead", "finalized")
+    assert "landed with an error" in first["proof"]["why"]
+    assert first["proof"]["signature"] == order.tx_hash
+    assert (shop.paid(), len(outflows(shop.world))) == ({"ada": 2 * DUE}, 2)
+    await shop.world.clock.sleep(TREASURY_SEEN)
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_transaction_that_reads_back_otherwise_pays_nobody_until_circle_names_the_right_one(
+    tmp_path: Path,
+) -> None:
+    shop = await market(tmp_path)
+    foreign = shop.fund(1)
+    order = await ordered(shop, State.SENT)
+    right, order.tx_hash = order.tx_hash, foreign
+    await shop.until_work_says("read back differs from the plan")
+    await shop.world.clock.sleep(60)
+    assert shop.states() == ["pending_distribution"]
+    (attempt,) = attempts(shop)
+    assert (attempt["state"], attempt["signature"]) == ("submitted", foreign)
+    order.tx_hash = right
+    await shop.world.clock.sleep(LOOKED_AT_AGAIN)
+    await shop.batch_is("settled")
+    (attempt,) = attempts(shop)
+    assert (attempt["state"], attempt["signature"]) == ("finalized", right)
+    assert (shop.paid(), len(outflows(shop.world))) == ({"ada": DUE}, 1)
+    await shop.world.clock.sleep(TREASURY_SEEN)
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_key_of_half_a_day_is_looked_up_before_it_is_used_again(tmp_path: Path) -> None:
+    shop = await market(tmp_path)
+    faults = shop.world.circle.faults
+    faults.add(Rule(TRANSFER, Fault.LOSE_ANSWER))
+    faults.add(Rule(TRANSFER, Fault.STATUS, times=1_000_000, status=503))
+    order = await ordered(shop, State.COMPLETE)
+    assert attempts(shop)[0]["circle_transaction_id"] is None
+    shop.world.circle.custody.replays = Replays()  # Circle has forgotten the key: the same order would pay again
+    shop.world.clock.shift(LONG_AFTER)
+    faults.clear()
+    await shop.batch_is("settled")
+    assert orders(shop) == [order]
+    (attempt,) = attempts(shop)
+    assert (attempt["state"], attempt["circle_transaction_id"]) == ("finalized", order.id)
+    assert (shop.paid(), len(outflows(shop.world))) == ({"ada": DUE}, 1)
+    await shop.world.clock.sleep(TREASURY_SEEN)
+    await shop.close()
+
+
+@on_virtual_time
+async def test_an_order_that_left_no_trace_in_half_a_day_is_failed_with_its_proof_and_paid_when_a_person_asks(
+    tmp_path: Path,
+) -> None:
+    shop = await market(tmp_path)
+    faults = shop.world.circle.faults
+    faults.add(Rule(TRANSFER, Fault.LOSE_REQUEST, times=1_000_000))
+    await shop.plan()
+
+    async def sent() -> bool:
+        return any(one["first_sent_at"] for one in attempts(shop))
+
+    await shop.world.until("the order left", sent)
+    shop.world.clock.shift(LONG_AFTER)
+    faults.clear()
+    await shop.until_work_says("Circle lists no such transfer; not yet proven that nothing left")
+    assert shop.states() == ["pending_distribution"]
+    await shop.world.clock.sleep(LOOKED_AT_AGAIN)
+    await shop.batch_is("settled")
+    assert (shop.states(), orders(shop)) == (["failed"], [])
+    (parked,) = await shop.parked("Circle lists no such transfer")
+    assert parked["kind"] == "transfer"
+    retried = await shop.world.operator("POST", "/admin/api/retry/distribution/1")
+    assert retried.status == 202
+
+    async def paid() -> bool:
+        return shop.states() == ["distributed"]
+
+    await shop.world.until("the retry pays", paid)
+    assert [one["state"] for one in attempts(shop)] == ["dead", "finalized"]
+    assert (shop.paid(), len(outflows(shop.world))) == ({"ada": DUE}, 1)
+    await shop.world.clock.sleep(TREASURY_SEEN)
+    await shop.close()
