@@ -16,6 +16,7 @@ from agent.steps.refund import RefundStep
 from agent.steps.refunds_sync import RefundsSyncStep
 from agent.steps.seal import SealStep
 from agent.steps.stripe_event import StripeEventStep
+from agent.steps.stripe_watch import StripeWatchStep
 from agent.steps.wallet import WalletStep
 from agent.waking_store import WakingStore
 from agent.worker import Lane, Step, Worker
@@ -44,6 +45,7 @@ from payouts.fund import FundStep
 from payouts.plan import Planner, PlanRules, PlanStep
 from payouts.rails.circle_transfer import CircleTransferStep, RailTerms
 from payouts.rails.formats import FormatProbe
+from payouts.reconcile import Platform, ReconcileStep
 from ports.clock import Clock
 from ports.executor import Executor
 from ports.ids import Ids
@@ -69,7 +71,21 @@ SETTLING_WIDTH = 16
 takes; more would only wait with an ageing blockhash. Thousands may be in flight: their rows wait, not their workers."""
 CHORE_WIDTH = 16
 CHORES = frozenset(
-    {"fee", "refund", "refunds", "fund", "plan", "batch", "events_sweep", "seal", "balance_watch", "alert", "receipts"}
+    {
+        "fee",
+        "refund",
+        "refunds",
+        "fund",
+        "plan",
+        "batch",
+        "events_sweep",
+        "seal",
+        "reconcile",
+        "stripe_watch",
+        "balance_watch",
+        "alert",
+        "receipts",
+    }
 )
 RESEND_SLOTS = 10
 """A transaction that the next ten leaders have not taken is handed over again."""
@@ -299,6 +315,17 @@ def _steps(
         "plan": PlanStep(planner),
         "batch": BatchStep(store, clock, limits),
         "seal": SealStep(store, clock),
+        "stripe_watch": StripeWatchStep(
+            store, clock, gateways.stripe, f"{settings.public_base_url.rstrip('/')}/api/checkout/webhook/"
+        ),
+        "reconcile": ReconcileStep(
+            store,
+            clock,
+            gateways.stripe,
+            gateways.circle,
+            gateways.rpc,
+            Platform(settings.circle_w3s_platform_wallet_id, platform_address, account, settings.usdc_token_id),
+        ),
         "transfer": CircleTransferStep(
             store,
             clock,

@@ -125,6 +125,9 @@ class Probe:
         metrics.batch_waits({status.value: _age(since.get(status, now), now) for status in waiting}, vital.short)
         metrics.sends_paused(vital.sends_paused)
         metrics.unknown_outcomes({kind: (one.rows, _age(one.oldest_at, now)) for kind, one in vital.unproven.items()})
+        last = vital.reconciled
+        metrics.reconciled(None if last is None else last.at.timestamp(), {} if last is None else last.findings)
+        metrics.stripe_health(vital.stripe_balance, vital.stripe_webhook)
         metrics.last_done(_timestamp(vital.swept_at), _timestamp(vital.backed_up_at))
         place = None if self._database is None else footprint(self._database)
         metrics.database(vital.size_bytes, *((None, None) if place is None else (place.wal, place.free)))

@@ -151,6 +151,22 @@ STEPS: tuple[FlowStep, ...] = (
         sends=True,
     ),
     FlowStep(
+        kind="stripe_watch",
+        subject="`stripe`",
+        does="looks whether Stripe still sends us events, and whether its balance is below zero",
+        module="agent/steps/stripe_watch.py",
+        due_by=(Source.SCHEDULE,),
+        asks=(Party.STRIPE,),
+    ),
+    FlowStep(
+        kind="reconcile",
+        subject="`books`",
+        does="holds Stripe, the ledger, Circle and the chain against each other, sale by sale, and writes a report",
+        module="payouts/reconcile.py",
+        due_by=(Source.SCHEDULE, Source.OPERATOR),
+        asks=(Party.STRIPE, Party.CIRCLE, Party.SOLANA),
+    ),
+    FlowStep(
         kind="seal",
         subject="`books`",
         does="seals what was booked since the last time into its hash chain",

@@ -13,8 +13,10 @@ from gateways.stripe_client import build_client
 from gateways.stripe_errors import translate
 from gateways.stripe_facts import (
     AccountFacts,
+    BalanceEntry,
     BalanceFacts,
     ChargeFacts,
+    EndpointFacts,
     EventPage,
     PaymentIntentFacts,
     RefundFacts,
@@ -141,6 +143,21 @@ class StripeGateway:
         params = {"created": {"gte": int(created_gte.timestamp())}, "types": list(types)}
         async for rows, cursor in self._pages("list events", self._v1.events.list_async, params, starting_after):
             yield EventPage(tuple(self._read("list events", read_event, row) for row in rows), cursor)
+
+    async def list_balance_transactions(self, created_gte: datetime) -> AsyncIterator[tuple[BalanceEntry, ...]]:
+        """Pages of everything that moved our Stripe balance since `created_gte`, newest first."""
+        what, params = "list balance transactions", {"created": {"gte": int(created_gte.timestamp())}}
+        async for rows, _ in self._pages(what, self._v1.balance_transactions.list_async, params, None):
+            yield tuple(self._read(what, BalanceEntry.read, row) for row in rows)
+
+    async def list_webhook_endpoints(self) -> list[EndpointFacts]:
+        """All of the account's (Stripe allows 16). Rejected where the key has no right to see them."""
+        what = "list webhook endpoints"
+        return [
+            self._read(what, EndpointFacts.read, row)
+            async for rows, _ in self._pages(what, self._v1.webhook_endpoints.list_async, {}, None)
+            for row in rows
+        ]
 
     async def balance(self) -> BalanceFacts:
         return await self._ask("fetch balance", self._v1.balance.retrieve_async(), BalanceFacts.read)

@@ -160,6 +160,33 @@ class ChargeFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class BalanceEntry:
+    """One row of the list of balance transactions. `type` is Stripe's (`charge`, `refund`, `adjustment`, `payout`, …),
+    `source` the id of what moved the money; net = amount − fee."""
+
+    id: str
+    type: str
+    source: str | None
+    amount: int
+    fee: int
+    currency: str
+    created: datetime
+
+    @classmethod
+    def read(cls, obj: Json) -> "BalanceEntry":
+        facts = BalanceTransactionFacts.read(obj)
+        return cls(
+            id=facts.id,
+            type=text(obj, "type"),
+            source=reference(obj, "source"),
+            amount=facts.amount,
+            fee=facts.fee,
+            currency=facts.currency,
+            created=unix_moment(obj, "created"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class RefundFacts:
     id: str
     status: str | None
@@ -227,6 +254,20 @@ class WebhookEndpointFacts:
         return cls(
             text(obj, "url"), text(obj, "status"), optional_text(obj, "api_version"), texts(obj, "enabled_events")
         )
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointFacts:
+    """A webhook endpoint. Stripe disables one itself after days of failed deliveries."""
+
+    id: str
+    url: str
+    is_enabled: bool
+
+    @classmethod
+    def read(cls, obj: Json) -> "EndpointFacts":
+        _is(obj, "webhook_endpoint")
+        return cls(text(obj, "id"), text(obj, "url"), text(obj, "status") == "enabled")
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,20 @@ class Families:
         self.imbalance = self._gauge(
             "ledger_imbalance_units", "Sum of all accounts of an asset in its smallest unit; 0 when it holds.", "asset"
         )
+        self.reconciled_at = self._gauge(
+            "reconciliation_timestamp_seconds", "When the books were last reconciled to the end; NaN = never."
+        )
+        self.reconciled = self._gauge(
+            "reconciliation_findings",
+            "The latest reconciliation by verdict: sales, and under red all findings.",
+            "verdict",
+        )
+        self.stripe_balance = self._gauge(
+            "stripe_balance_cents", "Stripe's balance, available and pending; NaN = not looked at."
+        )
+        self.stripe_webhook = self._gauge(
+            "stripe_webhook_enabled", "1 while Stripe sends events to our address, 0 = disabled; NaN = not known."
+        )
         self.orphans = self._gauge("orphan_outflows", "USDC outflows that nothing of ours explains.")
 
     def _declare_health(self) -> None:

@@ -280,6 +280,17 @@ class Metrics:
     def orphan_outflows(self, rows: int) -> None:
         self._families.orphans.set(rows)
 
+    def reconciled(self, at: float | None, findings: Mapping[str, int]) -> None:
+        """The latest reconciliation: when it ended (None: never), and its counts by verdict."""
+        _set_or_nan(self._families.reconciled_at, at)
+        for verdict, count in findings.items():
+            self._families.reconciled.labels(verdict).set(count)
+
+    def stripe_health(self, balance_cents: int | None, webhook: int | None) -> None:
+        """Stripe's balance, and 1 while it sends us events; None = not looked at yet, or not allowed to."""
+        _set_or_nan(self._families.stripe_balance, balance_cents)
+        _set_or_nan(self._families.stripe_webhook, webhook)
+
     def probed(self, at_timestamp_seconds: float) -> None:
         self._families.probe_at.set(at_timestamp_seconds)
 

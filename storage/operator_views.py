@@ -168,7 +168,8 @@ def counts(conn: Connection) -> dict[str, dict[str, int]]:
 
 def readings_of(conn: Connection) -> Sequence[Row[Any]]:
     """The latest finalized balances read from the chain."""
-    return conn.execute(select(readings).order_by(readings.c.name)).all()
+    treasury = readings.c.name.startswith("treasury_")
+    return conn.execute(select(readings).where(treasury).order_by(readings.c.name)).all()
 
 
 def unconverted(conn: Connection) -> int:

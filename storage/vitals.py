@@ -13,12 +13,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 from domain.states import BatchStatus
 from storage import alerts
 from storage.backups import last_started
+from storage.reconciliation import reports
 from storage.switches import SENDS_PAUSED, why_on
-from storage.tables import batches, cursors, jobs
+from storage.tables import batches, cursors, jobs, readings
 from storage.work import UNKNOWN_OUTCOME
 
 SWEEP_CURSOR = "stripe_events"
 HEARTBEAT = "heartbeat"
+STRIPE_BALANCE = "stripe_balance"
+"""Reading: available and pending together, cents."""
+STRIPE_WEBHOOK = "stripe_webhook"
+"""Reading: 1 while Stripe sends events to our address, 0 once its endpoint is disabled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,14 @@ class Unproven:
 
     rows: int
     oldest_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The latest reconciliation that came to its end: counts by verdict."""
+
+    at: datetime
+    findings: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,9 @@ class Vitals:
     sends_paused: bool
     swept_at: datetime | None
     backed_up_at: datetime | None
+    reconciled: Reconciled | None
+    stripe_balance: int | None
+    stripe_webhook: int | None
     size_bytes: int
 
 
@@ -51,6 +67,9 @@ def read(conn: Connection) -> Vitals:
         sends_paused=why_on(conn, SENDS_PAUSED) is not None,
         swept_at=_moved_at(conn, SWEEP_CURSOR),
         backed_up_at=last_started(conn),
+        reconciled=_reconciled(conn),
+        stripe_balance=_amount(conn, STRIPE_BALANCE),
+        stripe_webhook=_amount(conn, STRIPE_WEBHOOK),
         size_bytes=_size(conn),
     )
 
@@ -78,6 +97,18 @@ def _batches_since(conn: Connection) -> dict[BatchStatus, datetime]:
         .group_by(batches.c.status)
     )
     return {BatchStatus(row.status): row.born for row in conn.execute(query)}
+
+
+def _reconciled(conn: Connection) -> Reconciled | None:
+    row = reports.latest_finished(conn)
+    if row is None:
+        return None
+    return Reconciled(row.finished_at, {"green": row.green, "explained": row.explained, "red": row.red})
+
+
+def _amount(conn: Connection, name: str) -> int | None:
+    found: int | None = conn.scalar(select(readings.c.amount).where(readings.c.name == name))
+    return found
 
 
 def _moved_at(conn: Connection, name: str) -> datetime | None:

@@ -1,4 +1,4 @@
-"""The commands that hold the books to account: `verify`, `trace`."""
+"""The commands that hold the books to account: `verify`, `reconcile`, `trace`."""
 
 from typing import Annotated
 
@@ -17,6 +17,23 @@ def verify(as_json: AsJson = False) -> None:
     from agent.cli.verification import run
 
     run_command(run(as_json), as_json)
+
+
+def reconcile(
+    last: Annotated[bool, typer.Option("--last", help="Show the latest report; start none.")] = False,
+    explained: Annotated[
+        bool, typer.Option("--explained", help="List the explained sales too, not only count them.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hold Stripe, the ledger, Circle and the chain against each other, sale by sale. The daemon does it daily itself.
+
+    Ends with 0 when everything is green or explained, 3 when something is not, 1 when it can't be done.
+    """
+    from agent.cli.looking import run_command
+    from agent.cli.reconciling import run
+
+    run_command(run(last, explained, as_json), as_json)
 
 
 def trace(

@@ -17,6 +17,7 @@ from agent.web.admin_money import AdminMoney, BatchPlanner, ReadTreasury
 from agent.web.admin_overview import AdminOverview
 from agent.web.admin_people import AdminPeople
 from agent.web.admin_purchases import AdminPurchases
+from agent.web.admin_reports import AdminReports
 from agent.web.admin_scrutiny import AdminScrutiny
 from agent.web.admin_tokens import AdminTokens
 from agent.web.admin_treasury import AdminTreasury
@@ -96,6 +97,7 @@ class WebApp:
             *AdminTreasury(store, clock, ids, settings, outside.usdc_account).endpoints(),
             *AdminBooks(store).endpoints(),
             *AdminScrutiny(store).endpoints(),
+            *AdminReports(store, clock).endpoints(),
             *AdminEvents(store, clock).endpoints(),
             *AdminContents(store, clock).endpoints(),
             *AdminTokens(store, clock, ids).endpoints(),

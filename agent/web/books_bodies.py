@@ -1,11 +1,11 @@
 """Bodies of the books: verification and the trace of one sale. Ledger amounts are integers in the smallest unit."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from agent.web.admin_purchase_bodies import MintAttempt, RefundRow, TransferAttempt
-from agent.web.bodies import Answer, Asked, Line, Moment, Money
+from agent.web.bodies import INT_MAX, Answer, Asked, Line, Moment, Money
 from agent.web.purchase_bodies import PurchaseBody
 
 
@@ -152,3 +152,49 @@ class Trace(Answer):
     movements: list[TraceMovement]
     entries: list[TraceEntry]
     costs: TraceCosts
+
+
+class Report(Answer):
+    """One reconciliation. `green`, `explained` and `red` count sales; `red` also what belongs to no sale. `phase` and
+    `done` say how far it is; `reasons` how often each reason occurs, by colour."""
+
+    id: int
+    asked_by: str
+    started_at: Moment
+    finished_at: Moment | None
+    phase: str
+    done: int
+    green: int
+    explained: int
+    red: int
+    reasons: dict[str, dict[str, int]]
+    stripe: dict[str, dict[str, int]]
+
+
+class ReportPage(Answer):
+    items: list[Report]
+    next: int | None
+
+
+class FindingQuery(Asked):
+    """`after` is the `next` of the page before."""
+
+    colour: Literal["red", "explained"] | None = None
+    after: Annotated[int, Field(ge=0, le=INT_MAX)] = 0
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+
+
+class ReportFinding(Answer):
+    """`subject`: a purchase's number (book `sale`), an id of Stripe or Circle, a signature, or a row."""
+
+    id: int
+    colour: str
+    book: str
+    subject: str
+    code: str
+    why: str
+
+
+class FindingPage(Answer):
+    items: list[ReportFinding]
+    next: int | None

@@ -37,6 +37,12 @@ from storage.tables.payout import (
     transfers,
 )
 from storage.tables.people import invites, sessions, tokens, users
+from storage.tables.reconciliation import (
+    balance_transactions,
+    circle_transactions,
+    reconciliation_findings,
+    reconciliations,
+)
 from storage.tables.sales import disputes, mint_attempts, purchases, refunds
 from storage.tables.shop import checkouts, content_shares, contents
 from storage.tables.work import circle_notifications, jobs, stripe_events
@@ -48,6 +54,7 @@ __all__ = [
     "alerts",
     "audit_log",
     "backups",
+    "balance_transactions",
     "batch_approvals",
     "batch_items",
     "batches",
@@ -55,6 +62,7 @@ __all__ = [
     "chain_movements",
     "checkouts",
     "circle_notifications",
+    "circle_transactions",
     "content_shares",
     "contents",
     "conversions",
@@ -78,6 +86,8 @@ __all__ = [
     "purchases",
     "readings",
     "receipts",
+    "reconciliation_findings",
+    "reconciliations",
     "refunds",
     "screenings",
     "seals",

@@ -93,7 +93,8 @@ readings = Table(
     money("slot"),
     moment("read_at"),
 )
-"""Latest finalized balances read from the chain: `treasury_usdc` (base units), `treasury_sol` (lamports)."""
+"""Latest finalized balances read from the chain: `treasury_usdc` (base units), `treasury_sol` (lamports). Beside them
+what was read of Stripe (`storage/vitals.py`), with the second of the look in place of the slot."""
 
 chain_facts = Table(
     "chain_facts",

@@ -46,6 +46,7 @@ payouts = Table(
     CheckConstraint("(state = 'distributed') = (paid_amount > 0)", name="distributed"),
     CheckConstraint("paid_amount = 0 OR signature IS NOT NULL", name="paid"),
     Index("ix_payouts_state_paid", "state", "paid_at", "purchase_id"),
+    Index("ix_payouts_signature", "signature"),
 )
 """One per recipient of a purchase, ever: the unique constraint over all rails, modes and batches. `paid_at` is the
 purchase's, repeated for the order of funding and planning. Base units: `amount` is what is due after what came back,

@@ -1,5 +1,6 @@
 """The ledger by itself: its chain, its balance, and its running balances."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
@@ -7,7 +8,7 @@ from sqlalchemy import Connection, exists, func, select
 
 from domain.hash_chain import Head
 from storage.sealing import SEALED_TABLES, SealedTable, check_page, unsealed_page
-from storage.tables import ledger_balances, ledger_entries, ledger_postings
+from storage.tables import ledger_balances, ledger_entries, ledger_postings, reconciliations, seals
 from storage.verification.check import PAGE_ROWS, Check, Finding, Page, at_once, by_rows
 
 _ROWS_PHASE = "rows:"
@@ -35,6 +36,21 @@ def _chain(of: SealedTable) -> Callable[[Connection, str | None], Page]:
         return Page(0, None, None if found.last_id is None else f"{_ROWS_PHASE}{found.last_id}")
 
     return look
+
+
+def _anchors(conn: Connection, first: int, last: int) -> Iterator[Finding]:
+    """A chain that was rewritten whole, or cut off at its end, no longer has the heads that reports wrote down."""
+    rows = conn.execute(
+        select(reconciliations.c.id, reconciliations.c.heads)
+        .where(reconciliations.c.id.between(first, last))
+        .order_by(reconciliations.c.id)
+    )
+    for row in rows.all():
+        for chain, (number, digest) in json.loads(row.heads).items():
+            held = select(seals.c.digest).where(seals.c.chain == chain, seals.c.number == number)
+            if number and conn.scalar(held) != digest:
+                why = f"seal {number} of chain {chain} is not the one that the report wrote down"
+                yield Finding(f"reconciliations {row.id}", why)
 
 
 def _unbalanced(conn: Connection, first: int, last: int) -> Iterator[Finding]:
@@ -91,6 +107,12 @@ BOOKS = (
             _chain(of),
         )
         for of in SEALED_TABLES
+    ),
+    Check(
+        "anchors",
+        ("I1",),
+        "the chains still hold the heads that the reports wrote down",
+        by_rows(reconciliations, _anchors),
     ),
     Check("entries-balance", ("I1",), "every entry sums to zero in each asset", by_rows(ledger_entries, _unbalanced)),
     Check(

@@ -80,7 +80,7 @@ def touched(*statements: str) -> Callable[[Connection], None]:
             conn.execute(text(f"DROP TRIGGER {name}"))
         conn.execute(text("PRAGMA ignore_check_constraints = ON"))
         for statement in statements:
-            assert conn.execute(text(statement)).rowcount > 0, statement
+            assert conn.exec_driver_sql(statement).rowcount > 0, statement
 
     return touch
 
@@ -96,6 +96,14 @@ TOUCHES: dict[str, tuple[str, str, list[str]]] = {
     ),
     "a sealed posting": ("chain-ledger", "ledger_entries", [DOUBLE + _SEALED]),
     "an entry not sealed yet": ("entries-of-sales", "purchases 4", [DOUBLE + _UNSEALED]),
+    "a head that a report wrote down": (
+        "anchors",
+        "reconciliations 1",
+        [
+            "INSERT INTO reconciliations (asked_by, started_at, phase, heads) "
+            """VALUES ('schedule', 0, 'finished', '{"ledger": [1, "ff"]}')"""
+        ],
+    ),
     "one posting": (
         "entries-balance",
         "ledger_entries",
