@@ -37,7 +37,7 @@ WEEKLY_PLAN = Nudge("plan", "weekly", timedelta(minutes=5), on_mondays=True)
 """Every few minutes beside the Monday: a clock that was set, or a nudge that met a busy database, costs minutes."""
 EVENTS_SWEEP = Nudge("events_sweep", "stripe", timedelta(hours=1))
 """Events that Stripe could not deliver (product.md, section 4)."""
-SEAL = Nudge("seal", "books", timedelta(minutes=5))
+SEAL = Nudge("seal", "books", timedelta(minutes=15))
 """How long a booked row may wait for its seal."""
 RECEIPTS = Nudge("receipts", "closing", timedelta(hours=6))
 """Receipts stand for months; what is closed a few hours late costs nothing."""
