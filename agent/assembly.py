@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from agent.index_view import IndexView
 from agent.rail_assembly import packed_rail
 from agent.start_gate import StartGate
 from agent.steps.alert import AlertStep
@@ -29,6 +30,7 @@ from gateways.circle_api import CircleGateway, Rates
 from gateways.circle_api.error_codes import PAUSES_SENDS
 from gateways.stripe_api import StripeGateway
 from indexer.absence import AbsenceProver
+from indexer.backfill import Backfill
 from indexer.chain_watch import ChainWatch
 from indexer.fast_path import FastPath
 from indexer.guard import ChainGuard
@@ -124,6 +126,8 @@ class Engine:
     planner: Planner
     chain: ChainWatch
     nfts: NftWatch
+    backfill: Backfill
+    index: IndexView
     formats: FormatProbe
 
 
@@ -151,6 +155,21 @@ def build_gateways(settings: Settings, ports: Ports, metrics: Metrics) -> Gatewa
             slot_seconds=settings.agent_slot_ms / 1000,
             observe=metrics.rpc_call,
         ),
+    )
+
+
+def build_follower(
+    settings: Settings, store: Store, rpc: RpcPool, clock: Clock, platform_address: str, wake: Callable[[], None]
+) -> TreasuryFollower:
+    """Also used by the commands that read the chain without the daemon."""
+    return TreasuryFollower(
+        store,
+        rpc,
+        clock,
+        platform_wallet=platform_address,
+        usdc_mint=settings.usdc_mint,
+        poll_seconds=settings.agent_treasury_poll_ms / 1000,
+        wake=wake,
     )
 
 
@@ -190,15 +209,7 @@ def build_engine(
             ring()
 
     pace = gateways.rpc.pace
-    follower = TreasuryFollower(
-        ports.store,
-        gateways.rpc,
-        ports.clock,
-        platform_wallet=platform_address,
-        usdc_mint=settings.usdc_mint,
-        poll_seconds=settings.agent_treasury_poll_ms / 1000,
-        wake=wake,
-    )
+    follower = build_follower(settings, ports.store, gateways.rpc, ports.clock, platform_address, wake)
     fast_path = build_fast_path(settings, ports, gateways, metrics)
     tracker = SignatureTracker(ports.store, gateways.rpc, ports.clock, fast_path=fast_path, wake=wake)
     sweep = EventsSweepStep(ports.store, ports.clock, gateways.stripe, settings.live)
@@ -233,7 +244,9 @@ def build_engine(
     chain = ChainWatch(guard, gateways.rpc, ports.store, ports.clock, metrics)
     every = timedelta(minutes=settings.agent_nft_watch_minutes)
     nfts = NftWatch(ports.store, gateways.rpc, ports.clock, every=every, moved=metrics.nfts_moved)
-    return Engine(worker, tracker, follower, gate, planner, chain, nfts, formats)
+    backfill = Backfill(follower, gateways.rpc, ports.clock)
+    index = IndexView(ports.store, ports.clock, gateways.rpc, follower, backfill, fast_path)
+    return Engine(worker, tracker, follower, gate, planner, chain, nfts, backfill, index, formats)
 
 
 def _lanes(gate: StartGate) -> list[Lane]:

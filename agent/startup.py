@@ -110,6 +110,7 @@ async def background(daemon: Daemon, schedule: Callable[[], Coroutine[Any, Any, 
         group.create_task(engine.follower.run())
         group.create_task(engine.chain.run())
         group.create_task(engine.nfts.run())
+        group.create_task(engine.backfill.run())
         group.create_task(_open_gate(daemon))
         group.create_task(schedule())
 

@@ -47,6 +47,7 @@ def build_web(
         render_metrics=_scraper(metrics, probe),
         on_work=engine.worker.wake,
         database=database_path(settings.database_url.get_secret_value()),
+        indexer=engine.index,
         trouble=partial(_trouble, engine),
     )
     store = WakingStore(ports.store, engine.worker.wake)

@@ -174,6 +174,11 @@ def _parse(wire: bytes) -> VersionedTransaction:
     return transaction
 
 
+def check_signature(signature: str) -> None:
+    """Raises `Rejected("invalid_signature")` for what is no signature in base58."""
+    _parse_signature(signature)
+
+
 def _parse_signature(signature: str) -> Signature:
     try:
         return Signature.from_string(signature)

@@ -4,8 +4,9 @@ Each of the two addresses has a cursor, the last signature stored, which moves i
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from sqlalchemy import Connection
@@ -16,7 +17,7 @@ from domain.errors import Retryable
 from domain.ledger import Asset
 from indexer.effects.facts import TransactionFacts
 from indexer.effects.match import receipts_closed
-from indexer.history import Since, list_since
+from indexer.history import Since, outline, read_stretch
 from indexer.movements import lamport_movement, usdc_movement
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
@@ -27,7 +28,14 @@ from ports.clock import Clock
 from storage import receipts
 from storage.chain_rows import Cursor, cursor, move_cursor, record_reading
 from storage.errors import StoreUnavailable
-from storage.movements import MovementKind, book_lamports, book_usdc, judge_unclaimed, movement_sum
+from storage.movements import (
+    MovementKind,
+    book_lamports,
+    book_usdc,
+    booked_signatures,
+    judge_unclaimed,
+    movement_sum,
+)
 from storage.store import Store
 
 _log = structlog.get_logger(__name__)
@@ -68,6 +76,15 @@ class Pass:
     gap_lamports: int
 
 
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """How far a second reading is: transactions listed, read, and booked because they were missing."""
+
+    total: int = 0
+    read: int = 0
+    booked: int = 0
+
+
 class TreasuryFollower:
     """Run `run` once per process. `wake` is called when job (fund, treasury) was made due."""
 
@@ -86,11 +103,11 @@ class TreasuryFollower:
         self._wallet, self._usdc_mint = platform_wallet, usdc_mint
         self._poll_seconds, self._wake = min(poll_seconds, LONGEST_PAUSE_SECONDS), wake
         self.usdc_account = ata(platform_wallet, usdc_mint, programs.TOKEN)
-        self._tracks = (
+        self.tracks = (
             Track(USDC_CURSOR, self.usdc_account, Asset.USDC),
             Track(SOL_CURSOR, platform_wallet, Asset.SOL),
         )
-        self._read_back = ReadBack(rpc, platform_wallet, usdc_mint)
+        self._known_facts = _Facts(ReadBack(rpc, platform_wallet, usdc_mint))
         self._bell = Bell(clock)
         self._one_at_a_time = asyncio.Lock()
         self._head: Head | None = None
@@ -130,12 +147,11 @@ class TreasuryFollower:
 
     async def _follow(self) -> Pass:
         slot = await self._rpc.get_slot("finalized")
-        facts_of = _Facts(self._read_back)
-        stored: list[MovementKind | None] = []
-        for track in self._tracks:
-            stored += await self._follow_track(track, slot, facts_of)
-        orphans = stored.count(MovementKind.ORPHAN)
+        stored: Counter[MovementKind | None] = Counter()
+        for track in self.tracks:
+            stored += await self._follow_track(track, slot)
         now = self._clock.now()
+        orphans = stored[MovementKind.ORPHAN]
         orphans += await self._store.write(lambda conn: judge_unclaimed(conn, self.usdc_account, now))
         if orphans:
             _log.error("usdc_left_unexplained", movements=orphans, account=self.usdc_account)
@@ -143,26 +159,75 @@ class TreasuryFollower:
         if any(gaps) and not stored and gaps == self._gaps:
             _log.error("treasury_differs_from_chain", usdc=gaps[0], lamports=gaps[1])
         self._gaps, self._head = gaps, Head(slot)
-        return Pass(self._head, len(stored), stored.count(MovementKind.DEPOSIT), orphans, *gaps)
+        return Pass(self._head, stored.total(), stored[MovementKind.DEPOSIT], orphans, *gaps)
 
-    async def _follow_track(self, track: Track, slot: int, facts_of: "_Facts") -> list[MovementKind | None]:
+    async def _follow_track(self, track: Track, slot: int) -> "Counter[MovementKind | None]":
         at = await self._store.read(lambda conn: cursor(conn, track.name))
         since = None if at is None else Since(at.value, at.position or 0)
-        listed = await self._rpc.ask(lambda node: list_since(node, track.address, since, slot))
-        stored: list[MovementKind | None] = []
-        for start in range(0, len(listed), CHUNK):
-            chunk = listed[start : start + CHUNK]
-            # A failed transaction moved no token; it costs its payer the fee.
-            wanted = [one for one in chunk if track.asset is Asset.SOL or not one.failed]
-            facts = await together([facts_of.get(one.signature) for one in wanted])
-            kinds = await self._store_chunk(track, at, chunk, facts)
-            if kinds is None:
-                raise Retryable(f"another process reads {track.name}")
-            at = Cursor(chunk[-1].signature, chunk[-1].slot)
-            stored += kinds
-            if MovementKind.DEPOSIT in kinds:
-                self._wake()
+        stretches = await self._rpc.ask(lambda node: outline(node, track.address, since, slot))
+        stored: Counter[MovementKind | None] = Counter()
+        for stretch in stretches:
+            listed = await self._rpc.ask(lambda node, part=stretch: read_stretch(node, track.address, part, slot))  # type: ignore[misc]
+            for start in range(0, len(listed), CHUNK):
+                chunk = listed[start : start + CHUNK]
+                kinds = await self._store_chunk(track, at, chunk, await self._facts_of(track, chunk))
+                if kinds is None:
+                    raise Retryable(f"another process reads {track.name}")
+                at = Cursor(chunk[-1].signature, chunk[-1].slot)
+                stored.update(kinds)
+                if MovementKind.DEPOSIT in kinds:
+                    self._wake()
         return stored
+
+    async def _facts_of(self, track: Track, chunk: Sequence[ListedSignature]) -> list[TransactionFacts]:
+        """A failed transaction moved no token; it costs its payer the fee."""
+        wanted = [one for one in chunk if track.asset is Asset.SOL or not one.failed]
+        return await together([self._known_facts.get(one.signature) for one in wanted])
+
+    # --- read again ----------------------------------------------------------------------------------------------
+
+    async def reread(self, oldest_slot: int, tell: Callable[[Reread], None]) -> Reread:
+        """Read both histories again back to a slot (0: as far as the endpoints know them) and book what is missing.
+
+        Beside the follower, whose cursors stay: everything is booked once whoever comes first. `tell` hears how far it
+        is. Raises Retryable; it may be begun anew at any time.
+        """
+        floor = await self._rpc.get_slot("finalized")
+        done = Reread()
+        outlines = []
+        for track in self.tracks:
+            stretches = await self._rpc.ask(
+                lambda node, one=track: outline(node, one.address, None, floor, oldest_slot=oldest_slot)  # type: ignore[misc]
+            )
+            outlines.append((track, stretches))
+            done = replace(done, total=done.total + sum(one.count for one in stretches))
+            tell(done)
+        for track, stretches in outlines:
+            for stretch in stretches:
+                listed = await self._rpc.ask(
+                    lambda node, one=track, part=stretch: read_stretch(node, one.address, part, floor)  # type: ignore[misc]
+                )
+                for start in range(0, len(listed), CHUNK):
+                    chunk = listed[start : start + CHUNK]
+                    done = replace(
+                        done, read=done.read + len(chunk), booked=done.booked + await self._fill(track, chunk)
+                    )
+                    tell(done)
+        if done.booked:
+            self._wake()
+        await self._read_balances()
+        return done
+
+    async def _fill(self, track: Track, chunk: Sequence[ListedSignature]) -> int:
+        """Book what of these is not booked yet; returns how many were."""
+        names = [one.signature for one in chunk]
+        known = await self._store.read(lambda conn: booked_signatures(conn, track.address, track.asset, names))
+        missing = [one for one in chunk if one.signature not in known]
+        if not missing:
+            return 0
+        facts = await self._facts_of(track, missing)
+        kinds = await self._store.write(lambda conn: [self._book(conn, track, one) for one in facts])
+        return sum(kind is not None for kind in kinds)
 
     async def _store_chunk(
         self, track: Track, at: Cursor | None, chunk: Sequence[ListedSignature], facts: Sequence[TransactionFacts]
@@ -183,12 +248,11 @@ class TreasuryFollower:
             moved = usdc_movement(facts, self.usdc_account, self._usdc_mint)
             return None if moved is None else book_usdc(conn, moved, now)
         moved = lamport_movement(facts, self._wallet)
-        if moved is not None:
-            book_lamports(conn, moved, now)
+        is_new = moved is not None and book_lamports(conn, moved, now)
         for receipt in receipts_closed(facts, self._wallet, self._usdc_mint, self.usdc_account):
             freed = sum(-one.delta for one in facts.lamport_movements if one.account == receipt)
             receipts.closed(conn, receipt, facts.signature, facts.slot, freed, now)
-        return None
+        return MovementKind.OTHER if is_new else None
 
     async def _read_balances(self) -> tuple[int, int]:
         """Store the finalized balances for display and alerts; returns how far the booked sums are from them."""
@@ -206,16 +270,17 @@ class TreasuryFollower:
 
 
 class _Facts:
-    """The decoded transactions of one pass: most payouts are in the history of both addresses."""
+    """The newest decoded transactions: most payouts are in the history of both addresses."""
 
     def __init__(self, read_back: ReadBack) -> None:
         self._read_back = read_back
         self._known: dict[str, TransactionFacts] = {}
 
     async def get(self, signature: str) -> TransactionFacts:
-        known = self._known.get(signature)
+        known = self._known.pop(signature, None)
         if known is None:
             known = await self._read_back.read_back(signature)
-            if len(self._known) < CHUNK * CHUNK:
-                self._known[signature] = known
+        self._known[signature] = known
+        if len(self._known) > CHUNK * CHUNK:
+            del self._known[next(iter(self._known))]
         return known

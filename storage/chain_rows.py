@@ -126,6 +126,18 @@ def open_watch_count(conn: Connection) -> int:
     )
 
 
+def open_watches_by_state(conn: Connection) -> dict[str, int]:
+    """How many open signatures are in which state."""
+    query = select(watched_signatures.c.state, func.count().label("rows")).where(watched_signatures.c.state.in_(OPEN))
+    return {row.state: row.rows for row in conn.execute(query.group_by(watched_signatures.c.state))}
+
+
+def moved_at(conn: Connection, name: str) -> datetime | None:
+    """When a cursor was last moved; None before its first row."""
+    found: datetime | None = conn.scalar(select(cursors.c.moved_at).where(cursors.c.name == name))
+    return found
+
+
 def record_fates(conn: Connection, fates: Sequence[Fate], now: datetime) -> int:
     """Write what the chain says and make the waiting jobs due, parked ones too; returns how many rows changed.
 

@@ -4,6 +4,7 @@ The treasury follower and the step that paid may come in either order; whoever c
 ledger entry, the other one verifies. The sum of the rows is what the chain says the account holds.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -273,6 +274,16 @@ def movement_sum(conn: Connection, account: str, asset: Asset) -> int:
         )
     )
     return int(total or 0)
+
+
+def booked_signatures(conn: Connection, account: str, asset: Asset, signatures: Sequence[str]) -> set[str]:
+    """Which of these transactions have a row for this account and asset."""
+    query = select(chain_movements.c.signature).where(
+        chain_movements.c.account == account,
+        chain_movements.c.asset == asset,
+        chain_movements.c.signature.in_(signatures),
+    )
+    return set(conn.scalars(query))
 
 
 def orphans(conn: Connection, limit: int = 100) -> list[Movement]:

@@ -14,6 +14,7 @@ from agent.cli import (
     contract,
     distribute,
     doctor,
+    indexing,
     money,
     operating,
     people,
@@ -47,6 +48,7 @@ app.add_typer(money.batches, name="batch")
 app.add_typer(work.events, name="events")
 app.add_typer(people.tokens, name="token")
 app.add_typer(people.users, name="users")
+app.add_typer(indexing.index, name="index")
 app.add_typer(operating.database, name="db")
 app.add_typer(operating.invites, name="invite")
 app.add_typer(operating.conversions, name="conversion")

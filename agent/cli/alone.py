@@ -3,12 +3,13 @@
 Balances are read from the chain at once, and an unreadable one is an error here too.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
-from agent.assembly import build_planner
+from agent.assembly import build_follower, build_planner
 from agent.cli.client import CommandFailed
 from agent.identity import PLATFORM_ADDRESS, recorded
+from agent.index_view import IndexView, backfill_row
 from agent.web.admin_bodies import BatchRow, Preview, Status, WorkPage, WorkQuery
 from agent.web.admin_money import AdminMoney
 from agent.web.admin_scrutiny import AdminScrutiny
@@ -16,13 +17,15 @@ from agent.web.admin_work import AdminWork
 from agent.web.bodies import Paging
 from agent.web.books_bodies import PageOfRule, Rule, RulePage, SaleQuery, Trace
 from agent.web.endpoint import Call
+from agent.web.index_bodies import BackfillRow, IndexStatus
 from agent.web.messages import WebRequest
 from agent.web.settings import WebSettings
 from chain.addresses import ata
 from config.logs import configure_logging
 from config.settings import Settings, SettingsError, load_settings
-from domain.errors import PaymentSystemError, RequestError
+from domain.errors import PaymentSystemError, Rejected, RequestError, Retryable
 from gateways.transport import AiohttpTransport
+from indexer.backfill import Backfill
 from indexer.rpc.pool import RpcPool
 from ports.system import SystemClock, SystemIds
 from storage import schema
@@ -37,13 +40,23 @@ class Alone:
 
     def __init__(self, settings: Settings, store: Store, transport: AiohttpTransport, platform_address: str) -> None:
         clock, ids = SystemClock(), SystemIds()
-        self._rpc = RpcPool(settings.rpc_urls, transport, clock)
+        self._rpc = RpcPool(
+            settings.rpc_urls,
+            transport,
+            clock,
+            weights=settings.rpc_weights,
+            requests_per_second=settings.rpc_rates,
+            slot_seconds=settings.agent_slot_ms / 1000,
+        )
         self._address, self._account = platform_address, ata(platform_address, settings.usdc_mint)
         planner = build_planner(settings, store, clock, ids, platform_address)
         web = WebSettings(settings.public_base_url, settings.live)
         self._money = AdminMoney(store, clock, planner, self._read_treasury)
         self._work = AdminWork(store, clock, web)
         self._scrutiny = AdminScrutiny(store)
+        follower = build_follower(settings, store, self._rpc, clock, platform_address, lambda: None)
+        self._backfill = Backfill(follower, self._rpc, clock)
+        self._index = IndexView(store, clock, self._rpc, follower, self._backfill)
 
     async def preview(self) -> Preview:
         try:
@@ -62,6 +75,21 @@ class Alone:
 
     async def gate_is_open(self) -> bool | None:
         return None
+
+    async def index_status(self) -> IndexStatus:
+        with suppress(Retryable):  # the endpoints' state is what is shown
+            await self._rpc.look_around()
+        return await self._index.status()
+
+    async def backfill(self, from_signature: str | None, tell: Callable[[BackfillRow], None]) -> BackfillRow:
+        """What was read stays stored whenever it is broken off."""
+        try:
+            begun = await self._backfill.start(from_signature)
+        except (Rejected, Retryable) as error:
+            raise CommandFailed(str(error)) from None
+        await self._backfill.perform(begun, lambda state: tell(backfill_row(state)))
+        assert self._backfill.state is not None
+        return backfill_row(self._backfill.state)
 
     async def rules(self) -> list[Rule]:
         return (await self._scrutiny.rules(Call(_HERE))).rules

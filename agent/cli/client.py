@@ -1,6 +1,7 @@
 """The admin API as the commands use it: one call each, with a deadline, and errors that say what to do."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -21,6 +22,7 @@ from agent.web.admin_bodies import (
     WorkPage,
 )
 from agent.web.books_bodies import Rule, RulePage, Rules, Trace
+from agent.web.index_bodies import BackfillRow, BackfillWish, IndexStatus
 from config.admin_access import AdminAccess
 
 M = TypeVar("M", bound=BaseModel)
@@ -29,6 +31,8 @@ DEADLINE_SECONDS = 60.0
 CONNECT_SECONDS = 5.0
 NOTHING_HERE = "there is nothing here"
 """What a path that is not served answers."""
+POLL_SECONDS = 0.5
+"""Between looks at how far something is that the daemon works on."""
 
 
 class CommandFailed(Exception):
@@ -86,6 +90,12 @@ class Looker(Protocol):
         """One sale, by its number or its payment_intent."""
         ...
 
+    async def index_status(self) -> IndexStatus: ...
+
+    async def backfill(self, from_signature: str | None, tell: Callable[[BackfillRow], None]) -> BackfillRow:
+        """Read the platform wallet's history again, to its end; `tell` hears how far it is."""
+        ...
+
 
 class AdminClient:
     """Speaks to a running daemon; use with `async with`. All methods raise CommandFailed."""
@@ -138,6 +148,19 @@ class AdminClient:
 
     async def trace(self, sale: str) -> Trace:
         return await self.ask("GET", "/admin/api/trace", Trace, query={"sale": sale})
+
+    async def index_status(self) -> IndexStatus:
+        return await self.ask("GET", "/admin/api/index", IndexStatus)
+
+    async def backfill(self, from_signature: str | None, tell: Callable[[BackfillRow], None]) -> BackfillRow:
+        """Begun in the daemon, which works it to its end whether or not somebody waits."""
+        wish = BackfillWish(from_signature=from_signature)
+        row = await self.ask("POST", "/admin/api/index/backfill", BackfillRow, body=wish)
+        while row.finished_at is None:
+            tell(row)
+            await asyncio.sleep(POLL_SECONDS)
+            row = (await self.index_status()).backfill or row
+        return row
 
     async def gate_is_open(self) -> bool | None:
         body = await self._exchange("GET", "/metrics", None, {})

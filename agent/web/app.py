@@ -13,6 +13,7 @@ from agent.web.admin_books import AdminBooks
 from agent.web.admin_contents import AdminContents
 from agent.web.admin_events import AdminEvents
 from agent.web.admin_import import AdminImport
+from agent.web.admin_index import AdminIndex, Indexer
 from agent.web.admin_money import AdminMoney, BatchPlanner, ReadTreasury
 from agent.web.admin_overview import AdminOverview
 from agent.web.admin_people import AdminPeople
@@ -65,6 +66,8 @@ class Outside:
     on_work: Callable[[], None]
     database: Path | None = None
     """SQLite's file; None where the database is no file."""
+    indexer: Indexer | None = None
+    """None in a web room without an indexer beside it."""
     trouble: Callable[[], Sequence[str]] = tuple
     """What of the outside can't be used now, in words for everybody."""
 
@@ -104,6 +107,7 @@ class WebApp:
             *AdminPeople(store, clock, ids, passwords, outside.check_address, settings).endpoints(),
             *AdminImport(store, clock, ids, Passwords(executor, QUICK), outside.check_address).endpoints(),
             *AdminBackups(store, clock, Backups(clock, ids, executor, outside.database)).endpoints(),
+            *(AdminIndex(store, clock, outside.indexer).endpoints() if outside.indexer is not None else []),
             *Runbooks().endpoints(),
             _metrics_endpoint(outside.render_metrics, settings.open_metrics),
             *vitals.endpoints(),

@@ -112,6 +112,10 @@ async def test_commands_work_alone_before_a_daemon_ran_with_it_and_after_it(worl
     assert (alone.code, alone.err) == (0, "")
     assert alone.out.splitlines()[-2:] == shown.out.splitlines()[-2:]
     assert "no daemon runs" in (await command(world, "status")).out
+    by_hand = await command(world, "index", "backfill", "--all")
+    assert (by_hand.code, by_hand.out.count("0 booked that were missing")) == (0, 1)
+    standing = await command(world, "index", "status")
+    assert standing.code == 0 and "SOL wallet" in standing.out and standing.out.count(": well, 0 slots behind") == 2
     assert "rules hold over" in (await command(world, "verify")).out
     unread = await command(world, "distribute_usdc_batch", "--dry-run", SOLANA_RPC_URLS="http://127.0.0.1:9")
     assert unread.code == 1 and unread.out == "" and "can't be read" in unread.err
