@@ -6,7 +6,9 @@ database open; what signs or sends still waits for the start gate.
 
 import asyncio
 import gc
+import os
 import signal
+import threading
 from datetime import timedelta
 
 import structlog
@@ -34,8 +36,15 @@ from storage.opening import database_path, open_store
 
 log = structlog.get_logger(__name__)
 
-STOP_SECONDS = 8.0
-"""Within systemd's and Docker's patience of 10 s and more."""
+REQUESTS_STOP_SECONDS, WORK_STOP_SECONDS, REST_STOP_SECONDS = 4.0, 2.0, 3.0
+"""For running requests to end, for what runs behind them, and for the database to close: together less than the 10 s
+that Docker waits. What does not end in its time is cut off: every step repeats safely."""
+LAST_RESORT_SECONDS = 9.5
+"""For what can't be cut off from inside: a copy of the database in a thread, a server that does not answer."""
+CUT_OFF = 137
+"""The exit code of a stop that had to be cut off: as if somebody had killed the process."""
+STAY_DOWN = 3
+"""The exit code that nobody may answer with a restart: money does not add up, or the database can't be trusted."""
 YOUNG_OBJECTS = 20_000
 """Allocations between two runs of the garbage collector. By default it runs every 700, which is a dozen webhooks."""
 
@@ -54,23 +63,42 @@ def system_ports(settings: Settings, metrics: Metrics) -> Ports:
 
 
 async def run(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT. Returns the exit code: 0 stopped, 1 refused to start or had to stop."""
+    """Run until SIGTERM or SIGINT. Returns the exit code: 0 stopped, 1 refused to start or had to stop, STAY_DOWN."""
     metrics = Metrics(services(settings))
     ports = system_ports(settings, metrics)
     metrics.build(schema.head(), ports.store.dialect, "live" if settings.live else "test")
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        stopping.set()
+        leave_for_good(LAST_RESORT_SECONDS)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stop)
     try:
         daemon = await prepare(settings, ports, metrics)
         return await _serve(daemon, stopping)
     finally:
-        async with asyncio.timeout(STOP_SECONDS):
+        await _close(ports)
+
+
+def leave_for_good(after_seconds: float) -> None:
+    """End the process after that time, whatever it is doing: safe at any point, as `kill -9` is."""
+    timer = threading.Timer(after_seconds, os._exit, (CUT_OFF,))
+    timer.daemon = True
+    timer.start()
+
+
+async def _close(ports: Ports) -> None:
+    try:
+        async with asyncio.timeout(REST_STOP_SECONDS):
             await ports.transport.close()
             if ports.sockets is not None:
                 await ports.sockets.close()
             await ports.store.stop()
+    except TimeoutError:
+        log.warning("the database did not close in time; the kernel frees it with the process")
 
 
 def spare_the_collector() -> None:
@@ -93,7 +121,8 @@ async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
         database=database_path(settings.database_url.get_secret_value()),
     )
     web = build_web(settings, ports, daemon.gateways, daemon.engine, daemon.metrics, daemon.platform_address, probe)
-    limits = FrontLimits(connections_max=connections_for(raise_file_limit(), CONNECTIONS_MAX))
+    most = connections_for(raise_file_limit(), CONNECTIONS_MAX)
+    limits = FrontLimits(connections_max=most, stop_seconds=REQUESTS_STOP_SECONDS)
     fronts = [
         WebFront(web.public, *_address(settings.agent_listen), limits),
         WebFront(web.admin, *_address(settings.agent_admin_listen), limits),
@@ -122,12 +151,11 @@ async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
                 code = _report(task)
     finally:
         manager.stopping()
-        for front in fronts:
-            await front.stop()
+        await asyncio.gather(*(front.stop() for front in fronts))
         for task in [waiter, *tasks]:
             task.cancel()
-        await asyncio.gather(waiter, *tasks, return_exceptions=True)
-        log.info("stopped")
+        _, running = await asyncio.wait([waiter, *tasks], timeout=WORK_STOP_SECONDS)
+        log.info("stopped", cut_off=len(running))
     return code
 
 
@@ -138,12 +166,15 @@ async def _until(event: asyncio.Event) -> None:
 def _report(task: asyncio.Task[None]) -> int:
     """Say why the background ended by itself."""
     error = None if task.cancelled() else task.exception()
+    code = 1
     for found in _leaves(error):
+        if isinstance(found, LedgerImbalance | StoreBroken):
+            code = STAY_DOWN
         if isinstance(found, StartRefused | LedgerImbalance | StoreBroken):
             log.critical("must stop", error=str(found))
         else:
             log.critical("must stop", error=repr(found), exc_info=found)
-    return 1
+    return code
 
 
 def _leaves(error: BaseException | None) -> list[BaseException]:

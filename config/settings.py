@@ -293,6 +293,8 @@ def _wrong_addresses(s: Settings) -> list[str]:
     alerts = s.agent_alert_webhook_url.get_secret_value()
     if alerts and re.match(r"https?://[^/]+", alerts) is None:
         found.append("AGENT_ALERT_WEBHOOK_URL: the http(s) address of a Slack-compatible incoming webhook, or empty")
+    if s.live and alerts.startswith("http://"):
+        found.append("AGENT_ALERT_WEBHOOK_URL: its address is a secret, so in live over https only")
     admin_host = s.agent_admin_listen.rsplit(":", 1)[0]
     if admin_host not in {"127.0.0.1", "localhost", "[::1]"} and not s.agent_allow_public_admin:
         found.append("AGENT_ADMIN_LISTEN: not a loopback address; set AGENT_ALLOW_PUBLIC_ADMIN=true only behind TLS")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from agent.daemon import CUT_OFF
 from config.settings import SECRET_NAMES
 from ports.system import SystemClock
 from sandbox.handover import DATABASE_FILE
@@ -45,7 +47,8 @@ def heard(channel: socket.socket) -> list[str]:
 async def test_a_stop_under_load_is_over_in_ten_seconds_and_what_was_acknowledged_is_kept(
     world: World, notices: socket.socket, tmp_path: Path
 ) -> None:
-    """Secrets come as systemd's credentials; the load is signed events from many senders until nobody answers."""
+    """Secrets come as systemd's credentials; the load is signed events from many senders until nobody answers, and a
+    request that never ends."""
     credentials = tmp_path / "credentials"
     credentials.mkdir()
     plain = dict(environment(world))
@@ -64,10 +67,12 @@ async def test_a_stop_under_load_is_over_in_ten_seconds_and_what_was_acknowledge
             async with asyncio.timeout(60):
                 while len(acknowledged) < 200:
                     await asyncio.sleep(0.01)
+            half_a_request = await half_open(world)
             process.terminate()
             async with asyncio.timeout(STOP_SECONDS):
                 assert await process.wait() == 0
             await asyncio.gather(*senders)
+            half_a_request.close()
     finally:
         if process.returncode is None:
             process.kill()
@@ -77,6 +82,22 @@ async def test_a_stop_under_load_is_over_in_ten_seconds_and_what_was_acknowledge
     with closing(sqlite3.connect(world.options.data_dir / DATABASE_FILE)) as connection:
         stored = {row[0] for row in connection.execute("SELECT event_id FROM stripe_events")}
     assert set(acknowledged) <= stored
+
+
+def test_a_stop_that_hangs_is_cut_off() -> None:
+    """Here in a thread that the interpreter would wait for."""
+    hanging = "import threading, time; from agent.daemon import leave_for_good; "
+    hanging += "threading.Thread(target=time.sleep, args=(60,)).start(); leave_for_good(0.2)"
+    ended = subprocess.run([sys.executable, "-c", hanging], cwd=ROOT, timeout=30, check=False)
+    assert ended.returncode == CUT_OFF
+
+
+async def half_open(world: World) -> asyncio.StreamWriter:
+    """A request that never ends; it must not keep the daemon from ending."""
+    _, writer = await asyncio.open_connection("127.0.0.1", world.ports.agent)
+    writer.write(b"POST /api/auth/login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
+    await writer.drain()
+    return writer
 
 
 async def flood(session: aiohttp.ClientSession, world: World, sender: int, acknowledged: list[str]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.daemon import STAY_DOWN
 from config.settings import SECRET_NAMES
 from tests.programs import ROOT, needs, run
 
@@ -38,7 +39,8 @@ def installed(tmp_path: Path) -> Path:
 def test_the_daemon_tells_systemd_of_its_life_and_has_time_to_stop() -> None:
     unit = "payment-agent.service"
     assert values(unit, "Type") == ["notify"] and values(unit, "WatchdogSec") == ["60"]
-    assert values(unit, "Restart") == ["on-failure"]
+    assert values(unit, "Restart") == ["on-failure"] and values(unit, "StartLimitIntervalSec") == ["0"]
+    assert values(unit, "RestartPreventExitStatus") == [str(STAY_DOWN)]
     assert int(values(unit, "TimeoutStopSec")[0]) > 10
     assert values(unit, "User") == ["payment-agent"]
 
