@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection
 
 from agent import identity
 from agent.assembly import Engine, Gateways, Ports, build_engine, build_gateways
@@ -16,7 +18,7 @@ from domain.errors import Rejected, Retryable
 from indexer.guard import PASSING
 from metrics import Metrics
 from storage import schema
-from storage.tokens import ensure_admin_token
+from storage.tokens import end_others_of_settings, ensure_admin_token
 from storage.users import ensure_invite
 from storage.work import release_all
 
@@ -78,12 +80,19 @@ async def _first_contact(settings: Settings, ports: Ports, gateways: Gateways) -
 async def _let_in(settings: Settings, ports: Ports) -> None:
     """The tokens and the invite codes that the settings name."""
     now = ports.clock.now()
-    if token := settings.agent_admin_token.get_secret_value():
-        await ports.store.write(lambda conn: ensure_admin_token(conn, token, now))
-    if scraper := settings.agent_metrics_token.get_secret_value():
-        await ports.store.write(lambda conn: ensure_admin_token(conn, scraper, now, "viewer", "metrics"))
+    token = settings.agent_admin_token.get_secret_value()
+    scraper = settings.agent_metrics_token.get_secret_value()
+    await ports.store.write(lambda conn: let_tokens_in(conn, token, scraper, now))
     for code in settings.invite_codes:
         await ports.store.write(lambda conn, code=code: ensure_invite(conn, code, None, now, "settings"))  # type: ignore[misc]
+
+
+def let_tokens_in(conn: Connection, token: str, scraper: str, now: datetime) -> None:
+    """Make the operator's and the scraper's tokens of the settings valid, and end those that stood there before."""
+    for text, role, name in ((token, "approver", "settings"), (scraper, "viewer", "metrics")):
+        end_others_of_settings(conn, text, now, name)
+        if text:
+            ensure_admin_token(conn, text, now, role, name)
 
 
 async def check_world(daemon: Daemon) -> None:

@@ -14,7 +14,7 @@ from domain.keys import hash_secret
 from storage.tables import tokens
 
 ADMIN_TOKEN_LIFETIME = timedelta(days=3650)
-"""A token from the settings lives as long as the setting; removing it there and revoking it here ends it."""
+"""A token from the settings lives as long as the setting: the next start with another one, or none, ends it."""
 ROLES = ("viewer", "operator", "approver")
 """Roles of the operator's port; each includes those before it."""
 
@@ -89,6 +89,13 @@ def ensure_admin_token(
         )
         .on_conflict_do_nothing(index_elements=[tokens.c.token_hash])
     )
+
+
+def end_others_of_settings(conn: Connection, token: str, now: datetime, name: str = "settings") -> None:
+    """End the tokens that the settings named before: a changed or removed one must not go on opening the door."""
+    theirs = (tokens.c.name == name) & (tokens.c.created_by == "") & (tokens.c.role != "user")
+    others = tokens.c.token_hash != hash_secret(token)
+    conn.execute(update(tokens).where(theirs, others, tokens.c.revoked_at.is_(None)).values(revoked_at=now))
 
 
 def find(conn: Connection, token: str, now: datetime) -> Bearer | None:

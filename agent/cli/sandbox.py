@@ -17,7 +17,12 @@ CircleLimits = Annotated[
 ]
 
 
-def services(data_dir: DataDir = None, port_base: PortBase = PORT_BASE, circle_limits: CircleLimits = "fast") -> None:
+def services(
+    data_dir: DataDir = None,
+    port_base: PortBase = PORT_BASE,
+    circle_limits: CircleLimits = "fast",
+    as_json: Annotated[bool, typer.Option("--json", help="Say where everything is as one JSON document.")] = False,
+) -> None:
     """Start the outside world only: Stripe, Circle and Solana on loopback, until Ctrl-C.
 
     Writes sandbox.json (for clients) and sandbox.env (for the daemon: set -a; . sandbox.env; python main.py run). The
@@ -25,7 +30,7 @@ def services(data_dir: DataDir = None, port_base: PortBase = PORT_BASE, circle_l
     """
     from agent.cli.sandbox_services import Options, serve
 
-    raise typer.Exit(serve(Options(data_dir or DATA / "sandbox-services", port_base, circle_limits)))
+    raise typer.Exit(serve(Options(data_dir or DATA / "sandbox-services", port_base, circle_limits, as_json)))
 
 
 def play(
@@ -52,6 +57,9 @@ def play(
         "user"
     ),
     circle_limits: CircleLimits = "fast",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The report as one JSON document; all else goes to standard error.")
+    ] = False,
 ) -> None:
     """Play one week on this machine: sales, NFTs, the batch, USDC; then stay up with links until Ctrl-C.
 
@@ -75,6 +83,7 @@ def play(
                 packed_format=packed_format,
                 user_wallets=user_wallets,
                 circle_limits=circle_limits,
+                as_json=as_json,
             )
         )
     )

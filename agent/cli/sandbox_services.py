@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import orjson
 import uvloop
 from rich.console import Console
 
@@ -23,6 +24,7 @@ class Options:
     data_dir: Path
     port_base: int
     circle_limits: Literal["fast", "real"]
+    as_json: bool = False
 
 
 def serve(options: Options) -> int:
@@ -42,11 +44,22 @@ async def _serve(options: Options, console: Console) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     world_options = WorldOptions(options.data_dir, port_base=options.port_base, circle_limits=options.circle_limits)
     async with running_world(world_options) as world:
+        if options.as_json:
+            print(orjson.dumps(addresses(world), option=orjson.OPT_INDENT_2).decode(), flush=True)
+            await stopped.wait()
+            return
         show(world, console)
         console.print("In another shell, in this folder:\n")
         console.print(f"  set -a; . {options.data_dir / ENVIRONMENT_FILE}; python main.py run\n", markup=False)
         console.print("Ctrl-C ends it; its chain, payments and wallets are gone then.")
         await stopped.wait()
+
+
+def addresses(world: World) -> dict[str, str]:
+    """Where the services and the files for clients and daemon are."""
+    names = ("stripe_api", "circle_api", "solana_rpc", "solana_ws")
+    files = {"access": world.options.data_dir / ACCESS_FILE, "environment": world.options.data_dir / ENVIRONMENT_FILE}
+    return {name: str(world.access[name]) for name in names} | {name: str(path) for name, path in files.items()}
 
 
 def show(world: World, console: Console) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import aiohttp
+import orjson
 import uvloop
 from rich.console import Console
 
@@ -46,6 +47,7 @@ class Options:
     packed_format: Literal["v0", "v1"]
     user_wallets: Literal["user", "developer"]
     circle_limits: Literal["fast", "real"]
+    as_json: bool = False
 
     def world(self) -> WorldOptions:
         """What of it concerns the world."""
@@ -64,7 +66,7 @@ class Options:
 
 def run(options: Options) -> int:
     """The exit code: 0 when every check held, 1 when not or when something can't start, 130 for Ctrl-C on the way."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, stderr=options.as_json)
     try:
         return uvloop.run(_Run(options, console).until_stopped())
     except (PortTaken, DaemonFailed) as error:
@@ -141,6 +143,8 @@ class _Run:
         if options.report is not None:
             write_report(options.report, outcome)
         show_outcome(outcome, console)
+        if options.as_json:
+            print(orjson.dumps(outcome.report, option=orjson.OPT_INDENT_2).decode(), flush=True)
         return outcome
 
 

@@ -1,12 +1,14 @@
 """Who gets past the door of the operator's port, how often, and what is written down of it."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, update
 from sqlalchemy.exc import IntegrityError
 
+from agent.startup import let_tokens_in
 from agent.web.rates import Rate
 from storage import tables, tokens
 from storage.audit import Act, audited
@@ -56,6 +58,14 @@ async def test_a_token_is_shown_once_stored_hashed_ends_by_itself_and_can_be_end
         assert {(one.status, str(one.body)) for one in answers} == {(401, str(answers[0].body))}
         acts = [(row["action"], row["subject"]) for row in await shop.all(tables.audit_log)]
         assert acts == [("make_token", str(token_id)), ("revoke_token", str(token_id)), ("make_token", str(again))]
+
+
+async def test_a_token_that_the_settings_no_longer_name_opens_nothing(shop: Shop) -> None:
+    for token, valid in (("first-of-the-settings", ["first"]), ("second-of-the-settings", ["second"]), ("", [])):
+        await shop.store.write(partial(let_tokens_in, token=token, scraper="", now=shop.clock.now()))
+        answers = {name: (await get(shop, token=f"{name}-of-the-settings")).status for name in ("first", "second")}
+        assert [name for name, status in answers.items() if status == 200] == valid
+    assert (await get(shop)).status == 200
 
 
 async def test_a_low_role_learns_nothing_of_what_it_lacks(shop: Shop) -> None:
