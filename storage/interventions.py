@@ -67,6 +67,8 @@ def refund(conn: Connection, purchase_id: int, amount: int | None, uuid: UUID, k
     row = _required(conn, purchase_id)
     if row.paid_at is None or row.stripe_payment_intent_id is None:
         raise RequestError(409, "not_paid", f"purchase {purchase_id} was never paid: {row.status}")
+    if row.status_reason == sales.SOLD_OUT:
+        raise RequestError(409, "refunded_anyway", "the loser of a sold-out race gets everything back by itself")
     if refunds.under_way(conn, purchase_id) is not None:
         raise RequestError(409, "refund_under_way", f"a refund of purchase {purchase_id} is under way; wait for it")
     left = row.gross_amount - row.refunded_amount

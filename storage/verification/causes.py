@@ -212,11 +212,12 @@ def _subject(row: Row[Any]) -> str:
 Cause = tuple[Callable[[Row[Any]], str], Any, ColumnElement[bool] | None]
 """How an entry names what caused it, the column that holds the name, and what else must be true of that row."""
 _SALE: Cause = (_subject, purchases.c.stripe_payment_intent_id, purchases.c.paid_at.is_not(None))
+_OWED = purchases.c.minted_at.is_not(None) | purchases.c.released_at.is_not(None)
 _MOVED: Cause = (_subject, chain_movements.c.signature, None)
 CAUSES: Mapping[str, Cause] = {
     "sale_paid": _SALE,
     "fee_final": (_subject, purchases.c.stripe_payment_intent_id, purchases.c.stripe_fee.is_not(None)),
-    "sale_due": (_subject, purchases.c.stripe_payment_intent_id, purchases.c.minted_at.is_not(None)),
+    "sale_due": (_subject, purchases.c.stripe_payment_intent_id, _OWED),
     "refund_succeeded": (lambda row: _between("refund:")(row.key), refunds.c.uuid, None),
     "dispute_money": (lambda row: _between("dispute:")(row.key), disputes.c.stripe_dispute_id, None),
     "due_changed": (_subject, payouts.c.uuid, None),

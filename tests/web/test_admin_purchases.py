@@ -9,6 +9,7 @@ from domain.states import RefundState
 from storage import tables
 from storage.returns import DisputeSeen, RefundSeen, record_dispute, record_refund
 from storage.store import Store
+from tests.verified import first_findings
 from tests.web.sales import fee_known, minted, paid, wallet
 from tests.web.shop import Reply, Shop, opened
 
@@ -148,6 +149,7 @@ async def test_creators_are_paid_for_a_buyer_who_never_made_a_wallet_once_his_ti
         assert (released.status, released.body["purchase"]["usdc_payment_status"]) == (200, "pending_conversion")
         assert released.body["purchase"]["usdc_amount"] == "2.35" and not released.body["purchase"]["nft_minted"]
         assert (await act(shop, purchase_id, "release", **await money(shop, purchase_id))).code == "released_already"
+        assert await shop.store.read(first_findings) == {}
         await wallet(shop, buyer_id, "BuyerWallet")
         await minted(shop, purchase_id)
         assert len(await shop.all(tables.payouts)) == 1
