@@ -1,0 +1,181 @@
+"""`doctor`, `backup` and `restore` as an operator runs them: before a daemon, beside it, and after it."""
+
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL
+
+from agent.checkup import Finding, State, examine
+from agent.cli import safekeeping
+from agent.cli.client import CommandFailed
+from agent.cli.terminal import StandardTerminal
+from agent.cli.treatment import check_up
+from config.settings import SettingsError, load_settings
+from gateways.transport import AiohttpTransport
+from ports.clock import Clock
+from ports.system import SystemClock, SystemIds
+from sandbox.world import World
+from storage import adoption, backups
+from storage.postgres import PostgresStore
+from tests.cli.test_processes import command, daemon, world
+from tests.config.environment import VALID
+from tests.databases import PostgresServer
+
+__all__ = ["world"]
+
+
+class WrongClock(SystemClock):
+    """Ten minutes ahead."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(minutes=10)
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[AiohttpTransport]:
+    opened = AiohttpTransport()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def operator(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The world's settings in this process's own environment: its commands run here."""
+    for name, value in world.environment.items():
+        monkeypatch.setenv(name, value)
+    return world
+
+
+async def findings(
+    transport: AiohttpTransport, environ: Mapping[str, str], clock: Clock | None = None
+) -> dict[str, Finding]:
+    settings = load_settings(environ)
+    seen = [one async for one in examine(settings, environ, transport, clock or SystemClock(), SystemIds())]
+    told = " ".join(f"{one.text} {one.remedy}" for one in seen)
+    assert not [secret for secret in settings.confidential if len(secret) > 7 and secret in told]
+    return {one.check: one for one in seen}
+
+
+async def test_a_day_of_a_caretaker(
+    operator: World,
+    transport: AiohttpTransport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One world and one daemon for all of it: starting them is what takes the time."""
+    copy = tmp_path / "kept.db"
+    await finds_what_is_not_there_yet(transport, operator.environment)
+    async with daemon(operator):
+        await finds_a_healthy_daemon(operator)
+        await names_each_wrong_thing(transport, operator.environment)
+        await copies_beside_the_daemon(copy)
+        running = await command(operator, "restore", str(copy), "--yes")
+        assert running.code == 1 and "another process" in running.err
+    capsys.readouterr()
+    assert await check_up(as_json=False) == 1
+    assert "FAIL stripe webhook" in (told := capsys.readouterr().out) and "is the daemon running?" in told
+    await puts_back(copy, monkeypatch, capsys)
+    monkeypatch.setenv("STRIPE_SECRET_KEY", "nonsense")
+    with pytest.raises(SettingsError, match="STRIPE_SECRET_KEY"):
+        await check_up(as_json=True)
+
+
+async def finds_what_is_not_there_yet(transport: AiohttpTransport, environ: Mapping[str, str]) -> None:
+    found = await findings(transport, environ)
+    assert found["database"].state is State.WARNING
+    assert found["stripe webhook"].state is found["circle webhook"].state is State.FAILED
+    assert found["daemon"].state is State.SKIPPED
+
+
+async def finds_a_healthy_daemon(world: World) -> None:
+    ended = await command(world, "doctor", "--json")
+    assert ended.code == 0, ended
+    seen = {one["check"]: one["state"] for one in json.loads(ended.out)["findings"]}
+    assert {check for check, state in seen.items() if state == "warning"} == {"secrets", "stripe key", "usdc"}
+    assert {"stripe", "circle", "rpc 1", "rpc 2", "clock", "sol", "daemon", "database"} <= set(seen)
+
+
+async def names_each_wrong_thing(transport: AiohttpTransport, environ: Mapping[str, str]) -> None:
+    wrong = {
+        "stripe": {"STRIPE_SECRET_KEY": "sk_test_somebody_elses"},
+        "circle": {"CIRCLE_W3S_API_KEY": "TEST_API_KEY:somebody:elses"},
+        "rpc 2": {"SOLANA_RPC_URLS": f"{environ['SOLANA_RPC_URLS'].split(',')[0]},http://127.0.0.1:9"},
+        "stripe webhook": {"PUBLIC_BASE_URL": environ["AGENT_STRIPE_API_URL"]},
+    }
+    for check, changed in wrong.items():
+        found = (await findings(transport, {**environ, **changed}))[check]
+        assert found.state is State.FAILED and next(iter(changed)) in found.remedy, found
+    refused = (await findings(transport, {**environ, "AGENT_ADMIN_TOKEN": "another token, long enough"}))["daemon"]
+    assert refused.state is State.WARNING and "AGENT_ADMIN_TOKEN" in refused.remedy
+    late = (await findings(transport, environ, WrongClock()))["clock"]
+    assert late.state is State.FAILED and "NTP" in late.remedy
+
+
+async def copies_beside_the_daemon(copy: Path) -> None:
+    assert await safekeeping.back_up(copy, as_json=True) == 0
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(CommandFailed, match="never overwrite"):
+        await safekeeping.back_up(copy, as_json=False)
+
+
+async def puts_back(copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await safekeeping.put_back(copy, StandardTerminal(quiet=False), yes=True, as_json=False) == 0
+    told = capsys.readouterr().out
+    assert "Set aside" in told and "sends nothing before that" in told
+    silent = StandardTerminal(quiet=True)
+    assert await safekeeping.put_back(copy, silent, yes=False, as_json=True) == safekeeping.NOBODY_TO_ASK
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("AGENT_DERIVATION_SECRET", "another" * 8)
+        with pytest.raises(CommandFailed, match="AGENT_DERIVATION_SECRET"):
+            await safekeeping.put_back(copy, silent, yes=True, as_json=True)
+
+
+@pytest.fixture
+def postgres_tools(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pg_dump and pg_restore of the tests' own server."""
+    monkeypatch.setenv("PATH", f"{postgres_server.programs}:{os.defpath}")
+
+
+async def test_postgresql_is_dumped_and_restored_into_an_empty_database_only(
+    postgres_server: PostgresServer,
+    postgres_tools: None,
+    postgres_url: URL,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def use(url: URL) -> None:
+        for name, value in VALID.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+        monkeypatch.setenv("AGENT_ADMIN_URL", "http://127.0.0.1:9")
+
+    use(postgres_url)
+    dump, terminal = tmp_path / "kept.dump", StandardTerminal(quiet=True)
+    assert await safekeeping.back_up(dump, as_json=True) == 0
+    with pytest.raises(CommandFailed, match="not empty"):
+        await safekeeping.put_back(dump, terminal, yes=True, as_json=True)
+    empty = await postgres_server.empty_database()
+    use(empty)
+    assert await safekeeping.put_back(dump, terminal, yes=True, as_json=True) == 0
+    store = PostgresStore(empty)
+    await store.start()
+    assert await store.read(adoption.has_ever_sent)
+    await store.stop()
+    await postgres_server.drop(empty)
+    store = PostgresStore(postgres_url)
+    await store.start()
+    (row,) = await store.read(lambda conn: backups.listed(conn, 5))
+    await store.stop()
+    assert (row.kind, row.sha256) == ("postgresql", backups.digest(dump))
+
+
+async def test_without_postgresql_s_tools_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = load_settings({**VALID, "DATABASE_URL": "postgresql://a:b@127.0.0.1:9/x"})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CommandFailed, match="--external"):
+        await safekeeping._dumped(settings, tmp_path / "x.dump")

@@ -1,0 +1,70 @@
+"""Secrets are rotated while work is under way, as the runbook says (docs/runbooks/rotate-secrets.md)."""
+
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from tests.week.checker import rows_of
+from tests.week.selling import DUE, Market
+from tests.week.test_virtual_week import run_virtually
+from tests.week.virtual_world import VirtualWorld
+
+NEW_CIRCLE_KEY = "TEST_API_KEY:id2:secret2"
+
+
+def change(world: VirtualWorld, **secrets: str) -> None:
+    """What the next start finds in its settings."""
+    world.settings = world.settings.model_copy(update={name: SecretStr(text) for name, text in secrets.items()})
+
+
+def test_a_circle_key_that_ends_in_the_middle_of_a_batch_makes_it_wait_and_the_next_key_pays_each_once(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        shop = Market(VirtualWorld(tmp_path))
+        world = shop.world
+        await shop.open("ada", "ben")
+        await shop.sell()
+        await shop.plan()
+        world.circle.custody.entity.api_keys = frozenset({NEW_CIRCLE_KEY})
+        shop.fund(2 * DUE)
+
+        async def refused() -> bool:
+            waiting = rows_of(world, "SELECT last_error FROM jobs WHERE kind = 'transfer'")
+            return len(waiting) == 2 and all("an operator must act" in (row["last_error"] or "") for row in waiting)
+
+        await world.until("Circle has refused both", refused)
+        assert shop.paid() == {"ada": 0, "ben": 0}
+        await world.stop()
+        change(world, circle_w3s_api_key=NEW_CIRCLE_KEY)
+        await world.start()
+        await shop.batch_is("settled")
+        assert shop.paid() == {"ada": DUE, "ben": DUE}
+        assert rows_of(world, "SELECT id FROM transfer_attempts WHERE attempt > 1") == []
+        await shop.close()
+
+    run_virtually(story())
+
+
+def test_a_webhook_secret_is_rolled_without_a_sale_that_is_missed(tmp_path: Path) -> None:
+    async def story() -> None:
+        shop = Market(VirtualWorld(tmp_path))
+        world = shop.world
+        await shop.open("ada")
+        (endpoint_id,) = world.stripe._world.post_office.endpoints
+        old = world.settings.stripe_webhook_secret.get_secret_value()
+        new = world.stripe.controls.roll_secret(endpoint_id, overlap_ms=60_000)
+        await shop.sell()  # signed with both, known by one
+        await world.stop()
+        change(world, stripe_webhook_secret=f"{new},{old}")
+        await world.start()
+        await world.clock.sleep(60)  # the old one has expired
+        await shop.sell()
+        await world.stop()
+        change(world, stripe_webhook_secret=new)
+        await world.start()
+        await shop.sell()
+        assert len(rows_of(world, "SELECT id FROM purchases WHERE status = 'completed'")) == 3
+        await shop.close()
+
+    run_virtually(story())
