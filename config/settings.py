@@ -75,6 +75,7 @@ class Settings(BaseModel):
 
     agent_stripe_api_url: str = "https://api.stripe.com"
     agent_circle_api_url: str = "https://api.circle.com"
+    agent_circle_pin_url: str = "https://pw-auth.circle.com"
     agent_listen: str = "127.0.0.1:8080"
     agent_admin_listen: str = "127.0.0.1:8081"
     agent_admin_url: str = "http://127.0.0.1:8081"
@@ -280,6 +281,7 @@ def _wrong_addresses(s: Settings) -> list[str]:
     for name, url in (
         ("AGENT_STRIPE_API_URL", s.agent_stripe_api_url),
         ("AGENT_CIRCLE_API_URL", s.agent_circle_api_url),
+        ("AGENT_CIRCLE_PIN_URL", s.agent_circle_pin_url),
     ):
         if s.live and not url.startswith("https://"):
             found.append(f"{name}: live keys are sent over https only")

@@ -49,6 +49,11 @@ def wallet_key(kind: str, user_uuid: UUID, attempt: int) -> UUID:
     return uuid4_shaped("wallet", kind, str(user_uuid), str(attempt))
 
 
+def withdrawal_key(withdrawal_uuid: UUID) -> UUID:
+    """Circle idempotency key of a transfer that a user asks for out of his own wallet."""
+    return uuid4_shaped("withdrawal", str(withdrawal_uuid))
+
+
 def purchase_transfer_key(payment_intent_id: str, recipient_number: int, attempt: int) -> UUID:
     """Circle idempotency key of one purchase's transfer to its recipient number n (1 for the first)."""
     return uuid4_shaped("transfer", payment_intent_id, str(recipient_number), str(attempt))

@@ -132,6 +132,22 @@ class RefundState(StrEnum):
     FAILED = "failed"
 
 
+class WithdrawalState(StrEnum):
+    """A user's own transfer out of his Circle wallet; the money is his, and only his PIN moves it."""
+
+    INTENDED = "intended"
+    """The wish and its key are committed; Circle may not know of it."""
+    CHALLENGE = "challenge"
+    """Circle waits for the owner's PIN."""
+    SENDING = "sending"
+    """The PIN was given; Circle sends it."""
+    COMPLETED = "completed"
+    """Circle calls it complete."""
+    FAILED = "failed"
+    DROPPED = "dropped"
+    """Given up by its owner before the PIN."""
+
+
 class WorkState(StrEnum):
     """State of a job or an inbox row."""
 
@@ -152,7 +168,7 @@ class WatchState(StrEnum):
     """Proven never to land: finalized height is past its last valid block and no history knows it."""
 
 
-P, U, B, M, T, W, C, R, G, K, Y, Z = (
+P, U, B, M, T, W, C, R, G, K, Y, Z, D = (
     PurchaseStatus,
     UsdcStatus,
     BatchStatus,
@@ -165,6 +181,7 @@ P, U, B, M, T, W, C, R, G, K, Y, Z = (
     PackedState,
     UpkeepState,
     ReceiptState,
+    WithdrawalState,
 )
 
 TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
@@ -249,6 +266,14 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         R.PENDING: frozenset({R.SUCCEEDED, R.FAILED}),
         R.SUCCEEDED: frozenset({R.FAILED}),
         R.FAILED: frozenset(),
+    },
+    WithdrawalState: {
+        D.INTENDED: frozenset({D.CHALLENGE, D.FAILED, D.DROPPED}),
+        D.CHALLENGE: frozenset({D.SENDING, D.FAILED, D.DROPPED}),
+        D.SENDING: frozenset({D.COMPLETED, D.FAILED}),
+        D.COMPLETED: frozenset(),
+        D.FAILED: frozenset(),
+        D.DROPPED: frozenset(),
     },
 }
 """INTENDED → FINALIZED of a mint or a group: it was made before, by a process whose database was lost.

@@ -138,6 +138,7 @@ class World:
             "AGENT_DERIVATION_SECRET": self.identity.derivation_secret,
             "AGENT_STRIPE_API_URL": _url(self.ports.stripe),
             "AGENT_CIRCLE_API_URL": _url(self.ports.circle),
+            "AGENT_CIRCLE_PIN_URL": _url(self.ports.circle),
             "AGENT_LISTEN": f"{HOST}:{self.ports.agent}",
             "AGENT_ADMIN_LISTEN": f"{HOST}:{self.ports.admin}",
             "AGENT_ADMIN_URL": self.admin_url,

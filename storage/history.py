@@ -21,6 +21,7 @@ from domain.states import (
     UpkeepState,
     UsdcStatus,
     WalletState,
+    WithdrawalState,
     require_transition,
 )
 from storage.tables import (
@@ -37,6 +38,7 @@ from storage.tables import (
     transfer_attempts,
     upkeep,
     users,
+    withdrawals,
 )
 
 S = TypeVar("S", bound=StrEnum)
@@ -53,6 +55,7 @@ MACHINES: dict[type[StrEnum], tuple[str, Table, Column[Any]]] = {
     WalletState: ("wallet", users, users.c.wallet_state),
     CheckoutState: ("checkout", checkouts, checkouts.c.state),
     RefundState: ("refund", refunds, refunds.c.state),
+    WithdrawalState: ("withdrawal", withdrawals, withdrawals.c.state),
     GroupState: ("group", payout_groups, payout_groups.c.state),
     PackedState: ("packed", group_attempts, group_attempts.c.state),
     UpkeepState: ("upkeep", upkeep, upkeep.c.state),

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from agent.cli.children import DaemonFailed, run_command, running_daemon
 from agent.cli.sandbox_services import STOP_SIGNALS, show
+from sandbox.circle_service.faucet import give
 from sandbox.handover import ACCESS_FILE
 from sandbox.loopback import PortTaken
 from sandbox.week.access import Access
@@ -28,6 +29,8 @@ INTERRUPTED = 128 + signal.SIGINT
 """What shells report for a command that Ctrl-C ended."""
 LOG_FILE = "daemon.log"
 SHOWN_VIOLATIONS = 20
+POCKET_LAMPORTS = 10_000_000
+"""0.01 SOL: fees, and the rent of a few token accounts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ class _Run:
         outcome = await self._play(world)
         self._exit_code = 1 if outcome.violations else 0
         if not self._options.once:
+            hand_over(world, outcome)
             show_links(world, outcome, self._console)
             await asyncio.Event().wait()
         return self._exit_code
@@ -167,6 +171,14 @@ def show_outcome(outcome: Outcome, console: Console) -> None:
         console.print("  … all of them are in the report (--report)")
 
 
+def hand_over(world: World, outcome: Outcome) -> None:
+    """From here on people play: Circle asks for PINs, and creators have the SOL that a withdrawal of theirs costs."""
+    world.circle.custody.switches.auto_pin = False
+    for creator in outcome.creators:
+        if creator.address:
+            give(world.circle.custody.chain, creator.address, 0, POCKET_LAMPORTS)
+
+
 def show_links(world: World, outcome: Outcome, console: Console) -> None:
     """Where to look around in a browser, with what to be let in."""
     admin = f"curl -H 'Authorization: Bearer {world.identity.admin_token}' {world.admin_url}"
@@ -178,7 +190,7 @@ def show_links(world: World, outcome: Outcome, console: Console) -> None:
     if outcome.buyers:
         lines += [f"  Buyer's library       {world.agent_url}/library   {_login(outcome.buyers[0].person)}"]
     lines += [
-        f"  Sign up               {world.agent_url}/signup   invite code {world.identity.invite_code}",
+        f"  Sign up               {world.agent_url}/signup   {_invited(world)}",
         f"  Admin console         {world.admin_url}/console/   token {world.identity.admin_token}",
         "In a shell:",
         f"  Metrics               {admin}/metrics",
@@ -190,6 +202,11 @@ def show_links(world: World, outcome: Outcome, console: Console) -> None:
     console.print()
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
+
+
+def _invited(world: World) -> str:
+    """From here on the sandbox's Circle asks for PINs, as the real one does."""
+    return f"invite code {world.identity.invite_code}, any six digits as PIN"
 
 
 def _login(person: Person) -> str:

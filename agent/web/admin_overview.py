@@ -1,5 +1,6 @@
 """Everything at a glance: money in, owed, in flight and paid, the next batch, and what is not well."""
 
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
 from sqlalchemy import Connection
@@ -52,7 +53,8 @@ class Queue(Answer):
 
 class Overview(Answer):
     """`owed` by the payouts' state; `free_usdc` and `short_usdc` are what the wallet has beyond its promises, and what
-    is owed beyond that. Balances are null until the chain has been read once."""
+    is owed beyond that. Balances are null until the chain has been read once. `trouble` names what of the outside can't
+    be used now, the start gate among it."""
 
     live: bool
     now: Moment
@@ -75,14 +77,16 @@ class Overview(Answer):
     unexplained_outflows: int
     ledger_balanced: bool
     sends_paused: str | None
+    trouble: list[str]
     oldest_unpaid_at: Moment | None
 
 
 class AdminOverview:
     """One endpoint; its answer is made at most once in FRESH_SECONDS."""
 
-    def __init__(self, store: Store, clock: Clock, settings: WebSettings) -> None:
+    def __init__(self, store: Store, clock: Clock, settings: WebSettings, trouble: Callable[[], Sequence[str]]) -> None:
         self._store = store
+        self._trouble = trouble
         self._clock = clock
         self._settings = settings
         self._made: tuple[float, Overview] | None = None
@@ -131,6 +135,7 @@ class AdminOverview:
             unexplained_outflows=len(orphan_rows(conn)),
             ledger_balanced=not any(read.imbalance.values()),
             sends_paused=why_on(conn, SENDS_PAUSED),
+            trouble=list(self._trouble()),
             oldest_unpaid_at=read.oldest_unpaid_at,
         )
 

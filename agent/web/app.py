@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent.backup import Backups
 from agent.web.access import Gatekeeper
-from agent.web.accounts import Accounts, AddressCheck, CircleUsers
+from agent.web.accounts import Accounts, AddressCheck
 from agent.web.admin_backups import AdminBackups
 from agent.web.admin_batches import AdminBatches
 from agent.web.admin_books import AdminBooks
@@ -37,6 +37,7 @@ from agent.web.router import HostAllowList, Router
 from agent.web.runbooks import Runbooks
 from agent.web.settings import WebSettings
 from agent.web.shelves import ReadUsdc, Shelves
+from agent.web.withdrawals import CashDesk, Withdrawals
 from ports.clock import Clock
 from ports.executor import Executor
 from ports.ids import Ids
@@ -53,7 +54,7 @@ class Outside:
     commit that left work due at once."""
 
     stripe: CheckoutGateway
-    circle: CircleUsers
+    circle: CashDesk
     check_stripe: StripeCheck
     check_circle: CircleCheck
     check_address: AddressCheck
@@ -89,10 +90,13 @@ class WebApp:
                 store, clock, outside.check_stripe, outside.check_circle, outside.metrics, outside.on_work, settings
             ).endpoints(),
             *Shelves(store, clock, outside.read_usdc).endpoints(),
+            *Withdrawals(
+                store, clock, ids, outside.circle, outside.check_address, outside.read_usdc, settings
+            ).endpoints(),
             *vitals.endpoints(),
         ]
         admin = [
-            *AdminOverview(store, clock, settings).endpoints(),
+            *AdminOverview(store, clock, settings, outside.trouble).endpoints(),
             *AdminWork(store, clock, settings).endpoints(),
             *AdminPurchases(store, clock, ids, settings).endpoints(),
             *AdminBatches(store, clock).endpoints(),

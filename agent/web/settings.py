@@ -38,5 +38,8 @@ class WebSettings:
     rate: Rate = field(default_factory=lambda: Rate(burst=300, per_second=50.0))
     mint_wait: timedelta = timedelta(days=14)
     open_metrics: bool = False
+    user_wallets: str = "user"
+    usdc_token_id: str = ""
+    circle_pin_url: str = "https://pw-auth.circle.com"
     admin_url: str = "http://127.0.0.1:8081"
     console_hours: int = 8

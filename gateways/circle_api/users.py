@@ -5,12 +5,20 @@ from uuid import UUID
 from gateways.answers import Json, text
 from gateways.circle_api.client import Call, CircleRefusal, path_part, read_call
 from gateways.circle_api.error_codes import USER_ALREADY_INITIALIZED, USER_EXISTS
-from gateways.circle_api.facts import AlreadyInitialized, ChallengeFacts, UserFacts, UserToken, WalletFacts
+from gateways.circle_api.facts import (
+    AlreadyInitialized,
+    ChallengeFacts,
+    CircleTransaction,
+    UserFacts,
+    UserToken,
+    WalletFacts,
+)
 from gateways.circle_api.rates import CallClass
 from gateways.circle_api.reading import CircleCalls, inner
 
 USERS = "/v1/w3s/users"
 CHALLENGES = "/v1/w3s/user/challenges"
+TRANSACTIONS = "/v1/w3s/transactions"
 
 
 class UserCalls(CircleCalls):
@@ -62,6 +70,37 @@ class UserCalls(CircleCalls):
         call = read_call("list user's wallets", "/v1/w3s/wallets")
         pages = self._pages(call.name, call.path, "wallets", {"order": "ASC"}, user_token=token.user_token)
         return [self._shaped(call, WalletFacts.read, row) async for found, _ in pages for row in found]
+
+    async def user_transfer(
+        self, token: UserToken, key: UUID, wallet_id: str, token_id: str, address: str, amount: str
+    ) -> str:
+        """The id of the challenge with which the user's PIN sends `amount` whole tokens out of his own wallet.
+
+        Nothing moves before the PIN. The same key gives the same challenge: after OutcomeUnknown, call again with it.
+        """
+        call = Call(
+            "user transfer",
+            "POST",
+            "/v1/w3s/user/transactions/transfer",
+            CallClass.WRITE,
+            body={
+                "idempotencyKey": str(key),
+                "walletId": wallet_id,
+                "tokenId": token_id,
+                "destinationAddress": address,
+                "amounts": [amount],
+                "feeLevel": "MEDIUM",
+            },
+            user_token=token.user_token,
+            has_effect=True,
+        )
+        return await self._data(call, _challenge_id)
+
+    async def user_transaction(self, token: UserToken, transaction_id: str) -> CircleTransaction:
+        """A transaction of the token's user. Rejected 156003 if there is none."""
+        path = f"{TRANSACTIONS}/{path_part(transaction_id)}"
+        call = read_call("fetch user's transaction", path, user_token=token.user_token)
+        return await self._data(call, inner("transaction", CircleTransaction.read))
 
     async def fetch_challenge(self, token: UserToken, challenge_id: str) -> ChallengeFacts:
         path = f"{CHALLENGES}/{path_part(challenge_id)}"

@@ -95,6 +95,10 @@ def pin_not_set() -> ApiError:
     return ApiError(400, 155110, "The user's PIN is not set yet.")
 
 
+def pin_wrong() -> ApiError:
+    return ApiError(400, 155112, "The user's PIN is incorrect.")
+
+
 def challenge_not_found() -> ApiError:
     return ApiError(404, 155116, "Cannot find the challenge in the system.")
 

@@ -2,6 +2,7 @@
 
 import random
 
+from sandbox.circle_service import pin_page
 from sandbox.circle_service.calls import Call, Reply
 from sandbox.circle_service.chain import Chain
 from sandbox.circle_service.control import PREFIX, Control
@@ -61,6 +62,8 @@ class CircleService:
     def handle(self, request: Request) -> Response:
         if request.path.startswith(PREFIX):
             return self._private(request)
+        if pin_page.serves(request):
+            return pin_page.answer_pin(self.custody, request)
         return self.faults.apply(f"{request.method} {request.path}", lambda: self._public(request))
 
     def tick(self, now_ms: int) -> None:

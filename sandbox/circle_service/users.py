@@ -36,6 +36,8 @@ class EndUser:
     create_ms: int
     pin: str = UNSET
     questions: str = UNSET
+    pin_digits: str | None = field(default=None, repr=False)
+    """What was typed into the PIN window first; None where the PIN was never typed."""
 
     def view(self) -> dict[str, object]:
         return {

@@ -36,7 +36,7 @@ from storage.tables.payout import (
     transfer_attempts,
     transfers,
 )
-from storage.tables.people import invites, sessions, tokens, users
+from storage.tables.people import invites, sessions, tokens, users, withdrawals
 from storage.tables.reconciliation import (
     balance_transactions,
     circle_transactions,
@@ -102,4 +102,5 @@ __all__ = [
     "upkeep_items",
     "users",
     "watched_signatures",
+    "withdrawals",
 ]

@@ -1,9 +1,9 @@
 """Who takes part: users, invite codes, bearer tokens."""
 
-from sqlalchemy import CheckConstraint, Column, Integer, String, Table, Text
+from sqlalchemy import CheckConstraint, Column, Index, Integer, String, Table, Text
 
 from domain import states
-from storage.tables.columns import metadata, moment, ref, row_id, state, uuid
+from storage.tables.columns import metadata, moment, money, ref, row_id, state, uuid
 
 users = Table(
     "users",
@@ -56,6 +56,32 @@ tokens = Table(
 )
 """Bearer tokens, hashed: of users (role `user`) and of the admin port (the other roles). `created_by` is the operator
 who made it."""
+
+withdrawals = Table(
+    "withdrawals",
+    metadata,
+    row_id(),
+    uuid(),
+    ref("user_id", "users.id"),
+    Column("wallet_id", String(64), nullable=False),
+    Column("destination_address", String(64), nullable=False),
+    money("amount"),
+    *state("state", states.WithdrawalState),
+    Column("challenge_id", String(64), unique=True),
+    Column("circle_transaction_id", String(64), unique=True),
+    Column("signature", String(128)),
+    Column("reason", Text),
+    moment("created_at"),
+    CheckConstraint("amount > 0", name="amount"),
+    Index(
+        "uq_withdrawals_open",
+        "user_id",
+        unique=True,
+        sqlite_where=Column("state").in_(["intended", "challenge"]),
+        postgresql_where=Column("state").in_(["intended", "challenge"]),
+    ),
+)
+"""USDC (base units) that a user sends out of his own Circle wallet; one at most waits for his PIN. No money of ours."""
 
 sessions = Table(
     "sessions",

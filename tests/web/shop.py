@@ -27,7 +27,7 @@ from agent.web.rates import Rate
 from agent.web.settings import WebSettings
 from chain.addresses import check_payout_owner
 from domain.errors import Rejected, Retryable
-from gateways.circle_api.facts import NotificationKey, UserToken
+from gateways.circle_api.facts import ChallengeFacts, CircleTransaction, NotificationKey, UserToken
 from gateways.circle_signature import NotificationVerifier
 from gateways.stripe_api import StripeGateway
 from gateways.stripe_signature import verify
@@ -92,6 +92,18 @@ class CircleDesk:
 
     async def app_id(self) -> str:
         return "app-1"
+
+    async def user_transfer(
+        self, token: UserToken, key: UUID, wallet_id: str, token_id: str, address: str, amount: str
+    ) -> str:
+        """Withdrawals are played in the virtual world, against a Circle that keeps wallets."""
+        raise Retryable("Circle: no answer")
+
+    async def fetch_challenge(self, token: UserToken, challenge_id: str) -> ChallengeFacts:
+        raise Retryable("Circle: no answer")
+
+    async def user_transaction(self, token: UserToken, transaction_id: str) -> CircleTransaction:
+        raise Retryable("Circle: no answer")
 
     async def public_key(self, key_id: str) -> NotificationKey:
         if self.down:

@@ -8,7 +8,7 @@ from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
 from agent.web.pages.charts import BarChart, Part, bar_chart, share_bar
 from agent.web.pages.rendering import Renderer
-from agent.web.pages.texts import BAD, GOOD, WAIT, grouped, span, tone, words
+from agent.web.pages.texts import BAD, GOOD, WAIT, counted, grouped, span, tone, words
 from domain.money import USDC_DECIMALS, parse_decimal
 
 OLD_WORK_SECONDS = 300
@@ -54,8 +54,8 @@ class OverviewPage:
             sold=sum(day.number for day in seen.sales),
             paid_number=sum(day.number for day in seen.paid),
             owed_number=sum(one.number for one in seen.owed.values()),
-            sales_chart=day_chart(seen.sales, "USD", "sales"),
-            paid_chart=day_chart(seen.paid, "USDC", "payouts"),
+            sales_chart=day_chart(seen.sales, "USD", "sale"),
+            paid_chart=day_chart(seen.paid, "USDC", "payout"),
             owed_parts=owed_parts(seen),
             problems=problems(seen),
             checks=checks(seen),
@@ -69,7 +69,7 @@ def day_chart(days: list[DayBar], unit: str, noun: str) -> BarChart:
             (
                 f"{day.day:%d %b}",
                 parse_decimal(day.amount, USDC_DECIMALS),
-                f"{grouped(day.amount)} {unit} in {day.number} {noun}",
+                f"{grouped(day.amount)} {unit} in {counted(day.number, noun)}",
             )
             for day in days
         ]
@@ -103,10 +103,13 @@ def problems(seen: Overview) -> list[Problem]:
             f"{seen.unexplained_outflows} outflows of the wallet fit no payout; nothing is sent until they are settled."
         )
         found.append(Problem(BAD, "Unexplained outflows.", text, "/console/treasury/", "Treasury"))
+    if seen.trouble:
+        text = "; ".join(seen.trouble) + "."
+        found.append(Problem(WAIT, "Not everything can be used now:", text, "/console/work/?state=due", "What waits"))
     if seen.sends_paused is not None:
         found.append(Problem(WAIT, "All sends are paused:", seen.sends_paused, "/console/treasury/", "Resume"))
     if seen.work.parked:
-        text = f"{seen.work.parked} pieces of work are parked."
+        text = f"{counted(seen.work.parked, 'piece')} of work parked."
         found.append(Problem(BAD, "Waiting for a person:", text, "/console/work/", "Look at them"))
     for batch in seen.open_batches:
         if batch.status == "waiting_approval":

@@ -10,7 +10,7 @@ from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.lockout import Lockout
 from agent.web.messages import WebResponse
 from agent.web.pages.entrance import session_of
-from agent.web.pages.rendering import Renderer, go_to
+from agent.web.pages.rendering import ROLES, Renderer, go_to
 from agent.web.pages.site import NextQuery, Site, local_path
 from domain.errors import RequestError
 from ports.clock import Clock
@@ -53,7 +53,7 @@ class SignIn:
         wish, remote, now = call.taken(TokenForm), call.request.remote, self._clock.now()
         self._lockout.begin(EVERYBODY, remote)
         bearer = await self._store.read(lambda conn: tokens.find(conn, wish.token, now))
-        if bearer is None or bearer.role == Access.USER:
+        if bearer is None or bearer.role not in ROLES:
             problem = RequestError(401, "unauthorized", "this token is not valid here")
             return self._renderer.page(call, "signin.html", status=401, next=wish.next or "", problem=problem)
         self._lockout.succeeded(EVERYBODY, remote)

@@ -35,6 +35,7 @@ DONE: Mapping[str, str] = {
     "out": "Signed out.",
     "wallet": "The wallet is being prepared.",
     "saved": "Saved.",
+    "dropped": "Given up; nothing was sent.",
     "hold": "Held.",
     "unhold": "The hold is ended.",
     "refund": "The refund is asked for; Stripe's answer follows.",
@@ -70,6 +71,11 @@ def span(seconds: int) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 sale", "2 sales"; nouns of ours take an s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def minute(moment: datetime | None) -> str:
@@ -132,6 +138,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "words": words,
     "sentence": sentence,
     "ago": ago,
+    "counted": counted,
     "span": span,
     "minute": minute,
     "exact": exact,

@@ -8,6 +8,7 @@ from agent.web.pages.entrance import Entrance
 from agent.web.pages.files import Files
 from agent.web.pages.rendering import Renderer
 from agent.web.pages.site import Site
+from agent.web.people.cash import CashPages
 from agent.web.people.door import Door
 from agent.web.people.shelves import ShelfPages
 from agent.web.people.shop import ShopPages
@@ -42,5 +43,6 @@ class People:
             *Door(asked, store, clock, ids, site, renderer).endpoints(),
             *ShopPages(asked, renderer).endpoints(),
             *ShelfPages(asked, renderer).endpoints(),
-            *WalletPages(asked, renderer).endpoints(),
+            *WalletPages(asked, renderer, settings).endpoints(),
+            *CashPages(asked, renderer, settings).endpoints(),
         ]

@@ -8,6 +8,8 @@ from agent.web.pages.rendering import Renderer
 from agent.web.pages.site import Looked
 from agent.web.shop_bodies import CheckoutBegun, CheckoutWish, ContentBody, ContentPage
 
+EDITIONS_SECONDS = 20
+"""How often the editions left are looked at again."""
 SHELF = 24
 """Contents on a page: rows of two, three and four come out even."""
 
@@ -42,7 +44,7 @@ class ShopPages:
 
     async def content(self, call: Call) -> WebResponse:
         one = await self._api.get(call, "/content/{content_id}/", ContentBody, content_id=call.row_id("content_id"))
-        return self._renderer.page(call, "content.html", one=one)
+        return self._renderer.page(call, "content.html", one=one, every=EDITIONS_SECONDS)
 
     async def buy(self, call: Call) -> WebResponse:
         """Away to the pay page by a header of this page: a form may be answered by this very site only."""

@@ -1,0 +1,93 @@
+"""Cash out: the balance, how USDC becomes money in a bank, and a withdrawal that the owner's PIN sends."""
+
+from agent.web.account_bodies import Profile, WalletSetup
+from agent.web.bodies import Paging
+from agent.web.endpoint import Access, Call, Endpoint, Face
+from agent.web.messages import WebResponse
+from agent.web.pages.api import Api
+from agent.web.pages.rendering import Renderer, go_to
+from agent.web.pages.site import Looked
+from agent.web.purchase_bodies import DashboardBody
+from agent.web.settings import WebSettings
+from agent.web.withdrawals import NewWithdrawal, Withdrawal, WithdrawalPage
+from domain.states import WithdrawalState
+
+ROOT = "/wallet/withdrawals/"
+FOLLOWED = (WithdrawalState.CHALLENGE, WithdrawalState.SENDING)
+WAITING = (WithdrawalState.INTENDED, WithdrawalState.CHALLENGE)
+
+
+class CashQuery(Paging, Looked):
+    """A page of withdrawals."""
+
+
+class CashPages:
+    def __init__(self, api: Api, renderer: Renderer, settings: WebSettings) -> None:
+        self._api, self._renderer, self._settings = api, renderer, settings
+
+    def endpoints(self) -> list[Endpoint]:
+        user, page, root = Access.USER, Face.PAGE, "/cash-out"
+        one = f"{root}/{{withdrawal_id}}"
+        return [
+            Endpoint("GET", root, user, self.cash_out, "Cash out", query=CashQuery, face=page),
+            Endpoint("POST", root, user, self.withdraw, "Prepare a withdrawal", takes=NewWithdrawal, face=page),
+            Endpoint("GET", f"{one}/pin", user, self.pin, "The PIN of a withdrawal", query=Looked, face=page),
+            Endpoint("POST", f"{one}/pin", user, self.session, "What Circle's window needs", face=page),
+            Endpoint("POST", f"{one}/drop", user, self.drop, "Give a withdrawal up", face=page),
+        ]
+
+    async def cash_out(self, call: Call) -> WebResponse:
+        me = await self._api.get(call, "/profile/", Profile)
+        path = "/creators/{creator_id}/dashboard/"
+        money = await self._api.get(call, path, DashboardBody, creator_id=call.user_id)
+        seen = await self._followed(call)
+        return self._renderer.page(
+            call,
+            "cash_out.html",
+            money=money,
+            seen=seen,
+            open=next((one for one in seen.items if one.state in WAITING), None),
+            address=me.circle_wallet_address or me.wallet_address,
+            external=me.circle_wallet_address is None and me.wallet_address is not None,
+            can_send=me.circle_wallet_address is not None and self._settings.user_wallets == "user",
+        )
+
+    async def _followed(self, call: Call) -> WithdrawalPage:
+        """The list; what is on its way is asked for at Circle first. One can be open, and few are sent at a time."""
+        asked = call.asked(CashQuery)
+        seen = await self._api.find(call, ROOT, WithdrawalPage, asked)
+        moving = [one for one in seen.items if one.state in FOLLOWED]
+        for one in moving:
+            await self._api.get(call, f"{ROOT}{{withdrawal_id}}/", Withdrawal, withdrawal_id=one.id)
+        return await self._api.find(call, ROOT, WithdrawalPage, asked) if moving else seen
+
+    async def withdraw(self, call: Call) -> WebResponse:
+        made = await self._api.post(call, ROOT, Withdrawal, call.taken(NewWithdrawal))
+        return go_to(f"/cash-out/{made.id}/pin" if made.state is WithdrawalState.CHALLENGE else "/cash-out")
+
+    async def pin(self, call: Call) -> WebResponse:
+        withdrawal_id = call.row_id("withdrawal_id")
+        one = await self._api.get(call, f"{ROOT}{{withdrawal_id}}/", Withdrawal, withdrawal_id=withdrawal_id)
+        if one.state is not WithdrawalState.CHALLENGE:
+            return go_to("/cash-out")
+        return self._renderer.page(
+            call,
+            "pin.html",
+            frames=self._settings.circle_pin_url,
+            service=self._settings.circle_pin_url,
+            session=call.request.path,
+            after="/cash-out",
+            heading=f"Send {one.amount} USDC",
+            explained=f"To {one.destination_address}. Your PIN sends it; nobody can call it back.",
+        )
+
+    async def session(self, call: Call) -> WalletSetup:
+        withdrawal_id = call.row_id("withdrawal_id")
+        return await self._api.post(
+            call, f"{ROOT}{{withdrawal_id}}/challenge/", WalletSetup, withdrawal_id=withdrawal_id
+        )
+
+    async def drop(self, call: Call) -> WebResponse:
+        withdrawal_id = call.row_id("withdrawal_id")
+        await self._api.post(call, f"{ROOT}{{withdrawal_id}}/drop/", Withdrawal, withdrawal_id=withdrawal_id)
+        return go_to("/cash-out?done=dropped")
