@@ -10,6 +10,7 @@ from agent.web.console.forms import ROOT, forms_of
 from agent.web.console.overview import OverviewPage
 from agent.web.console.people import PeoplePages
 from agent.web.console.purchases import PurchasePages
+from agent.web.console.scrutiny import ScrutinyPages
 from agent.web.console.sign_in import SignIn
 from agent.web.console.work import WorkPages
 from agent.web.endpoint import Access, Call, Endpoint, Face
@@ -67,6 +68,7 @@ class Console:
             *BatchPages(asked, renderer).endpoints(),
             *WorkPages(asked, renderer).endpoints(),
             *BookPages(asked, renderer).endpoints(),
+            *ScrutinyPages(asked, renderer).endpoints(),
             *AuditPages(asked, renderer).endpoints(),
             *forms_of(api, renderer),
         ]

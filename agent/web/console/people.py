@@ -1,5 +1,6 @@
-"""Creators and their money, and everybody else."""
+"""Creators and their money, everybody else, and what is for sale."""
 
+from agent.web.admin_contents import ContentPage, ContentQuery
 from agent.web.admin_people_bodies import AdminUser, CreatorPage, UserPage, UserQuery
 from agent.web.bodies import Paging
 from agent.web.endpoint import Access, Call, Endpoint, Face
@@ -18,6 +19,10 @@ class PeopleAsked(UserQuery, Looked):
     """As the API takes it."""
 
 
+class ContentAsked(ContentQuery, Looked):
+    """As the API takes it."""
+
+
 class PeoplePages:
     def __init__(self, api: Api, renderer: Renderer) -> None:
         self._api, self._renderer = api, renderer
@@ -28,6 +33,7 @@ class PeoplePages:
             Endpoint("GET", root, viewer, self.creators, "Creators", query=CreatorsAsked, face=page),
             Endpoint("GET", f"{root}{{user_id}}", viewer, self.person, "Somebody", query=Looked, face=page),
             Endpoint("GET", "/console/people/", viewer, self.people, "All people", query=PeopleAsked, face=page),
+            Endpoint("GET", "/console/contents/", viewer, self.contents, "Contents", query=ContentAsked, face=page),
         ]
 
     async def creators(self, call: Call) -> WebResponse:
@@ -43,3 +49,8 @@ class PeoplePages:
         seen = await self._api.find(call, "/users", UserPage, asked)
         states = [state.value for state in WalletState]
         return self._renderer.page(call, "people.html", seen=seen, asked=asked, wallet_states=states)
+
+    async def contents(self, call: Call) -> WebResponse:
+        asked = call.asked(ContentAsked)
+        seen = await self._api.find(call, "/contents", ContentPage, asked)
+        return self._renderer.page(call, "contents.html", seen=seen, asked=asked)

@@ -44,6 +44,7 @@ DONE: Mapping[str, str] = {
     "revoke": "Revoked.",
     "close": "Closed.",
     "conversions": "Announced.",
+    "restore": "It is for sale again.",
 }
 """What a page says after a form, by the word in its address: nobody can put words of his own there."""
 
@@ -124,6 +125,11 @@ def with_query(address: str, name: str, value: object) -> str:
     return f"{parts.path}?{urlencode([*kept, (name, value)])}"
 
 
+def plain(value: object) -> str:
+    """A fact in one line: text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
 def pretty(value: object) -> str:
     """JSON for people."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
@@ -146,5 +152,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "grouped": grouped,
     "dollars": format_cents,
     "with_query": with_query,
+    "plain": plain,
     "tojson_pretty": pretty,
 }
