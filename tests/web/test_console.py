@@ -310,7 +310,7 @@ async def test_the_console_finds_holds_and_refunds_by_the_api_s_own_rules(shop: 
     assert "looks odd" in (await visitor.get("/console/audit/?kind=purchase")).words
     rules = re.findall(r'href="(/console/ledger/rules/check[^"]+)"', (await visitor.get("/console/ledger/rules")).text)
     assert len(rules) > 5
-    assert "holds" in (await visitor.get(rules[0])).words
+    assert "rows looked at" in (await visitor.get(rules[0])).words
 
 
 async def test_a_token_and_an_invite_are_shown_once_and_dollars_are_announced_as_dollars(
