@@ -13,6 +13,7 @@ from agent.steps.circle_notification import CircleNotificationStep
 from agent.steps.events_sweep import EventsSweepStep
 from agent.steps.fee import FeeStep
 from agent.steps.mint import MintStep, MintTerms
+from agent.steps.mint_listing import MintListingStep
 from agent.steps.refund import RefundStep
 from agent.steps.refunds_sync import RefundsSyncStep
 from agent.steps.seal import SealStep
@@ -75,6 +76,7 @@ CHORE_WIDTH = 16
 CHORES = frozenset(
     {
         "fee",
+        "mint_listing",
         "refund",
         "refunds",
         "fund",
@@ -318,6 +320,7 @@ def _steps(
         "mint": MintStep(
             store, clock, ids, Sender(gateways.rpc), witness, gateways.circle, Token2022Nft(), mint_terms, tracker.poke
         ),
+        "mint_listing": MintListingStep(store, clock, gateways.circle, settings.agent_user_wallets),
         "balance_watch": BalanceWatchStep(
             store, clock, ids, settings.agent_balance_alert_usdc, settings.agent_balance_alert_lamports
         ),

@@ -360,7 +360,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 _PLAIN = {
-    "missing": "is not set; see the README's list of settings",
+    "missing": "is not set; see docs/SETTINGS.md",
     "extra_forbidden": "no such setting; check its spelling or remove it",
     "bool_parsing": "is true or false",
     "bool_type": "is true or false",

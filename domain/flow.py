@@ -110,8 +110,16 @@ STEPS: tuple[FlowStep, ...] = (
         module="agent/steps/mint.py",
         due_by=("stripe_event", "wallet", "refunds", Source.CHAIN, Source.OPERATOR),
         asks=(Party.CIRCLE, Party.SOLANA),
-        leads_to=("fund",),
+        leads_to=("fund", "mint_listing"),
         sends=True,
+    ),
+    FlowStep(
+        kind="mint_listing",
+        subject="purchase",
+        does="asks Circle how it lists the NFT that came into the buyer's wallet",
+        module="agent/steps/mint_listing.py",
+        due_by=("mint", "circle_notification"),
+        asks=(Party.CIRCLE,),
     ),
     FlowStep(
         kind="fund",
@@ -235,7 +243,7 @@ STEPS: tuple[FlowStep, ...] = (
         does="turns Circle's hint into the job that fetches the object itself",
         module="agent/steps/circle_notification.py",
         due_by=(Source.WEBHOOKS,),
-        leads_to=("wallet", "transfer"),
+        leads_to=("wallet", "transfer", "mint_listing"),
     ),
     FlowStep(
         kind="balance_watch",

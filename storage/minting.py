@@ -17,6 +17,7 @@ from storage.movements import explain_cost
 from storage.purchases import buyer_of, by_id, open_payouts, required
 from storage.returns import settle_returns
 from storage.tables import contents, mint_attempts, purchases, users, watched_signatures
+from storage.work import enqueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ def finalized(conn: Connection, attempt_id: int, evidence: Evidence, now: dateti
     )
     nft_holdings.begin(conn, attempt.purchase_id, attempt.mint_address, attempt.buyer_address, evidence.slot, now)
     explain_cost(conn, evidence.signature, "mint", now)
+    enqueue(conn, "mint_listing", attempt.purchase_id, now)
     open_payouts(conn, attempt.purchase_id, now)
     settle_returns(conn, attempt.purchase_id, "minted", now)
 

@@ -11,7 +11,7 @@ def run(
         bool, typer.Option("--json/--lines", help="How the log is written: JSON for machines, lines for people.")
     ] = True,
 ) -> None:
-    """Start the daemon and run until SIGTERM or Ctrl-C. Settings come from the environment; see the README."""
+    """Start the daemon and run until SIGTERM or Ctrl-C. Settings come from the environment; see docs/SETTINGS.md."""
     import uvloop
 
     from agent.daemon import run as run_daemon

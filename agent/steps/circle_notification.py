@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from domain.outcomes import Commit, Done, Outcome, nothing
 from ports.clock import Clock
-from storage import wallets
+from storage import mint_listing, wallets
 from storage.store import Store
 from storage.tables import circle_notifications, transfer_attempts, transfers
 from storage.work import Claim, enqueue
@@ -38,6 +38,8 @@ class CircleNotificationStep:
             transfer_id = _transfer_id(conn, content)
             if transfer_id is not None:
                 enqueue(conn, "transfer", transfer_id, now)
+            elif isinstance(content.get("txHash"), str):
+                mint_listing.hint(conn, content["txHash"], now)
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         return nothing

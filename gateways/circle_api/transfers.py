@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from domain.errors import OutcomeUnknown, PaymentSystemError
-from gateways.answers import Json, ShapeError, text
+from gateways.answers import Json, ShapeError, rows, text
 from gateways.circle_api.client import Call, path_part, read_call
-from gateways.circle_api.facts import CircleTransaction, TransactionPage
+from gateways.circle_api.facts import CircleTransaction, TransactionPage, UserToken
 from gateways.circle_api.rates import CallClass, Lane
 from gateways.circle_api.reading import CircleCalls, inner
 
@@ -67,6 +67,18 @@ class TransferCalls(CircleCalls):
         async for found, following in self._pages(call.name, TRANSACTIONS, "transactions", query, cursor=cursor):
             read = tuple(self._shaped(call, CircleTransaction.read, row) for row in found)
             yield TransactionPage(read, following)
+
+    async def find_inbound(
+        self, wallet_id: str, signature: str, token: UserToken | None = None
+    ) -> CircleTransaction | None:
+        """What Circle lists as come into the wallet by this transaction of the chain, if it lists it (yet). `token`: of
+        the wallet's user, for a wallet that a user controls."""
+        query = {"walletIds": wallet_id, "txType": "INBOUND", "txHash": signature, "includeAll": "true"}
+        call = read_call("find inbound", TRANSACTIONS, query, None if token is None else token.user_token)
+        found = await self._data(call, lambda data: rows(data, "transactions"))
+        read = [self._shaped(call, CircleTransaction.read, row) for row in found]
+        mine = [one for one in read if (one.wallet_id, one.tx_hash) == (wallet_id, signature)]
+        return mine[0] if mine else None
 
     async def sign_transaction(self, wallet_id: str, raw_wire: bytes, memo: str, lane: Lane) -> str:
         """The wallet's signature, in base58, of a whole wire transaction with its signature slots.

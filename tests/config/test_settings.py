@@ -65,7 +65,7 @@ def test_lists_are_read_with_commas_and_stray_blanks() -> None:
 @pytest.mark.parametrize("value", [None, "", "  "], ids=["absent", "empty", "blank"])
 def test_a_missing_setting_is_named(name: str, value: str | None) -> None:
     env = {key: text for key, text in VALID.items() if key != name} | ({} if value is None else {name: value})
-    assert refusal(env) == f"{name}: is not set; see the README's list of settings"
+    assert refusal(env) == f"{name}: is not set; see docs/SETTINGS.md"
 
 
 def test_all_missing_settings_are_named_in_a_line_each() -> None:
