@@ -111,5 +111,6 @@ def _summary(results: Sequence[Result], path: Path | None) -> str:
     counts = ", ".join(f"{sum(one.verdict is verdict for one in results)} {verdict}" for verdict in Verdict)
     stops = [one.check.name for one in results if one.stops_live]
     verdict = f"Live won't start with this: {', '.join(stops)}." if stops else "Live may start with this report."
-    stored = "" if path is None else f"\nStored in {path}."
-    return f"\n{counts}. {verdict}{stored}"
+    if path is None:
+        return f"\n{counts}. A choice of checks: no report is stored."
+    return f"\n{counts}. {verdict}\nStored in {path}."
