@@ -79,7 +79,7 @@ def purchase_reference(payment_intent_id: str, recipient_number: int) -> str:
     return f"purchase-{payment_intent_id}-distribution{tail}"
 
 
-def creator_reference(batch_uuid: UUID, creator_uuid: UUID) -> str:
+def creator_reference(batch_uuid: UUID | str, creator_uuid: UUID | str) -> str:
     """Circle refId of a creator's transfer in a batch."""
     return f"batch-{batch_uuid}-creator-{creator_uuid}-distribution"
 

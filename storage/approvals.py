@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, String, cast, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse, RequestError
@@ -45,20 +45,15 @@ def digest_of(conn: Connection, batch_id: int) -> str:
     """SHA-256 over rail, grouping and the items in the order of their payouts' UUIDs, a line each."""
     head = conn.execute(select(batches.c.key, batches.c.rail, batches.c.grouping).where(batches.c.id == batch_id)).one()
     found = hashlib.sha256(f"{head.key}|{head.rail}|{head.grouping}\n".encode())
-    rows = conn.execute(
-        select(
-            payouts.c.uuid,
-            payouts.c.purchase_id,
-            payouts.c.recipient_id,
-            batch_items.c.destination_address,
-            batch_items.c.amount,
-        )
-        .select_from(batch_items.join(payouts))
-        .where(batch_items.c.batch_id == batch_id)
-        .order_by(payouts.c.uuid)
-    )
-    for row in rows:
-        found.update("|".join(map(str, row)).encode() + b"\n")
+    item = (payouts.c.uuid, payouts.c.purchase_id, payouts.c.recipient_id)
+    columns = [cast(column, String) for column in (*item, batch_items.c.destination_address, batch_items.c.amount)]
+    line: ColumnElement[str] = columns[0]
+    for column in columns[1:]:
+        line = line + "|" + column
+    # Put together by the database: a hundred thousand lines as one text cost a third of as many rows.
+    text = func.aggregate_strings(line + "\n", "").aggregate_order_by(payouts.c.uuid)
+    lines = select(text).select_from(batch_items.join(payouts)).where(batch_items.c.batch_id == batch_id)
+    found.update((conn.scalar(lines) or "").encode())
     return found.hexdigest()
 
 

@@ -44,6 +44,7 @@ class CreatorShare:
     """What one recipient would get. `amount` in base units; `left_out` says why he gets nothing this time."""
 
     recipient_id: int
+    uuid: str
     name: str
     address: str | None
     amount: int
@@ -57,6 +58,7 @@ def shares(conn: Connection, terms: PlanTerms, judge: Judge) -> list[CreatorShar
     address = func.coalesce(users.c.circle_wallet_address, users.c.wallet_address)
     columns = (
         payouts.c.recipient_id,
+        users.c.uuid,
         users.c.username,
         users.c.address_changed_at,
         address.label("address"),
@@ -67,7 +69,7 @@ def shares(conn: Connection, terms: PlanTerms, judge: Judge) -> list[CreatorShar
         select(*columns)
         .select_from(payouts.join(purchases).join(users, payouts.c.recipient_id == users.c.id))
         .where(_payable(terms))
-        .group_by(payouts.c.recipient_id, users.c.username, users.c.address_changed_at, address)
+        .group_by(payouts.c.recipient_id, users.c.uuid, users.c.username, users.c.address_changed_at, address)
     )
     found = [_share(row, terms, judge) for row in conn.execute(statement)]
     return sorted(found, key=lambda share: (-share.amount, share.recipient_id))
@@ -97,7 +99,7 @@ def _share(row: Row[Any], terms: PlanTerms, judge: Judge) -> CreatorShare:
         left_out = "is below the minimum"
     else:
         left_out = judge(row.address)
-    return CreatorShare(row.recipient_id, row.username, row.address, int(row.amount), row.purchases, left_out)
+    return CreatorShare(row.recipient_id, row.uuid, row.username, row.address, int(row.amount), row.purchases, left_out)
 
 
 def _payable(terms: PlanTerms) -> ColumnElement[bool]:
@@ -124,23 +126,84 @@ def take(
 
     The unique key makes it happen once, whoever comes first. The screening's results are stored.
     """
-    if conn.dialect.name == "postgresql":
-        conn.execute(select(func.pg_advisory_xact_lock(_PLAN_LOCK)))
-    found = shares(conn, terms, judge)
+    _lock(conn, terms)
+    verdicts: dict[str, str | None] = {}
+
+    def judged(address: str) -> str | None:
+        if address not in verdicts:
+            verdicts[address] = judge(address)
+        return verdicts[address]
+
+    found = shares(conn, terms, judged)
     taken = [share for share in found if share.left_out is None]
     if not taken:
         return None
     batch_id = _create(conn, key, terms, new_uuid())
     if batch_id is None:
         return None
-    _store_screenings(conn, found, judge, terms.now)
+    _store_screenings(conn, found, judged, terms.now)
+    if terms.grouping == "creator":
+        _take_by_creator(conn, batch_id, taken, terms, new_uuid)
+    else:
+        _take_by_purchase(conn, batch_id, taken, terms, new_uuid)
+    _sum_up(conn, batch_id)
+    digest = freeze(conn, batch_id)
+    approve(conn, batch_id, digest, approved_by, terms.now)
+    return batch_id
+
+
+def _lock(conn: Connection, terms: PlanTerms) -> None:
+    """On PostgreSQL: other plans wait, and a hold or refund that comes meanwhile is seen, not overtaken. What is read
+    after this stays so to the end of the transaction."""
+    if conn.dialect.name != "postgresql":
+        return
+    conn.execute(select(func.pg_advisory_xact_lock(_PLAN_LOCK)))
+    payable = select(payouts.c.id).select_from(payouts.join(purchases)).where(_payable(terms)).order_by(payouts.c.id)
+    locked = payable.with_for_update(of=payouts).subquery()
+    conn.execute(select(func.count()).select_from(locked))
+
+
+def _take_by_creator(
+    conn: Connection, batch_id: int, taken: Sequence[CreatorShare], terms: PlanTerms, new_uuid: Callable[[], UUID]
+) -> None:
+    """A transfer for each recipient, then all payouts into them with one UPDATE."""
+    batch_uuid = conn.execute(select(batches.c.uuid).where(batches.c.id == batch_id)).scalar_one()
+    conn.execute(
+        insert(transfers),
+        [
+            {
+                "uuid": str(new_uuid()),
+                "batch_id": batch_id,
+                "recipient_id": share.recipient_id,
+                "reference": creator_reference(batch_uuid, share.uuid),
+                "key_scope": "",
+                "amount": share.amount,
+                "destination_address": share.address,
+                "created_at": terms.now,
+            }
+            for share in sorted(taken, key=lambda share: share.recipient_id)
+        ],
+    )
+    conn.execute(
+        update(payouts)
+        .where(
+            _payable(terms),
+            purchases.c.id == payouts.c.purchase_id,
+            transfers.c.batch_id == batch_id,
+            transfers.c.recipient_id == payouts.c.recipient_id,
+        )
+        .values(batch_id=batch_id, transfer_id=transfers.c.id, destination_address=transfers.c.destination_address)
+    )
+
+
+def _take_by_purchase(
+    conn: Connection, batch_id: int, taken: Sequence[CreatorShare], terms: PlanTerms, new_uuid: Callable[[], UUID]
+) -> None:
     for chunk in _chunks([share.recipient_id for share in taken]):
         mine = (
             select(payouts.c.id)
             .select_from(payouts.join(purchases))
             .where(_payable(terms), payouts.c.recipient_id.in_(chunk))
-            .order_by(payouts.c.id)
-            .with_for_update(of=payouts)  # a hold or refund that comes meanwhile is seen, not overtaken
         )
         address = (
             select(func.coalesce(users.c.circle_wallet_address, users.c.wallet_address))
@@ -151,10 +214,6 @@ def take(
             update(payouts).where(payouts.c.id.in_(mine)).values(batch_id=batch_id, destination_address=address)
         )
     _create_transfers(conn, batch_id, terms, new_uuid)
-    _sum_up(conn, batch_id)
-    digest = freeze(conn, batch_id)
-    approve(conn, batch_id, digest, approved_by, terms.now)
-    return batch_id
 
 
 def _create(conn: Connection, key: str, terms: PlanTerms, uuid: UUID) -> int | None:
@@ -197,32 +256,26 @@ def _store_screenings(conn: Connection, found: Sequence[CreatorShare], judge: Ju
 
 
 def _create_transfers(conn: Connection, batch_id: int, terms: PlanTerms, new_uuid: Callable[[], UUID]) -> None:
-    grouped = terms.grouping == "creator"
-    rows = _by_creator(conn, batch_id) if grouped else _by_payout(conn, batch_id)
     dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(transfers)
     renewed = {name: statement.excluded[name] for name in ("batch_id", "amount", "destination_address")}
-    for chunk in _chunks(rows):
+    for chunk in _chunks(_by_payout(conn, batch_id)):
         values = [{**row, "uuid": str(new_uuid()), "created_at": terms.now} for row in chunk]
         conn.execute(statement.on_conflict_do_update(index_elements=[transfers.c.reference], set_=renewed), values)
-    same_batch = transfers.c.batch_id == payouts.c.batch_id
-    if grouped:
-        link = select(transfers.c.id).where(same_batch, transfers.c.recipient_id == payouts.c.recipient_id)
-    else:
-        reference = (
-            select(
-                literal("purchase-")
-                + purchases.c.stripe_payment_intent_id
-                + case(
-                    (payouts.c.recipient_number == 1, "-distribution"),
-                    else_=literal("-distribution-") + cast(payouts.c.recipient_number, String),
-                )
+    reference = (
+        select(
+            literal("purchase-")
+            + purchases.c.stripe_payment_intent_id
+            + case(
+                (payouts.c.recipient_number == 1, "-distribution"),
+                else_=literal("-distribution-") + cast(payouts.c.recipient_number, String),
             )
-            .where(purchases.c.id == payouts.c.purchase_id)
-            .correlate(payouts)
-            .scalar_subquery()
         )
-        link = select(transfers.c.id).where(transfers.c.reference == reference)
+        .where(purchases.c.id == payouts.c.purchase_id)
+        .correlate(payouts)
+        .scalar_subquery()
+    )
+    link = select(transfers.c.id).where(transfers.c.reference == reference)
     conn.execute(update(payouts).where(payouts.c.batch_id == batch_id).values(transfer_id=link.scalar_subquery()))
 
 
@@ -245,33 +298,6 @@ def _by_payout(conn: Connection, batch_id: int) -> list[dict[str, Any]]:
             "destination_address": row.destination_address,
         }
         for row in conn.execute(statement.order_by(payouts.c.paid_at, payouts.c.id))
-    ]
-
-
-def _by_creator(conn: Connection, batch_id: int) -> list[dict[str, Any]]:
-    batch_uuid = UUID(conn.scalar(select(batches.c.uuid).where(batches.c.id == batch_id)))
-    columns = (
-        payouts.c.recipient_id,
-        users.c.uuid,
-        payouts.c.destination_address,
-        func.sum(payouts.c.amount - payouts.c.netted_amount).label("amount"),
-    )
-    statement = (
-        select(*columns)
-        .select_from(payouts.join(users, payouts.c.recipient_id == users.c.id))
-        .where(payouts.c.batch_id == batch_id)
-        .group_by(payouts.c.recipient_id, users.c.uuid, payouts.c.destination_address)
-    )
-    return [
-        {
-            "batch_id": batch_id,
-            "recipient_id": row.recipient_id,
-            "reference": creator_reference(batch_uuid, UUID(row.uuid)),
-            "key_scope": "",
-            "amount": int(row.amount),
-            "destination_address": row.destination_address,
-        }
-        for row in conn.execute(statement.order_by(payouts.c.recipient_id))
     ]
 
 
