@@ -1,8 +1,9 @@
 """Backups through the running daemon: take one, tell of one, list them."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from agent.backup import Backups
 from agent.web.audit import born
@@ -17,13 +18,24 @@ from storage.store import Store
 LISTED_MOST = 50
 
 
+def _moment(told: object) -> object:
+    """Bodies are read strictly, and JSON has no moments: one is a text in RFC 3339."""
+    try:
+        return datetime.fromisoformat(told) if isinstance(told, str) else told
+    except ValueError:
+        return told
+
+
+Told = Annotated[datetime, BeforeValidator(_moment)]
+
+
 class BackupWish(Asked):
     """Without anything: copy the SQLite file now. With `external` (where it is) and `started_at` (when it was begun):
     take note of a backup that other means have made."""
 
     external: Annotated[Line, Field(min_length=1, max_length=300)] | None = None
     kind: Literal["external", "postgresql"] = "external"
-    started_at: Moment | None = None
+    started_at: Told | None = None
     size_bytes: Annotated[int, Field(ge=0)] | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
 

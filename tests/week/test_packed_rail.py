@@ -1,31 +1,209 @@
-"""The `solana` rail: many payouts in one transaction, each once, whatever is lost on the way."""
+"""The `solana` rail: many payouts in one transaction, missing and bad accounts, and receipts from birth to closing."""
 
+import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from solders.account import Account
+from solders.pubkey import Pubkey
 
+from agent.identity import StartRefused
+from chain.addresses import ata
+from sandbox.solana_node import Commitment
 from tests.week.checker import outflows, rows_of
-from tests.week.people import on_virtual_time, parked
+from tests.week.people import on_virtual_time, parked, platform_spent
 from tests.week.selling import DUE, Market
+from tests.week.test_start_gate import leaves
 from tests.week.virtual_world import MONDAY, VirtualWorld
+
+FROZEN_AT = 108
+"""Where a token account keeps its state; 2 is frozen."""
 
 
 def packed_market(folder: Path, **settings: str) -> Market:
     return Market(VirtualWorld(folder, 1, MONDAY, AGENT_RAIL="solana", **settings))
 
 
-@pytest.mark.parametrize("packed_format", ["v0", "v1"])
+def usdc_account(shop: Market, name: str) -> Pubkey:
+    return Pubkey.from_string(ata(shop.creators[name].address or "", shop.world.settings.usdc_mint))
+
+
+def freeze(shop: Market, name: str, frozen: bool = True) -> None:
+    """Circle freezes, or releases, a creator's USDC account."""
+    address = usdc_account(shop, name)
+    account = shop.world.node.account(address, Commitment.PROCESSED)
+    assert account is not None
+    data = bytearray(account.data)
+    data[FROZEN_AT] = 2 if frozen else 1
+    shop.world.node.place_account(address, Account(account.lamports, bytes(data), account.owner))
+
+
+def open_accounts(shop: Market) -> None:
+    for creator in shop.creators.values():
+        shop.world.node.mint_usdc(Pubkey.from_string(creator.address or ""), 0)
+
+
 @on_virtual_time
-async def test_a_batch_is_paid_by_one_transaction_and_read_back(packed_format: str, tmp_path: Path) -> None:
-    shop = packed_market(tmp_path, AGENT_PACKED_FORMAT=packed_format)
+async def test_a_batch_is_paid_by_one_transaction_with_a_memo_where_asked_for(tmp_path: Path) -> None:
+    shop = packed_market(tmp_path, AGENT_PACKED_FORMAT="v1", AGENT_PACKED_MEMO="true")
     await shop.open("ada", "bob", "cleo")
     await shop.sell("ada", "bob", "cleo", "ada")
     shop.fund(4 * DUE)
-    await shop.plan()
+    planned = await shop.plan()
     await shop.batch_is("settled")
     assert shop.paid() == {"ada": 2 * DUE, "bob": DUE, "cleo": DUE}
-    assert len(outflows(shop.world)) == 1
+    (signature,) = outflows(shop.world)
     (group,) = rows_of(shop.world, "SELECT * FROM payout_groups")
-    assert (group["state"], group["format"], group["amount"]) == ("paid", packed_format, 4 * DUE)
+    assert (group["state"], group["format"], group["amount"]) == ("paid", "v1", 4 * DUE)
+    landed = shop.world.node.history.get(signature)
+    assert planned is not None
+    assert landed is not None
+    assert landed.memo == f"[21] b-{planned['uuid'][:8]}/g-{group['uuid'][:8]}"
     assert await parked(shop.world) == []
     await shop.close()
+
+
+@on_virtual_time
+async def test_where_the_signer_does_not_take_v1_payouts_are_packed_in_v0(tmp_path: Path) -> None:
+    shop = packed_market(tmp_path, AGENT_PACKED_FORMAT="v1")
+    shop.world.circle.custody.switches.sign_v1 = False
+    await shop.open("ada")
+    await shop.sell()
+    shop.fund(DUE)
+    await shop.plan()
+    await shop.batch_is("settled")
+    assert [row["format"] for row in rows_of(shop.world, "SELECT format FROM payout_groups")] == ["v0"]
+    await shop.close()
+
+
+@on_virtual_time
+async def test_missing_accounts_are_made_once_bad_ones_parked_and_what_rent_would_eat_waits(tmp_path: Path) -> None:
+    shop = packed_market(tmp_path)
+    await shop.open("ada", "bob", "cleo", "dora")
+    await shop.join("eve", price_cents=50)
+    open_accounts(shop)
+    for name in ("cleo", "eve"):
+        shop.world.node.place_account(usdc_account(shop, name), None)
+    freeze(shop, "bob")
+    await shop.sell()
+    shop.fund(10 * DUE)
+    await shop.plan()
+    await shop.batch_is("settled")
+    assert shop.paid() == {"ada": DUE, "bob": 0, "cleo": DUE, "dora": DUE, "eve": 0}
+    states = {row["username"]: (row["state"], row["reason"]) for row in rows_of(shop.world, _STATES)}
+    assert states["bob"] == ("failed", "the recipient's USDC account is frozen")
+    assert states["eve"] == ("pending_distribution", None)
+    assert len(rows_of(shop.world, "SELECT id FROM upkeep WHERE kind = 'accounts' AND state = 'finalized'")) == 1
+    # Bob's account is released and his payout retried; cleo closed the account that we had paid for.
+    freeze(shop, "bob", frozen=False)
+    shop.world.node.place_account(usdc_account(shop, "cleo"), None)
+    await shop.sell("cleo")
+    (failed,) = rows_of(shop.world, "SELECT purchase_id FROM payouts WHERE state = 'failed'")
+    again = await shop.world.operator("POST", f"/admin/api/retry/distribution/{failed['purchase_id']}", {})
+    assert again.status == 202, again
+    await shop.plan()
+    await shop.batch_is("settled", 2)
+    assert (shop.paid()["bob"], shop.paid()["eve"]) == (DUE, 0)
+    reasons = [row["reason"] or "" for row in rows_of(shop.world, "SELECT reason FROM payouts WHERE state = 'failed'")]
+    assert ["closed the USDC account" in reason for reason in reasons] == [True]
+    await shop.close()
+
+
+_STATES = "SELECT u.username, p.state, p.reason FROM payouts p JOIN users u ON u.id = p.recipient_id"
+
+
+@on_virtual_time
+async def test_a_group_that_lands_with_an_error_is_halved_until_the_one_to_blame_is_found(tmp_path: Path) -> None:
+    shop = packed_market(tmp_path)
+    await shop.open("ada", "bob", "cleo", "dora")
+    open_accounts(shop)
+    await shop.sell()
+    shop.fund(4 * DUE)
+    shop.world.node.switches.land_after_slots = 20
+    await shop.plan()
+
+    async def sent() -> bool:
+        return bool(rows_of(shop.world, "SELECT id FROM group_attempts WHERE state = 'sent'"))
+
+    await shop.world.until("the group was sent", sent)
+    freeze(shop, "cleo")
+    shop.world.node.switches.land_after_slots = 0
+    await shop.batch_is("settled")
+    assert shop.paid() == {"ada": DUE, "bob": DUE, "cleo": 0, "dora": DUE}
+    first = rows_of(shop.world, "SELECT * FROM group_attempts ORDER BY id")[0]
+    assert first["state"] == "dead"
+    assert "landed with an error" in first["proof"]
+    states = [row["state"] for row in rows_of(shop.world, "SELECT state FROM payout_groups ORDER BY id")]
+    assert states[0] == "dissolved"
+    assert states.count("paid") == 2
+    assert "frozen" in rows_of(shop.world, "SELECT reason FROM payouts WHERE state = 'failed'")[0]["reason"]
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_hold_before_the_signature_takes_one_payout_out_and_the_others_are_paid(tmp_path: Path) -> None:
+    shop = packed_market(tmp_path)
+    await shop.open("ada", "bob")
+    open_accounts(shop)
+    ada, _ = await shop.sell()
+    await shop.deposited(2 * DUE)
+    await shop.world.operator("POST", "/admin/api/sends/pause", {"reason": "look first"})
+    await shop.plan()
+    await shop.until_work_says("all sends are paused")
+    shop.world.stripe.controls.open_dispute(ada.payment)
+
+    async def held() -> bool:
+        return "on_hold" in shop.states()
+
+    await shop.world.until("it is held", held)
+    await shop.world.operator("POST", "/admin/api/sends/resume", {})
+    await shop.batch_is("settled")
+    assert shop.paid() == {"ada": 0, "bob": DUE}
+    assert sorted(row["state"] for row in rows_of(shop.world, "SELECT state FROM payout_groups")) == [
+        "dissolved",
+        "paid",
+    ]
+    await shop.close()
+
+
+@on_virtual_time
+async def test_receipts_are_closed_only_after_a_backup_and_their_age_and_an_older_database_is_refused_then(
+    tmp_path: Path,
+) -> None:
+    shop = packed_market(tmp_path, AGENT_RECEIPT_DAYS="2")
+    world = shop.world
+    await shop.open("ada")
+    open_accounts(shop)
+    await shop.sell()
+    await shop.deposited(DUE)
+    await world.stop()
+    shutil.copy(tmp_path / "agent.db", tmp_path / "older.db")
+    await world.start()
+    await shop.plan()
+    await shop.batch_is("settled")
+
+    async def receipt() -> str:
+        return str(rows_of(world, "SELECT state FROM receipts")[0]["state"])
+
+    world.clock.shift(timedelta(days=3))
+    await world.clock.sleep(330)
+    assert await receipt() == "present", "no backup knows the payment"
+    taken = {"external": "elsewhere", "started_at": world.clock.now().isoformat()}
+    assert (await world.operator("POST", "/admin/api/backups", taken)).status == 200
+    spent = platform_spent(world)
+    world.clock.shift(timedelta(hours=7))
+    await world.clock.sleep(330)
+    assert await receipt() == "closed"
+    assert spent - platform_spent(world) > 1_000_000, "the rent came back"
+    await world.verify()
+    await world.stop()
+    for name in ("agent.db-wal", "agent.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    shutil.copy(tmp_path / "older.db", tmp_path / "agent.db")
+    with pytest.raises((StartRefused, BaseExceptionGroup)) as refused:
+        await world.start()
+        await world.clock.sleep(60)
+        world.check_alive()
+    assert "older than the receipt" in str(leaves(refused.value))
+    await world.abandon()
