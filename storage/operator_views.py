@@ -1,45 +1,26 @@
 """What the operator sees: one purchase with its history, work that waits or is parked, and the sums. Reads only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, String, func, literal, literal_column, or_, select, union_all
+from sqlalchemy import Connection, Row, String, func, literal, literal_column, select, union_all
 
 from domain.states import UsdcStatus, WorkState
 from storage import ledger
 from storage.tables import (
     batches,
     circle_notifications,
-    disputes,
     jobs,
     ledger_balances,
     ledger_entries,
     ledger_postings,
-    mint_attempts,
     payouts,
     purchases,
     readings,
-    refunds,
-    state_history,
     stripe_events,
-    transfer_attempts,
-    transfers,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class PurchaseHistory:
-    """Everything that belongs to one purchase, oldest first."""
-
-    changes: Sequence[Row[Any]]
-    mints: Sequence[Row[Any]]
-    transfers: Sequence[Row[Any]]
-    refunds: Sequence[Row[Any]]
-    disputes: Sequence[Row[Any]]
-    postings: Sequence[Row[Any]]
-    jobs: Sequence[Row[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,63 +39,11 @@ class EntryWithPostings:
     postings: list[Row[Any]]
 
 
-def purchase_history(conn: Connection, purchase: Row[Any]) -> PurchaseHistory:
-    """The rows of a purchase, of its attempts, transfers, refunds, ledger entries and live jobs."""
-    purchase_id = purchase.id
-    mine = select(payouts.c.id).where(payouts.c.purchase_id == purchase_id)
-    transfer_ids = select(payouts.c.transfer_id).where(payouts.c.purchase_id == purchase_id)
-    attempts = (
-        select(transfer_attempts, transfers.c.reference, transfers.c.amount, transfers.c.destination_address)
-        .join(transfers, transfers.c.id == transfer_attempts.c.transfer_id)
-        .where(transfer_attempts.c.transfer_id.in_(transfer_ids))
-    )
-    return PurchaseHistory(
-        changes=_changes(
-            conn,
-            {
-                "purchase": [purchase_id],
-                "checkout": [purchase.checkout_id],
-                "payout": list(conn.scalars(mine)),
-                "mint": _ids(conn, mint_attempts, purchase_id),
-                "transfer": list(conn.scalars(attempts.with_only_columns(transfer_attempts.c.id))),
-                "refund": _ids(conn, refunds, purchase_id),
-                "hold": [purchase_id],
-                "release": [purchase_id],
-            },
-        ),
-        mints=_of(conn, mint_attempts, purchase_id),
-        transfers=conn.execute(attempts.order_by(transfer_attempts.c.id)).all(),
-        refunds=_of(conn, refunds, purchase_id),
-        disputes=_of(conn, disputes, purchase_id),
-        postings=conn.execute(
-            select(ledger_entries.c.key, ledger_entries.c.kind, ledger_entries.c.created_at, ledger_postings)
-            .join(ledger_entries, ledger_entries.c.id == ledger_postings.c.entry_id)
-            .where(ledger_entries.c.subject == (purchase.stripe_payment_intent_id or ""))
-            .order_by(ledger_postings.c.id)
-        ).all(),
-        jobs=conn.execute(
-            select(jobs).where(
-                jobs.c.kind.in_(["fee", "mint", "refund", "refunds"]), jobs.c.subject == str(purchase_id)
-            )
-        ).all(),
-    )
-
-
-def _ids(conn: Connection, table: Any, purchase_id: int) -> list[int]:
-    return list(conn.scalars(select(table.c.id).where(table.c.purchase_id == purchase_id)))
-
-
-def _of(conn: Connection, table: Any, purchase_id: int) -> Sequence[Row[Any]]:
-    return conn.execute(select(table).where(table.c.purchase_id == purchase_id).order_by(table.c.id)).all()
-
-
-def _changes(conn: Connection, subjects: Mapping[str, list[int]]) -> Sequence[Row[Any]]:
-    wanted = [
-        (state_history.c.machine == machine) & state_history.c.subject.in_([str(row_id) for row_id in ids])
-        for machine, ids in subjects.items()
-        if ids
-    ]
-    return conn.execute(select(state_history).where(or_(*wanted)).order_by(state_history.c.id)).all()
+def jobs_of(conn: Connection, purchase_id: int, transfer_ids: Collection[int]) -> Sequence[Row[Any]]:
+    """The live jobs of a purchase and of its transfers."""
+    of_purchase = jobs.c.kind.in_(["fee", "mint", "refund", "refunds"]) & (jobs.c.subject == str(purchase_id))
+    of_transfers = (jobs.c.kind == "transfer") & jobs.c.subject.in_([str(one) for one in transfer_ids])
+    return conn.execute(select(jobs).where(of_purchase | of_transfers).order_by(jobs.c.id)).all()
 
 
 def work(

@@ -12,7 +12,7 @@ from domain.calendar import next_batch_time
 from domain.split import due_after_refunds
 from domain.states import PurchaseStatus, UsdcStatus
 from storage.funding import finalized_balance, promised
-from storage.tables import payouts, purchases, readings, transfer_attempts
+from storage.tables import batches, group_attempts, payouts, purchases, readings, transfer_attempts, transfers
 
 CONVERT_AHEAD = timedelta(hours=48)
 """A wire on Friday is USDC on Monday: what must be converted is told that long before the batch."""
@@ -24,7 +24,8 @@ PAID = (*UNMINTED, PurchaseStatus.COMPLETED, PurchaseStatus.REFUNDED)
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Sales paid since a moment. `mint_lamports` and `payout_lamports` are what the chain took for them."""
+    """Sales paid since a moment, and the transactions that paid out since then. `mint_lamports` and `payout_lamports`
+    are what the chain took for them."""
 
     sales: int
     gross_cents: int
@@ -108,12 +109,7 @@ def costs(conn: Connection, since: datetime) -> Costs:
         func.count(purchases.c.network_cost_lamports).label("minted"),
     ).where(purchases.c.status.in_(PAID), purchases.c.paid_at >= since)
     sale = conn.execute(of_sales).one()
-    paid_out = conn.execute(
-        select(
-            func.count(transfer_attempts.c.cost_lamports).label("payouts"),
-            func.coalesce(func.sum(transfer_attempts.c.cost_lamports), 0).label("lamports"),
-        ).where(transfer_attempts.c.created_at >= since)
-    ).one()
+    payouts_sent, payout_lamports = _payout_costs(conn, since)
     return Costs(
         sales=sale.sales,
         gross_cents=int(sale.gross),
@@ -124,9 +120,23 @@ def costs(conn: Connection, since: datetime) -> Costs:
         platform=int(sale.platform),
         minted=sale.minted,
         mint_lamports=int(sale.lamports),
-        payouts=paid_out.payouts,
-        payout_lamports=int(paid_out.lamports),
+        payouts=payouts_sent,
+        payout_lamports=payout_lamports,
     )
+
+
+def _payout_costs(conn: Connection, since: datetime) -> tuple[int, int]:
+    """How many transactions paid out for batches made since then, and what they cost; a packed one pays many."""
+    mine = (
+        select(transfers.c.id).join(batches, batches.c.id == transfers.c.batch_id).where(batches.c.created_at >= since)
+    )
+    alone, packed = transfer_attempts.c.cost_lamports, group_attempts.c.fee_lamports
+    sums = (
+        select(func.count(alone), func.coalesce(func.sum(alone), 0)).where(transfer_attempts.c.transfer_id.in_(mine)),
+        select(func.count(packed), func.coalesce(func.sum(packed), 0)).where(group_attempts.c.created_at >= since),
+    )
+    rows = [conn.execute(query).one() for query in sums]
+    return sum(row[0] for row in rows), sum(int(row[1]) for row in rows)
 
 
 def outlook(conn: Connection, usdc_account: str, now: datetime) -> Outlook:

@@ -99,6 +99,8 @@ def trace(conn: Connection, purchase: Row[Any]) -> SaleTrace:
             {
                 "checkout": [purchase.checkout_id],
                 "purchase": [purchase.id],
+                "hold": [purchase.id],
+                "release": [purchase.id],
                 "payout": _ids(own),
                 "mint": _ids(mints),
                 "transfer": _ids(attempts),

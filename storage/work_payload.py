@@ -10,6 +10,7 @@ from storage import refunds
 from storage.tables import (
     batches,
     circle_notifications,
+    group_attempts,
     jobs,
     mint_attempts,
     purchases,
@@ -67,6 +68,10 @@ def _intent(conn: Connection, kind: str, subject: int) -> Any:
         names = ("attempt", "state", "buyer_address", "mint_address", "name", "uri", "signature")
         tries = select(*(mint_attempts.c[name] for name in names)).where(mint_attempts.c.purchase_id == subject)
         return _first(conn, tries.order_by(mint_attempts.c.attempt.desc()))
+    if kind.startswith("packed_"):
+        names = ("group_id", "attempt", "state", "signature", "last_valid_block_height")
+        tries = select(*(group_attempts.c[name] for name in names)).where(group_attempts.c.group_id == subject)
+        return _first(conn, tries.order_by(group_attempts.c.attempt.desc()))
     if kind == "refund":
         open_one = refunds.under_way(conn, subject)
         return None if open_one is None else {"params": json.loads(open_one.params), "state": open_one.state}

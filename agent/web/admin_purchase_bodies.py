@@ -88,6 +88,21 @@ class TransferAttempt(Answer):
     created_at: Moment
 
 
+class PackedAttempt(Answer):
+    """One try at a group's transaction that pays this sale's recipients among others. `amount` is the group's."""
+
+    group: str
+    attempt: int
+    state: str
+    receipt_address: str
+    amount: Money
+    signature: str | None
+    fee_lamports: int | None
+    cost_lamports: int | None
+    proof: str | None
+    created_at: Moment
+
+
 class RefundRow(Answer):
     stripe_refund_id: str | None
     reason: str
@@ -128,6 +143,7 @@ class AdminPurchase(Answer):
     history: list[HistoryRow]
     mints: list[MintAttempt]
     transfers: list[TransferAttempt]
+    packed: list[PackedAttempt]
     refunds: list[RefundRow]
     disputes: list[DisputeRow]
     postings: list[PostingRow]

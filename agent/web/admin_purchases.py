@@ -13,6 +13,7 @@ from agent.web.admin_purchase_bodies import (
     HistoryRow,
     MintAttempt,
     MoneyWish,
+    PackedAttempt,
     PostingRow,
     PurchaseLine,
     PurchasePage,
@@ -33,7 +34,7 @@ from domain.money import format_cents, format_usdc, parse_decimal
 from domain.states import PurchaseStatus
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import interventions, operator_views, search, views
+from storage import interventions, operator_views, search, trace, views
 from storage.store import Store
 from storage.views import PurchaseView
 
@@ -110,7 +111,8 @@ class AdminPurchases:
         view = views.purchase(conn, purchase_id)
         if view is None:
             raise not_found("purchase")
-        row, found = view.row, operator_views.purchase_history(conn, view.row)
+        row, found = view.row, trace.trace(conn, view.row)
+        transfer_ids = {payout.transfer_id for payout in view.payouts if payout.transfer_id is not None}
         return AdminPurchase(
             version=interventions.version(row, view.payouts),
             buyer_id=row.buyer_id,
@@ -122,10 +124,11 @@ class AdminPurchases:
             history=[history_row(change) for change in found.changes],
             mints=[mint_attempt(mint) for mint in found.mints],
             transfers=[transfer_attempt(transfer) for transfer in found.transfers],
+            packed=[packed_attempt(one) for one in found.packed],
             refunds=[refund_row(refund) for refund in found.refunds],
             disputes=[_dispute(dispute) for dispute in found.disputes],
-            postings=[posting_row(posting) for posting in found.postings],
-            jobs=[self._job(job) for job in found.jobs],
+            postings=[posting_row(entry.row, line) for entry in found.entries for line in entry.postings],
+            jobs=[self._job(job) for job in operator_views.jobs_of(conn, purchase_id, transfer_ids)],
         )
 
     def _job(self, job: Any) -> WorkItem:
@@ -228,10 +231,31 @@ def history_row(row: Any) -> HistoryRow:
     )
 
 
-def posting_row(row: Any) -> PostingRow:
+def posting_row(entry: Any, line: Any) -> PostingRow:
     """One line of the books with its entry's name."""
     return PostingRow(
-        entry=row.key, kind=row.kind, account=row.account, asset=row.asset, amount=row.amount, at=row.created_at
+        entry=entry.key,
+        kind=entry.kind,
+        account=line.account,
+        asset=line.asset,
+        amount=line.amount,
+        at=entry.created_at,
+    )
+
+
+def packed_attempt(row: Any) -> PackedAttempt:
+    """One try at the transaction of a group that pays this purchase among others."""
+    return PackedAttempt(
+        group=row.group_uuid,
+        attempt=row.attempt,
+        state=row.state,
+        receipt_address=row.receipt_address,
+        amount=format_usdc(row.amount),
+        signature=row.signature,
+        fee_lamports=row.fee_lamports,
+        cost_lamports=row.cost_lamports,
+        proof=row.proof,
+        created_at=row.created_at,
     )
 
 

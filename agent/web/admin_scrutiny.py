@@ -4,10 +4,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from agent.web.admin_purchases import mint_attempt, refund_row, transfer_attempt
+from agent.web.admin_purchases import mint_attempt, packed_attempt, refund_row, transfer_attempt
 from agent.web.books_bodies import (
     BadRow,
-    PackedAttempt,
     PageOfRule,
     Rule,
     RulePage,
@@ -123,7 +122,7 @@ def _trace(view: PurchaseView, found: SaleTrace) -> Trace:
         ],
         mints=[mint_attempt(one) for one in found.mints],
         transfers=[transfer_attempt(one) for one in found.transfers],
-        packed=[_packed(one) for one in found.packed],
+        packed=[packed_attempt(one) for one in found.packed],
         refunds=[refund_row(one) for one in found.refunds],
         disputes=[_dispute(one) for one in found.disputes],
         nettings=[
@@ -139,21 +138,6 @@ def _trace(view: PurchaseView, found: SaleTrace) -> Trace:
         movements=[_movement(one) for one in found.movements],
         entries=[_entry(one) for one in found.entries],
         costs=_costs(row, found),
-    )
-
-
-def _packed(row: Any) -> PackedAttempt:
-    return PackedAttempt(
-        group=row.group_uuid,
-        attempt=row.attempt,
-        state=row.state,
-        receipt_address=row.receipt_address,
-        amount=format_usdc(row.amount),
-        signature=row.signature,
-        fee_lamports=row.fee_lamports,
-        cost_lamports=row.cost_lamports,
-        proof=row.proof,
-        created_at=row.created_at,
     )
 
 

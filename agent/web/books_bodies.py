@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from agent.web.admin_purchase_bodies import MintAttempt, RefundRow, TransferAttempt
+from agent.web.admin_purchase_bodies import MintAttempt, PackedAttempt, RefundRow, TransferAttempt
 from agent.web.bodies import INT_MAX, Answer, Asked, Line, Moment, Money
 from agent.web.purchase_bodies import PurchaseBody
 
@@ -106,21 +106,6 @@ class TraceNetting(Answer):
     amount: Money
     ledger_key: str
     undone_at: Moment | None
-
-
-class PackedAttempt(Answer):
-    """One try at a group's transaction that pays this sale's recipients among others. `amount` is the group's."""
-
-    group: str
-    attempt: int
-    state: str
-    receipt_address: str
-    amount: Money
-    signature: str | None
-    fee_lamports: int | None
-    cost_lamports: int | None
-    proof: str | None
-    created_at: Moment
 
 
 class TraceCosts(Answer):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 
 from sandbox.world import World, WorldOptions, running_world
@@ -27,8 +28,8 @@ class Ended:
 
 
 @asynccontextmanager
-async def daemon(world: World) -> AsyncIterator[None]:
-    """`python main.py run`, ready, and ended by SIGTERM."""
+async def daemon(world: World) -> AsyncIterator[int]:
+    """`python main.py run`, ready, and ended by SIGTERM; its process id."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "main.py", "run"),
         cwd=ROOT,
@@ -41,7 +42,7 @@ async def daemon(world: World) -> AsyncIterator[None]:
             while not await ready(session, world):
                 assert process.returncode is None, "the daemon ended at its start"
                 await asyncio.sleep(0.05)
-        yield
+        yield process.pid
         process.terminate()
         assert await process.wait() == 0
     finally:
@@ -89,18 +90,28 @@ async def test_commands_work_alone_before_a_daemon_ran_with_it_and_after_it(worl
     assert (upgraded.code, json.loads(upgraded.out)["before"]) == (0, None)
     invited = await command(world, "invite", "create", "--uses", "2", "--json")
     assert (invited.code, json.loads(invited.out)["uses"]) == (0, 2)
+    made = await command(world, "token", "create", "--name", "Ada", "--role", "operator", "--json")
+    ada = json.loads(made.out)["secret"]
+    people = world.options.data_dir / "people.csv"
+    people.write_text(f"email,wallet_address\nada@example.com,{world.platform.address}\nbad,nonsense\n")
+    judged = await command(world, "users", "import", str(people), "--dry-run", "--json")
+    assert (judged.code, json.loads(judged.out)["counts"]) == (1, {"new": 1, "refused": 1})
     refused = await command(world, "distribute_usdc_batch", "--auto-confirm")
     assert refused.code == 1
     assert "the daemon is not running" in refused.err and "python main.py run" in refused.err
 
-    async with daemon(world):
-        shown, verified, status, locked, paid = await asyncio.gather(
+    async with daemon(world) as pid:
+        sockets = psutil.Process(pid).net_connections()
+        assert {one.laddr.ip for one in sockets if one.status == "LISTEN"} == {"127.0.0.1"}
+        listed, shown, verified, status, locked, paid = await asyncio.gather(
+            command(world, "token", "list", "--json", AGENT_ADMIN_TOKEN=ada),
             command(world, "distribute_usdc_batch", "--dry-run"),
             command(world, "verify", "--json"),
             command(world, "status", "--json"),
             command(world, "db", "upgrade"),
             command(world, "distribute_usdc_batch", "--auto-confirm", "--wait", "--json"),
         )
+        assert {row["name"] for row in json.loads(listed.out)["items"]} >= {"Ada", "settings"}
         assert (shown.code, shown.err) == (0, "")
         assert shown.out.startswith("Total purchases: 0\nTotal USDC to distribute: 0.00\nNumber of creators: 0\n")
         assert (verified.code, json.loads(verified.out)["outcome"]) == (0, "holds")
