@@ -213,7 +213,10 @@ def build_engine(
     pace = gateways.rpc.pace
     follower = build_follower(settings, ports.store, gateways.rpc, ports.clock, platform_address, wake)
     fast_path = build_fast_path(settings, ports, gateways, metrics)
-    tracker = SignatureTracker(ports.store, gateways.rpc, ports.clock, fast_path=fast_path, wake=wake)
+    idle = float(settings.agent_idle_seconds)
+    tracker = SignatureTracker(
+        ports.store, gateways.rpc, ports.clock, idle_seconds=idle, fast_path=fast_path, wake=wake
+    )
     sweep = EventsSweepStep(ports.store, ports.clock, gateways.stripe, settings.live)
     gate = StartGate(
         ports.store,
@@ -234,7 +237,7 @@ def build_engine(
         settings, ports.store, ports.clock, ports.ids, gateways.circle, gateways.rpc, platform_address, tracker.poke
     )
     steps |= packed
-    worker = Worker(ports.store, ports.clock, ports.ids, steps, _lanes(gate), metrics, settings.agent_retries_max)
+    worker = Worker(ports.store, ports.clock, ports.ids, steps, _lanes(gate), metrics, settings.agent_retries_max, idle)
     bell.append(worker.wake)
     guard = ChainGuard(
         gateways.rpc,

@@ -31,8 +31,6 @@ LEASE = timedelta(seconds=30)
 """How long the rows of a replica that died stay untouched. A live one renews its leases, so a step may take longer."""
 RENEW_SECONDS = 10.0
 """Two renewals may fail before a lease runs out."""
-IDLE_SECONDS = 30.0
-"""How long an idle worker waits for a wake-up before it looks for itself (design.md, section 1)."""
 RETRY_BASE = timedelta(seconds=1)
 RETRY_MAX = timedelta(minutes=15)
 
@@ -80,14 +78,17 @@ class Worker:
         lanes: Sequence[Lane],
         observer: Observer,
         retries_max: int,
+        idle_seconds: float,
         retry_base: timedelta = RETRY_BASE,
     ) -> None:
+        """`idle_seconds`: how long an idle worker waits for a wake-up before it looks for itself."""
         self._store, self._clock, self._ids = store, clock, ids
         self._steps, self._lanes, self._observer = steps, lanes, observer
-        self._retries_max, self._retry_base = retries_max, retry_base
+        self._retries_max, self._idle_seconds, self._retry_base = retries_max, idle_seconds, retry_base
         self._holder = str(ids.uuid())
         self._wake = asyncio.Event()
         self._running: dict[tuple[str, int, int], Claim] = {}
+        self._busy = asyncio.Event()
 
     def wake(self) -> None:
         self._wake.set()
@@ -99,8 +100,7 @@ class Worker:
             while True:
                 self._wake.clear()
                 try:
-                    claimed = await self._claim_all(group)
-                    wait = 0.0 if claimed else await self._seconds_to_next()
+                    wait = await self._claim_due(group)
                 except StoreBroken:
                     raise
                 except StoreUnavailable as error:
@@ -111,9 +111,11 @@ class Worker:
 
     async def _keep_leases(self) -> None:
         while True:
+            await self._busy.wait()
             await self._clock.sleep(RENEW_SECONDS)
             running, until = list(self._running.values()), self._clock.now() + LEASE
             if not running:
+                self._busy.clear()
                 continue
             try:
                 await self._store.write(partial(work.renew, claims=running, until=until))
@@ -127,31 +129,35 @@ class Worker:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
 
-    async def _claim_all(self, group: asyncio.TaskGroup) -> int:
-        now, total = self._clock.now(), 0
-        for lane in self._lanes:
-            free = lane.width - lane.running
-            if free <= 0 or not lane.is_open():
-                continue
-            claims = await self._store.write(_claimer(lane, self._holder, now, free))
+    async def _claim_due(self, group: asyncio.TaskGroup) -> float:
+        """Claim what is due in every open lane and start on it; in how many seconds to look again."""
+        now = self._clock.now()
+        free = [(lane, lane.width - lane.running) for lane in self._lanes if lane.is_open()]
+        wanted = [(lane, room) for lane, room in free if room > 0]
+        claimed, due = await self._store.write(lambda conn: self._look(conn, wanted, now))
+        for lane, claims in claimed:
             for claim in claims:
                 lane.running += 1
                 self._running[claim.table.name, claim.id, claim.epoch] = claim
+                self._busy.set()
                 group.create_task(self._work(lane, claim))
-            total += len(claims)
-        return total
+        if claimed:
+            return 0.0
+        return self._idle_seconds if due is None else min(self._idle_seconds, max(0.0, (due - now).total_seconds()))
 
-    async def _seconds_to_next(self) -> float:
-        now = self._clock.now()
-        open_lanes = [lane for lane in self._lanes if lane.is_open() and lane.running < lane.width]
-
-        def look(conn: Connection) -> list[datetime | None]:
-            return [work.next_due(conn, lane.table, now, lane.kinds) for lane in open_lanes]
-
-        due = [moment for moment in await self._store.read(look) if moment is not None]
-        if not due:
-            return IDLE_SECONDS
-        return min(IDLE_SECONDS, max(0.0, (min(due) - now).total_seconds()))
+    def _look(
+        self, conn: Connection, wanted: Sequence[tuple[Lane, int]], now: datetime
+    ) -> tuple[list[tuple[Lane, list[Claim]]], datetime | None]:
+        """The claims of all lanes in one transaction; without any, when the next row is due."""
+        claimed = []
+        for lane, room in wanted:
+            found = work.claim(conn, lane.table, self._holder, now, LEASE, room, lane.kinds)
+            if found:
+                claimed.append((lane, found))
+        if claimed:
+            return claimed, None
+        moments = [work.next_due(conn, lane.table, now, lane.kinds) for lane, _ in wanted]
+        return [], min((moment for moment in moments if moment is not None), default=None)
 
     async def _work(self, lane: Lane, claim: Claim) -> None:
         started = self._clock.monotonic()
@@ -239,7 +245,3 @@ class Worker:
         exponent = min(claim.attempts, 20)
         whole: timedelta = min(RETRY_MAX, self._retry_base * (1 << exponent))
         return whole * (0.5 + self._ids.jitter() / 2)
-
-
-def _claimer(lane: Lane, holder: str, now: datetime, limit: int) -> Callable[[Connection], list[Claim]]:
-    return lambda conn: work.claim(conn, lane.table, holder, now, LEASE, limit, lane.kinds)

@@ -36,8 +36,6 @@ SOON_SLOTS = 2
 """Slots after a new signature before it is asked about: a transaction needs that long to be in a block."""
 CACHE_SLOTS = 100
 """A signature older than this may have left the nodes' status cache (150 slots) and is asked with history search."""
-IDLE_SECONDS = 30.0
-"""Between looks at the table when nothing is open: another replica may have added a row. No RPC call is made then."""
 LONGEST_PAUSE_SECONDS = 15.0
 """While the endpoints fail."""
 
@@ -61,8 +59,9 @@ class _Witness:
 class SignatureTracker:
     """Writes the fate of `watched_signatures` and makes the waiting jobs due. Run `run` once per process.
 
-    All intervals follow the cluster's slot time as the pool measures it. `wake` is called after jobs were made due.
-    With a fast path, signatures that it follows are asked about when it tells of them, and else seldom.
+    All intervals follow the cluster's slot time as the pool measures it. `idle_seconds` pass between looks at the table
+    when nothing is open: another replica may have added a row (no RPC call is made then). `wake` is called after jobs
+    were made due. With a fast path, signatures that it follows are asked about when it tells of them, and else seldom.
     """
 
     def __init__(
@@ -71,11 +70,12 @@ class SignatureTracker:
         rpc: RpcPool,
         clock: Clock,
         *,
+        idle_seconds: float,
         fast_path: FastPath | None = None,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._rpc, self._clock = store, rpc, clock
-        self._fast_path, self._wake = fast_path, wake
+        self._idle_seconds, self._fast_path, self._wake = idle_seconds, fast_path, wake
         self._bell = Bell(clock)
         self._standing: dict[str, tuple[WatchState, int | None]] = {}
         """Signature → state and slot, of everything that is open as of the last poll."""
@@ -186,7 +186,7 @@ class SignatureTracker:
     async def _pause(self, open_now: int, failures: int) -> None:
         slot_seconds = self._rpc.pace.seconds
         if not open_now:
-            await self._bell.wait(IDLE_SECONDS)
+            await self._bell.wait(self._idle_seconds)
             await self._clock.sleep(SOON_SLOTS * slot_seconds)
             return
         slots = NET_SLOTS if self._all_followed and not failures else POLL_SLOTS

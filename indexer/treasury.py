@@ -45,6 +45,9 @@ USDC_READING, SOL_READING = "treasury_usdc", "treasury_sol"
 CHUNK = 32
 """Transactions fetched side by side and stored in one database transaction."""
 LONGEST_PAUSE_SECONDS = 30.0
+"""While the endpoints fail."""
+CATCH_UP_SECONDS = 1.0
+"""Between passes of somebody who waits for the newest slot to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ class TreasuryFollower:
     ) -> None:
         self._store, self._rpc, self._clock = store, rpc, clock
         self._wallet, self._usdc_mint = platform_wallet, usdc_mint
-        self._poll_seconds, self._wake = min(poll_seconds, LONGEST_PAUSE_SECONDS), wake
+        self._poll_seconds, self._wake = poll_seconds, wake
         self.usdc_account = ata(platform_wallet, usdc_mint, programs.TOKEN)
         self.tracks = (
             Track(USDC_CURSOR, self.usdc_account, Asset.USDC),
@@ -131,14 +134,20 @@ class TreasuryFollower:
             except (Retryable, StoreUnavailable) as error:
                 failures += 1
                 _log.warning("treasury_not_read", error=str(error), failures=failures)
-            await self._bell.wait(min(self._poll_seconds * 2.0 ** min(failures, 10), LONGEST_PAUSE_SECONDS))
+            await self._bell.wait(self._pause(failures))
 
     async def backfill_until_caught_up(self) -> Head:
         """Read until both histories are stored up to a finalized slot that was the newest when this was called."""
         goal = await self._rpc.get_slot("finalized")
         while (latest := await self.follow()).head.slot < goal:
-            await self._clock.sleep(self._poll_seconds)
+            await self._clock.sleep(min(self._poll_seconds, CATCH_UP_SECONDS))
         return latest.head
+
+    def _pause(self, failures: int) -> float:
+        """The poll's interval; after failures twice as long each time, up to half a minute."""
+        if not failures:
+            return self._poll_seconds
+        return min(min(self._poll_seconds, 1.0) * 2.0 ** min(failures, 10), LONGEST_PAUSE_SECONDS)
 
     async def follow(self) -> Pass:
         """One pass over both addresses. Raises Retryable; what was stored before that stays, with its cursor."""

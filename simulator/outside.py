@@ -47,7 +47,8 @@ class Outside:
         self.stripe = StripeService(
             clock.now_ms, random.Random(rng.getrandbits(64)), secret_keys=(STRIPE_KEY,), timing=FAST
         )
-        self.stripe.controls.add_webhook(f"{AGENT_URL}/api/checkout/webhook/", ["*"], secret=STRIPE_SECRET)
+        endpoint = self.stripe.controls.add_webhook(f"{AGENT_URL}/api/checkout/webhook/", ["*"], secret=STRIPE_SECRET)
+        self.webhook_id = str(endpoint["id"])
         self.by_url: dict[str, Service] = {STRIPE_URL: self.stripe, CIRCLE_URL: self.circle, RPC_URL: self.node}
         self.services = list(self.by_url.values())
 

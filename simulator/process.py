@@ -50,7 +50,7 @@ class Process:
         self.life = Life(name)
         self.clock = LivedClock(surroundings.clock, self.life)
         self.store: LivedStore | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self.tasks: list[asyncio.Task[None]] = []
 
     async def start(self, life: Life | None = None) -> None:
         """Raises what refuses the start, and Killed."""
@@ -74,11 +74,11 @@ class Process:
         recurring = nudges(direct_alerts=self.settings.alerts_directly)
         slowed = tuple(replace(one, every=one.every * around.nudge_slowness) for one in recurring)
         schedule = Schedule(ports.store, self.clock, daemon.engine.worker.wake, slowed)
-        self._tasks = [asyncio.create_task(background(daemon, schedule.run_on_clock))]
+        self.tasks = [asyncio.create_task(background(daemon, schedule.run_on_clock))]
 
     async def stop(self) -> None:
         """End the daemon wherever it is: every await of it is cancelled, as a killed process would stop there."""
-        tasks, self._tasks, self.web = self._tasks, [], None
+        tasks, self.tasks, self.web = self.tasks, [], None
         for task in tasks:
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -91,7 +91,7 @@ class Process:
     async def kill(self) -> None:
         """The same, and nothing that it would still do at its end happens."""
         self.life.die()
-        tasks, self._tasks, self.web = self._tasks, [], None
+        tasks, self.tasks, self.web = self.tasks, [], None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -101,11 +101,11 @@ class Process:
     @property
     def has_ended(self) -> bool:
         """Whether the daemon stopped by itself; `check_alive` says why."""
-        return any(task.done() for task in self._tasks)
+        return any(task.done() for task in self.tasks)
 
     def check_alive(self) -> None:
         """Raise what ended the daemon by itself."""
-        for task in self._tasks:
+        for task in self.tasks:
             if task.done():
                 task.result()
 

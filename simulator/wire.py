@@ -15,7 +15,8 @@ class ServiceTransport:
     """A Transport whose hosts are services: `{"https://api.stripe.test": service}`, without a path or a slash behind.
 
     `sleep` holds late answers back (give the virtual clock's), `after` is called when a service has answered (to let a
-    ticker look again at what is due). Everything sent is kept in `sent`, whether an answer came or not.
+    ticker look again at what is due). Everything sent is kept in `sent`, whether an answer came or not, unless
+    `remember` says no.
     """
 
     def __init__(
@@ -23,11 +24,14 @@ class ServiceTransport:
         services: Mapping[str, Service],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         after: Callable[[], None] = lambda: None,
+        *,
+        remember: bool = True,
     ) -> None:
         self.services = dict(services)
         self.sent: list[HttpRequest] = []
         self._sleep = sleep
         self._after = after
+        self._remember = remember
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """A fault of the service becomes what a client sees of it; nothing can tell whether a lost request arrived."""
@@ -35,7 +39,8 @@ class ServiceTransport:
         service = self.services.get(f"{parts.scheme}://{parts.netloc}")
         if service is None:
             raise TransportError(f"no such host: {parts.netloc}", sent=False)
-        self.sent.append(request)
+        if self._remember:
+            self.sent.append(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
         answer = service.handle(Request(request.method, parts.path or "/", parts.query, headers, request.body))
         self._after()

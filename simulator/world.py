@@ -56,7 +56,8 @@ class World:
         self.platform = self.outside.platform
         self.transport = ServiceTransport(self.outside.by_url, self.clock.sleep)
         self.sockets = ServiceSockets({WS_URL: self.node})
-        self.settings: Settings = load_settings({**self.outside.environment(), **(settings or {})})
+        self.environment = {**self.outside.environment(), **(settings or {})}
+        self.settings: Settings = load_settings(self.environment)
         self.processes = [self.make_process(name, len(names) == 1) for name in names]
         self._under_way: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()

@@ -1,19 +1,43 @@
 """SQLite without threads: functions run where they are called. For the simulator, whose clock owns every await."""
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
 
 from storage import engine_library, sqlite_connections
 from storage.errors import StoreUnavailable
-from storage.grouping import TransactionFailed, attempt
-from storage.sqlite import open_writer
+from storage.grouping import TransactionFailed, attempt, watch_errors
 from storage.store import Dialect
 
 T = TypeVar("T")
+
+PAGES_MOST = 4_294_967_294
+"""SQLite's own limit."""
+
+
+class _Place:
+    """An engine whose file can be exchanged: what it has compiled stays, since simulated processes start by the
+    thousand and all say the same."""
+
+    path: str | Path = ""
+
+    def __init__(self, synchronous: str) -> None:
+        self.engine = create_engine(
+            "sqlite://", creator=self._connect, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True
+        )
+        watch_errors(self.engine)
+        sqlite_connections.prepare(self.engine, begin="BEGIN IMMEDIATE", synchronous=synchronous, readonly=False)
+
+    def _connect(self) -> Any:
+        return sqlite3.connect(self.path, check_same_thread=False)
+
+
+_SPARE: dict[str, list[_Place]] = {"FULL": [], "NORMAL": [], "OFF": []}
 
 
 class InlineStore:
@@ -37,12 +61,15 @@ class InlineStore:
 
     async def start(self) -> None:
         engine_library.check()
-        self._engine = open_writer(self._path, synchronous=self._synchronous)
+        self._place = _SPARE[self._synchronous].pop() if _SPARE[self._synchronous] else _Place(self._synchronous)
+        self._place.path = self._path
+        self._engine = self._place.engine
 
     async def stop(self) -> None:
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.dispose()
+            _SPARE[self._synchronous].append(self._place)
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
         try:
@@ -68,3 +95,10 @@ class InlineStore:
         if self._engine is None:
             raise StoreUnavailable("the database is not open")
         return self._engine
+
+    def limit_pages(self, most: int | None) -> None:
+        """A full disk, as SQLite itself meets it: the file may not grow beyond `most` pages (its present size, if that
+        is more); None takes the limit away. Until the store is stopped."""
+        if self._engine is not None:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql(f"PRAGMA max_page_count={most or PAGES_MOST}")

@@ -3,6 +3,7 @@
 Both functions take a plain connection, so `await store.write(schema.upgrade)` and `await store.read(schema.check)`.
 """
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -63,6 +64,7 @@ def revision(conn: Connection) -> str | None:
     return MigrationContext.configure(conn).get_current_revision()
 
 
+@cache
 def head() -> str:
     """The schema this version of the program needs."""
     found = ScriptDirectory(str(MIGRATIONS)).get_current_head()

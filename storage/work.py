@@ -8,10 +8,26 @@ so that finishing notices it and runs the row once more.
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Table, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    Integer,
+    RowMapping,
+    Select,
+    Table,
+    bindparam,
+    case,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from domain.errors import PaymentSystemError
 from domain.states import WorkState
@@ -47,17 +63,18 @@ def enqueue(conn: Connection, kind: str, subject: str | int, now: datetime, due_
     Idempotent. A live job becomes due earlier if that is earlier, never later; a parked one stays parked: a person
     decides about it (`retry`).
     """
-    due = due_at or now
-    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(jobs).values(
-        kind=kind, subject=str(subject), state=WorkState.DUE, due_at=due, created_at=now, attempts=0
-    )
-    earlier = func.min if conn.dialect.name == "sqlite" else func.least
-    conn.execute(
-        statement.on_conflict_do_update(
-            index_elements=[jobs.c.kind, jobs.c.subject],
-            set_={"due_at": earlier(jobs.c.due_at, statement.excluded.due_at), "wakes": jobs.c.wakes + 1},
-        )
+    values = {"kind": kind, "subject": str(subject), "state": WorkState.DUE, "due_at": due_at or now, "created_at": now}
+    conn.execute(_enqueue(conn.dialect.name), {**values, "attempts": 0})
+
+
+@cache
+def _enqueue(dialect: str) -> Insert:
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    statement = insert(jobs)
+    earlier = func.min if dialect == "sqlite" else func.least
+    return statement.on_conflict_do_update(
+        index_elements=[jobs.c.kind, jobs.c.subject],
+        set_={"due_at": earlier(jobs.c.due_at, statement.excluded.due_at), "wakes": jobs.c.wakes + 1},
     )
 
 
@@ -74,41 +91,60 @@ def claim(
 
     Rows whose lease has run out are claimed again: their worker died or hangs, and `hold` will refuse its writes.
     """
-    free = (table.c.lease_until.is_(None)) | (table.c.lease_until <= now)
-    ids = (
-        select(table.c.id)
-        .where(table.c.state == WorkState.DUE, table.c.due_at <= now, free)
-        .order_by(table.c.due_at, table.c.id)
-        .limit(limit)
-    )
-    if kinds is not None:
-        ids = ids.where(table.c.kind.in_(list(kinds)))
-    if conn.dialect.name == "postgresql":
-        ids = ids.with_for_update(skip_locked=True)
-    chosen = conn.scalars(ids).all()
+    chosen = conn.scalars(
+        _claimable(table, None if kinds is None else frozenset(kinds), conn.dialect.name), {"now": now, "most": limit}
+    ).all()
     if not chosen:
         return []
-    rows = conn.execute(
-        update(table)
-        .where(table.c.id.in_(chosen))
-        .values(lease_holder=holder, lease_until=now + lease, lease_epoch=table.c.lease_epoch + 1)
-        .returning(*table.c)
-    )
+    rows = conn.execute(_take(table), {"chosen": chosen, "holder": holder, "until": now + lease})
     claims = [_claim(table, row) for row in rows.mappings()]
     order = {row_id: place for place, row_id in enumerate(chosen)}
     return sorted(claims, key=lambda claimed: order[claimed.id])
 
 
+@cache
+def _claimable(table: Table, kinds: frozenset[str] | None, dialect: str) -> Select[Any]:
+    """Built once: a worker asks this of every lane at each of its turns."""
+    now = bindparam("now", type_=table.c.due_at.type)
+    free = (table.c.lease_until.is_(None)) | (table.c.lease_until <= now)
+    ids = (
+        select(table.c.id)
+        .where(table.c.state == WorkState.DUE, table.c.due_at <= now, free)
+        .order_by(table.c.due_at, table.c.id)
+        .limit(bindparam("most", type_=Integer()))
+    )
+    if kinds is not None:
+        ids = ids.where(table.c.kind.in_(sorted(kinds)))
+    return ids.with_for_update(skip_locked=True) if dialect == "postgresql" else ids
+
+
+@cache
+def _take(table: Table) -> ReturningUpdate[Any]:
+    return (
+        update(table)
+        .where(table.c.id.in_(bindparam("chosen", expanding=True)))
+        .values(
+            lease_holder=bindparam("holder"),
+            lease_until=bindparam("until", type_=table.c.lease_until.type),
+            lease_epoch=table.c.lease_epoch + 1,
+        )
+        .returning(*table.c)
+    )
+
+
 def next_due(conn: Connection, table: Table, now: datetime, kinds: Collection[str] | None = None) -> datetime | None:
     """When the next row can be claimed: its due time, or the end of its lease if that is later."""
+    found: datetime | None = conn.scalar(_next_due(table, None if kinds is None else frozenset(kinds)), {"now": now})
+    return found
+
+
+@cache
+def _next_due(table: Table, kinds: frozenset[str] | None) -> Select[Any]:
+    now = bindparam("now", type_=table.c.due_at.type)
     leased = (table.c.lease_until.is_not(None)) & (table.c.lease_until > now)
-    due = table.c.state == WorkState.DUE
-    if kinds is not None:
-        due = due & table.c.kind.in_(list(kinds))
-    free: datetime | None = conn.scalar(select(func.min(table.c.due_at)).where(due, ~leased))
-    freed: datetime | None = conn.scalar(select(func.min(table.c.lease_until)).where(due, leased))
-    known = [moment for moment in (free, freed) if moment is not None]
-    return min(known) if known else None
+    moment = func.min(case((leased, table.c.lease_until), else_=table.c.due_at), type_=table.c.due_at.type)
+    found = select(moment).where(table.c.state == WorkState.DUE)
+    return found if kinds is None else found.where(table.c.kind.in_(sorted(kinds)))
 
 
 def hold(conn: Connection, claimed: Claim) -> None:
@@ -170,13 +206,16 @@ def fenced(claimed: Claim, fn: Callable[[Connection], T]) -> Callable[[Connectio
     return run
 
 
+_FINISH = delete(jobs).where(jobs.c.id == bindparam("which"), jobs.c.wakes == bindparam("woken"))
+
+
 def finish(conn: Connection, claimed: Claim, now: datetime) -> None:
     """The row's work is done. A job that was woken meanwhile runs once more; else its row goes. Under `hold`."""
     table = claimed.table
     if table is not jobs:
         _release(conn, claimed, state=WorkState.DONE, last_error=None, error_code=None)
         return
-    gone = conn.execute(delete(jobs).where(jobs.c.id == claimed.id, jobs.c.wakes == claimed.wakes))
+    gone = conn.execute(_FINISH, {"which": claimed.id, "woken": claimed.wakes})
     if gone.rowcount == 0:
         _release(conn, claimed, due_at=now, attempts=0)
 

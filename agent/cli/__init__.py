@@ -20,6 +20,7 @@ from agent.cli import (
     people,
     run,
     sandbox,
+    simulate,
     work,
 )
 
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("sandbox")(sandbox.play)
 app.command("sandbox-services")(sandbox.services)
+app.command("simulate")(simulate.simulate)
 app.command("distribute_usdc_batch")(distribute.distribute_usdc_batch)
 app.command("contract")(contract.contract)
 app.command("status")(operating.status)

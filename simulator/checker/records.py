@@ -37,6 +37,8 @@ class Records:
         self._platform, self._stripe_key = Pubkey.from_string(platform), stripe_key
         self.treasury_account = associated_token_address(self._platform, USDC_DEVNET)
         self.sent = Sent()
+        self.restored = False
+        """An old backup of the database was put back: what it did not know may be lost to it."""
         self._read = 0
         self._outflows: dict[str, dict[str, int]] = {}
         self._inflow = 0

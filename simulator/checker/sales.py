@@ -142,7 +142,8 @@ def came_back(db: Database, records: Records) -> Iterator[str]:
 
 
 def all_minted(db: Database, records: Records) -> Iterator[str]:
-    """At rest: as many NFTs as minted sales, and every paid sale that holds an edition is minted."""
+    """At rest: as many NFTs as minted sales. After an old backup was put back there may be more: the sales that it did
+    not know wait for a person."""
     minted = db.number("SELECT COUNT(*) FROM purchases WHERE minted_at IS NOT NULL")
-    if len(records.nfts()) != minted:
+    if len(records.nfts()) != minted and not (records.restored and len(records.nfts()) > minted):
         yield f"{len(records.nfts())} NFTs were made and {minted} purchases say so"

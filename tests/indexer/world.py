@@ -134,7 +134,9 @@ class Indexed:
         )
         self.sockets = ServiceSockets({WS_HOST: self.world.node})
         self.fast_path = FastPath(self.sockets, WS_HOST, self.clock, self.rpc.pace) if self._living else None
-        self.tracker = SignatureTracker(self.store, self.rpc, self.clock, fast_path=self.fast_path, wake=self._wake)
+        self.tracker = SignatureTracker(
+            self.store, self.rpc, self.clock, idle_seconds=30.0, fast_path=self.fast_path, wake=self._wake
+        )
         self.treasury = TreasuryFollower(
             self.store,
             self.rpc,

@@ -1,0 +1,70 @@
+"""Runs the simulator for a person who watches: progress while it goes on, figures at its end, failures as stories."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from simulator.report import Report, story_of
+from simulator.runs import faults_named, scenarios
+from simulator.scenario import Scenario
+from simulator.week import simulate
+
+STORIES_SHOWN = 3
+BAD_OPTION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The command's options."""
+
+    weeks: int
+    seed: int
+    faults: str
+    operators: bool
+    purchases: int
+    report: Path | None
+    replay: bool
+
+    def again(self, scenario: Scenario) -> str:
+        """The command that plays one world again."""
+        words = ["python", "main.py", "simulate", "--weeks", str(scenario.weeks), "--seed", str(scenario.seed)]
+        words += ["--faults", self.faults, "--purchases", str(self.purchases)]
+        return shlex.join([*words, *(["--operators"] if self.operators else []), "--replay"])
+
+
+def run(wish: Wish) -> int:
+    """The exit code: 0 without a violation, 1 with one, 2 for an option that makes no sense."""
+    console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        faults = faults_named(wish.faults)
+    except ValueError as error:
+        errors.print(f"simulate: --faults: {error}", markup=False)
+        return BAD_OPTION
+    report = Report()
+    worlds = scenarios(wish.weeks, wish.seed, wish.purchases, faults, wish.operators)
+    columns = (TextColumn("weeks"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, disable=wish.replay, transient=True) as progress:
+        task = progress.add_task("", total=wish.weeks)
+        for scenario in worlds:
+            outcome = simulate(
+                scenario,
+                (lambda line: console.print(line, markup=False)) if wish.replay else None,
+                Path(f"simulated-{scenario.seed}.db") if wish.replay else None,
+            )
+            report.add(outcome)
+            progress.advance(task, scenario.weeks)
+    for outcome in report.failed[:STORIES_SHOWN]:
+        for line in story_of(outcome, wish.again(outcome.scenario)):
+            console.print(line, markup=False)
+    if len(report.failed) > STORIES_SHOWN:
+        console.print(f"and {len(report.failed) - STORIES_SHOWN} more world(s) with violations; --report lists them")
+    for name, value in report.as_json().items():
+        if name not in ("violations", "faults"):
+            console.print(f"{name}: {value}", markup=False)
+    console.print(f"violations: {len(report.violations)}", markup=False)
+    if wish.report is not None:
+        report.write(wish.report)
+    return 1 if report.violations else 0

@@ -1,0 +1,206 @@
+"""The adversary: draws from the seed what goes wrong and when, does it, and stops when it is told to."""
+
+import asyncio
+import random
+import shutil
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from config.settings import load_settings
+from simulator.scenario import FaultKind
+from simulator.stage import NEVER, Stage
+from simulator.storms import Ended, Storms
+from simulator.world import DATABASE
+
+SPELLS_A_WEEK = 4
+SHARE_AT_BUSY_TIMES = 0.8
+"""What goes wrong while nothing happens finds nothing."""
+STORM_SECONDS = (5, 60, 600, 7_200, 40_000)
+DEATH_SPANS = (15, 60, 250, 1_000)
+"""Points between two deaths, on average, of a world in which processes die."""
+SKEW_SECONDS = (-3_600, -400, -30, 30, 400, 3_600, 20_000)
+PAUSE_SECONDS = (5, 29, 31, 120, 4_000)
+"""Below and above the life of a lease."""
+FULL_PAGES = 1
+
+
+@dataclass(slots=True)
+class Mischief:
+    """`run` until cancelled, then `end`. `struck` counts by kind."""
+
+    stage: Stage
+    dice: random.Random
+    kinds: frozenset[FaultKind]
+    struck: Counter[str] = field(default_factory=Counter)
+    _begun: list[tuple[FaultKind, Ended]] = field(default_factory=list)
+    _settings: dict[str, str] = field(default_factory=dict)
+    _death_span: int = 0
+
+    async def run(self, seconds: float, busy: Sequence[float]) -> None:
+        """Everything that these kinds do within so many seconds; mostly when something happens, at the `busy` times."""
+        storms = Storms(self.stage, self.dice)
+        self.stage.is_slow = bool(self.kinds)
+        if FaultKind.DEATH in self.kinds:
+            self._death_span = self.dice.choice(DEATH_SPANS)
+        async with asyncio.TaskGroup() as group:
+            for kind in sorted(self.kinds):
+                for at, lasts in self._times(seconds, busy):
+                    group.create_task(self._spell(kind, storms, at, lasts))
+
+    def _times(self, seconds: float, busy: Sequence[float]) -> list[tuple[float, float]]:
+        """When spells of one kind begin, and how long they last."""
+        found = []
+        for _ in range(self.dice.randint(1, max(1, round(SPELLS_A_WEEK * seconds / 604_800)))):
+            lasts = self.dice.choice(STORM_SECONDS)
+            at = self.dice.uniform(0, seconds)
+            if busy and self.dice.random() < SHARE_AT_BUSY_TIMES:
+                at = self.dice.choice(busy) + self.dice.uniform(-min(lasts, 600), 25)
+            at = min(max(0.0, at), seconds - 1)
+            found.append((at, min(lasts, seconds - at)))
+        return found
+
+    async def end(self) -> None:
+        """Everything is well again: the people who run the outside have mended it."""
+        self.stage.until_death, self.stage.is_slow, self.stage.keep_down = NEVER, False, False
+        begun, self._begun = self._begun, []
+        for kind, ended in begun:
+            self._undo(kind, ended)
+        for process in self.stage.processes:
+            process.clock.skew = timedelta(0)
+            process.life.go_on()
+            if process.store is not None:
+                with suppress(Exception):
+                    process.store.inner.limit_pages(None)
+
+    async def _spell(self, kind: FaultKind, storms: Storms, at: float, lasts: float) -> None:
+        await self.stage.clock.sleep(at)
+        own: dict[FaultKind, Callable[[float], Awaitable[None]]] = {
+            FaultKind.FORKS: self._fork,
+            FaultKind.CLOCK_JUMPS: self._jump,
+            FaultKind.PAUSES: self._pause,
+            FaultKind.DISK_FULL: self._fill_disk,
+            FaultKind.OLD_BACKUP: self._restore,
+            FaultKind.ROTATED_KEYS: self._rotate,
+            FaultKind.DEATH: self._die,
+        }
+        if kind in own:
+            await own[kind](lasts)
+            return
+        ended = storms.begin(kind)
+        if ended is None:
+            return
+        self.stage.trace.tell("begins:", kind, "for", lasts)
+        self._begun.append((kind, ended))
+        await self.stage.clock.sleep(lasts)
+        if (kind, ended) in self._begun:
+            self._begun.remove((kind, ended))
+            self._undo(kind, ended)
+            self.stage.trace.tell("ends:", kind)
+
+    def _undo(self, kind: FaultKind, ended: Ended) -> None:
+        self.struck[kind] += ended.struck()
+        ended.undo()
+
+    def _load_death(self) -> None:
+        self.stage.until_death = 1 + int(self.dice.expovariate(1 / self._death_span))
+
+    # --- one process ------------------------------------------------------------------------------------------
+
+    async def _die(self, lasts: float) -> None:
+        """For a while somebody dies again and again."""
+        end = self.stage.clock.monotonic() + max(lasts, 600)
+        while self.stage.clock.monotonic() < end:
+            if self.stage.until_death >= NEVER // 2:
+                self._load_death()
+            await self.stage.clock.sleep(10)
+        self.stage.until_death = NEVER
+
+    async def _jump(self, lasts: float) -> None:
+        process = self.dice.choice(self.stage.processes)
+        skew = self.dice.choice(SKEW_SECONDS)
+        process.clock.skew = timedelta(seconds=skew)
+        self.struck[FaultKind.CLOCK_JUMPS] += 1
+        self.stage.trace.tell(process.name, "has a clock that is off by", skew)
+        await self.stage.clock.sleep(lasts)
+        process.clock.skew = timedelta(0)
+
+    async def _pause(self, _: float) -> None:
+        process, seconds = self.dice.choice(self.stage.processes), self.dice.choice(PAUSE_SECONDS)
+        life = process.life
+        life.stand_still()
+        self.struck[FaultKind.PAUSES] += 1
+        self.stage.trace.tell(process.name, "is stopped for", seconds)
+        await self.stage.clock.sleep(seconds)
+        life.go_on()
+
+    async def _fill_disk(self, lasts: float) -> None:
+        self.struck[FaultKind.DISK_FULL] += 1
+        self.stage.trace.tell("the disk is full for", lasts)
+        end = self.stage.clock.monotonic() + min(lasts, 7_200)
+        while self.stage.clock.monotonic() < end:
+            for process in self.stage.processes:
+                self._limit(process, FULL_PAGES)
+            await self.stage.clock.sleep(20)
+        for process in self.stage.processes:
+            self._limit(process, None)
+
+    def _limit(self, process: object, pages: int | None) -> None:
+        store = getattr(process, "store", None)
+        if store is not None:
+            store.inner.limit_pages(pages)
+
+    # --- the outside ------------------------------------------------------------------------------------------
+
+    async def _fork(self, _: float) -> None:
+        depth = self.dice.randint(1, 31)
+        again = self.dice.choice((None, 2, 200))
+        dropped = self.stage.node.fork(depth, reland_after_slots=again)
+        self.struck[FaultKind.FORKS] += 1
+        self.stage.trace.tell("a fork of", depth, "slots drops", len(dropped), "transactions")
+
+    async def _restore(self, lasts: float) -> None:
+        """A backup is made now; later, when much has happened, it is put back."""
+        stage = self.stage
+        backup = stage.folder / "backup.db"
+        if backup.exists():
+            return
+        stage.checker.db.copy_to(backup)
+        stage.trace.tell("a backup is made")
+        await stage.clock.sleep(max(lasts, 3_600))
+        stage.keep_down = True
+        for process in stage.processes:
+            await stage.kill(process)
+        await stage.clock.sleep(5)
+        for suffix in ("", "-wal", "-shm"):
+            (stage.folder / f"{DATABASE}{suffix}").unlink(missing_ok=True)
+        shutil.copy(backup, stage.folder / DATABASE)
+        stage.records.sent.acknowledged.clear()
+        stage.records.restored = True
+        self.struck[FaultKind.OLD_BACKUP] += 1
+        stage.trace.tell("the backup is put back")
+        stage.keep_down = False
+
+    async def _rotate(self, _: float) -> None:
+        """Webhook secret and Circle key are replaced; some time later the daemons are told and restarted."""
+        stage = self.stage
+        number = self.struck[FaultKind.ROTATED_KEYS] + 1
+        self.struck[FaultKind.ROTATED_KEYS] += 1
+        secret, key = f"whsec_virtual{number}", f"TEST_API_KEY:id{number}:secret"
+        before = stage.settings.webhook_secrets
+        stage.stripe.controls.roll_secret(stage.outside.webhook_id, self.dice.choice((0, 86_400_000)), secret)
+        entity = stage.circle.custody.entity
+        entity.api_keys = frozenset({*entity.api_keys, key})
+        stage.trace.tell("keys are rotated")
+        if self.dice.random() < 0.5:
+            entity.api_keys = frozenset({key})
+        await stage.clock.sleep(self.dice.choice((1, 600, 20_000)))
+        self._settings |= {"STRIPE_WEBHOOK_SECRET": ",".join({secret: 0, before[0]: 0}), "CIRCLE_W3S_API_KEY": key}
+        stage.settings = load_settings({**stage.environment, **self._settings})
+        for process in stage.processes:
+            process.settings = stage.settings
+            await stage.kill(process)
+        entity.api_keys = frozenset({key})
+        stage.trace.tell("the daemons know the new keys")

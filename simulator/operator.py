@@ -1,0 +1,72 @@
+"""The operator: looks at what waits for a person, retries it, decides about outflows, approves, lets sends go on."""
+
+from typing import Any
+
+from simulator.people import Cast
+
+ROUNDS_BEFORE_DECIDING = 2
+"""An outflow that fits no payout is looked at so often before it is declared the platform's own."""
+
+
+class Operator:
+    """One `round` is what a careful person does in an hour with the admin API."""
+
+    def __init__(self, cast: Cast) -> None:
+        self._cast = cast
+        self._seen: dict[str, int] = {}
+
+    async def round(self) -> None:
+        await self._decide_outflows()
+        await self._retry()
+        await self._approve()
+        await self._resume()
+
+    async def plan(self) -> None:
+        """An off-cycle batch."""
+        made = await self._ask("POST", "/admin/api/batches", {})
+        if made is not None:
+            self._cast.stage.trace.tell("operator plans", bool(made.get("batch")))
+
+    async def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any] | None:
+        answer = await self._cast.stage.operator(method, path, body)
+        if answer is None or answer.status >= 400:
+            return None
+        return dict(answer.body)
+
+    async def _retry(self) -> None:
+        work = await self._ask("GET", "/admin/api/work?state=parked")
+        for row in (work or {}).get("items", []):
+            if row["error_code"] in ("unknown_checkout", "unknown_purchase"):
+                continue  # its database was lost with an old backup: nothing to retry until the sale is known again
+            await self._ask("POST", f"/admin/api/work/{row['source']}/{row['id']}/retry")
+            self._cast.stage.trace.tell("operator retries", row["kind"], row["subject"], row["error_code"])
+        for row in self._cast.stage.checker.db.rows(
+            "SELECT DISTINCT purchase_id p FROM payouts WHERE state = 'failed'"
+        ):
+            await self._ask("POST", f"/admin/api/retry/distribution/{row['p']}")
+            self._cast.stage.trace.tell("operator pays again", row["p"])
+
+    async def _decide_outflows(self) -> None:
+        found = await self._ask("GET", "/admin/api/outflows")
+        for row in (found or {}).get("items", []):
+            self._seen[row["signature"]] = self._seen.get(row["signature"], 0) + 1
+            if self._seen[row["signature"]] <= ROUNDS_BEFORE_DECIDING:
+                continue
+            done = await self._ask("POST", f"/admin/api/outflows/{row['id']}/accept", {"reason": "looked at"})
+            if done is not None:
+                self._cast.accepted.add(row["signature"])
+                self._cast.stage.trace.tell("operator accepts the outflow", row["signature"])
+
+    async def _approve(self) -> None:
+        shown = await self._ask("GET", "/admin/api/batches")
+        for row in (shown or {}).get("items", []):
+            if row["status"] == "waiting_approval":
+                await self._ask("POST", f"/admin/api/batches/{row['id']}/approve", {"digest": row["digest"]})
+                self._cast.stage.trace.tell("operator approves batch", row["id"])
+            if row["paused"]:
+                await self._ask("POST", f"/admin/api/batches/{row['id']}/resume")
+
+    async def _resume(self) -> None:
+        shown = await self._ask("GET", "/admin/api/sends")
+        if shown is not None and shown["paused"] is not None:
+            await self._ask("POST", "/admin/api/sends/resume")

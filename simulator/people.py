@@ -1,0 +1,186 @@
+"""Who lives in a simulated week: creators, buyers, Stripe's support desk, the treasurer and the operator.
+
+They speak to the daemon as anybody would, over its API, and have a person's patience: what is not answered is asked
+again a little later, a few times.
+"""
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from solders.pubkey import Pubkey
+
+from sandbox.stripe_service.errors import ApiError
+from simulator.stage import Stage
+from simulator.world import Answer
+
+PATIENCE_SECONDS = (0.5, 2.0, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0)
+PASSWORD = "correct horse battery"
+PRICES_CENTS = (50, 99, 100, 250, 300, 333, 999, 1_234, 20_000)
+AGAIN = frozenset({429, 502, 503})
+
+
+@dataclass(slots=True)
+class Person:
+    name: str
+    id: int = 0
+    token: str = ""
+    address: str | None = None
+
+
+@dataclass(slots=True)
+class Work:
+    """Something for sale, and who gets which basis points of its creator side."""
+
+    id: int
+    price_cents: int
+    shares: tuple[tuple[Person, int], ...]
+
+
+@dataclass(slots=True)
+class Cast:
+    """Everybody, and what they made and paid."""
+
+    stage: Stage
+    dice: random.Random
+    creators: list[Person] = field(default_factory=list)
+    buyers: list[Person] = field(default_factory=list)
+    works: list[Work] = field(default_factory=list)
+    paid: int = 0
+    accepted: set[str] = field(default_factory=set)
+    """Signatures of outflows that the operator declared his own."""
+
+    async def gather(self, creators: int, buyers: int) -> None:
+        """Everybody signs up, every creator publishes."""
+        for number in range(creators):
+            self.creators.append(await self._sign_up(f"creator{number}"))
+        for number in range(buyers):
+            self.buyers.append(await self._sign_up(f"buyer{number}"))
+        for number, creator in enumerate(self.creators):
+            await self._publish(creator, editions=None if number else 3)
+        if len(self.creators) > 1:
+            first, second = self.creators[:2]
+            await self._publish(first, shares=((first, 3_333), (second, 6_667)))
+
+    async def ask(self, method: str, path: str, body: Any = None, who: Person | None = None) -> Answer | None:
+        """As a person asks: again when nobody answers; None when he gives up."""
+        for seconds in PATIENCE_SECONDS:
+            answer = await self.stage.call(method, path, body, who.token if who else None)
+            if answer is not None and answer.status not in AGAIN:
+                return answer
+            await self.stage.clock.sleep(seconds)
+        return None
+
+    async def _sign_up(self, name: str) -> Person:
+        email = f"{name}@example.com"
+        body = {"email": email, "password": PASSWORD, "invite_code": "welcome", "username": name}
+        made = await self.ask("POST", "/api/auth/signup/", body)
+        login = await self.ask("POST", "/api/auth/login/", {"email": email, "password": PASSWORD})
+        if login is None or login.status != 200:
+            raise RuntimeError(f"{name} can't sign in: {made} {login}")
+        person = Person(name, token=login.body["token"])
+        profile = await self.ask("GET", "/api/profile/", who=person)
+        if profile is None or profile.status != 200:
+            raise RuntimeError(f"{name} has no profile: {profile}")
+        person.id = int(profile.body["user_id"])
+        return person
+
+    async def _publish(
+        self, author: Person, editions: int | None = None, shares: tuple[tuple[Person, int], ...] = ()
+    ) -> None:
+        price = self.dice.choice(PRICES_CENTS)
+        body: dict[str, Any] = {"title": "Sunrise", "description": "", "price_cents": price, "ipfs_hash": "QmSunrise"}
+        if editions is not None:
+            body["editions"] = editions
+        if shares:
+            body["collaborators"] = [{"user_id": who.id, "share_bps": bps} for who, bps in shares]
+        made = await self.ask("POST", "/api/content/", body, author)
+        if made is None or made.status != 201:
+            raise RuntimeError(f"{author.name} can't publish: {made}")
+        self.works.append(Work(int(made.body["id"]), price, shares or ((author, 10_000),)))
+
+    # --- the shop ---------------------------------------------------------------------------------------------
+
+    async def buy(self) -> None:
+        """Somebody buys something: most pay at once, some are declined first, some never come back."""
+        buyer, work, manner = self.dice.choice(self.buyers), self.dice.choice(self.works), self.dice.random()
+        wish = {"content_id": work.id, "payment_method": "card"}
+        opened = await self.ask("POST", "/api/checkout/stripe/", wish, buyer)
+        if opened is None or opened.status != 200:
+            self.stage.trace.tell(buyer.name, "could not buy:", opened.status if opened else "no answer")
+            return
+        session, controls = opened.body["session_id"], self.stage.stripe.controls
+        try:
+            if manner < 0.1:
+                controls.decline(session)
+                await self.stage.clock.sleep(20)
+            if manner > 0.97:
+                self.stage.trace.tell(buyer.name, "leaves", session, "unpaid")
+                return
+            controls.pay(session)
+        except ApiError as error:
+            self.stage.trace.tell(buyer.name, "can't pay", session, error.message)
+            return
+        self.paid += 1
+        self.stage.trace.tell(buyer.name, "pays", session, "for work", work.id, f"at {work.price_cents} cents")
+
+    # --- money that comes back --------------------------------------------------------------------------------
+
+    async def refund(self) -> None:
+        """The platform's support gives a buyer back all or a part; now and then his bank sends it back."""
+        payment = self._some_payment()
+        if payment is None:
+            return
+        left = payment["gross_cents"] - payment["refunded_cents"]
+        amount = left if self.dice.random() < 0.5 else self.dice.randint(1, max(1, left))
+        fails = self.dice.random() < 0.2
+        try:
+            made: Any = self.stage.stripe.controls.refund(payment["payment_intent"], amount)
+        except ApiError:
+            return
+        self.stage.trace.tell("refund", made["id"], "of", amount, "for", payment["payment_intent"])
+        if fails:
+            await self.stage.clock.sleep(self.dice.choice((5, 600, 86_400)))
+            self.stage.stripe.controls.fail_refund(made["id"])
+            self.stage.trace.tell("refund", made["id"], "fails")
+
+    async def dispute(self) -> None:
+        """A buyer complains at his bank; days later it is decided."""
+        payment = self._some_payment()
+        controls = self.stage.stripe.controls
+        if payment is None or payment["disputes"]:
+            return
+        inquiry, outcome = self.dice.random() < 0.3, self.dice.choice(("won", "lost"))
+        wait = self.dice.choice((60, 3_600, 200_000))
+        try:
+            made: Any = controls.open_dispute(payment["payment_intent"], inquiry=inquiry)
+            self.stage.trace.tell("dispute", made["id"], "of", payment["payment_intent"])
+            await self.stage.clock.sleep(wait)
+            if inquiry and outcome == "lost":
+                controls.escalate_dispute(made["id"])
+            closed = "warning_closed" if inquiry and outcome == "won" else outcome
+            controls.close_dispute(made["id"], closed)
+            self.stage.trace.tell("dispute", made["id"], "is", closed)
+        except ApiError:
+            return
+
+    def _some_payment(self) -> Any:
+        paid = [one for one in self.stage.records.payments() if one["status"] == "succeeded"]
+        return self.dice.choice(paid) if paid else None
+
+    # --- the treasury -----------------------------------------------------------------------------------------
+
+    async def deposit(self, base_units: int) -> None:
+        """A conversion lands in the platform wallet."""
+        if base_units > 0:
+            self.stage.node.mint_usdc(Pubkey.from_string(self.stage.platform.address), base_units)
+            self.stage.trace.tell("deposit of", base_units)
+
+    def due_in_all(self) -> int:
+        """More than all creators together can be due of what was paid so far (base units)."""
+        return sum(int(one["gross_cents"]) for one in self.stage.records.payments()) * 9_000
+
+    async def top_up(self, part: float = 1.0) -> None:
+        """Deposit what is missing for everybody, or a part of it."""
+        missing = self.due_in_all() - self.stage.records.inflow()
+        await self.deposit(int(missing * part))

@@ -1,0 +1,61 @@
+"""What one world is made from: a seed and a few figures. Everything else is drawn from the seed."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FaultKind(StrEnum):
+    """What can go wrong, by the names that `--faults` takes."""
+
+    DEATH = "death"
+    """A process dies, before or after a commit or a call."""
+    LOST_REQUESTS = "lost_requests"
+    LOST_ANSWERS = "lost_answers"
+    LATE_ANSWERS = "late_answers"
+    RATE_LIMITS = "rate_limits"
+    """429, with and without Retry-After."""
+    SERVER_ERRORS = "server_errors"
+    """500 and 503."""
+    HTML_BODIES = "html_bodies"
+    CUT_BODIES = "cut_bodies"
+    LOST_EVENTS = "lost_events"
+    """Webhooks that never arrive, or arrive with a signature that does not fit."""
+    DUPLICATE_EVENTS = "duplicate_events"
+    REORDERED_EVENTS = "reordered_events"
+    """Webhooks that overtake one another, by seconds or by hours; events of one second."""
+    RPC_LAG = "rpc_lag"
+    """An endpoint is up to a minute behind, unwell, or forgets its history."""
+    RPC_LIES = "rpc_lies"
+    """One endpoint denies transactions that it knows, or answers nonsense."""
+    FORKS = "forks"
+    """The newest slots turn out to be on a dead branch."""
+    LATE_LANDING = "late_landing"
+    """Transactions are dropped, or land so late that their blockhash may have expired."""
+    CIRCLE_DISORDER = "circle_disorder"
+    """Notifications out of order, transfers that Circle refuses or gives up."""
+    ROTATED_KEYS = "rotated_keys"
+    CLOCK_JUMPS = "clock_jumps"
+    """The machine's clock is set, forwards or backwards, and later set right."""
+    TWO_WORKERS = "two_workers"
+    """Two processes with leases of their own over the one store."""
+    PAUSES = "pauses"
+    """A process is stopped where it stands, and goes on later."""
+    DISK_FULL = "disk_full"
+    OLD_BACKUP = "old_backup"
+    """The database is put back from a backup made hours or days before."""
+
+
+ALL_FAULTS = frozenset(FaultKind)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One world. The same scenario gives the same world, to the last byte of its trace."""
+
+    seed: int
+    weeks: int = 1
+    purchases: int = 50
+    """A week."""
+    faults: frozenset[FaultKind] = frozenset()
+    operators: bool = False
+    """People who retry what is parked, decide about outflows, approve and let go on."""

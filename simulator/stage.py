@@ -1,0 +1,248 @@
+"""The world of a simulated week: daemons that are started again when they die, a network that takes its time, and a
+trace of all of it."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+import re
+import sys
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+from multidict import CIMultiDict
+
+from agent.identity import StartRefused
+from domain.errors import Retryable
+from ports.transport import HttpRequest, HttpResponse
+from sandbox.solana_node import Commitment
+from simulator.checker import Checker, Records
+from simulator.life import Killed, Life
+from simulator.outside import AGENT_URL, CIRCLE_URL, STRIPE_KEY
+from simulator.process import Process, Surroundings
+from simulator.trace import Trace
+from simulator.wire import ServiceTransport
+from simulator.world import DATABASE, MONDAY, World
+from storage.errors import StorageError
+
+TRANSFERS = f"{CIRCLE_URL}/v1/w3s/developer/transactions/transfer"
+RESTART_SECONDS = (1.0, 2.0, 5.0, 30.0, 300.0, 3_600.0)
+"""After how long a dead process is there again: systemd's second, a person's hour."""
+NEVER = 1 << 62
+SLOWNESS = 72
+"""Recurring work is nudged so many times less often than in life: the weekly plan every six hours beside its Monday,
+the sweep of events every three days beside each start. What a nudge only makes safe must not be what makes it work."""
+LATENCY_SECONDS = (0.0, 0.0, 0.0, 0.01, 0.04, 0.2, 0.9)
+DITHERS = (None, None, None, 0.0)
+EVENT_ID = re.compile(rb'"id": ?"(evt_\w+)"')
+QUIET_SETTINGS = {
+    "AGENT_IDLE_SECONDS": "21600",
+    "AGENT_TREASURY_POLL_MS": "21600000",
+}
+
+
+class Stage(World):
+    """`open` starts the daemons and keeps them alive; `close` ends all."""
+
+    def __init__(self, folder: Path, seed: int, names: tuple[str, ...], settings: Mapping[str, str]) -> None:
+        super().__init__(
+            folder, seed, MONDAY.replace(hour=10), {**QUIET_SETTINGS, **settings}, names=names, nudge_slowness=SLOWNESS
+        )
+        self.trace = Trace(self.clock.now_ms)
+        self.dice = random.Random(seed ^ 0x5EED)
+        self.violations: list[str] = []
+        self.crash_points = 0
+        self.deaths = 0
+        self.until_death = NEVER
+        """So many points are passed before somebody dies at one."""
+        self.is_slow = False
+        """The network takes its time, and tasks run in other orders."""
+        self.keep_down = False
+        """Dead processes stay dead for now (somebody works on the database file)."""
+        self.wire = ServiceTransport(self.outside.by_url, self.clock.sleep, remember=False)
+        for process in self.processes:
+            process.around = self._around(process)
+        self.records = Records(self.stripe, self.circle, self.node, self.platform.address, STRIPE_KEY)
+        self.checker = Checker(folder / DATABASE, self.records)
+        self._keepers: list[asyncio.Task[None]] = []
+        self._poke: asyncio.TimerHandle | None = None
+
+    # --- processes --------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Start every process, and start it again whenever it dies."""
+        loop = asyncio.get_running_loop()
+        self._keepers = [loop.create_task(self._keep(process)) for process in self.processes]
+        while not any(process.web for process in self.processes):
+            await self.clock.sleep(1)
+
+    async def close(self) -> None:
+        keepers, self._keepers = self._keepers, []
+        for keeper in keepers:
+            keeper.cancel()
+        await asyncio.gather(*keepers, return_exceptions=True)
+        for process in self.processes:
+            self.crash_points += process.life.points
+            await process.kill()
+        await self._still()
+
+    async def kill(self, process: Process) -> None:
+        """Let a process die now; its keeper starts it again."""
+        process.life.die()
+
+    def who_answers(self) -> Process | None:
+        up = [process for process in self.processes if process.web is not None and not process.life.is_dead]
+        return self.dice.choice(up) if up else None
+
+    async def _keep(self, process: Process) -> None:
+        while True:
+            dead = asyncio.Event()
+            life = Life(process.name, self._dies, self._dither)
+            life.on_death = dead.set
+            while self.keep_down:
+                await self.clock.sleep(1)
+            if await self._started(process, life):
+                await self._until_end(process, dead)
+            self.crash_points += life.points
+            await process.kill()
+            pause = self.dice.choice(RESTART_SECONDS)
+            self.trace.tell(process.name, "is down, back in", pause)
+            await self.clock.sleep(pause)
+
+    async def _started(self, process: Process, life: Life) -> bool:
+        try:
+            await process.start(life)
+        except Killed:
+            self.trace.tell(process.name, "died while it started")
+            return False
+        except (StartRefused, StorageError, Retryable) as error:
+            self.trace.tell(process.name, f"does not start: {error}")
+            return False
+        self.trace.tell(process.name, "is up")
+        return True
+
+    async def _until_end(self, process: Process, dead: asyncio.Event) -> None:
+        """Until it dies or ends by itself, which only a broken disk and a refusal to start may do."""
+        waiter = asyncio.ensure_future(dead.wait())
+        await asyncio.wait([waiter, *process.tasks], return_when=asyncio.FIRST_COMPLETED)
+        waiter.cancel()
+        for task in process.tasks:
+            if task.done() and not task.cancelled():
+                for error in _leaves(task.exception()):
+                    self.trace.tell(process.name, f"ended: {error!r}")
+                    if not isinstance(error, Killed | StartRefused | StorageError):
+                        self.violations.append(f"the daemon ended by itself: {error!r}")
+
+    def _dies(self, where: str) -> bool:
+        self.until_death -= 1
+        if self.until_death > 0:
+            return False
+        self.until_death = NEVER
+        self.deaths += 1
+        self.trace.tell("death", where)
+        return True
+
+    def _dither(self) -> float | None:
+        return self.dice.choice(DITHERS) if self.is_slow else None
+
+    def subscribe(self) -> None:
+        """Circle's notifications, and the chain's word of finalized changes of the platform wallet: what a WebSocket
+        brings to a daemon in life."""
+        self.circle.custody.notifier.subscribe(f"{AGENT_URL}/api/circle/webhook/", [])
+        self.node.on_transaction.append(self._landed)
+
+    def _landed(self, _: object) -> None:
+        if self._poke is None:
+            slots = self.node.slots
+            seconds = (slots.depth[Commitment.FINALIZED] + 2) * slots.slot_ms / 1_000
+            self._poke = asyncio.get_running_loop().call_later(seconds, self._tell)
+
+    def _tell(self) -> None:
+        self._poke = None
+        for process in self.processes:
+            if process.daemon is not None and not process.life.is_dead:
+                process.daemon.engine.follower.poke()
+
+    # --- the wires --------------------------------------------------------------------------------------------
+
+    def committed(self, name: str) -> None:
+        self.trace.note(name, "commit")
+
+    def _around(self, process: Process) -> Surroundings:
+        return replace(process.around, transport=_Network(self, process.name))
+
+    async def carry(self, name: str, request: HttpRequest) -> HttpResponse:
+        """One call of a process, by a network that takes its time."""
+        if self.is_slow:
+            await asyncio.sleep(self.dice.choice(LATENCY_SECONDS))
+        if request.url == TRANSFERS:
+            self._remember(request.body)
+        answer = await self.wire.send(request)
+        known = 0 if request.url.startswith(CIRCLE_URL) else zlib.crc32(answer.body, zlib.crc32(request.body))
+        self.trace.note(name, request.method, request.url, answer.status, known)
+        return answer
+
+    def _remember(self, body: bytes) -> None:
+        told = json.loads(body)
+        key, _ = told.pop("idempotencyKey"), told.pop("entitySecretCiphertext")
+        self.records.sent.keys[key].add(json.dumps(told, sort_keys=True))
+
+    async def dispatch(
+        self, admin: bool, method: str, target: str, headers: CIMultiDict[str], body: bytes
+    ) -> tuple[int, bytes] | None:
+        answer = await super().dispatch(admin, method, target, headers, body)
+        status = None if answer is None else answer[0]
+        self.trace.note("web", method, target, status)
+        if status == 500:
+            self.violations.append(f"{method} {target} was answered 500: {(answer or (0, b''))[1][:200]!r}")
+        if status == 200 and "stripe-signature" in headers and (found := EVENT_ID.search(body)):
+            self.records.sent.acknowledged.add(found[1].decode())
+        return answer
+
+
+class _Network:
+    """The transport of one process on the stage."""
+
+    def __init__(self, stage: Stage, name: str) -> None:
+        self._stage, self._name = stage, name
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        return await self._stage.carry(self._name, request)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _leaves(error: BaseException | None) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [] if error is None else [error]
+
+
+@contextlib.contextmanager
+def listening(found: list[str]) -> Iterator[None]:
+    """Collect what the daemons log as a step's defect: an error that no class of ours names. Nothing is printed."""
+
+    def hear(_: Any, method: str, event: Any) -> Any:
+        if event.get("event") == "step failed":
+            why = sys.exc_info()[1]
+            found.append(f"a step failed by an error that nobody expected: {event.get('job')}: {why!r}")
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, hear],
+        wrapper_class=structlog.make_filtering_bound_logger(40),
+        cache_logger_on_first_use=False,
+    )
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+        structlog.configure(**before)

@@ -1,0 +1,200 @@
+"""Faults that last for a while: rules and switches of the services, turned on at a time and off at another."""
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from sandbox.faults import Fault, Faults, Rule
+from simulator.outside import SECOND_ENDPOINT
+from simulator.scenario import FaultKind
+from simulator.stage import Stage
+
+FOR_EVER = 1 << 40
+PATHS = (
+    "",
+    "",
+    "/transactions",
+    "/sign",
+    "/v1/checkout",
+    "/v1/events",
+    "sendTransaction",
+    "getTransaction",
+    "getSignature",
+)
+"""Of which requests a rule takes some: all of a service, or those of one kind."""
+LATE_MS = (1_000, 9_000, 29_000, 31_000, 90_000)
+"""Below and above every deadline of the daemon's calls."""
+SHARES = (0.02, 0.1, 0.4, 1.0)
+
+
+@dataclass(slots=True)
+class Ended:
+    """What a storm leaves to be undone, and how often it struck."""
+
+    undo: Callable[[], None]
+    struck: Callable[[], int] = lambda: 1
+
+
+@dataclass(slots=True)
+class Storms:
+    """`begin` one of a kind; what it answers is undone at its end."""
+
+    stage: Stage
+    dice: random.Random
+    under_way: list[tuple[FaultKind, Ended]] = field(default_factory=list)
+
+    def begin(self, kind: FaultKind) -> Ended | None:
+        """None when the kind is none that lasts."""
+        rules: dict[FaultKind, Callable[[], Rule]] = {
+            FaultKind.LOST_REQUESTS: lambda: self._rule(Fault.LOSE_REQUEST),
+            FaultKind.LOST_ANSWERS: lambda: self._rule(Fault.LOSE_ANSWER),
+            FaultKind.LATE_ANSWERS: lambda: self._rule(Fault.LATE, delay_ms=self.dice.choice(LATE_MS)),
+            FaultKind.RATE_LIMITS: lambda: self._rule(Fault.STATUS, status=429),
+            FaultKind.SERVER_ERRORS: lambda: self._rule(Fault.STATUS, status=self.dice.choice((500, 502, 503))),
+            FaultKind.HTML_BODIES: lambda: self._rule(Fault.HTML),
+            FaultKind.CUT_BODIES: lambda: self._rule(Fault.CUT_BODY),
+        }
+        if kind in rules:
+            return self._add(rules[kind]())
+        others: dict[FaultKind, Callable[[], Ended]] = {
+            FaultKind.LOST_EVENTS: self._lose_events,
+            FaultKind.DUPLICATE_EVENTS: self._double_events,
+            FaultKind.REORDERED_EVENTS: self._shuffle_events,
+            FaultKind.RPC_LAG: self._lag,
+            FaultKind.RPC_LIES: self._lie,
+            FaultKind.LATE_LANDING: self._land_late,
+            FaultKind.CIRCLE_DISORDER: self._disorder,
+        }
+        return others[kind]() if kind in others else None
+
+    # --- rules ------------------------------------------------------------------------------------------------
+
+    def _rule(self, fault: Fault, status: int = 500, delay_ms: int = 0) -> Rule:
+        headers = {"retry-after": str(self.dice.choice((1, 30, 600)))} if self.dice.random() < 0.5 else {}
+        match, share = self.dice.choice(PATHS), self.dice.choice(SHARES)
+        return Rule(match, fault, FOR_EVER, 0, share, delay_ms, status, b"{}", headers)
+
+    def _add(self, rule: Rule) -> Ended:
+        faults: Faults = self.dice.choice((self.stage.stripe.faults, self.stage.circle.faults, self.stage.node.faults))
+        faults.add(rule)
+        return Ended(lambda: faults.rules.remove(rule), lambda: FOR_EVER - rule.times)
+
+    # --- events -----------------------------------------------------------------------------------------------
+
+    def _lose_events(self) -> Ended:
+        controls, circle = self.stage.stripe.controls, self.stage.circle.custody.switches
+        share = self.dice.choice((0.3, 1.0))
+        if self.dice.random() < 0.3:
+            controls.disturb_delivery(bad_signatures=share)
+        else:
+            controls.disturb_delivery(drop=share, tries_max=self.dice.choice((1, 2, None)))
+        circle.drop_notifications += self.dice.randint(0, 5)
+        circle.garble_signatures += self.dice.randint(0, 3)
+
+        def undo() -> None:
+            controls.disturb_delivery(drop=0.0, tries_max=None, bad_signatures=0.0)
+            circle.drop_notifications = circle.garble_signatures = 0
+
+        return Ended(undo)
+
+    def _double_events(self) -> Ended:
+        controls, circle = self.stage.stripe.controls, self.stage.circle.custody.switches
+        controls.disturb_delivery(duplicates=self.dice.choice((0.3, 1.0)))
+        circle.duplicate_notifications += self.dice.randint(1, 20)
+
+        def undo() -> None:
+            controls.disturb_delivery(duplicates=0.0)
+            circle.duplicate_notifications = 0
+
+        return Ended(undo)
+
+    def _shuffle_events(self) -> Ended:
+        controls = self.stage.stripe.controls
+        late = {"payment_intent.succeeded": 0, "checkout.session.completed": 0}
+        late[self.dice.choice(sorted(late))] = self.dice.choice((0, 2_000, 3_600_000))
+        controls.disturb_delivery(
+            shuffle_ms=self.dice.choice((2_000, 60_000, 7_200_000)),
+            created_step_seconds=self.dice.choice((1, 60)),
+            delay_ms=late,
+        )
+        return Ended(lambda: _calm(controls.disturb_delivery(shuffle_ms=0, created_step_seconds=1, delay_ms={})))
+
+    # --- the chain --------------------------------------------------------------------------------------------
+
+    def _endpoint(self) -> str:
+        return self.dice.choice(("/", SECOND_ENDPOINT))
+
+    def _lag(self) -> Ended:
+        endpoint = self.stage.node.endpoints[self._endpoint()]
+        endpoint.lag_slots = self.dice.choice((1, 5, 31, 150))
+        endpoint.unhealthy = self.dice.random() < 0.2
+        endpoint.keeps_history = self.dice.random() < 0.7
+        self.stage.node.purge_status_cache()
+
+        def undo() -> None:
+            endpoint.lag_slots, endpoint.unhealthy, endpoint.keeps_history = 0, False, True
+
+        return Ended(undo)
+
+    def _lie(self) -> Ended:
+        """One endpoint denies what it knows, or answers nonsense; the other one is honest."""
+        node, path = self.stage.node, self._endpoint()
+        endpoint = node.endpoints[path]
+        if self.dice.random() < 0.5:
+            nonsense: object = self.dice.choice(
+                (None, [], {"value": None}, "soon", {"context": {"slot": 1}, "value": [None]})
+            )
+            method = self.dice.choice(
+                ("getSignatureStatuses", "getTransaction", "getBlockHeight", "getBalance", "getSlot")
+            )
+            endpoint.lies[method] = lambda params: nonsense
+            return Ended(endpoint.lies.clear)
+        deny: Callable[[object], None] = lambda landed: endpoint.hides.add(landed.signature)  # type: ignore[attr-defined]  # noqa: E731
+        node.on_transaction.append(deny)
+
+        def undo() -> None:
+            node.on_transaction.remove(deny)
+            endpoint.hides.clear()
+
+        return Ended(undo)
+
+    def _land_late(self) -> Ended:
+        switches = self.stage.node.switches
+        if self.dice.random() < 0.5:
+            switches.land_after_slots = self.dice.choice((3, 40, 149, 151, 400))
+        else:
+            switches.drop_sends += self.dice.randint(1, 8)
+
+        def undo() -> None:
+            switches.land_after_slots = switches.drop_sends = 0
+
+        return Ended(undo)
+
+    # --- Circle -----------------------------------------------------------------------------------------------
+
+    def _disorder(self) -> Ended:
+        custody = self.stage.circle.custody
+        custody.switches.shuffle_notifications = True
+        denied = set(self.dice.sample(self._addresses(), k=min(1, len(self._addresses()))))
+        if self.dice.random() < 0.3:
+            custody.transfers.denied_addresses |= denied
+        custody.switches.insufficient_async = self.dice.random() < 0.5
+
+        def undo() -> None:
+            custody.switches.shuffle_notifications = custody.switches.insufficient_async = False
+            custody.transfers.denied_addresses -= denied
+
+        return Ended(undo)
+
+    def _addresses(self) -> list[str]:
+        sql = "SELECT circle_wallet_address a FROM users WHERE circle_wallet_address IS NOT NULL ORDER BY id"
+        return [row["a"] for row in self.stage.checker.db.rows(sql)]
+
+
+def _calm(_: object) -> None:
+    """The answer of a switch says nothing new."""
+
+
+def undo_all(ended: Iterable[Ended]) -> None:
+    for one in ended:
+        one.undo()

@@ -1,0 +1,222 @@
+"""One world, from its first Monday to the last, and what the checker says of it."""
+
+import asyncio
+import random
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ports.virtual import VirtualLoop
+from simulator.life import Killed
+from simulator.mischief import Mischief
+from simulator.operator import Operator
+from simulator.people import Cast
+from simulator.scenario import FaultKind, Scenario
+from simulator.stage import Stage, listening
+from simulator.world import DATABASE
+
+WEEK_SECONDS = 604_800
+BEFORE_MONDAY_SECONDS = WEEK_SECONDS - 3_600
+"""The world begins at 10:00 on a Monday; an hour before the next one's 09:00 is 23 hours less an hour later."""
+BURST = 8
+"""Purchases that come together: a work is shown somewhere, and people come."""
+QUIET_POINTS = 5
+"""Looks of the checker in a week, beside the one at the end."""
+SHARES = {FaultKind.OLD_BACKUP: 0.15, FaultKind.TWO_WORKERS: 0.35}
+"""Of kinds that hide others: after an old backup some sales wait for a person, and are judged less strictly."""
+DRAIN_SECONDS = 36 * 3_600
+ROUND_SECONDS = 3_600
+SHARE_OF_FAULTS = 0.5
+"""Of the kinds that are allowed, so many are at work in one world: with all of them at once, little would happen."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one world. `story` is the plot, and the last of the traffic, for whoever looks into a failure."""
+
+    scenario: Scenario
+    trace_hash: str
+    purchases: int
+    faults: Counter[str]
+    crash_points: int
+    deaths: int
+    violations: list[str]
+    seconds: float
+    story: list[str] = field(default_factory=list)
+    traffic: list[str] = field(default_factory=list)
+
+
+def simulate(
+    scenario: Scenario, listener: Callable[[str], None] | None = None, keep_database: Path | None = None
+) -> Outcome:
+    """Run one world on a loop of its own; everything of it is gone afterwards but the outcome, and the database if a
+    place to keep it is given. `listener` hears every line of the trace."""
+    with tempfile.TemporaryDirectory(prefix="simulated-") as folder:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            world = _World(scenario, Path(folder), listener)
+            outcome = runner.run(world.run())
+        if keep_database is not None:
+            shutil.copy(Path(folder) / DATABASE, keep_database)
+        return outcome
+
+
+@dataclass(slots=True)
+class _Plot:
+    """What people do in one week, by seconds since its begin, and when most of it happens."""
+
+    deeds: list[tuple[float, Callable[[], Coroutine[None, None, None]]]] = field(default_factory=list)
+    busy: list[float] = field(default_factory=list)
+
+    def add(self, at: float, do: Callable[[], Coroutine[None, None, None]]) -> None:
+        self.deeds.append((at, do))
+
+
+class _World:
+    def __init__(self, scenario: Scenario, folder: Path, listener: Callable[[str], None] | None) -> None:
+        self._scenario, self._folder, self._listener = scenario, folder, listener
+        self._dice = random.Random(scenario.seed)
+        allowed = sorted(scenario.faults)
+        self._kinds = frozenset(
+            kind for kind in allowed if self._dice.random() < SHARES.get(kind, SHARE_OF_FAULTS) or len(allowed) == 1
+        )
+        self._found: list[str] = []
+
+    async def run(self) -> Outcome:
+        began = time.perf_counter()
+        asyncio.get_running_loop().set_exception_handler(_mourn)
+        names = ("one", "two") if FaultKind.TWO_WORKERS in self._kinds else ("one",)
+        stage = Stage(self._folder, self._dice.getrandbits(32), names, self._settings(len(names)))
+        stage.trace = type(stage.trace)(stage.clock.now_ms, self._listener)
+        mischief = Mischief(stage, random.Random(self._dice.getrandbits(64)), self._kinds)
+        cast = Cast(stage, random.Random(self._dice.getrandbits(64)))
+        with listening(self._found):
+            try:
+                await self._play(stage, cast, mischief)
+            finally:
+                await stage.close()
+        faults = mischief.struck
+        faults[FaultKind.DEATH] = stage.deaths if FaultKind.DEATH in self._kinds else 0
+        violations = list(dict.fromkeys([*stage.violations, *self._found]))
+        return Outcome(
+            self._scenario,
+            stage.trace.hash,
+            cast.paid,
+            +faults,
+            stage.crash_points,
+            stage.deaths,
+            violations,
+            time.perf_counter() - began,
+            stage.trace.told,
+            list(stage.trace.lines)[-200:] if violations else [],
+        )
+
+    def _settings(self, workers: int) -> dict[str, str]:
+        """One of the ways in which an operator may have set the daemon up."""
+        dice = self._dice
+        chosen = {
+            "AGENT_GROUPING": dice.choice(("purchase", "creator")),
+            "AGENT_USER_WALLETS": dice.choice(("user", "developer")),
+        }
+        if self._scenario.operators and dice.random() < 0.3:
+            chosen["AGENT_APPROVERS"] = "2"
+        if workers > 1:
+            chosen["AGENT_IDLE_SECONDS"] = "600"
+        return chosen
+
+    # --- the plot ---------------------------------------------------------------------------------------------
+
+    async def _play(self, stage: Stage, cast: Cast, mischief: Mischief) -> None:
+        await stage.open()
+        count = self._scenario.purchases
+        await cast.gather(creators=max(2, min(5, count // 8)), buyers=max(2, min(12, count // 3)))
+        stage.subscribe()
+        operator = Operator(cast)
+        plots = [self._deeds(cast, operator) for _ in range(self._scenario.weeks)]
+        busy = [week * WEEK_SECONDS + at for week, plot in enumerate(plots) for at in plot.busy]
+        trouble = asyncio.create_task(mischief.run(WEEK_SECONDS * self._scenario.weeks, busy))
+        for week, plot in enumerate(plots):
+            stage.trace.tell("week", week + 1)
+            await self._week(stage, plot)
+        trouble.cancel()
+        await asyncio.gather(trouble, return_exceptions=True)
+        if trouble.done() and not trouble.cancelled() and trouble.exception() is not None:
+            raise RuntimeError("the mischief failed") from trouble.exception()
+        await mischief.end()
+        stage.trace.tell("all is well again")
+        await self._drain(stage, cast, operator)
+
+    async def _week(self, stage: Stage, plot: "_Plot") -> None:
+        begin = stage.clock.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for at, do in sorted(plot.deeds, key=lambda deed: deed[0]):
+                await stage.clock.sleep(max(0.0, begin + at - stage.clock.monotonic()))
+                group.create_task(do())
+            await stage.clock.sleep(max(0.0, begin + WEEK_SECONDS - stage.clock.monotonic()))
+
+    def _deeds(self, cast: Cast, operator: Operator) -> "_Plot":
+        """Sales all week, money for Monday, and looks of the checker in between."""
+        dice, count = self._dice, self._scenario.purchases
+        plot = _Plot()
+        starts = [dice.uniform(60, BEFORE_MONDAY_SECONDS - 3_600) for _ in range(max(1, -(-count // BURST)))]
+        plot.busy += [*starts, WEEK_SECONDS - 3_600]
+        for number in range(count):
+            plot.add(starts[number % len(starts)] + dice.uniform(0, 60), cast.buy)
+        for _ in range(dice.randint(0, max(1, count // 8))):
+            plot.add(dice.choice(plot.busy) + dice.choice((10, 200, 20_000)) * dice.random(), cast.refund)
+        for _ in range(dice.randint(0, max(1, count // 16))):
+            plot.add(dice.uniform(3_600, BEFORE_MONDAY_SECONDS), cast.dispute)
+        plot.add(dice.uniform(3_600, BEFORE_MONDAY_SECONDS), partial(cast.top_up, dice.choice((0.3, 0.6, 1.0))))
+        plot.add(WEEK_SECONDS - dice.uniform(60, 4_000), partial(cast.top_up, dice.choice((0.5, 1.0))))
+        for number in range(1, QUIET_POINTS + 1):
+            plot.add(number * WEEK_SECONDS / (QUIET_POINTS + 1), self._look(cast))
+        if self._scenario.operators:
+            for number in range(7):
+                plot.add(number * 86_400 + dice.uniform(0, 80_000), operator.round)
+            if dice.random() < 0.5:
+                at = dice.uniform(3_600, BEFORE_MONDAY_SECONDS)
+                plot.busy.append(at)
+                plot.add(at, operator.plan)
+        return plot
+
+    def _look(self, cast: Cast) -> Callable[[], Coroutine[None, None, None]]:
+        async def look() -> None:
+            found = cast.stage.checker.always()
+            if found:
+                cast.stage.violations += found
+                cast.stage.trace.tell("the checker finds", *found)
+
+        return look
+
+    async def _drain(self, stage: Stage, cast: Cast, operator: Operator) -> None:
+        """Until everything is at rest, or the patience of the checker ends."""
+        end = stage.clock.monotonic() + DRAIN_SECONDS
+        found: list[str] = []
+        while stage.clock.monotonic() < end:
+            await cast.top_up()
+            if self._scenario.operators:
+                await operator.round()
+                await operator.plan()
+            await stage.clock.sleep(ROUND_SECONDS)
+            found = self._judge(stage, cast)
+            if not found:
+                return
+        stage.violations += found
+        stage.trace.tell("the checker finds", *found)
+
+    def _judge(self, stage: Stage, cast: Cast) -> list[str]:
+        checker, accepted = stage.checker, cast.accepted
+        if self._scenario.operators and not stage.records.restored:
+            return checker.all_served(stage.clock.now_ms() * 1_000, accepted)
+        return checker.at_rest(accepted)
+
+
+def _mourn(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A task that died with its process has nobody left to look at it."""
+    if not isinstance(context.get("exception"), Killed):
+        loop.default_exception_handler(context)

@@ -1,0 +1,65 @@
+"""Weeks in which everything goes wrong: a slice of what `make soak` does by the thousand."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from agent.cli import app
+from simulator.report import story_of
+from simulator.runs import faults_named, scenarios
+from simulator.scenario import ALL_FAULTS, Scenario
+from simulator.week import simulate
+
+SEEDS = (11, 12, 13)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_week_of_all_faults_breaks_no_invariant_and_is_the_same_week_twice(seed: int) -> None:
+    scenario = Scenario(seed, weeks=1, purchases=4, faults=ALL_FAULTS, operators=True)
+    first, second = simulate(scenario), simulate(scenario)
+    assert first.violations == [], "\n".join(story_of(first, "simulate"))
+    assert first.trace_hash == second.trace_hash
+    assert first.crash_points == second.crash_points > 0
+
+
+def test_another_seed_is_another_week() -> None:
+    hashes = {simulate(Scenario(seed, purchases=1)).trace_hash for seed in (1, 2)}
+    assert len(hashes) == 2
+
+
+def test_without_faults_everybody_is_served() -> None:
+    outcome = simulate(Scenario(3, weeks=2, purchases=6, operators=True))
+    assert outcome.violations == [], "\n".join(story_of(outcome, "simulate"))
+    assert outcome.purchases > 4
+    assert not outcome.faults
+    assert outcome.deaths == 0
+
+
+def test_the_command_reports_what_the_issue_of_a_run_is(tmp_path: Path) -> None:
+    place = tmp_path / "report.json"
+    ran = CliRunner().invoke(
+        app, ["simulate", "--weeks", "1", "--seed", "4", "--faults", "none", "--purchases", "2", "--report", str(place)]
+    )
+    assert ran.exit_code == 0, ran.output
+    told = json.loads(place.read_text())
+    assert told["weeks"] == 1
+    assert told["violations"] == []
+    assert (told["faults_injected"], told["faults"]) == (0, {})
+    assert {"purchases", "crash_points", "trace_hash", "seconds"} <= told.keys()
+
+
+def test_a_fault_that_does_not_exist_is_named_with_those_that_do() -> None:
+    ran = CliRunner().invoke(app, ["simulate", "--faults", "rain"])
+    assert ran.exit_code == 2
+    assert "rain" in ran.output
+    assert "lost_answers" in ran.output
+    with pytest.raises(ValueError, match="no such fault"):
+        faults_named("")
+    assert faults_named("all") == ALL_FAULTS
+
+
+def test_many_weeks_are_worlds_of_up_to_four() -> None:
+    made = list(scenarios(10, 7, 50, frozenset(), True))
+    assert [(one.seed, one.weeks) for one in made] == [(7, 4), (8, 4), (9, 2)]
