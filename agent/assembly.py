@@ -246,7 +246,7 @@ def build_engine(
         usdc_mint=settings.usdc_mint,
         platform_wallet=platform_address,
     )
-    chain = ChainWatch(guard, gateways.rpc, ports.store, ports.clock, metrics)
+    chain = ChainWatch(guard, gateways.rpc, ports.store, ports.clock, metrics, idle)
     every = timedelta(minutes=settings.agent_nft_watch_minutes)
     nfts = NftWatch(ports.store, gateways.rpc, ports.clock, every=every, moved=metrics.nfts_moved)
     backfill = Backfill(follower, gateways.rpc, ports.clock)

@@ -54,9 +54,17 @@ class Observer(Protocol):
 class ChainWatch:
     """`check` at the start; `run` once per process, after it."""
 
-    def __init__(self, guard: ChainGuard, rpc: RpcPool, store: Store, clock: Clock, observer: Observer) -> None:
+    def __init__(
+        self,
+        guard: ChainGuard,
+        rpc: RpcPool,
+        store: Store,
+        clock: Clock,
+        observer: Observer,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
         self._guard, self._rpc, self._store, self._clock = guard, rpc, store, clock
-        self._observer = observer
+        self._observer, self._look_seconds = observer, look_seconds
         self._problem = ""
         self._asked = 0
         self._due = clock.monotonic() + CHECK_SECONDS
@@ -80,7 +88,7 @@ class ChainWatch:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await self._clock.sleep(LOOK_SECONDS)
+            await self._clock.sleep(self._look_seconds)
             await self._look_around()
             if self._clock.monotonic() >= self._due:
                 all_well = await self._check_again()

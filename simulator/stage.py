@@ -43,6 +43,8 @@ EVENT_ID = re.compile(rb'"id": ?"(evt_\w+)"')
 QUIET_SETTINGS = {
     "AGENT_IDLE_SECONDS": "21600",
     "AGENT_TREASURY_POLL_MS": "21600000",
+    "SOLANA_WS_URL": "",
+    "AGENT_NFT_WATCH_MINUTES": "43200",
 }
 
 

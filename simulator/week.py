@@ -122,6 +122,7 @@ class _World:
         chosen = {
             "AGENT_GROUPING": dice.choice(("purchase", "creator")),
             "AGENT_USER_WALLETS": dice.choice(("user", "developer")),
+            "AGENT_RAIL": dice.choice(("circle", "solana")),
         }
         if self._scenario.operators and dice.random() < 0.3:
             chosen["AGENT_APPROVERS"] = "2"
