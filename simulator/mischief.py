@@ -15,10 +15,10 @@ from simulator.stage import NEVER, Stage
 from simulator.storms import Ended, Storms
 from simulator.world import DATABASE
 
-SPELLS_A_WEEK = 4
+SPELLS_A_WEEK = 3
 SHARE_AT_BUSY_TIMES = 0.8
 """What goes wrong while nothing happens finds nothing."""
-STORM_SECONDS = (5, 60, 600, 7_200, 40_000)
+STORM_SECONDS = (5, 30, 120, 600, 3_600)
 DEATH_SPANS = (15, 60, 250, 1_000)
 """Points between two deaths, on average, of a world in which processes die."""
 SKEW_SECONDS = (-3_600, -400, -30, 30, 400, 3_600, 20_000)

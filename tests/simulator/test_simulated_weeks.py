@@ -12,12 +12,12 @@ from simulator.runs import faults_named, scenarios
 from simulator.scenario import ALL_FAULTS, Scenario
 from simulator.week import simulate
 
-SEEDS = (11, 12, 13)
+SEEDS = (21, 23)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_week_of_all_faults_breaks_no_invariant_and_is_the_same_week_twice(seed: int) -> None:
-    scenario = Scenario(seed, weeks=1, purchases=4, faults=ALL_FAULTS, operators=True)
+    scenario = Scenario(seed, weeks=1, purchases=2, faults=ALL_FAULTS, operators=True)
     first, second = simulate(scenario), simulate(scenario)
     assert first.violations == [], "\n".join(story_of(first, "simulate"))
     assert first.trace_hash == second.trace_hash
@@ -25,14 +25,13 @@ def test_a_week_of_all_faults_breaks_no_invariant_and_is_the_same_week_twice(see
 
 
 def test_another_seed_is_another_week() -> None:
-    hashes = {simulate(Scenario(seed, purchases=1)).trace_hash for seed in (1, 2)}
-    assert len(hashes) == 2
+    assert simulate(Scenario(1, purchases=1)).trace_hash != simulate(Scenario(2, purchases=1)).trace_hash
 
 
 def test_without_faults_everybody_is_served() -> None:
-    outcome = simulate(Scenario(3, weeks=2, purchases=6, operators=True))
+    outcome = simulate(Scenario(3, weeks=1, purchases=4, operators=True))
     assert outcome.violations == [], "\n".join(story_of(outcome, "simulate"))
-    assert outcome.purchases > 4
+    assert outcome.purchases > 2
     assert not outcome.faults
     assert outcome.deaths == 0
 
@@ -40,7 +39,7 @@ def test_without_faults_everybody_is_served() -> None:
 def test_the_command_reports_what_the_issue_of_a_run_is(tmp_path: Path) -> None:
     place = tmp_path / "report.json"
     ran = CliRunner().invoke(
-        app, ["simulate", "--weeks", "1", "--seed", "4", "--faults", "none", "--purchases", "2", "--report", str(place)]
+        app, ["simulate", "--weeks", "1", "--seed", "4", "--faults", "none", "--purchases", "1", "--report", str(place)]
     )
     assert ran.exit_code == 0, ran.output
     told = json.loads(place.read_text())
