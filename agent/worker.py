@@ -31,6 +31,8 @@ LEASE = timedelta(seconds=30)
 """How long the rows of a replica that died stay untouched. A live one renews its leases, so a step may take longer."""
 RENEW_SECONDS = 10.0
 """Two renewals may fail before a lease runs out."""
+IDLE_SECONDS = 30.0
+"""How long an idle worker waits for a wake-up before it looks for itself (design.md, section 1)."""
 RETRY_BASE = timedelta(seconds=1)
 RETRY_MAX = timedelta(minutes=15)
 
@@ -78,7 +80,7 @@ class Worker:
         lanes: Sequence[Lane],
         observer: Observer,
         retries_max: int,
-        idle_seconds: float,
+        idle_seconds: float = IDLE_SECONDS,
         retry_base: timedelta = RETRY_BASE,
     ) -> None:
         """`idle_seconds`: how long an idle worker waits for a wake-up before it looks for itself."""
