@@ -5,7 +5,6 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -72,8 +71,7 @@ class Mischief:
             process.clock.skew = timedelta(0)
             process.life.go_on()
             if process.store is not None:
-                with suppress(Exception):
-                    process.store.inner.limit_pages(None)
+                process.store.inner.limit_pages(None)
 
     async def _spell(self, kind: FaultKind, storms: Storms, at: float, lasts: float) -> None:
         await self.stage.clock.sleep(at)

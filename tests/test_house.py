@@ -29,6 +29,8 @@ TASK_OWNERS = {
     "sandbox/week/wire.py",
     "sandbox/world.py",
     "simulator/process.py",
+    "simulator/stage.py",
+    "simulator/week.py",
     "storage/postgres.py",
 }
 """Modules that keep a reference to each task they start and end it at their stop; all others use a TaskGroup."""
