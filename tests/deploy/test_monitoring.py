@@ -80,7 +80,8 @@ async def test_prometheus_scrapes_the_daemon_every_panel_has_data_and_alerts_arr
             async with running_daemon(settings, f"{world.agent_url}/readyz", tmp_path / "daemon.log"):
                 await heard(monitors, "PlatformUsdcLow", "FIRING")
                 await play(world, monitors.session)
-                await back_up(world, monitors.session)
+                await asked(world, monitors.session, "backups")
+                await asked(world, monitors.session, "reconciliations")
                 world.node.mint_usdc(Pubkey.from_string(world.platform.address), 600_000_000)
                 await heard(monitors, "PlatformUsdcLow", "FIRING", "RESOLVED")
                 await heard(monitors, "BackupOld", "FIRING", "RESOLVED")
@@ -103,10 +104,11 @@ async def play(world: World, session: aiohttp.ClientSession) -> None:
     assert outcome.violations == []
 
 
-async def back_up(world: World, session: aiohttp.ClientSession) -> None:
+async def asked(world: World, session: aiohttp.ClientSession, what: str) -> None:
+    """What a day brings by itself, asked for now."""
     headers = {"Authorization": f"Bearer {world.identity.admin_token}"}
-    async with session.post(f"{world.admin_url}/admin/api/backups", json={}, headers=headers) as answer:
-        assert answer.status == 200, await answer.text()
+    async with session.post(f"{world.admin_url}/admin/api/{what}", json={}, headers=headers) as answer:
+        assert answer.ok, await answer.text()
 
 
 async def heard(monitors: Monitors, alert: str, *states: str, last: bool = False) -> None:
