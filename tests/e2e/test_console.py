@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import pytest
 from playwright.async_api import Browser
 from solders.keypair import Keypair
 
@@ -32,6 +33,7 @@ SIGN = "/v1/w3s/developer/sign/transaction"
 
 
 @needs_chromium
+@pytest.mark.timeout(300)
 async def test_newcomers_trade_and_two_operators_repair_and_pay_in_their_browsers(tmp_path: Path) -> None:
     async with running(tmp_path) as world, open_browser() as browser:
         agent, circle, stripe = world.agent_url, world.access["circle_api"], world.access["stripe_api"]
@@ -107,7 +109,7 @@ async def buy(buyer: Person) -> None:
     page = buyer.page
     await page.click("text=Shop")
     await page.click("text=Dawn")
-    await buyer.shot("content")
+    await buyer.shot("content", PHONE)
     await page.click("#buy-go")
     await page.wait_for_url("**/c/pay/**")
     await page.click("#pay-card")
@@ -143,7 +145,7 @@ async def repair(world: World, browser: Browser, buyer: Person) -> None:
         assert await page.title() != "owned"
         await operator.shot("purchase")
     await buyer.sees("owned")
-    await buyer.shot("library")
+    await buyer.shot("library", PHONE)
 
 
 async def pay(world: World, browser: Browser) -> None:
@@ -152,7 +154,7 @@ async def pay(world: World, browser: Browser) -> None:
         await enter(first, world, world.identity.admin_token)
         await first.page.goto(f"{world.admin_url}/console/batches/preview")
         assert XSS[:64] in await first.page.inner_text("main")
-        await first.shot("preview")
+        await first.shot("preview", PHONE)
         await first.tab_to("plan-word")
         await first.keys("plan", "Enter")
         await first.sees("waiting approval", "#status")
@@ -171,7 +173,7 @@ async def pay(world: World, browser: Browser) -> None:
         await give(world, walletId=world.access["platform_wallet_id"], usdc="2.35")
         await second.sees("settled", "#status", seconds=60)
         assert await second.page.evaluate("window.stayed") is True, "the page was loaded anew"
-        await second.shot("settled")
+        await second.shot("settled", PHONE)
         for name in ("treasury", "creators", "audit", "events/stripe", "ledger", "ledger/entries", "audit/access"):
             await second.page.goto(f"{world.admin_url}/console/{name}{'' if '/' in name else '/'}")
             assert await second.page.title() != "owned"

@@ -49,12 +49,16 @@ async def becomes(world: VirtualWorld, token: str, withdrawal_id: int, state: st
 
 
 @on_virtual_time
-async def test_a_withdrawal_moves_by_the_pin_alone_and_arrives_on_chain(tmp_path: Path) -> None:
+async def test_a_withdrawal_is_one_though_an_answer_is_lost_and_moves_by_the_pin_alone(tmp_path: Path) -> None:
     world = VirtualWorld(tmp_path)
     await world.start()
     token, _ = await holder(world, "ada")
+    world.circle.faults.add(Rule("/v1/w3s/user/transactions/transfer", Fault.LOSE_ANSWER))
+    lost = await ask(world, token)
+    assert (lost.status, lost.body["error"]["code"]) == (503, "circle_unavailable")
     made = await ask(world, token)
     assert (made.status, made.body["state"], made.body["amount"]) == (201, "challenge", "1.25")
+    assert len((await world.circle_get("/_sandbox/challenges"))["challenges"]) == 1
     again = await ask(world, token)
     assert again.body["id"] == made.body["id"]
     other = await ask(world, token, "2.00")
@@ -66,21 +70,6 @@ async def test_a_withdrawal_moves_by_the_pin_alone_and_arrives_on_chain(tmp_path
     assert done["signature"]
     assert usdc_of(world, EXCHANGE) == 1_250_000
     assert (await ask(world, token, "2.00")).body["id"] != made.body["id"]
-    await world.close()
-
-
-@on_virtual_time
-async def test_a_lost_answer_of_circle_s_gives_no_second_withdrawal(tmp_path: Path) -> None:
-    world = VirtualWorld(tmp_path)
-    await world.start()
-    token, _ = await holder(world, "ada")
-    world.circle.faults.add(Rule("/v1/w3s/user/transactions/transfer", Fault.LOSE_ANSWER))
-    lost = await ask(world, token)
-    assert (lost.status, lost.body["error"]["code"]) == (503, "circle_unavailable")
-    made = await ask(world, token)
-    assert made.body["state"] == "challenge"
-    listed = await world.circle_get("/_sandbox/challenges")
-    assert len(listed["challenges"]) == 1
     await world.close()
 
 

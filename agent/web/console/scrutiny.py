@@ -1,10 +1,11 @@
-"""The rules that the books keep, each checked before one's eyes, page by page."""
+"""The rules that the books keep, each checked before one's eyes, and the books held against the outside."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from agent.web.books_bodies import PageOfRule, RulePage, Rules
+from agent.web.bodies import Paging
+from agent.web.books_bodies import FindingPage, FindingQuery, PageOfRule, Report, ReportPage, RulePage, Rules
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
@@ -13,12 +14,21 @@ from agent.web.pages.site import Looked
 from agent.web.pages.texts import with_query
 
 ROOT = "/console/ledger/rules"
+REPORTS = "/console/ledger/reconciliations"
 
 
 class RuleAsked(PageOfRule, Looked):
     """`looked` counts the rows of the pages before."""
 
     looked: Annotated[int, Field(ge=0)] = 0
+
+
+class ReportsAsked(Paging, Looked):
+    """As the API takes it."""
+
+
+class FindingsAsked(FindingQuery, Looked):
+    """As the API takes it."""
 
 
 class ScrutinyPages:
@@ -30,6 +40,16 @@ class ScrutinyPages:
         return [
             Endpoint("GET", ROOT, viewer, self.rules, "The rules of the books", query=Looked, face=page),
             Endpoint("GET", f"{ROOT}/check", viewer, self.check, "Check one rule", query=RuleAsked, face=page),
+            Endpoint("GET", REPORTS, viewer, self.reports, "Reconciliations", query=ReportsAsked, face=page),
+            Endpoint(
+                "GET",
+                f"{REPORTS}/{{report_id}}",
+                viewer,
+                self.report,
+                "One reconciliation",
+                query=FindingsAsked,
+                face=page,
+            ),
         ]
 
     async def rules(self, call: Call) -> WebResponse:
@@ -45,3 +65,15 @@ class ScrutinyPages:
         if found.after is not None:
             away = with_query(with_query(f"{ROOT}/check?rule={asked.rule}", "after", found.after), "looked", looked)
         return self._renderer.page(call, "rule.html", away=away, found=found, rule=asked.rule, looked=looked)
+
+    async def reports(self, call: Call) -> WebResponse:
+        seen = await self._api.find(call, "/reconciliations", ReportPage, call.asked(ReportsAsked))
+        return self._renderer.page(call, "reconciliations.html", seen=seen)
+
+    async def report(self, call: Call) -> WebResponse:
+        report_id, path = call.row_id("report_id"), "/reconciliations/{report_id}"
+        seen = await self._api.get(call, path, Report, report_id=report_id)
+        findings = await self._api.find(
+            call, f"{path}/findings", FindingPage, call.asked(FindingsAsked), report_id=report_id
+        )
+        return self._renderer.page(call, "reconciliation.html", seen=seen, findings=findings)

@@ -45,6 +45,7 @@ DONE: Mapping[str, str] = {
     "close": "Closed.",
     "conversions": "Announced.",
     "restore": "It is for sale again.",
+    "reconciliations": "It is under way.",
 }
 """What a page says after a form, by the word in its address: nobody can put words of his own there."""
 
