@@ -7,8 +7,12 @@ What belongs to a purchase comes from its Stripe payment_intent id; the rest fro
 import hashlib
 import hmac
 import re
+from datetime import timedelta
 from uuid import UUID
 
+KEY_TRUSTED_FOR = timedelta(hours=12)
+"""How long Circle keeps an idempotency key is not published: what an older call may have made is looked up by its
+reference before the call is repeated."""
 SEED_CHARS = 32
 """Longest seed that Solana's create_with_seed takes, in bytes (MAX_SEED_LEN)."""
 _PAYMENT_INTENT = re.compile(r"pi_[A-Za-z0-9_]{1,250}", re.ASCII)

@@ -137,7 +137,7 @@ async def webhook_endpoint(ground: Ground) -> Finding:
         raise Failed(
             f"its API version is {endpoint.api_version}", f"make it anew with {API_VERSION}: it can't be changed"
         )
-    return Finding("enabled, at our API version", {"events": len(endpoint.enabled_events)})
+    return Finding("enabled, at our API version", {"webhook_events": len(endpoint.enabled_events)})
 
 
 def _ids_of(event: Json) -> set[object]:

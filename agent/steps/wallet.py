@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from domain.errors import Rejected
-from domain.keys import wallet_key
+from domain.keys import KEY_TRUSTED_FOR, wallet_key
 from domain.outcomes import Again, Commit, Done, Outcome
 from domain.states import WalletState
 from gateways.circle_api import AlreadyInitialized, ChallengeFacts, UserFacts, UserToken, WalletFacts
@@ -34,6 +34,8 @@ class CircleWallets(Protocol):
     async def create_wallet(
         self, key: UUID, wallet_set_id: str, blockchain: str, ref_id: str, name: str
     ) -> WalletFacts: ...
+
+    async def list_wallets(self, *, ref_id: str) -> Sequence[WalletFacts]: ...
 
     async def create_user(self, user_id: str) -> UserFacts: ...
 
@@ -61,12 +63,16 @@ class WalletStep:
         if user.wallet_state in (WalletState.READY, WalletState.NONE):
             return Done()
         if self._kind == "developer":
-            return await self._create(user)
+            return await self._create(user, claim)
         if user.wallet_state == WalletState.CHALLENGE:
             return await self._look(user, claim)
         return await self._challenge(user)
 
-    async def _create(self, user: Row[Any]) -> Outcome:
+    async def _create(self, user: Row[Any], claim: Claim) -> Outcome:
+        if self._clock.now() - claim.created_at > KEY_TRUSTED_FOR:
+            for wallet in await self._circle.list_wallets(ref_id=user.uuid):
+                if wallet.blockchain == self._blockchain and wallet.state == "LIVE":
+                    return self._ready(user.id, wallet)
         key = wallet_key("developer", UUID(user.uuid), user.wallet_attempt)
         name = f"user {user.uuid[:8]}"
         wallet = await self._circle.create_wallet(key, self._wallet_set_id, self._blockchain, user.uuid, name)

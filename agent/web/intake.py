@@ -98,16 +98,22 @@ class IntakeBuffer:
     async def _write_all(self) -> None:
         writer = asyncio.current_task()
         assert writer is not None
-        for _ in range(GATHERING_TURNS):
-            await asyncio.sleep(0)
-        self._starting = False
         try:
+            await self._gather()
             while self._waiting:
                 await self._write(self._take(EVENTS_PER_WRITE))
         finally:
             self._writers.discard(writer)  # at once: the next event must not count on a writer that has ended
             if not self._writers:
                 _refuse(self._take(len(self._waiting)))
+
+    async def _gather(self) -> None:
+        """Let what comes in at the same time join the first write."""
+        try:
+            for _ in range(GATHERING_TURNS):
+                await asyncio.sleep(0)
+        finally:
+            self._starting = False
 
     def _take(self, most: int) -> list["_Waiting"]:
         group = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from domain.errors import Misuse, Rejected
 from domain.evidence import Evidence, TransferIntent
-from domain.keys import transfer_key
+from domain.keys import KEY_TRUSTED_FOR, transfer_key
 from domain.money import USDC_DECIMALS, format_usdc_exact
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown
 from domain.states import TransferState, WatchState
@@ -31,8 +31,6 @@ from storage.work import Claim, fenced
 
 log = structlog.get_logger(__name__)
 
-KEY_TRUSTED_FOR = timedelta(hours=12)
-"""How long Circle keeps a key is not published: an older call is looked up by its reference before it is repeated."""
 POLL = timedelta(seconds=3)
 UNKNOWN_WAIT = timedelta(minutes=10)
 NEVER_HAPPENED = frozenset({"DENIED", "CANCELLED"})

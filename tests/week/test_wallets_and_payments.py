@@ -1,11 +1,13 @@
 """Wallets of both kinds and from before, and the ways a card payment can go, in the whole world on virtual time."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from solders.keypair import Keypair
 
+from sandbox.circle_service.idempotency import Replays
 from sandbox.faults import Fault, Rule
 from tests.week.test_peer_defects import nfts
 from tests.week.test_refunds import Gallery
@@ -65,6 +67,26 @@ def test_a_lost_answer_on_any_call_of_the_set_up_still_gives_one_wallet(tmp_path
         found = await has_wallet(world, token)
         listed = await world.circle_get(f"/v1/w3s/wallets?address={found['circle_wallet_address']}")
         assert len(listed["wallets"]) == 1
+        await world.close()
+
+    run_virtually(story())
+
+
+def test_a_wallet_that_was_asked_for_half_a_day_ago_is_looked_up_before_it_is_asked_for_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        world = VirtualWorld(tmp_path, AGENT_USER_WALLETS="developer", AGENT_WALLET_SET_ID="set later")
+        world.settings = world.settings.model_copy(update={"agent_wallet_set_id": world.platform.wallet_set_id})
+        await world.start()
+        world.circle.faults.add(Rule("POST /v1/w3s/developer/wallets", Fault.LOSE_ANSWER))
+        world.circle.faults.add(Rule("POST /v1/w3s/developer/wallets", Fault.STATUS, times=1_000, status=503))
+        _, token = await People(world).sign_up("ada")
+        await world.clock.sleep(20)
+        world.circle.custody.replays = Replays()  # Circle has forgotten the key: it would make another wallet
+        world.clock.shift(timedelta(hours=13))
+        world.circle.faults.clear()
+        found = await has_wallet(world, token)
+        made = [one for one in world.circle.custody.wallets.of_user(None) if one.ref_id not in (None, "platform")]
+        assert [one.id for one in made] == [found["circle_wallet_id"]]
         await world.close()
 
     run_virtually(story())
