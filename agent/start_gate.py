@@ -59,6 +59,10 @@ class PackedOutflows(Protocol):
         """What a finalized transaction with a receipt of ours paid to whom; None for any other."""
         ...
 
+    async def was_receipt(self, account: str) -> bool:
+        """Whether an account that is gone was a receipt; the operator may close other accounts of the wallet."""
+        ...
+
 
 class StartGate:
     """`run` opens the gate and ends; `is_open` is asked by the lanes that sign and send."""
@@ -126,12 +130,12 @@ class StartGate:
         await self._follower.backfill_until_caught_up()
 
     async def _refuse_closed(self) -> None:
-        closed = await self._store.read(closed_unknown)
-        if closed:
-            raise StartRefused(
-                f"DATABASE_URL: this database is older than the receipt {closed[0].address}, which was closed since: "
-                "it can't tell whom that paid, and the chain would let it be paid again; restore a newer backup"
-            )
+        for account in await self._store.read(closed_unknown):
+            if await self._witness.was_receipt(account):
+                raise StartRefused(
+                    f"DATABASE_URL: this database is older than the receipt {account}, which was closed since: it "
+                    "can't tell whom that paid, and the chain would let it be paid again; restore a newer backup"
+                )
 
     async def _adopt_packed(self) -> None:
         """Oldest first: each takes the oldest payouts that it fits."""

@@ -100,6 +100,19 @@ class ReadBack:
             return None
         return PackedOutflow(signature, made[0], seeds[0], tuple(known), facts.slot, moment(facts))
 
+    async def was_receipt(self, account: str) -> bool:
+        """Whether an account that is gone was once allocated with a seed of the platform wallet, as receipts are.
+
+        Raises Retryable while its history can't be read.
+        """
+        for entry in await self._rpc.ask(lambda node: list_since(node, account, None, 0)):
+            if entry.failed:
+                continue
+            made = (await self.read_back(entry.signature)).allocations
+            if any((one.address, one.base) == (account, self._wallet) for one in made):
+                return True
+        return False
+
     async def _maker(self, address: str, made: Callable[[TransactionFacts], bool]) -> str | None:
         async def is_made(node: Node) -> bool:
             (account,) = (await node.get_accounts([address])).accounts

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from domain.errors import Misuse
+from domain.errors import Misuse, Retryable
 from domain.evidence import Evidence
 from domain.ledger import Asset
 from domain.states import GroupState, PackedState, UsdcStatus
@@ -169,12 +169,14 @@ def create(conn: Connection, batch_id: int, wanted: NewGroup, now: datetime) -> 
 def intend(conn: Connection, group_id: int, wallet_id: str, platform_address: str, now: datetime) -> None:
     """Commit an attempt's intent before anything is signed: from here on no payout leaves the group.
 
-    Raises Misuse when a payout of it is not covered as frozen, or not what its batch's approved plan says.
+    Raises Retryable when a payout of it has changed since it was looked at, Misuse when one is not what its batch's
+    approved plan says.
     """
     members = [member.transfer_id for member in _members(conn, group_id)]
-    conn.execute(select(payouts.c.id).where(payouts.c.transfer_id.in_(members)).with_for_update())
+    mine = select(payouts.c.id).where(payouts.c.transfer_id.in_(members)).order_by(payouts.c.id)
+    conn.execute(mine.with_for_update())
     if not all(member.is_payable for member in _members(conn, group_id)):
-        raise Misuse(f"group {group_id} is not covered as planned")
+        raise Retryable(f"a payout of group {group_id} has changed meanwhile")
     require_as_planned(conn, members)
     last = select(func.max(group_attempts.c.attempt)).where(group_attempts.c.group_id == group_id)
     attempt_id = conn.scalar(

@@ -55,22 +55,20 @@ class CreatorShare:
 def shares(conn: Connection, terms: PlanTerms, judge: Judge) -> list[CreatorShare]:
     """What a plan would take now, by recipient, largest amount first; those left out with their reason."""
     unpaid = payouts.c.amount - payouts.c.netted_amount
-    address = func.coalesce(users.c.circle_wallet_address, users.c.wallet_address)
-    columns = (
-        payouts.c.recipient_id,
+    owed = (
+        select(payouts.c.recipient_id, func.sum(unpaid).label("amount"), func.count().label("purchases"))
+        .select_from(payouts.join(purchases))
+        .where(_payable(terms))
+        .group_by(payouts.c.recipient_id)
+        .subquery()
+    )
+    statement = select(
+        owed,
         users.c.uuid,
         users.c.username,
         users.c.address_changed_at,
-        address.label("address"),
-        func.sum(unpaid).label("amount"),
-        func.count().label("purchases"),
-    )
-    statement = (
-        select(*columns)
-        .select_from(payouts.join(purchases).join(users, payouts.c.recipient_id == users.c.id))
-        .where(_payable(terms))
-        .group_by(payouts.c.recipient_id, users.c.uuid, users.c.username, users.c.address_changed_at, address)
-    )
+        func.coalesce(users.c.circle_wallet_address, users.c.wallet_address).label("address"),
+    ).join(users, users.c.id == owed.c.recipient_id)
     found = [_share(row, terms, judge) for row in conn.execute(statement)]
     return sorted(found, key=lambda share: (-share.amount, share.recipient_id))
 

@@ -1,10 +1,8 @@
 """Receipts of packed payouts: that they stand, and when they may be closed (reference/solana.md, section 4)."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from domain.evidence import Evidence
 from domain.states import BatchStatus, GroupState, ReceiptState, UpkeepState
@@ -57,11 +55,11 @@ def closed(conn: Connection, address: str, signature: str, slot: int, lamports: 
     note(conn, "receipt", row_id or 0, None, ReceiptState.CLOSED, now, f"unknown here, closed by {signature}")
 
 
-def closed_unknown(conn: Connection) -> Sequence[Row[Any]]:
-    """Receipts that were made after what this database knows, and closed since."""
-    return conn.execute(
-        select(receipts).where(receipts.c.state == ReceiptState.CLOSED, receipts.c.group_id.is_(None)).limit(10)
-    ).all()
+def closed_unknown(conn: Connection) -> list[str]:
+    """Accounts of the platform wallet that this database did not know and that were closed: receipts that were made
+    after its last row, or accounts that the operator made and closed himself."""
+    asked = select(receipts.c.address).where(receipts.c.state == ReceiptState.CLOSED, receipts.c.group_id.is_(None))
+    return list(conn.scalars(asked.order_by(receipts.c.id)))
 
 
 def closable(conn: Connection, settled_before: datetime, limit: int) -> list[str]:
