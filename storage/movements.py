@@ -306,9 +306,11 @@ def claim_signature(conn: Connection, signature: str, transfer_id: int, now: dat
         claim_movement(conn, _movement(row), transfer_id, now)
 
 
-def orphan_rows(conn: Connection, limit: int = 100) -> list[Row[tuple[object, ...]]]:
-    """The unexplained USDC outflows with their row ids, newest first."""
+def orphan_rows(conn: Connection, limit: int = 100, before: int | None = None) -> list[Row[tuple[object, ...]]]:
+    """Up to `limit` unexplained USDC outflows with their row ids, newest first, with ids below `before`."""
     statement = select(chain_movements).where(chain_movements.c.kind == MovementKind.ORPHAN)
+    if before is not None:
+        statement = statement.where(chain_movements.c.id < before)
     return list(conn.execute(statement.order_by(chain_movements.c.id.desc()).limit(limit)).all())
 
 

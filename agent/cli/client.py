@@ -23,14 +23,13 @@ from agent.web.admin_bodies import (
 )
 from agent.web.books_bodies import Rule, RulePage, Rules, Trace
 from agent.web.index_bodies import BackfillRow, BackfillWish, IndexStatus
+from agent.web.messages import NOTHING_HERE
 from config.admin_access import AdminAccess
 
 M = TypeVar("M", bound=BaseModel)
 DEADLINE_SECONDS = 60.0
 """A plan over 100,000 purchases takes well under a second; the preview reads the chain, up to 10 s an endpoint."""
 CONNECT_SECONDS = 5.0
-NOTHING_HERE = "there is nothing here"
-"""What a path that is not served answers."""
 POLL_SECONDS = 0.5
 """Between looks at how far something is that the daemon works on."""
 
@@ -227,10 +226,10 @@ class AdminClient:
         if status == 401:
             wrong = "is not valid at" if self._access.token else "is not set, and is needed by"
             return CommandFailed(f"AGENT_ADMIN_TOKEN {wrong} the daemon at {self._access.url}")
-        code, message = _error(raw)
+        message = _error(raw)
         if status == 403:
             return CommandFailed(f"AGENT_ADMIN_TOKEN: {message}")
-        if status == 405 or (status == 404 and code in ("", "not_found")):
+        if status == 405 or (status == 404 and message in ("", NOTHING_HERE)):
             return CommandFailed(f"AGENT_ADMIN_URL: {self._access.url} is not the admin port of this daemon")
         if status == 421:
             return CommandFailed("AGENT_ADMIN_URL: the daemon does not answer to this host; see AGENT_ADMIN_HOSTS")
@@ -238,10 +237,9 @@ class AdminClient:
         return kind(message or f"the daemon at {self._access.url} answered {status}")
 
 
-def _error(raw: bytes) -> tuple[str, str]:
-    """Code and message of an error in the one shape; empty for anything else."""
+def _error(raw: bytes) -> str:
+    """The message of an error in the one shape; empty for anything else."""
     try:
-        told = orjson.loads(raw)["error"]
-        return str(told["code"]), plain(str(told["message"]))
+        return plain(str(orjson.loads(raw)["error"]["message"]))
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        return "", ""
+        return ""

@@ -25,6 +25,8 @@ from domain.money import format_cents
 ROOT = "/admin/api"
 PAGE = 100
 NOBODY_TO_ASK = 2
+YEARS_DAYS = 730
+"""Beyond it the pace of four weeks tells nothing."""
 
 
 async def show_batches(limit: int, as_json: bool) -> int:
@@ -164,7 +166,7 @@ async def show_treasury(days: int, as_json: bool) -> int:
 
 def _outlook(found: Outlook) -> list[tuple[str, str]]:
     left = "nobody can tell yet" if found.sales_left is None else f"{counted(found.sales_left, 'sale')}"
-    days = "" if found.days_left is None else f", about {counted(found.days_left, 'day')}"
+    days = "" if found.days_left is None else f", {_lasting(found.days_left)}"
     nothing = base_units(found.to_convert) == 0
     convert = "nothing" if nothing else f"{found.to_convert} USDC by {found.convert_by:%a %Y-%m-%d %H:%M} UTC"
     return [
@@ -175,6 +177,10 @@ def _outlook(found: Outlook) -> list[tuple[str, str]]:
         ("sales without a final fee", str(found.unpriced_sales)),
         ("SOL lasts for", left + days),
     ]
+
+
+def _lasting(days: int) -> str:
+    return f"about {counted(days, 'day')}" if days <= YEARS_DAYS else "for years"
 
 
 def _costs(found: Costs) -> list[tuple[str, str]]:

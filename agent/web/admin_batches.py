@@ -64,7 +64,7 @@ class AdminBatches:
             ),
             Endpoint("POST", f"{one}/pause", operator, self.pause, "Stop a batch", BatchRow, takes=Reason),
             Endpoint("POST", f"{one}/resume", operator, self.resume, "Let it go on", BatchRow),
-            Endpoint("GET", f"{root}/outflows", viewer, self.outflows, "Unexplained outflows", Outflows),
+            Endpoint("GET", f"{root}/outflows", viewer, self.outflows, "Unexplained outflows", Outflows, query=Paging),
             Endpoint(
                 "POST",
                 f"{root}/outflows/{{movement_id}}/accept",
@@ -135,8 +135,9 @@ class AdminBatches:
 
         return await self._store.write(audited(call, action, "batch", batch_id, now, write, reason))
 
-    async def outflows(self, _: Call) -> Outflows:
-        return await self._store.read(_outflows)
+    async def outflows(self, call: Call) -> Outflows:
+        asked = call.asked(Paging)
+        return await self._store.read(lambda conn: _outflows(conn, asked))
 
     async def accept(self, call: Call) -> Outflows:
         movement_id, now = call.row_id("movement_id"), self._clock.now()
@@ -145,7 +146,7 @@ class AdminBatches:
         def write(conn: Connection) -> Outflows:
             if not accept_orphan(conn, movement_id):
                 raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")
-            return _outflows(conn)
+            return _outflows(conn, Paging())
 
         return await self._store.write(audited(call, "accept", "outflow", movement_id, now, write, reason))
 
@@ -194,7 +195,8 @@ def batch_row(conn: Connection, row: Any) -> BatchRow:
     )
 
 
-def _outflows(conn: Connection) -> Outflows:
+def _outflows(conn: Connection, asked: Paging) -> Outflows:
+    rows: list[Any] = list(orphan_rows(conn, asked.limit, asked.before))
     return Outflows(
         items=[
             Outflow(
@@ -205,8 +207,9 @@ def _outflows(conn: Connection) -> Outflows:
                 slot=row.slot,
                 block_time=row.block_time,
             )
-            for row in orphan_rows(conn)
-        ]
+            for row in rows
+        ],
+        next=rows[-1].id if len(rows) == asked.limit else None,
     )
 
 

@@ -349,6 +349,7 @@ class Outflows(Answer):
     """While there is one, nothing is sent."""
 
     items: list[Outflow]
+    next: int | None
 
 
 class Reason(Asked):

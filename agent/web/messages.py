@@ -81,6 +81,10 @@ def method_not_allowed(methods: Collection[str]) -> RequestError:
     return RefusedWithHeaders(405, "method_not_allowed", f"allowed here: {allow}", {"Allow": allow})
 
 
+NOTHING_HERE = "there is nothing here"
+"""What a path that is not served answers: whoever asked has another program, or port, before him than he thought."""
+
+
 def not_found(what: str) -> RequestError:
     """404 for what does not exist, or exists for others only."""
     return RequestError(404, "not_found", f"there is no such {what}")

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from agent.web import strict_json
 from agent.web.access import Gatekeeper
 from agent.web.endpoint import BODY_MAX_BYTES, Call, Endpoint, Face
-from agent.web.messages import WebRequest, WebResponse, error_response, method_not_allowed
+from agent.web.messages import NOTHING_HERE, WebRequest, WebResponse, error_response, method_not_allowed
 from agent.web.metering import WebMetrics
 from agent.web.origins import require_own_site
 from domain.errors import Misuse, RequestError
@@ -93,7 +93,7 @@ class Router:
                 allowed.append(endpoint.method)
         if allowed:
             raise method_not_allowed(allowed)
-        raise RequestError(404, "not_found", "there is nothing here")
+        raise RequestError(404, "not_found", NOTHING_HERE)
 
     def body_max_bytes(self, method: str, path: str) -> int:
         """How much of a body is worth reading: what the endpoint takes."""

@@ -136,6 +136,8 @@ async def test_a_token_is_made_listed_and_ended(at_home: House, ran: Ran) -> Non
     ended = await ran.json(people_acts.revoke(made["token"]["id"], as_json=True))
     assert ended["valid"] is False
     assert "revoked" in await ran.lines(people_acts.show_tokens(as_json=False))
+    with pytest.raises(CommandFailed, match="there is no such token"):
+        await people_acts.revoke(999, as_json=False)
     with pytest.raises(CommandFailed, match="--name: String should match"):
         await people_acts.make_token("../x\n", "viewer", 7, as_json=False)
 
