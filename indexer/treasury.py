@@ -235,7 +235,7 @@ class TreasuryFollower:
         if not missing:
             return 0
         facts = await self._facts_of(track, missing)
-        kinds = await self._store.write(lambda conn: [self._book(conn, track, one) for one in facts])
+        kinds = await self._store.write(lambda conn: self._book(conn, track, facts))
         return sum(kind is not None for kind in kinds)
 
     async def _store_chunk(
@@ -247,21 +247,23 @@ class TreasuryFollower:
         def store(conn: Connection) -> list[MovementKind | None] | None:
             if not move_cursor(conn, track.name, at, last.signature, last.slot, now):
                 return None
-            return [self._book(conn, track, one) for one in facts]
+            return self._book(conn, track, facts)
 
         return await self._store.write(store)
 
-    def _book(self, conn: Connection, track: Track, facts: TransactionFacts) -> MovementKind | None:
+    def _book(self, conn: Connection, track: Track, facts: Sequence[TransactionFacts]) -> list[MovementKind | None]:
+        """What each was booked as; None where it moved nothing or was booked before."""
         now = self._clock.now()
         if track.asset is Asset.USDC:
-            moved = usdc_movement(facts, self.usdc_account, self._usdc_mint)
-            return None if moved is None else book_usdc(conn, moved, now)
-        moved = lamport_movement(facts, self._wallet)
-        is_new = moved is not None and book_lamports(conn, moved, now)
-        for receipt in receipts_closed(facts, self._wallet, self._usdc_mint, self.usdc_account):
-            freed = sum(-one.delta for one in facts.lamport_movements if one.account == receipt)
-            receipts.closed(conn, receipt, facts.signature, facts.slot, freed, now)
-        return MovementKind.OTHER if is_new else None
+            moved = [usdc_movement(one, self.usdc_account, self._usdc_mint) for one in facts]
+            return [None if one is None else book_usdc(conn, one, now) for one in moved]
+        found = [lamport_movement(one, self._wallet) for one in facts]
+        new = book_lamports(conn, [one for one in found if one is not None], now)
+        for one in facts:
+            for receipt in receipts_closed(one, self._wallet, self._usdc_mint, self.usdc_account):
+                freed = sum(-moved.delta for moved in one.lamport_movements if moved.account == receipt)
+                receipts.closed(conn, receipt, one.signature, one.slot, freed, now)
+        return [*[MovementKind.OTHER] * new, *[None] * (len(facts) - new)]
 
     async def _read_balances(self) -> tuple[int, int]:
         """Store the finalized balances for display and alerts; returns how far the booked sums are from them."""

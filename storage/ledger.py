@@ -1,6 +1,7 @@
 """Writing and summing the double-entry ledger."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
@@ -15,31 +16,43 @@ def post(conn: Connection, entry: Entry, now: datetime) -> bool:
 
     Raises LedgerImbalance before anything is written. Runs in the caller's transaction.
     """
-    balanced(entry)
+    return bool(post_all(conn, [entry], now))
+
+
+def post_all(conn: Connection, entries: Sequence[Entry], now: datetime) -> int:
+    """Book each of these entries once, in their order; returns how many were new. Keys differ from one another.
+
+    Raises LedgerImbalance before anything is written. Runs in the caller's transaction.
+    """
+    for entry in entries:
+        balanced(entry)
+    if not entries:
+        return 0
     dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    entry_id = conn.scalar(
-        dialect.insert(ledger_entries)
-        .values(key=entry.key, kind=entry.kind, subject=entry.subject, created_at=now)
-        .on_conflict_do_nothing()
-        .returning(ledger_entries.c.id)
+    born = conn.execute(
+        dialect.insert(ledger_entries).on_conflict_do_nothing().returning(ledger_entries.c.key, ledger_entries.c.id),
+        [{"key": one.key, "kind": one.kind, "subject": one.subject, "created_at": now} for one in entries],
     )
-    if entry_id is None:
-        return False
+    ids = {row.key: row.id for row in born}
+    postings = [(ids[entry.key], posting) for entry in entries if entry.key in ids for posting in entry.postings]
+    if not postings:
+        return 0
     conn.execute(
         insert(ledger_postings),
-        [{"entry_id": entry_id, "account": p.account, "asset": p.asset, "amount": p.amount} for p in entry.postings],
+        [{"entry_id": which, "account": p.account, "asset": p.asset, "amount": p.amount} for which, p in postings],
     )
-    for posting in sorted(entry.postings, key=lambda p: (p.account, p.asset)):
-        statement = dialect.insert(ledger_balances).values(
-            account=posting.account, asset=posting.asset, amount=posting.amount
-        )
+    sums: dict[tuple[str, Asset], int] = defaultdict(int)
+    for _, posting in postings:
+        sums[posting.account, posting.asset] += posting.amount
+    for (account, asset), amount in sorted(sums.items()):
+        statement = dialect.insert(ledger_balances).values(account=account, asset=asset, amount=amount)
         conn.execute(
             statement.on_conflict_do_update(
                 index_elements=[ledger_balances.c.account, ledger_balances.c.asset],
                 set_={"amount": ledger_balances.c.amount + statement.excluded.amount},
             )
         )
-    return True
+    return len(ids)
 
 
 def balance(conn: Connection, account: str, asset: Asset) -> int:

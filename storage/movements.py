@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, exists, func, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from domain.errors import Misuse
 from domain.ledger import (
     Asset,
+    Entry,
     network_cost,
     sol_moved,
     sol_moved_claimed,
@@ -25,7 +26,7 @@ from domain.ledger import (
 )
 from domain.states import TransferState
 from storage.deposits import explain_deposits
-from storage.ledger import post
+from storage.ledger import post, post_all
 from storage.tables import chain_movements, group_attempts, mint_attempts, transfer_attempts, transfers, upkeep
 from storage.work import enqueue
 
@@ -74,25 +75,29 @@ def record_movement(
     insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
     born = conn.scalar(
         insert(chain_movements)
-        .values(
-            signature=movement.signature,
-            account=movement.account,
-            asset=movement.asset,
-            amount=movement.amount,
-            slot=movement.slot,
-            block_time=movement.block_time,
-            kind=kind,
-            counterparty=movement.counterparty,
-            transfer_id=transfer_id,
-            unexplained=movement.amount if kind is MovementKind.DEPOSIT else None,
-            created_at=now,
-        )
-        .on_conflict_do_nothing(
-            index_elements=[chain_movements.c.signature, chain_movements.c.account, chain_movements.c.asset]
-        )
+        .values(**_row(movement, kind, now), transfer_id=transfer_id)
+        .on_conflict_do_nothing(index_elements=_KEY)
         .returning(chain_movements.c.id)
     )
     return born is not None
+
+
+_KEY = (chain_movements.c.signature, chain_movements.c.account, chain_movements.c.asset)
+
+
+def _row(movement: Movement, kind: MovementKind, now: datetime) -> dict[str, Any]:
+    return {
+        "signature": movement.signature,
+        "account": movement.account,
+        "asset": movement.asset,
+        "amount": movement.amount,
+        "slot": movement.slot,
+        "block_time": movement.block_time,
+        "kind": kind,
+        "counterparty": movement.counterparty,
+        "unexplained": movement.amount if kind is MovementKind.DEPOSIT else None,
+        "created_at": now,
+    }
 
 
 def book_usdc(conn: Connection, movement: Movement, now: datetime) -> MovementKind | None:
@@ -216,18 +221,30 @@ def judge_unclaimed(conn: Connection, account: str, now: datetime) -> int:
     return orphaned
 
 
-def book_lamports(conn: Connection, movement: Movement, now: datetime) -> bool:
-    """Book what a transaction did to the platform wallet's SOL; False when it is booked already.
+def book_lamports(conn: Connection, movements: Sequence[Movement], now: datetime) -> int:
+    """Book what transactions did to the platform wallet's SOL, one movement each; returns how many were not booked yet.
 
     A transaction known as ours is a cost (`network_cost`, the same entry that its step posts); any other is
     `sol_moved`, and put right by `explain_cost` if it turns out to be ours later.
     """
-    cost = cost_of(conn, movement.signature)
-    if not record_movement(conn, movement, MovementKind.OTHER if cost is None else MovementKind(cost), now):
-        return False
-    entry = sol_moved(movement.signature, movement.amount)
-    post(conn, entry if cost is None else network_cost(movement.signature, cost, -movement.amount), now)
-    return True
+    if not movements:
+        return 0
+    costs = costs_of(conn, [one.signature for one in movements])
+    kinds = {one.signature: MovementKind(costs.get(one.signature, MovementKind.OTHER)) for one in movements}
+    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
+    born = conn.execute(
+        insert(chain_movements).on_conflict_do_nothing(index_elements=_KEY).returning(chain_movements.c.signature),
+        [_row(one, kinds[one.signature], now) for one in movements],
+    )
+    new = set(born.scalars())
+    post_all(conn, [_cost_entry(one, costs.get(one.signature)) for one in movements if one.signature in new], now)
+    return len(new)
+
+
+def _cost_entry(movement: Movement, cost: Cost | None) -> Entry:
+    if cost is None:
+        return sol_moved(movement.signature, movement.amount)
+    return network_cost(movement.signature, cost, -movement.amount)
 
 
 def explain_cost(conn: Connection, signature: str, cost: Cost, now: datetime) -> None:
@@ -250,20 +267,20 @@ def explain_cost(conn: Connection, signature: str, cost: Cost, now: datetime) ->
         post(conn, network_cost(signature, cost, -row.amount), now)
 
 
-def cost_of(conn: Connection, signature: str) -> Cost | None:
-    """What a transaction of ours was for, by its signature; None for one that is not known as ours."""
-    if conn.scalar(select(mint_attempts.c.id).where(mint_attempts.c.signature == signature)) is not None:
-        return "mint"
+def costs_of(conn: Connection, signatures: Sequence[str]) -> dict[str, Cost]:
+    """What transactions of ours were for, by their signatures; those that are not known as ours are left out."""
     named = union_all(
         *(
-            select(table.c.id).where(table.c.signature == signature)
+            select(table.c.signature).where(table.c.signature.in_(signatures))
             for table in (transfer_attempts, group_attempts, upkeep)
         )
     )
-    booked = select(chain_movements.c.id).where(
-        chain_movements.c.signature == signature, chain_movements.c.kind == MovementKind.PAYOUT
+    booked = select(chain_movements.c.signature).where(
+        chain_movements.c.signature.in_(signatures), chain_movements.c.kind == MovementKind.PAYOUT
     )
-    return "payout" if conn.scalar(named.limit(1)) is not None or conn.scalar(booked.limit(1)) is not None else None
+    mints = select(mint_attempts.c.signature).where(mint_attempts.c.signature.in_(signatures))
+    found: dict[str, Cost] = dict.fromkeys([*conn.scalars(named), *conn.scalars(booked)], "payout")
+    return found | dict.fromkeys(conn.scalars(mints), "mint")
 
 
 def movement_sum(conn: Connection, account: str, asset: Asset) -> int:

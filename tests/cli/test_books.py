@@ -40,7 +40,7 @@ def paid_and_refunded(shop: Sales) -> Callable[[Connection], int]:
         shop.pay(conn, batch, LATER)
         shop.settle(conn, batch, LATER)
         for signature, lamports in ((f"mint-signature-{sale}", -5_115_000), ("payout-1", -5_000)):
-            movements.book_lamports(conn, Movement(signature, PLATFORM, Asset.SOL, lamports, 9, LATER), LATER)
+            movements.book_lamports(conn, [Movement(signature, PLATFORM, Asset.SOL, lamports, 9, LATER)], LATER)
         returns.record_refund(conn, sale, RefundSeen("re_late", 100, RefundState.SUCCEEDED, None), LATER)
         return sale
 

@@ -43,8 +43,10 @@ def busy_shop(conn: Connection) -> None:
     funding.fund(conn, ACCOUNT, START)
     shop.pay(conn, batch, MONDAY)
     shop.settle(conn, batch, MONDAY)
-    movements.book_lamports(conn, Movement(f"mint-signature-{first}", PLATFORM, Asset.SOL, -5_115_000, 5, START), START)
-    movements.book_lamports(conn, Movement("faucet", PLATFORM, Asset.SOL, 9_000_000, 6, START), START)
+    movements.book_lamports(
+        conn, [Movement(f"mint-signature-{first}", PLATFORM, Asset.SOL, -5_115_000, 5, START)], START
+    )
+    movements.book_lamports(conn, [Movement("faucet", PLATFORM, Asset.SOL, 9_000_000, 6, START)], START)
     _seal(conn)
     returns.record_refund(conn, first, RefundSeen("re_late", 300, RefundState.SUCCEEDED, None), MONDAY)
     shop.sold(conn, alone, buyer, MONDAY + timedelta(hours=1))
