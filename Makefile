@@ -3,7 +3,7 @@ PYTHON_IN_VENV := .venv/bin/python
 INSTALLED := .venv/.installed
 LOCK := $(PYTHON_IN_VENV) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate --universal \
 	--python-version 3.11 --no-emit-index-url --no-emit-find-links
-BENCHES := intake week payouts
+BENCHES := intake week payouts indexer
 
 .DEFAULT_GOAL := help
 .PHONY: help venv sandbox test lint types ci bench soak contract lock
