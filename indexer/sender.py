@@ -8,6 +8,7 @@ class Sender:
 
     def __init__(self, rpc: RpcPool) -> None:
         self._rpc = rpc
+        self._blockhash_slot = 0
 
     async def minimum_rent(self, size: int) -> int:
         """Lamports that keep `size` data bytes alive."""
@@ -20,8 +21,11 @@ class Sender:
     async def latest_blockhash(self) -> tuple[str, int]:
         """A blockhash and its last valid block height; right before signing."""
         latest = await self._rpc.latest_blockhash()
+        self._blockhash_slot = max(self._blockhash_slot, latest.slot)
         return latest.blockhash, latest.last_valid_block_height
 
     async def send(self, wire: bytes, *, skip_preflight: bool) -> None:
-        """See `rpc.sending.send` for what it raises."""
-        await self._rpc.send(wire, skip_preflight=skip_preflight)
+        """See `rpc.sending.send` for what it raises. A preflight is run only by an endpoint that has reached the slot of
+        the newest blockhash handed out here: an older one would call it unknown."""
+        slot = 0 if skip_preflight else self._blockhash_slot
+        await self._rpc.send(wire, skip_preflight=skip_preflight, min_context_slot=slot)

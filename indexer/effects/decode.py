@@ -8,10 +8,12 @@ from indexer.effects import message
 from indexer.effects.allocations import allocations_of
 from indexer.effects.facts import LamportMovement, TokenMovement, TransactionFacts
 from indexer.effects.message import ReadTransaction
-from indexer.effects.nfts import memos_of, nfts_minted
+from indexer.effects.nfts import memos_of, nfts_minted, nfts_moved
 from indexer.effects.shape import address, decimal, fields, items, malformed, whole
 
 _SECONDS_MAX = 2**40
+_DECIMALS_MAX = 255
+"""One byte of the mint's account."""
 
 _Holding = tuple[int, str | None, str, str | None]
 """Account index, owner, mint, program: an account that changed one of these in a transaction is two holdings."""
@@ -31,6 +33,7 @@ def decode_transaction(result: object, signature: str | None = None) -> Transact
         malformed("meta.err", "there")
     err = meta["err"]
     token_movements = _token_movements(meta, transaction.keys)
+    minted = nfts_minted(transaction.steps, token_movements) if err is None else ()
     block_time = answer.get("blockTime")
     return TransactionFacts(
         signature=transaction.signatures[0],
@@ -45,8 +48,9 @@ def decode_transaction(result: object, signature: str | None = None) -> Transact
         memos=memos_of(transaction.steps),
         token_movements=token_movements,
         lamport_movements=_lamport_movements(meta, transaction),
-        nft_mints=nfts_minted(transaction.steps, token_movements) if err is None else (),
+        nft_mints=minted,
         allocations=allocations_of(transaction.steps) if err is None else (),
+        nft_moves=nfts_moved(token_movements, minted),
     )
 
 
@@ -62,19 +66,21 @@ def _lamport_movements(meta: dict[str, object], transaction: ReadTransaction) ->
 
 
 def _token_movements(meta: dict[str, object], keys: tuple[str, ...]) -> tuple[TokenMovement, ...]:
-    before = _holdings(meta.get("preTokenBalances"), "preTokenBalances", len(keys))
-    after = _holdings(meta.get("postTokenBalances"), "postTokenBalances", len(keys))
+    decimals: dict[str, int] = {}
+    before = _holdings(meta.get("preTokenBalances"), "preTokenBalances", len(keys), decimals)
+    after = _holdings(meta.get("postTokenBalances"), "postTokenBalances", len(keys), decimals)
     movements = []
     for holding in sorted(before.keys() | after.keys(), key=lambda one: (one[0], one not in before, str(one))):
         index, owner, mint, program = holding
         then, now = before.get(holding), after.get(holding)
         if then != now:
-            movements.append(TokenMovement(keys[index], owner, mint, program, then, now))
+            movements.append(TokenMovement(keys[index], owner, mint, program, then, now, decimals.get(mint)))
     return tuple(movements)
 
 
-def _holdings(value: object, where: str, keys: int) -> dict[_Holding, int]:
-    """Null is refused: a node that recorded no token balances knows nothing of what moved."""
+def _holdings(value: object, where: str, keys: int, decimals: dict[str, int]) -> dict[_Holding, int]:
+    """Null is refused: a node that recorded no token balances knows nothing of what moved. The mints' decimals go into
+    `decimals`."""
     holdings: dict[_Holding, int] = {}
     seen: set[int] = set()
     for entry in items(value, where):
@@ -86,6 +92,8 @@ def _holdings(value: object, where: str, keys: int) -> dict[_Holding, int]:
         amount = fields(balance.get("uiTokenAmount"), f"{where}.uiTokenAmount")
         owner, program = (_maybe_address(balance.get(key), f"{where}.{key}") for key in ("owner", "programId"))
         mint = address(balance.get("mint"), f"{where}.mint")
+        if amount.get("decimals") is not None:
+            decimals[mint] = whole(amount["decimals"], f"{where}.decimals", _DECIMALS_MAX)
         holdings[(index, owner, mint, program)] = decimal(amount.get("amount"), f"{where}.amount")
     return holdings
 

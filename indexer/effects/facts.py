@@ -20,6 +20,8 @@ class TokenMovement:
     program: str | None
     before: int | None
     after: int | None
+    decimals: int | None = None
+    """Of the mint; None only in answers too old to carry them."""
 
     @property
     def delta(self) -> int:
@@ -59,6 +61,16 @@ class NftMint:
 
 
 @dataclass(frozen=True, slots=True)
+class NftMove:
+    """One token of 0 decimals went from one owner to another; a side is None where the token came into being there, or
+    ended (minted, burned), or where the answer names no owner."""
+
+    mint: str
+    sender: str | None
+    receiver: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Allocation:
     """An address that was allocated with a seed: `address` follows from `base`, `seed` and the program."""
 
@@ -88,6 +100,7 @@ class TransactionFacts:
     lamport_movements: tuple[LamportMovement, ...]
     nft_mints: tuple[NftMint, ...]
     allocations: tuple[Allocation, ...] = ()
+    nft_moves: tuple[NftMove, ...] = ()
 
     @property
     def succeeded(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from solders.pubkey import Pubkey
 
 from chain import programs
-from indexer.effects.facts import NftMetadata, NftMint, TokenMovement
+from indexer.effects.facts import NftMetadata, NftMint, NftMove, TokenMovement
 from indexer.effects.message import Step
 
 _INITIALIZE_MINT, _INITIALIZE_MINT_2, _SET_AUTHORITY, _METADATA_POINTER = 0, 20, 6, 39
@@ -58,6 +58,24 @@ def nfts_minted(steps: Iterable[Step], movements: tuple[TokenMovement, ...]) -> 
             )
         )
     return tuple(found)
+
+
+def nfts_moved(movements: Iterable[TokenMovement], minted: Iterable[NftMint]) -> tuple[NftMove, ...]:
+    """Tokens of 0 decimals of which one went from somewhere to somewhere; those made here did not move."""
+    new = {one.mint for one in minted}
+    sides: dict[str, tuple[list[TokenMovement], list[TokenMovement]]] = {}
+    for one in movements:
+        if one.decimals == 0 and abs(one.delta) == 1 and one.mint not in new:
+            sides.setdefault(one.mint, ([], []))[one.delta > 0].append(one)
+    return tuple(
+        NftMove(mint, _owner(lost), _owner(gained))
+        for mint, (lost, gained) in sides.items()
+        if len(lost) <= 1 and len(gained) <= 1
+    )
+
+
+def _owner(side: list[TokenMovement]) -> str | None:
+    return side[0].owner if side else None
 
 
 def _note(

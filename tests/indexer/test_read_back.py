@@ -13,6 +13,7 @@ from indexer.readback import ReadBack
 from indexer.rpc.errors import Disagreement
 from indexer.sender import Sender
 from sandbox.faults import Fault, Rule
+from sandbox.solana_node.slots import Commitment
 from tests.indexer.world import Indexed
 from tests.sandbox.solana.world import NFT_SEED, SOL, mint_nft
 
@@ -123,3 +124,15 @@ async def test_a_sender_builds_on_confirmed_blocks(quick: Quick) -> None:
     await sender.send(raw, skip_preflight=True)
     with pytest.raises(AlreadyProcessed):
         await sender.send(raw, skip_preflight=False)
+
+
+async def test_a_send_with_preflight_goes_only_to_an_endpoint_that_has_the_newest_blockhash(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    sender = Sender(indexed.rpc)
+    indexed.world.node.endpoints["/b"].lag_slots = 20
+    await sender.latest_blockhash()
+    raw = indexed.world.pay(SOL, blockhash=indexed.world.node.latest_blockhash(Commitment.CONFIRMED)[0])
+    indexed.world.node.faults.add(Rule("POST /a", Fault.STATUS, status=429, times=1))
+    with pytest.raises(Retryable, match="Minimum context slot"):
+        await sender.send(raw, skip_preflight=False)
+    assert indexed.world.lamports(indexed.world.bob) == 0

@@ -1,19 +1,22 @@
 import base64
 import copy
 import json
+import struct
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from chain import programs
 from indexer.effects.decode import decode_transaction
 from indexer.effects.errors import MalformedAnswer
-from indexer.effects.facts import LamportMovement, NftMetadata, TokenMovement
+from indexer.effects.facts import LamportMovement, NftMetadata, NftMove, TokenMovement, TransactionFacts
 from indexer.effects.shape import guarded
+from sandbox.solana_node.token_layouts import TOKEN, associated_token_address
 from tests.chain.world import BUYER, PLATFORM, World, a_plan
 from tests.indexer.effects.answers import (
     BLOCK_TIME,
@@ -33,11 +36,12 @@ from tests.indexer.effects.answers import (
     run_on_svm,
     transfer_instruction,
 )
+from tests.sandbox.solana import world as sandbox
 
 VERSIONS = ["legacy", "0", "0 with table", "1"]
 ENCODINGS = ["base64", "json"]
-OUT = TokenMovement(TREASURY, PLATFORM_WALLET, USDC, programs.TOKEN, 100_000_000, 97_650_000)
-IN = TokenMovement(CREATOR_ACCOUNT, CREATOR, USDC, programs.TOKEN, 0, 2_350_000)
+OUT = TokenMovement(TREASURY, PLATFORM_WALLET, USDC, programs.TOKEN, 100_000_000, 97_650_000, 6)
+IN = TokenMovement(CREATOR_ACCOUNT, CREATOR, USDC, programs.TOKEN, 0, 2_350_000, 6)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -260,3 +264,59 @@ def test_the_golden_answers_are_json() -> None:
     for one in GOLDEN:
         parsed: Json = json.loads(json.dumps(one))
         assert decode_transaction(parsed) == decode_transaction(one)
+
+
+def landed(world: sandbox.World, signature: str, encoding: str) -> TransactionFacts:
+    """What the sandbox's node answers about a transaction that ran, decoded."""
+    world.pass_slots(40)
+    config = {"encoding": encoding, "maxSupportedTransactionVersion": 1}
+    return decode_transaction(world.rpc("getTransaction", signature, config), signature)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_an_nft_that_moves_on_is_told_from_one_that_is_made(encoding: str) -> None:
+    world = sandbox.World()
+    world.node.airdrop(world.bob.pubkey(), sandbox.SOL)
+    mint, friend = sandbox.nft_address(world.alice.pubkey()), Keypair.from_seed(bytes([21] * 32)).pubkey()
+    made = landed(world, world.send(sandbox.mint_nft(world, world.bob.pubkey())), encoding)
+    assert ([one.mint for one in made.nft_mints], made.nft_moves) == ([str(mint)], ())
+    moved = landed(world, world.send(sandbox.move_nft(world, mint, world.bob, friend), skipPreflight=True), encoding)
+    assert moved.nft_mints == ()
+    assert moved.nft_moves == (NftMove(str(mint), str(world.bob.pubkey()), str(friend)),)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("form", ["legacy", "v0", "v1"])
+def test_usdc_is_read_by_owner_from_real_runs_whether_checked_or_not_and_wherever_it_is_said(
+    form: str, encoding: str
+) -> None:
+    """The token account is made by an inner instruction, the transfer names no mint, a memo stands beside it."""
+    world = sandbox.World()
+    alice, bob, usdc = world.alice.pubkey(), world.bob.pubkey(), str(world.node.usdc_mint)
+    world.node.mint_usdc(alice, 10_000_000)
+    source, target = (associated_token_address(one, world.node.usdc_mint) for one in (alice, bob))
+    accounts = [AccountMeta(source, False, True), AccountMeta(target, False, True), AccountMeta(alice, True, False)]
+    unchecked = Instruction(TOKEN, struct.pack("<BQ", 3, 2_350_000), accounts)
+    steps = (sandbox.create_ata(alice, bob, world.node.usdc_mint), unchecked, sandbox.memo("thanks"))
+    facts = landed(world, world.send(world.signed(*steps, form=form), skipPreflight=True), encoding)
+    assert facts.succeeded
+    moved = {(one.owner, one.mint): one.delta for one in facts.token_movements}
+    assert moved == {(str(alice), usdc): -2_350_000, (str(bob), usdc): 2_350_000}
+    assert {one.decimals for one in facts.token_movements} == {6}
+    assert (facts.memos, facts.fee_lamports, facts.nft_moves) == (("thanks",), 5000, ())
+    rent = world.node.minimum_rent(165)
+    assert {one.account: one.delta for one in facts.lamport_movements} == {str(alice): -rent - 5000, str(target): rent}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_receipt_shows_by_its_seed_and_a_failed_run_moves_nothing(encoding: str) -> None:
+    world = sandbox.World()
+    alice = world.alice.pubkey()
+    made = landed(world, world.send(sandbox.mint_nft(world, world.bob.pubkey())), encoding)
+    (allocated,) = made.allocations
+    assert (allocated.base, allocated.seed) == (str(alice), sandbox.NFT_SEED)
+    assert allocated.address == str(sandbox.nft_address(alice))
+    again = landed(world, world.send(sandbox.mint_nft(world, world.bob.pubkey()), skipPreflight=True), encoding)
+    assert again.err is not None
+    assert (again.token_movements, again.nft_mints, again.nft_moves) == ((), (), ())
+    assert again.fee_lamports == 5000
