@@ -25,7 +25,7 @@ class Sender:
         return latest.blockhash, latest.last_valid_block_height
 
     async def send(self, wire: bytes, *, skip_preflight: bool) -> None:
-        """See `rpc.sending.send` for what it raises. A preflight is run only where the slot of the newest blockhash handed
-        out here has been reached: an older node would call it unknown."""
+        """See `rpc.sending.send` for what it raises. A preflight is run only where the slot of the newest blockhash has
+        been reached: an older node would call it unknown."""
         slot = 0 if skip_preflight else self._blockhash_slot
         await self._rpc.send(wire, skip_preflight=skip_preflight, min_context_slot=slot)
