@@ -112,7 +112,8 @@ async def _ours(node: CountingNode, store: Store, url: str, ws_url: str, wires: 
     """Calls until every signature's fate is stored."""
     transport, sockets = AiohttpTransport(), AiohttpSockets()
     rpc = RpcPool([url], transport, _clock, requests_per_second=UNBOUND)
-    tracker = SignatureTracker(store, rpc, _clock, fast_path=FastPath(sockets, ws_url, _clock, rpc.pace))
+    fast_path = FastPath(sockets, ws_url, _clock, rpc.pace)
+    tracker = SignatureTracker(store, rpc, _clock, idle_seconds=30.0, fast_path=fast_path)
     await _watched(store, wires)
     begun, before = _clock.monotonic(), node.calls
     running = asyncio.create_task(tracker.run())
