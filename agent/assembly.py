@@ -195,6 +195,8 @@ def build_planner(settings: Settings, store: Store, clock: Clock, ids: Ids, plat
         cool_off=timedelta(hours=settings.agent_address_cool_off_hours),
         grouping=settings.grouping,
         rail=settings.agent_rail,
+        hold=timedelta(days=settings.agent_hold_days),
+        fee_ceiling=settings.agent_packed_fee_ceiling_lamports if settings.agent_rail == "solana" else 0,
     )
     judge = AddressJudge(DenyList(settings.denied_addresses), {platform_address, account, settings.usdc_mint})
     return Planner(store, clock, ids, rules, judge, account)

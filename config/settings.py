@@ -99,6 +99,7 @@ class Settings(BaseModel):
     agent_rounding: Literal["half_up", "down", "up"] = "half_up"
     agent_payout_minimum: int = Field(10_000, ge=1)
     agent_require_available: bool | None = None
+    agent_hold_days: int = Field(0, ge=0, le=365)
     agent_approvers: int = Field(1, ge=1, le=2)
     agent_cap_payout: int = Field(0, ge=0)
     agent_cap_batch: int = Field(0, ge=0)

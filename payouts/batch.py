@@ -14,6 +14,7 @@ from ports.clock import Clock
 from storage import batches
 from storage.approvals import approvers
 from storage.batches import Standing
+from storage.plan_bounds import beyond_plan, note_changes
 from storage.store import Store
 from storage.work import Claim
 
@@ -97,12 +98,19 @@ class BatchStep:
         now = self._clock.now()
         if batches.standing(conn, batch_id).uncovered and batches.by_id(conn, batch_id).status != BatchStatus.SENDING:
             return
+        refused = beyond_plan(conn, batch_id)
+        if refused is not None:
+            log.error("batch is more than its plan", batch=batch_id, why=refused)
+            batches.set_paused(conn, batch_id, refused, now)
+            return
+        note_changes(conn, batch_id, now)
         batches.move(conn, batch_id, BatchStatus.SENDING, now)
         batches.start_transfers(conn, batch_id, now)
 
     def _settle(self, conn: Connection, batch_id: int) -> None:
         now = self._clock.now()
         if batches.standing(conn, batch_id).open_payouts == 0:
+            note_changes(conn, batch_id, now)
             batches.move(conn, batch_id, BatchStatus.SETTLED, now)
             batches.wake_open(conn, now)
 

@@ -35,6 +35,8 @@ class PlanRules:
     cool_off: timedelta
     grouping: str
     rail: str
+    hold: timedelta = timedelta(0)
+    fee_ceiling: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,8 @@ class Planner:
             cool_off=rules.cool_off,
             grouping=rules.grouping,
             rail=rules.rail,
+            hold=rules.hold,
+            fee_ceiling=rules.fee_ceiling,
         )
 
 

@@ -42,9 +42,10 @@ def freeze(conn: Connection, batch_id: int) -> str:
 
 
 def digest_of(conn: Connection, batch_id: int) -> str:
-    """SHA-256 over rail, grouping and the items in the order of their payouts' UUIDs, a line each."""
-    head = conn.execute(select(batches.c.key, batches.c.rail, batches.c.grouping).where(batches.c.id == batch_id)).one()
-    found = hashlib.sha256(f"{head.key}|{head.rail}|{head.grouping}\n".encode())
+    """SHA-256 over rail, grouping, fee ceiling and the items in the order of their payouts' UUIDs, a line each."""
+    terms = (batches.c.key, batches.c.rail, batches.c.grouping, batches.c.fee_ceiling_lamports)
+    head = conn.execute(select(*terms).where(batches.c.id == batch_id)).one()
+    found = hashlib.sha256("|".join(map(str, head)).encode() + b"\n")
     item = (payouts.c.uuid, payouts.c.purchase_id, payouts.c.recipient_id)
     columns = [cast(column, String) for column in (*item, batch_items.c.destination_address, batch_items.c.amount)]
     line: ColumnElement[str] = columns[0]

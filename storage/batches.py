@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from domain.errors import Misuse
 from domain.states import BatchStatus, UsdcStatus, WorkState
 from storage.history import advance, note
-from storage.tables import batches, jobs, payouts, transfers
+from storage.tables import batch_items, batches, jobs, payouts, transfers
 from storage.work import enqueue
 
 OPEN = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
@@ -20,15 +20,13 @@ OPEN = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a batch's payouts stand. Amounts in base units; `uncovered` waits for conversion."""
+    """Where a batch's payouts stand. `counts` are of the whole plan by state, with those that have left it;
+    `open_payouts` are still to be paid by it. Amounts in base units; `uncovered` waits for conversion."""
 
     counts: dict[str, int]
+    open_payouts: int
     unpaid: int
     uncovered: int
-
-    @property
-    def open_payouts(self) -> int:
-        return sum(self.counts.get(state, 0) for state in OPEN)
 
 
 def by_id(conn: Connection, batch_id: int) -> Row[Any]:
@@ -46,8 +44,15 @@ def standing(conn: Connection, batch_id: int) -> Standing:
         .group_by(payouts.c.state)
     ).all()
     amounts = {row.state: int(row.amount) for row in rows}
+    whole = (
+        select(payouts.c.state, func.count().label("payouts"))
+        .select_from(batch_items.join(payouts, payouts.c.id == batch_items.c.payout_id))
+        .where(batch_items.c.batch_id == batch_id)
+        .group_by(payouts.c.state)
+    )
     return Standing(
-        counts={row.state: row.payouts for row in rows},
+        counts={row.state: row.payouts for row in conn.execute(whole)},
+        open_payouts=sum(row.payouts for row in rows if row.state in OPEN),
         unpaid=sum(amounts.get(state, 0) for state in OPEN),
         uncovered=amounts.get(UsdcStatus.PENDING_CONVERSION, 0),
     )

@@ -11,6 +11,7 @@ from domain.states import UsdcStatus
 from storage import purchases as sales
 from storage.history import advance
 from storage.ledger import post
+from storage.plan_bounds import keep_within_plan
 from storage.tables import nettings, payouts
 from storage.work import park_new
 
@@ -97,6 +98,7 @@ def _undo(conn: Connection, which: Any, amount: int, now: datetime, *, keep_begu
         post(conn, debt_netted(key, payout.uuid, netting.recipient_id, -netting.amount), now)
         values = {"netted_amount": payouts.c.netted_amount - netting.amount}
         conn.execute(update(payouts).where(payouts.c.id == payout.id).values(values))
+        keep_within_plan(conn, payout.id)
         if payout.state == UsdcStatus.NETTED:
             advance(conn, payout.id, UsdcStatus.PENDING_CONVERSION, now, key, reason=None)
         amount -= netting.amount

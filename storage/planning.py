@@ -28,7 +28,8 @@ Judge = Callable[[str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class PlanTerms:
-    """Under which rules payouts are taken. `minimum` in USDC base units."""
+    """Under which rules payouts are taken. `minimum` in USDC base units; `hold`: how long after the payment a payout
+    waits at least; `fee_ceiling` bounds one transaction of the rail, in lamports (0: the rail has none of its own)."""
 
     cutoff: datetime
     now: datetime
@@ -37,6 +38,8 @@ class PlanTerms:
     cool_off: timedelta
     grouping: str
     rail: str
+    hold: timedelta = timedelta(0)
+    fee_ceiling: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ def _payable(terms: PlanTerms) -> ColumnElement[bool]:
         payouts.c.state.in_([UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION]),
         payouts.c.batch_id.is_(None),
         payouts.c.paid_at < terms.cutoff,
+        payouts.c.paid_at <= terms.now - terms.hold,
         payouts.c.amount > payouts.c.netted_amount,
         purchases.c.hold_reason.is_(None),
         purchases.c.stripe_fee.is_not(None),
@@ -225,6 +229,7 @@ def _create(conn: Connection, key: str, terms: PlanTerms, uuid: UUID) -> int | N
             status=BatchStatus.PLANNED,
             grouping=terms.grouping,
             rail=terms.rail,
+            fee_ceiling_lamports=terms.fee_ceiling,
             payout_count=0,
             planned_amount=0,
             created_at=terms.now,

@@ -18,9 +18,10 @@ from storage import purchases as sales
 from storage.debts import net_debts, undo_surplus
 from storage.history import advance, note
 from storage.ledger import post
+from storage.plan_bounds import keep_within_plan
 from storage.reserves import settle_reserve
 from storage.tables import disputes, ledger_entries, payouts, purchases, refunds
-from storage.work import enqueue
+from storage.work import enqueue, park_new
 
 _REFUND_ORDER = (RefundState.INTENDED, RefundState.PENDING, RefundState.SUCCEEDED, RefundState.FAILED)
 DISPUTE_HOLD = "dispute "
@@ -233,6 +234,7 @@ def _change_due(conn: Connection, payout: Row[Any], due: int, cause: str, now: d
         booked = f"{cause}:{_changes(conn, payout.uuid)}"
         post(conn, due_changed(booked, payout.uuid, payout.recipient_id, payout.amount - due - debt, debt), now)
     _follow_due(conn, row, due, now)
+    keep_within_plan(conn, payout.id)
     sales.shrink_transfer(conn, payout.transfer_id)
 
 
@@ -251,6 +253,7 @@ def _follow_due(conn: Connection, row: Row[Any], due: int, now: datetime) -> Non
     """An unpaid payout with nothing due is cancelled; one that is due again goes back to the queue."""
     state = UsdcStatus(row.state)
     if state == UsdcStatus.DISTRIBUTED:
+        _tell_underpaid(conn, row, due, now)
         return
     if due == 0 and state not in (UsdcStatus.CANCELLED, UsdcStatus.NETTED):
         sales.unlink(conn, row.id)
@@ -259,3 +262,12 @@ def _follow_due(conn: Connection, row: Row[Any], due: int, now: datetime) -> Non
         advance(conn, row.id, UsdcStatus.PENDING_CONVERSION, now, "the refund failed", reason=None)
     elif state == UsdcStatus.NETTED and due > row.netted_amount:
         advance(conn, row.id, UsdcStatus.PENDING_CONVERSION, now, "more is due again", reason=None)
+
+
+def _tell_underpaid(conn: Connection, row: Row[Any], due: int, now: datetime) -> None:
+    """A refund that had made a payout smaller failed after it was paid. A recipient of a purchase is paid once, so the
+    rest is a person's to pay; the ledger owes it meanwhile."""
+    left = Position(due, row.paid_amount, row.netted_amount).payable
+    if left:
+        why = f"{left} base units more are due to recipient {row.recipient_id} of payout {row.uuid}, paid before"
+        park_new(conn, "underpaid", str(row.id), "underpaid", why, now)

@@ -72,7 +72,7 @@ def batch_line(batch: BatchRow) -> str:
 
 
 def paid_of(batch: BatchRow) -> str:
-    """How far a batch is; payouts that were held or cancelled have left it."""
+    """How far a batch is, of its whole plan: what was held or cancelled since counts as not paid by it."""
     failed = batch.payouts.get(UsdcStatus.FAILED, 0)
     done = sum(batch.payouts.get(state, 0) for state in (UsdcStatus.DISTRIBUTED, UsdcStatus.NETTED))
     return f"{done} of {sum(batch.payouts.values())} paid" + (f", {failed} failed" if failed else "")

@@ -135,7 +135,8 @@ class PackedSignStep:
             receipt_lamports_now=view.receipt_lamports,
             budget=budget,
         )
-        assert_packed_matches(wire, plan, terms.lamports_ceiling, budget)
+        approved = case.batch.fee_ceiling_lamports or terms.lamports_ceiling
+        assert_packed_matches(wire, plan, min(terms.lamports_ceiling, approved), budget)
         failure = await self._chain.simulate(wire)
         if failure is not None:
             return self._would_fail(case, wire, failure)

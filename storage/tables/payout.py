@@ -65,6 +65,7 @@ batches = Table(
     Column("rail", String(16), nullable=False),
     Column("payout_count", Integer, nullable=False),
     money("planned_amount"),
+    money("fee_ceiling_lamports", default=0),
     Column("digest", String(64)),
     Column("pause_reason", Text),
     moment("settled_at", nullable=True),

@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from storage.tables import payouts, transfers
 from storage.tokens import ensure_admin_token
+from tests.week.checker import rows_of
 from tests.week.test_refunds import DUE, Gallery
 from tests.week.test_virtual_week import run_virtually
 from tests.week.virtual_world import MONDAY, VirtualWorld
@@ -84,7 +85,8 @@ def test_a_plan_that_grew_after_its_approval_is_refused_and_left_to_a_person(tmp
             work = await world.operator("GET", "/admin/api/work")
             return any("approved plan" in (row["error"] or "") for row in work.body["items"])
 
-        await world.until("the transfer is left to a person", parked)
+        await world.until("the plan is refused", parked)
+        assert (await batch(shop))["batch"]["paused"]
         assert await shop.paid_on_chain() == 0
         await world.close()
 
@@ -106,6 +108,9 @@ def test_a_refund_after_the_approval_shrinks_the_plan_and_shows_as_a_change(tmp_
         assert await shop.paid_on_chain() == 3_916_667
         (change,) = (await batch(shop))["changes"]
         assert (change["planned"], change["now"]) == ("2.35", "1.566667")
+        (noted,) = rows_of(shop.world, "SELECT reason FROM state_history WHERE machine = 'batch' AND after = 'shrunk'")
+        digest = (await batch(shop))["batch"]["digest"]
+        assert noted["reason"].startswith(f"{digest}: 783333 base units less: ")
         await shop.close()
 
     run_virtually(story())

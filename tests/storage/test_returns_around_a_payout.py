@@ -1,0 +1,183 @@
+"""What comes back at any moment of a payout, in any order: one end, books that hold, a plan that only shrinks."""
+
+import shutil
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine, func, select
+
+from domain.evidence import Evidence
+from domain.keys import transfer_key
+from domain.ledger import Asset, debt_of, owed_to
+from domain.states import RefundState, UsdcStatus
+from storage import batches, funding, returns, transfers
+from storage.approvals import changes
+from storage.ledger import balance
+from storage.plan_bounds import beyond_plan
+from storage.planning import PlanTerms, take
+from storage.returns import DisputeSeen, RefundSeen
+from storage.sqlite import open_writer
+from storage.tables import batch_items, jobs, payouts, purchases, transfer_attempts
+from storage.tables import transfers as transfer_rows
+from tests.sales import PLATFORM, START, Sales
+from tests.verified import first_findings
+
+ACCOUNT = "platform-usdc"
+NOW = START + timedelta(days=3)
+GAPS = 5
+"""Before the plan, between plan and send, in flight, after the payout, and long after it."""
+FACTS = (
+    ("a", 100, RefundState.SUCCEEDED),
+    ("b", 150, RefundState.SUCCEEDED),
+    ("b", 150, RefundState.FAILED),
+    ("c", 300, RefundState.PENDING),
+    ("dispute", 0, "needs_response"),
+    ("dispute", 300, "under_review"),
+    ("dispute", 300, "lost"),
+)
+
+
+def tell(conn: Connection, sale: int, fact: tuple[Any, ...]) -> None:
+    name, cents, state = fact
+    if name == "dispute":
+        minute = ("needs_response", "under_review", "lost").index(state)
+        fee = 1_500 if cents else 0
+        seen = DisputeSeen("dp_1", 300, state, cents, fee, NOW + timedelta(minutes=minute))
+        returns.record_dispute(conn, sale, seen, NOW)
+    else:
+        returns.record_refund(conn, sale, RefundSeen(f"re_{name}", cents, state, None), NOW)
+
+
+class Story:
+    """Two sales of one creator and one of two; the first sale is the one whose money comes back."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.shop = engine, Sales(ACCOUNT)
+        with engine.begin() as conn:
+            ada, bob, buyer = (self.shop.user(conn, name) for name in ("ada", "bob", "buyer"))
+            alone = self.shop.content(conn, ada)
+            together = self.shop.content(conn, ada, 700, **{f"user_{ada}": 3_333, f"user_{bob}": 6_667})
+            self.sale = self.shop.sold(conn, together, buyer)
+            self.shop.sold(conn, alone, buyer)
+            self.shop.deposit(conn, 20_000_000)
+            self.users = (ada, bob)
+        self.batch = 0
+
+    def play(self, gaps: Sequence[Sequence[tuple[Any, ...]]]) -> Any:
+        for gap, milestone in zip(gaps, (self.plan, self.send, self.land, self.nothing, self.nothing), strict=True):
+            for fact in gap:
+                with self.engine.begin() as conn:
+                    tell(conn, self.sale, fact)
+                    self.hold_plan(conn)
+            with self.engine.begin() as conn:
+                milestone(conn)
+                self.hold_plan(conn)
+        with self.engine.begin() as conn:
+            assert first_findings(conn) == {}
+            return self.snapshot(conn)
+
+    def plan(self, conn: Connection) -> None:
+        terms = PlanTerms(NOW, NOW, 1, False, timedelta(0), "purchase", "circle")
+        self.batch = take(conn, "offcycle:1", terms, lambda _: None, "ada", self.shop.uuid) or 0
+        funding.fund(conn, ACCOUNT, NOW)
+
+    def send(self, conn: Connection) -> None:
+        for row in conn.execute(select(transfer_rows)).all():
+            if transfers.load(conn, row.id).sendable:
+                key = transfer_key(row.key_scope, UUID(row.uuid), 1)
+                transfers.intend(conn, row.id, 1, key, "wallet", PLATFORM, {}, NOW)
+                attempt = conn.scalar(select(transfer_attempts.c.id).where(transfer_attempts.c.transfer_id == row.id))
+                transfers.first_send(conn, attempt or 0, NOW)
+
+    def land(self, conn: Connection) -> None:
+        for transfer_id in conn.scalars(select(transfer_attempts.c.transfer_id)).all():
+            evidence = Evidence(f"payout-{transfer_id}", True, "", 9, NOW, 5_000)
+            transfers.distributed(conn, transfer_id, evidence, ACCOUNT, NOW)
+
+    def nothing(self, conn: Connection) -> None:
+        """Time passes."""
+
+    def hold_plan(self, conn: Connection) -> None:
+        """At any time the states of the plan's items are the whole batch, and no more is sent than was planned."""
+        if not self.batch:
+            return
+        row, standing = batches.by_id(conn, self.batch), batches.standing(conn, self.batch)
+        assert sum(standing.counts.values()) == row.payout_count
+        assert set(standing.counts) <= set(UsdcStatus)
+        assert beyond_plan(conn, self.batch) is None
+        items = conn.scalar(select(func.sum(batch_items.c.amount)).where(batch_items.c.batch_id == self.batch))
+        shrunk = sum(change.planned - change.now for change in changes(conn, self.batch))
+        mine = payouts.c.batch_id == self.batch
+        left = conn.scalar(select(func.sum(payouts.c.amount - payouts.c.netted_amount)).where(mine, ~_paid())) or 0
+        paid = conn.scalar(select(func.sum(payouts.c.paid_amount)).where(mine, _paid())) or 0
+        assert (items, items) == (row.planned_amount, shrunk + left + paid)
+
+    def snapshot(self, conn: Connection) -> Any:
+        sale = conn.execute(
+            select(purchases.c.status, purchases.c.refunded_amount, purchases.c.hold_reason).order_by(purchases.c.id)
+        ).all()
+        columns = (payouts.c.state, payouts.c.amount, payouts.c.netted_amount, payouts.c.paid_amount, payouts.c.reason)
+        rows = conn.execute(select(*columns).order_by(payouts.c.id)).all()
+        books = [balance(conn, account(user), Asset.USDC) for user in self.users for account in (owed_to, debt_of)]
+        left = conn.execute(select(jobs.c.kind, jobs.c.subject).where(jobs.c.state == "parked")).all()
+        return [tuple(one) for one in sale], [tuple(one) for one in rows], books, [tuple(one) for one in left]
+
+
+def _paid() -> Any:
+    return payouts.c.state == UsdcStatus.DISTRIBUTED
+
+
+places = st.lists(st.integers(0, GAPS - 1), min_size=len(FACTS), max_size=len(FACTS))
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(places, st.randoms(use_true_random=False))
+def test_what_comes_back_around_a_payout_ends_the_same_in_any_order(
+    sqlite_template: Path, tmp_path: Path, where: list[int], dice: Any
+) -> None:
+    gaps = [[fact for fact, place in zip(FACTS, where, strict=True) if place == gap] for gap in range(GAPS)]
+    shuffled = [[*gap, *gap[:1]] for gap in gaps]
+    for gap in shuffled:
+        dice.shuffle(gap)
+    ends = []
+    for order in (gaps, shuffled):
+        path = Path(shutil.copy(sqlite_template, tmp_path / "story.db"))
+        engine = open_writer(path, synchronous="OFF")
+        ends.append(Story(engine).play(order))
+        engine.dispose()
+        for left in tmp_path.glob("story.db*"):
+            left.unlink()
+    assert ends[0] == ends[1]
+
+
+@pytest.fixture
+def story(sqlite_path: Path) -> Any:
+    engine = open_writer(sqlite_path, synchronous="OFF")
+    yield Story(engine)
+    engine.dispose()
+
+
+def test_a_refund_that_fails_after_a_smaller_payout_leaves_the_rest_to_a_person(story: Story) -> None:
+    refund = ("a", 350, RefundState.SUCCEEDED)
+    _, rows, books, parked = story.play([[refund], [], [], [("a", 350, RefundState.FAILED)], []])
+    paid, other = rows[0], rows[1]
+    assert (paid[0], other[0]) == ("distributed", "distributed")
+    assert paid[3] + other[3] == (paid[1] + other[1]) // 2
+    assert books[0] == -(paid[1] - paid[3])
+    assert [kind for kind, _ in parked] == ["underpaid", "underpaid"]
+
+
+def test_a_due_that_grows_beyond_its_plan_leaves_the_plan_and_the_shrinking_is_noted(story: Story) -> None:
+    refund, fails = ("a", 350, RefundState.SUCCEEDED), ("a", 350, RefundState.FAILED)
+    _, rows, _, _ = story.play([[refund], [fails], [], [], []])
+    assert [row[0] for row in rows] == ["pending_distribution", "pending_distribution", "distributed"]
+    with story.engine.begin() as conn:
+        left = conn.scalars(select(payouts.c.batch_id).order_by(payouts.c.id)).all()
+        assert left == [None, None, story.batch]
+        assert [one.now for one in changes(conn, story.batch)] == [0, 0]
