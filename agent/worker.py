@@ -16,7 +16,7 @@ from typing import Protocol
 import structlog
 from sqlalchemy import Connection, Table
 
-from domain.errors import LedgerImbalance, Misuse, OutcomeUnknown, Rejected, Retryable
+from domain.errors import AccessRefused, LedgerImbalance, Misuse, OutcomeUnknown, Rejected, Retryable
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
 from ports.clock import Clock
 from ports.ids import Ids
@@ -33,6 +33,8 @@ RENEW_SECONDS = 10.0
 """Two renewals may fail before a lease runs out."""
 IDLE_SECONDS = 30.0
 """How long an idle worker waits for a wake-up before it looks for itself (design.md, section 1)."""
+ACCESS_WAIT = timedelta(minutes=1)
+"""Until work that an operator holds up is tried again; it uses up no attempt."""
 RETRY_BASE = timedelta(seconds=1)
 RETRY_MAX = timedelta(minutes=15)
 
@@ -200,6 +202,9 @@ class Worker:
             case Retryable():
                 asked = timedelta(seconds=error.retry_after_seconds or 0)
                 return Again(max(asked, self._backoff(claim)), str(error), counts=True)
+            case AccessRefused():
+                log.error("refused whatever is asked: an operator must act", code=error.code, error=str(error))
+                return Again(ACCESS_WAIT, f"an operator must act: {error}")
             case Rejected():
                 return Refused(error.code, str(error))
             case Misuse():

@@ -58,6 +58,11 @@ class Rejected(PaymentSystemError):
         self.code = code
 
 
+class AccessRefused(Rejected):
+    """Refused whatever is asked: the key, the entity or the platform wallet is stopped. Nothing was done, and nothing
+    of the work is at fault: it waits until an operator has acted."""
+
+
 class Misuse(PaymentSystemError):
     """The program contradicts itself. The step is parked; nothing is guessed."""
 

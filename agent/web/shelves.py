@@ -31,6 +31,10 @@ ReadUsdc = Callable[[str], Awaitable[int | None]]
 on, when it can't be read now."""
 
 
+NO_WALLET = "You have no wallet yet: what you have earned waits for it. Set one up with GET /api/wallet/setup/."
+"""What a creator's dashboard says while his money can go nowhere."""
+
+
 class Shelves:
     """The endpoints of one's own purchases and sales."""
 
@@ -82,7 +86,7 @@ class Shelves:
             debt=format_usdc(found.debt),
             held=format_usdc(found.held),
             next_payout_at=next_batch_time(self._clock.now()),
-            wallet_prompt=wallet_prompt(user.wallet_provider),
+            wallet_prompt=wallet_prompt(user.wallet_provider) or (None if payout_address(user) else NO_WALLET),
         )
 
     async def sales(self, call: Call) -> SalesPage:

@@ -7,11 +7,11 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from domain.errors import OutcomeUnknown, PaymentSystemError, Rejected, Retryable
+from domain.errors import AccessRefused, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
 from gateways.answers import Json, ShapeError, integer, mapping, parse_object, text
 from gateways.border import garbled, no_answer, one_line, retry_after_seconds
 from gateways.circle_api.cipher import EntityCipher
-from gateways.circle_api.error_codes import ENTITY_SECRET_INVALID, IDEMPOTENCY_KEY_USED, VERDICTS, Verdict
+from gateways.circle_api.error_codes import ACCOUNT_WIDE, ENTITY_SECRET_INVALID, IDEMPOTENCY_KEY_USED, VERDICTS, Verdict
 from gateways.circle_api.rates import CallClass, Rates, build_paces
 from ports.clock import Clock
 from ports.ids import Ids
@@ -116,10 +116,10 @@ class CircleClient:
         if refusal.status == 429 or verdict is Verdict.LATER:
             return Retryable(message, retry_after_seconds(refusal.headers, self._clock.now()))
         if verdict is not None and refusal.status < 500:
-            return Rejected(str(code), message)
+            return (AccessRefused if code in ACCOUNT_WIDE else Rejected)(str(code), message)
         # 156020 comes as 403 and yet tells of an effect, not of a right.
         if refusal.status in _ACCESS_STATUSES and code != IDEMPOTENCY_KEY_USED:
-            return Rejected(str(refusal.status), message)
+            return AccessRefused(str(refusal.status), message)
         if call.has_effect:
             return OutcomeUnknown(message)
         return Retryable(message, retry_after_seconds(refusal.headers, self._clock.now()))

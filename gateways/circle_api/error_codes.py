@@ -78,6 +78,9 @@ USER_ALREADY_INITIALIZED = 155106
 ENTITY_SECRET_INVALID = 156013
 IDEMPOTENCY_KEY_USED = 156020
 
+ACCOUNT_WIDE = frozenset({3, 4, 401, 155501, 156006, 156007, 156008, 156010, 156013, 156016, 156019})
+"""Codes that refuse whatever is asked: the key, the entity, its secret, or the platform wallet, the only one that signs
+for us."""
 PAUSES_SENDS = frozenset(
     {"401", "403"} | {str(code) for code, (verdict, _) in VERDICTS.items() if verdict is Verdict.ACCESS}
 )

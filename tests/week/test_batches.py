@@ -115,6 +115,9 @@ def test_held_purchases_and_creators_without_a_wallet_are_left_out_and_the_next_
 
         await world.until("it is held", held)
         assert await left_out(shop) == {"cleo": "has no wallet yet"}
+        cleo_id = (await world.call("GET", "/api/profile/", token=token)).body["user_id"]
+        board = (await world.call("GET", f"/api/creators/{cleo_id}/dashboard/", token=token)).body
+        assert "waits for it" in board["wallet_prompt"] and board["pending_distribution"] == "2.35"
         shop.fund(3 * DUE)
         await shop.plan()
         await shop.batch_is("settled")
