@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from agent.contract.check import Check, Failed, Finding, Skipped
 from agent.contract.ground import Ground
+from agent.steps.events_sweep import SWEPT_TYPES
 from agent.web.checkout import session_params
 from domain.errors import Misuse, Rejected
 from domain.keys import is_payment_intent_id
@@ -137,7 +138,10 @@ async def webhook_endpoint(ground: Ground) -> Finding:
         raise Failed(
             f"its API version is {endpoint.api_version}", f"make it anew with {API_VERSION}: it can't be changed"
         )
-    return Finding("enabled, at our API version", {"webhook_events": len(endpoint.enabled_events)})
+    missing = sorted(set(SWEPT_TYPES) - set(endpoint.enabled_events))
+    if missing and "*" not in endpoint.enabled_events:
+        raise Failed(f"it is not told of {', '.join(missing)}", "subscribe it to them in Stripe's dashboard")
+    return Finding("enabled, at our API version, with our events", {"webhook_events": len(endpoint.enabled_events)})
 
 
 def _ids_of(event: Json) -> set[object]:

@@ -18,7 +18,7 @@ from agent.contract.report import DEFAULT_FILE, build_report, require_contract_r
 from agent.contract.run import CHECKS
 from agent.identity import StartRefused
 from config.settings import Settings, load_settings
-from sandbox.world import World, WorldOptions, running_world
+from sandbox.world import STRIPE_EVENTS, World, WorldOptions, running_world
 from tests.config.environment import LIVE
 
 SMALL_RSA_BITS = 2048
@@ -51,6 +51,18 @@ async def a_buyer(wish: str) -> bool:
         session.post(f"{found[0]}/pay", data={"method": "card"}, allow_redirects=False) as answer,
     ):
         return answer.status < 400
+
+
+async def _subscribe(world: World, events: list[str]) -> None:
+    """As an operator would in Stripe's dashboard."""
+    url = f"{world.access['stripe_api']}/v1/webhook_endpoints"
+    headers = {"authorization": f"Bearer {world.access['stripe_secret_key']}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        async with session.get(url) as answer:
+            (endpoint,) = (await answer.json())["data"]
+        form = aiohttp.FormData([("enabled_events[]", event) for event in events])
+        async with session.post(f"{url}/{endpoint['id']}", data=form) as answer:
+            assert answer.status == 200
 
 
 def _verdicts(report: dict[str, Any]) -> dict[str, str]:
@@ -115,6 +127,11 @@ async def test_what_differs_is_named_with_the_way_to_mend_it_and_stops_live_only
     mends = {check["name"]: check["mend"] for check in report["checks"]}
     assert world.platform.address in mends["circle.transfer"]
     assert "v0" in mends["circle.sign_v1"]
+
+    await _subscribe(world, [kind for kind in STRIPE_EVENTS if kind != "refund.failed"])
+    await run(Wishes(None, ("stripe.webhook_endpoint",), show=False, as_json=True), nobody)
+    (check,) = json.loads(capsys.readouterr().out)["checks"]
+    assert (check["verdict"], check["found"]) == ("fail", "it is not told of refund.failed")
 
     await run(Wishes(None, ("circle.sign_v1",), show=False, as_json=False), nobody)
     shown = capsys.readouterr().out
