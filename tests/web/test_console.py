@@ -3,12 +3,14 @@
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
 from agent.web.endpoint import Access, Endpoint, Face
+from agent.web.pages.files import FOLDER
 from storage import tables
 from tests.web.sales import fee_known, minted, paid
 from tests.web.shop import ROLES, Shop
@@ -250,6 +252,9 @@ async def test_pages_carry_strict_headers_and_files_never_change_under_their_nam
         assert "immutable" in served.headers["Cache-Control"]
         assert served.headers["X-Content-Type-Options"] == "nosniff"
     assert (await visitor.get("/static/licences/htmx.txt")).status == 404
+    (htmx,) = (path for path in files if "htmx" in path)
+    digest = sha256((await visitor.get(htmx)).text.encode()).hexdigest()
+    assert digest in (FOLDER / "licences" / "README.md").read_text(), "htmx is not the version that it says it is"
 
 
 async def test_a_page_s_live_part_comes_alone_when_the_page_asks_for_it(shop: Shop, visitor: Visitor) -> None:

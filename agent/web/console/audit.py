@@ -4,7 +4,7 @@ from agent.web.admin_people_bodies import AuditPage, AuditQuery, AuditRow, Invit
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
-from agent.web.pages.rendering import Renderer
+from agent.web.pages.rendering import SLOW_SECONDS, Renderer
 from agent.web.pages.site import Looked
 
 LINKS = {
@@ -37,12 +37,12 @@ class AuditPages:
     async def audit(self, call: Call) -> WebResponse:
         asked = call.asked(AuditAsked)
         seen = await self._api.find(call, "/audit", AuditPage, asked)
-        return self._renderer.page(call, "audit.html", seen=seen, asked=asked, link_of=link_of)
+        return self._renderer.page(call, "audit.html", every=SLOW_SECONDS, seen=seen, asked=asked, link_of=link_of)
 
     async def access(self, call: Call) -> WebResponse:
         tokens = await self._api.get(call, "/tokens", TokenPage, limit=TOKENS_SHOWN)
         invites = await self._api.get(call, "/invites", InvitePage, limit=TOKENS_SHOWN)
-        return self._renderer.page(call, "access.html", tokens=tokens, invites=invites)
+        return self._renderer.page(call, "access.html", every=SLOW_SECONDS, tokens=tokens, invites=invites)
 
 
 def link_of(row: AuditRow) -> str | None:

@@ -6,7 +6,7 @@ from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
 from agent.web.pages.charts import Part, share_bar
-from agent.web.pages.rendering import Renderer
+from agent.web.pages.rendering import SLOW_SECONDS, Renderer
 from agent.web.pages.site import Looked
 from agent.web.pages.texts import tone, words
 from domain.states import UsdcStatus
@@ -35,7 +35,7 @@ class BatchPages:
 
     async def batches(self, call: Call) -> WebResponse:
         seen = await self._api.get(call, "/batches", BatchPage, before=call.asked(PageOf).before)
-        return self._renderer.page(call, "batches.html", seen=seen)
+        return self._renderer.page(call, "batches.html", every=SLOW_SECONDS, seen=seen)
 
     async def preview(self, call: Call) -> WebResponse:
         seen = await self._api.get(call, "/distribution/preview", Preview)

@@ -16,7 +16,7 @@ from agent.web.admin_events import EventDetail, EventPage, EventQuery
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
-from agent.web.pages.rendering import Renderer, go_to
+from agent.web.pages.rendering import SLOW_SECONDS, Renderer, go_to
 from agent.web.pages.site import Looked
 
 
@@ -70,12 +70,12 @@ class BookPages:
 
     async def ledger(self, call: Call) -> WebResponse:
         seen = await self._api.find(call, "/ledger", LedgerPage, call.asked(LedgerAsked))
-        return self._renderer.page(call, "ledger.html", seen=seen)
+        return self._renderer.page(call, "ledger.html", every=SLOW_SECONDS, seen=seen)
 
     async def entries(self, call: Call) -> WebResponse:
         asked = call.asked(EntriesAsked)
         seen = await self._api.find(call, "/ledger/entries", EntryPage, asked)
-        return self._renderer.page(call, "entries.html", seen=seen, asked=asked)
+        return self._renderer.page(call, "entries.html", every=SLOW_SECONDS, seen=seen, asked=asked)
 
     async def to_events(self, _: Call) -> WebResponse:
         return go_to("/console/events/stripe")
@@ -83,7 +83,7 @@ class BookPages:
     async def events(self, call: Call) -> WebResponse:
         source, asked = call.ids["source"], call.asked(EventsAsked)
         seen = await self._api.find(call, "/events/{source}", EventPage, asked, source=source)
-        return self._renderer.page(call, "events.html", seen=seen, asked=asked, source=source)
+        return self._renderer.page(call, "events.html", every=SLOW_SECONDS, seen=seen, asked=asked, source=source)
 
     async def event(self, call: Call) -> WebResponse:
         source, event_id = call.ids["source"], call.row_id("event_id")

@@ -34,6 +34,8 @@ def _word(word: str) -> Callable[[Call], str]:
     return lambda _: word
 
 
+RETRY_WORD = "retry"
+"""A job that is run again as it is may send something; an event that is worked on again does not by itself."""
 TYPED: Mapping[str, Callable[[Call], str]] = {
     "/batches/{batch_id}/approve": _digest_word,
     "/batches": _word("plan"),
@@ -48,6 +50,8 @@ def typed_word(endpoint: Endpoint, call: Call) -> str | None:
     path = endpoint.path.removeprefix(ROOT)
     if path.startswith("/retry/{kind}") and call.ids.get("kind") == "distribution":
         return "pay"
+    if path == "/work/{source}/{row_id}/retry" and call.ids.get("source") == "jobs":
+        return RETRY_WORD
     word = TYPED.get(path)
     return None if word is None else word(call)
 

@@ -6,7 +6,7 @@ from agent.web.bodies import Paging
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
-from agent.web.pages.rendering import Renderer
+from agent.web.pages.rendering import SLOW_SECONDS, Renderer
 from agent.web.pages.site import Looked
 from domain.states import WalletState
 
@@ -38,7 +38,7 @@ class PeoplePages:
 
     async def creators(self, call: Call) -> WebResponse:
         seen = await self._api.find(call, "/creators", CreatorPage, call.asked(CreatorsAsked))
-        return self._renderer.page(call, "creators.html", seen=seen)
+        return self._renderer.page(call, "creators.html", every=SLOW_SECONDS, seen=seen)
 
     async def person(self, call: Call) -> WebResponse:
         seen = await self._api.get(call, "/users/{user_id}", AdminUser, user_id=call.row_id("user_id"))
@@ -48,9 +48,11 @@ class PeoplePages:
         asked = call.asked(PeopleAsked)
         seen = await self._api.find(call, "/users", UserPage, asked)
         states = [state.value for state in WalletState]
-        return self._renderer.page(call, "people.html", seen=seen, asked=asked, wallet_states=states)
+        return self._renderer.page(
+            call, "people.html", every=SLOW_SECONDS, seen=seen, asked=asked, wallet_states=states
+        )
 
     async def contents(self, call: Call) -> WebResponse:
         asked = call.asked(ContentAsked)
         seen = await self._api.find(call, "/contents", ContentPage, asked)
-        return self._renderer.page(call, "contents.html", seen=seen, asked=asked)
+        return self._renderer.page(call, "contents.html", every=SLOW_SECONDS, seen=seen, asked=asked)

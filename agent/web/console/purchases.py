@@ -4,7 +4,7 @@ from agent.web.admin_purchase_bodies import AdminPurchase, PurchasePage, Purchas
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
-from agent.web.pages.rendering import Renderer
+from agent.web.pages.rendering import SLOW_SECONDS, Renderer
 from agent.web.pages.site import Looked
 from domain.states import PurchaseStatus, UsdcStatus, WorkState
 
@@ -30,6 +30,7 @@ class PurchasePages:
         return self._renderer.page(
             call,
             "purchases.html",
+            every=SLOW_SECONDS,
             seen=seen,
             asked=asked,
             statuses=[status.value for status in PurchaseStatus],

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.web.admin_bodies import WorkDetail, WorkItem, WorkPage, WorkQuery
-from agent.web.console.forms import FORMS
+from agent.web.console.forms import FORMS, RETRY_WORD
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
@@ -77,4 +77,4 @@ def retry_of(item: WorkItem) -> RetryWay:
     """A failed wallet or mint goes back by its own rules, which also move its state; all else runs again as it is."""
     if item.source == "jobs" and item.kind in ("wallet", "mint") and item.subject.isdigit():
         return RetryWay(f"{FORMS}/retry/{item.kind}/{item.subject}", "")
-    return RetryWay(f"{FORMS}/work/{item.source}/{item.id}/retry", "")
+    return RetryWay(f"{FORMS}/work/{item.source}/{item.id}/retry", RETRY_WORD if item.source == "jobs" else "")

@@ -22,6 +22,8 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 ROLES = ("viewer", "operator", "approver")
+SLOW_SECONDS = 15
+"""How often lists are looked at again, which take the database longer than a single thing."""
 LIVE = "live"
 """The block of a template that is asked for again and again, and the id of the element that takes it."""
 

@@ -14,7 +14,10 @@
   };
 
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (event.target.id === "live" && (document.hidden || typing())) event.preventDefault();
+    if (event.target.id !== "live") return;
+    const held = typing();
+    document.body.classList.toggle("held", held);
+    if (held || document.hidden) event.preventDefault();
   });
   document.addEventListener("htmx:afterRequest", (event) => {
     const answered = event.detail.xhr && event.detail.xhr.status > 0 && event.detail.xhr.status < 500;
