@@ -1,6 +1,5 @@
 """What the `solana` rail reads before it signs, and the trial run of what it is about to have signed."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ from indexer.effects.errors import MalformedAnswer
 from indexer.rpc.node import ACCOUNTS_MAX
 from indexer.rpc.pool import RpcPool
 from indexer.sender import Sender
+from indexer.together import together
 
 
 class PackedChain(Sender):
@@ -25,12 +25,8 @@ class PackedChain(Sender):
     async def standings(self, owners: Sequence[str]) -> list[AccountStanding]:
         """The owners' associated USDC accounts, in order; a call for each hundred, side by side."""
         pages = [owners[start : start + ACCOUNTS_MAX] for start in range(0, len(owners), ACCOUNTS_MAX)]
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._page(page)) for page in pages]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from failed
-        return [standing for task in tasks for standing in task.result()]
+        found = await together([self._page(page) for page in pages])
+        return [standing for page in found for standing in page]
 
     async def _page(self, owners: Sequence[str]) -> list[AccountStanding]:
         asked = [token_account(owner, self._mint) for owner in owners]
