@@ -116,7 +116,7 @@ async def play(world: World, session: aiohttp.ClientSession) -> Outcome:
 
     access = Access.read(world.options.data_dir / ACCESS_FILE)
     with Stages(Console(quiet=True)) as stages:
-        return await Week(access, plan_week(9, 6, 3), Wire(session), stages, distribute).play()
+        return await Week(access, plan_week(9, 4, 2), Wire(session), stages, distribute).play()
 
 
 async def steps_run(session: aiohttp.ClientSession, world: World, address: str) -> float:

@@ -1,0 +1,106 @@
+"""An upgrade from the first schema, with sales at every stage of their life under way: no row is lost or changed."""
+
+from typing import Any
+
+import pytest
+from alembic import command
+from sqlalchemy import Connection, MetaData, Table, insert, select
+
+from chain.addresses import ata
+from config.settings import DEVNET_USDC
+from storage import inbox, schema, wallets, work
+from storage.inbox import StripeEvent
+from storage.postgres import PostgresStore
+from storage.sqlite import SqliteStore
+from storage.store import Store
+from storage.tables import jobs
+from tests.databases import PostgresServer
+from tests.metrics.test_probe import plan
+from tests.sales import PLATFORM, START, Sales
+from tests.verified import first_findings
+
+FIRST = "0001"
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def everything_under_way(conn: Connection) -> None:
+    """Paid, minted, planned, paid out, failed, parked, and events that wait."""
+    sales = Sales(ata(PLATFORM, DEVNET_USDC))
+    creator, buyer, unlucky = sales.user(conn, "ann"), sales.user(conn, "bob"), sales.user(conn, "cy", wallet=False)
+    wallets.failed(conn, unlucky, "155219: no", START)
+    content = sales.content(conn, creator)
+    for _ in range(3):
+        sales.sold(conn, content, buyer, START)
+    sales.deposit(conn, 7_050_000)
+    later = START.replace(day=START.day + 1)
+    sales.pay(conn, plan(conn, sales, later), later.replace(hour=13), fails=1)
+    sales.sold(conn, content, buyer, later)
+    sales.paid(conn, content, buyer, later)
+    sales.paid(conn, content, unlucky, later)
+    inbox.add_stripe_events(conn, [StripeEvent("evt_1", "payment_intent.succeeded", START, b"{}", START)])
+    (claimed,) = work.claim(conn, jobs, "worker", later, later - START, 1, ["mint"])
+    work.park(conn, claimed, "why", "a person decides")
+
+
+def reflected(conn: Connection) -> MetaData:
+    """The tables as the database has them, values as they are stored."""
+    found = MetaData()
+    found.reflect(conn)
+    return found
+
+
+def rows(conn: Connection, shape: Rows | MetaData) -> Rows:
+    """All rows, with the columns that `shape` has."""
+    here, found = reflected(conn), {}
+    for name, columns in _columns(shape).items():
+        table = here.tables[name]
+        query = select(*(table.c[column] for column in columns)).order_by(*table.primary_key.columns)
+        found[name] = [dict(row) for row in conn.execute(query).mappings()]
+    return found
+
+
+def _columns(shape: Rows | MetaData) -> dict[str, list[str]]:
+    if isinstance(shape, MetaData):
+        return {name: [column.name for column in table.columns] for name, table in shape.tables.items()}
+    return {name: list(kept[0]) for name, kept in shape.items() if kept}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def empty(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
+    """A database without a table."""
+    if request.param == "sqlite":
+        store: Store = SqliteStore(tmp_path / "old.db")
+        await store.start()
+        yield store
+        await store.stop()
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    url = await server.empty_database()
+    store = PostgresStore(url)
+    await store.start()
+    yield store
+    await store.stop()
+    await server.drop(url)
+
+
+async def test_an_upgrade_with_work_under_way_keeps_every_row_and_every_rule(
+    empty: Store, sqlite_store: SqliteStore
+) -> None:
+    await sqlite_store.write(everything_under_way)
+    await empty.write(lambda conn: command.upgrade(schema.configuration(conn), FIRST))
+    old = await empty.read(reflected)
+    old.remove(old.tables["alembic_version"])
+    before = await sqlite_store.read(lambda conn: rows(conn, old))
+    assert sum(map(len, before.values())) > 100
+
+    def fill(conn: Connection) -> None:
+        for table in old.sorted_tables:
+            if before[table.name]:
+                conn.execute(insert(Table(table.name, old)), before[table.name])
+
+    await empty.write(fill)
+    await empty.write(schema.upgrade)
+    await empty.read(schema.check)
+    after = await empty.read(lambda conn: rows(conn, before))
+    assert after == {name: kept for name, kept in before.items() if kept}
+    assert await empty.read(first_findings) == await sqlite_store.read(first_findings)
