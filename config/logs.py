@@ -42,5 +42,5 @@ def configure_logging(level: str, secrets: Iterable[str], *, as_json: bool = Tru
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("aiohttp.access", "apscheduler", "stripe"):
+    for noisy in ("aiohttp.access", "alembic", "apscheduler", "stripe"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -57,6 +57,14 @@ def mark_restored(conn: Connection, name: str, now: datetime) -> None:
     note(conn, "database", "restored", None, "restored", now, name[:500])
 
 
+def require_alone(database: Path) -> None:
+    """Raise DatabaseLocked while a daemon runs on the database."""
+    prepare_place(database)
+    lock = FileLock(database)
+    lock.acquire()
+    lock.release()
+
+
 def put_in_place(file: Path, database: Path, now: datetime) -> Path | None:
     """Replace the database by the backup; returns where the one before lies now, None if there was none.
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 from agent.checkup import money, reachable, services, surroundings
-from agent.checkup.findings import Finding
+from agent.checkup.findings import Finding, State
 from agent.checkup.heard import Listener
 from config.confidential import MASK, masking
 from config.settings import Settings
@@ -36,7 +36,10 @@ async def examine(
     yield listener.clocks()
     async for finding in reachable.webhooks(settings, listener):
         yield _masked(finding, hidden)
-    yield _masked(await reachable.operator(settings, listener), hidden)
+    daemon = await reachable.operator(settings, listener)
+    yield _masked(daemon, hidden)
+    if daemon.state is State.OK:
+        yield _masked(await reachable.backup(settings, listener, clock), hidden)
 
 
 def _masked(finding: Finding, hidden: re.Pattern[str] | None) -> Finding:

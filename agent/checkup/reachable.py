@@ -1,12 +1,16 @@
 """Whether Stripe, Circle, buyers and the operator reach the daemon."""
 
+import json
 from collections.abc import AsyncIterator
+from datetime import datetime
 
+from agent.checkup import surroundings
 from agent.checkup.findings import Finding, failed, ok, skipped, warning
 from agent.checkup.heard import Listener
 from agent.checkup.services import DEADLINE_SECONDS
 from config.settings import Settings
-from ports.transport import HttpRequest, TransportError
+from ports.clock import Clock
+from ports.transport import HttpRequest, HttpResponse, TransportError
 
 CIRCLE_PATH, STRIPE_PATH = "/api/circle/webhook/", "/api/checkout/webhook/"
 PROXY = "PUBLIC_BASE_URL, DNS and the TLS proxy before AGENT_LISTEN; is the daemon running?"
@@ -31,11 +35,10 @@ async def webhooks(settings: Settings, listener: Listener) -> AsyncIterator[Find
 
 
 async def operator(settings: Settings, listener: Listener) -> Finding:
-    token = settings.agent_admin_token.get_secret_value()
-    headers = {"authorization": f"Bearer {token}"} if token else {}
+    """Whether the daemon lets this operator in."""
     url = settings.agent_admin_url.rstrip("/")
     try:
-        answer = await listener.send(HttpRequest("GET", f"{url}/admin/api/status", headers, b"", DEADLINE_SECONDS))
+        answer = await _ask(settings, listener, "status")
     except TransportError:
         return skipped("daemon", f"does not run at {url}; start it with `python main.py run`")
     if answer.status == 200:
@@ -43,3 +46,20 @@ async def operator(settings: Settings, listener: Listener) -> Finding:
     if answer.status in (401, 403):
         return warning("daemon", "runs, and refuses the token", "AGENT_ADMIN_TOKEN: the one it was started with")
     return failed("daemon", f"{url} answered {answer.status}", "AGENT_ADMIN_URL: the daemon's admin port")
+
+
+async def backup(settings: Settings, listener: Listener, clock: Clock) -> Finding:
+    """The newest backup that the running daemon knows of."""
+    try:
+        answer = await _ask(settings, listener, "backups")
+        known = [datetime.fromisoformat(one["started_at"]) for one in json.loads(answer.body)["items"]]
+    except (TransportError, ValueError, KeyError, TypeError) as error:
+        return skipped("backup", f"the daemon did not say: {error}")
+    return surroundings.backup_age(max(known, default=None), clock)
+
+
+async def _ask(settings: Settings, listener: Listener, what: str) -> HttpResponse:
+    token = settings.agent_admin_token.get_secret_value()
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    url = f"{settings.agent_admin_url.rstrip('/')}/admin/api/{what}"
+    return await listener.send(HttpRequest("GET", url, headers, b"", DEADLINE_SECONDS))

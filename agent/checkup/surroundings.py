@@ -1,7 +1,7 @@
 """This machine: how the secrets come, and the database."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from agent.checkup.findings import Finding, failed, ok, skipped, warning
 from config.settings import SECRET_NAMES, Settings
@@ -35,6 +35,14 @@ def keys(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield warning("rpc", "one endpoint: its word is the only witness", "a second provider in SOLANA_RPC_URLS")
 
 
+def backup_age(newest: datetime | None, clock: Clock) -> Finding:
+    if newest is None:
+        return warning("backup", "none is known", TAKE_ONE)
+    age = clock.now() - newest
+    text = f"the newest is {age.total_seconds() / 3600:.0f} hours old"
+    return ok("backup", text) if age <= BACKUP_AGE_MOST else warning("backup", text, TAKE_ONE)
+
+
 async def database(settings: Settings, clock: Clock) -> AsyncIterator[Finding]:
     """Opens it if no daemon has it, makes nothing, and reads schema and backups."""
     url = settings.database_url.get_secret_value()
@@ -45,8 +53,8 @@ async def database(settings: Settings, clock: Clock) -> AsyncIterator[Finding]:
             return
         store = open_store(url)
         await store.start()
-    except DatabaseLocked as error:
-        yield ok("database", f"in use: {error}")
+    except DatabaseLocked:
+        yield ok("database", "in use by a running daemon")
         return
     except (PaymentSystemError, OSError) as error:
         yield failed("database", str(error), "check DATABASE_URL, the server or the file's rights")
@@ -54,13 +62,7 @@ async def database(settings: Settings, clock: Clock) -> AsyncIterator[Finding]:
     try:
         await store.read(schema.check)
         yield ok("database", f"{store.dialect}, schema {schema.head()}")
-        newest = await store.read(backups.last_started)
-        age = None if newest is None else clock.now() - newest
-        if age is None or age > BACKUP_AGE_MOST:
-            text = "none is known" if age is None else f"the newest is {age.total_seconds() / 3600:.0f} hours old"
-            yield warning("backup", text, TAKE_ONE)
-        else:
-            yield ok("backup", f"the newest is {age.total_seconds() / 3600:.0f} hours old")
+        yield backup_age(await store.read(backups.last_started), clock)
     except SchemaDiffers as error:
         yield failed("database", str(error), "python main.py db upgrade, or install the version that fits")
     except PaymentSystemError as error:

@@ -130,6 +130,7 @@ async def put_back(file: Path, terminal: Terminal, *, yes: bool, as_json: bool) 
     if database is None:
         return await _put_back_dump(settings, file, terminal, yes=yes)
     try:
+        restoring.require_alone(database)
         found = restoring.content(file)
         _refuse_foreign(settings, found)
         newest = "nothing yet" if found.newest is None else f"{found.newest:%Y-%m-%d %H:%M:%S} UTC"
