@@ -99,6 +99,14 @@ def wake_open(conn: Connection, now: datetime) -> None:
         enqueue(conn, "batch", batch_id, now)
 
 
+def wake_when_done(conn: Connection, batch_id: int, now: datetime) -> None:
+    """Make the batch's job due when nothing of it is left to be paid: a large batch is not summed up anew for each of
+    its transactions."""
+    open_one = select(payouts.c.id).where(payouts.c.batch_id == batch_id, payouts.c.state.in_(OPEN)).limit(1)
+    if conn.scalar(open_one) is None:
+        enqueue(conn, "batch", batch_id, now)
+
+
 def cutoffs_of_scheduled(conn: Connection) -> Sequence[datetime]:
     """Cutoffs of the weekly batches planned so far, the last ones first."""
     statement = select(batches.c.cutoff_at).where(batches.c.key.like("monday:%"))

@@ -1,51 +1,40 @@
 """Payouts that the chain has paid: what becomes of their rows and of the ledger, set-based, for one or for hundreds."""
 
-from collections import defaultdict
-from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, select, union
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
 
 from domain.evidence import Evidence
 from domain.ledger import payouts_distributed
 from domain.states import UsdcStatus
-from storage.history import CHUNK, advance_all
+from storage.history import advance_where
 from storage.ledger import post
 from storage.returns import settle_returns
 from storage.tables import disputes, payouts, refunds
 
 
-def pay(conn: Connection, paid: Sequence[Row[Any]], evidence: Evidence, now: datetime) -> None:
-    """The payouts (rows of `payouts`, each locked) were moved by a finalized transaction that was read back.
+def pay(conn: Connection, which: ColumnElement[bool], evidence: Evidence, now: datetime) -> None:
+    """The payouts that `which` chooses were moved by a finalized transaction that was read back.
 
     In the transaction that books the movement. What came back of their sales meanwhile becomes their recipients' debt.
     """
-    advance_all(
+    unpaid = payouts.c.amount - payouts.c.netted_amount
+    owed = select(payouts.c.recipient_id, func.sum(unpaid)).where(which).group_by(payouts.c.recipient_id)
+    paid = {recipient_id: int(amount) for recipient_id, amount in conn.execute(owed)}
+    advance_where(
         conn,
-        [row.id for row in paid],
+        which,
         UsdcStatus.DISTRIBUTED,
         now,
         evidence.signature,
         signature=evidence.signature,
-        paid_amount=payouts.c.amount - payouts.c.netted_amount,
+        paid_amount=unpaid,
         distributed_at=evidence.block_time or now,
         reason=None,
     )
-    owed: dict[int, int] = defaultdict(int)
-    for row in paid:
-        owed[row.recipient_id] += row.amount - row.netted_amount
-    post(conn, payouts_distributed(evidence.signature, owed), now)
-    for purchase_id in _with_returns(conn, {row.purchase_id for row in paid}):
+    post(conn, payouts_distributed(evidence.signature, paid), now)
+    # Nobody else's due can have changed while it was in flight.
+    came_back = or_(*(exists().where(table.c.purchase_id == payouts.c.purchase_id) for table in (refunds, disputes)))
+    touched = select(payouts.c.purchase_id).where(which, came_back).distinct().order_by(payouts.c.purchase_id)
+    for purchase_id in conn.scalars(touched).all():
         settle_returns(conn, purchase_id, f"paid:{evidence.signature[:16]}", now)
-
-
-def _with_returns(conn: Connection, purchase_ids: Collection[int]) -> list[int]:
-    """Those of which something came back or is disputed: nobody else's due can have changed while it was in flight."""
-    found: set[int] = set()
-    ordered = sorted(purchase_ids)
-    for start in range(0, len(ordered), CHUNK):
-        chunk = ordered[start : start + CHUNK]
-        asked = (select(table.c.purchase_id).where(table.c.purchase_id.in_(chunk)) for table in (refunds, disputes))
-        found.update(conn.scalars(union(*asked)))
-    return sorted(found)

@@ -1,11 +1,10 @@
 """The one way a state changes: checked against its table of transitions, with a history row in the same transaction."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Table, insert, select, update
+from sqlalchemy import Column, ColumnElement, Connection, String, Table, Text, cast, insert, literal, select, update
 
 from domain.errors import Misuse
 from domain.states import (
@@ -42,9 +41,6 @@ from storage.tables import (
 )
 
 S = TypeVar("S", bound=StrEnum)
-
-CHUNK = 500
-"""Ids in one IN list."""
 
 MACHINES: dict[type[StrEnum], tuple[str, Table, Column[Any]]] = {
     PurchaseStatus: ("purchase", purchases, purchases.c.status),
@@ -87,34 +83,24 @@ def advance(conn: Connection, row_id: int, after: S, now: datetime, why: str | N
     return before
 
 
-def advance_all(
-    conn: Connection, row_ids: Sequence[int], after: S, now: datetime, why: str | None = None, **columns: Any
-) -> None:
-    """`advance` for many rows of one table, with a few statements for each `CHUNK` of them; errors as there.
+def advance_where(
+    conn: Connection, which: ColumnElement[bool], after: S, now: datetime, why: str | None = None, **columns: Any
+) -> int:
+    """`advance` for all rows of the state's table that `which` chooses, set-based; returns how many. Errors as there.
 
-    A value in `columns` may be an SQL expression over the row's own columns.
+    `which` chooses the same rows until they are moved; a value in `columns` may be an SQL expression.
     """
     machine, table, column = MACHINES[type(after)]
-    ordered = sorted(row_ids)
-    for start in range(0, len(ordered), CHUNK):
-        chunk = ordered[start : start + CHUNK]
-        mine = table.c.id.in_(chunk)
-        found = conn.execute(select(table.c.id, column).where(mine).order_by(table.c.id).with_for_update()).all()
-        befores = {row_id: type(after)(state) for row_id, state in found}
-        for before in set(befores.values()):
-            require_transition(before, after)
-        moved = conn.execute(
-            update(table).where(mine, column.in_(set(befores.values()))).values({column.name: after, **columns})
-        )
-        if moved.rowcount != len(chunk):
-            raise Misuse(f"of {len(chunk)} rows of {machine} {moved.rowcount} are there and unmoved")
-        conn.execute(
-            insert(state_history),
-            [
-                {"machine": machine, "subject": str(row_id), "before": before, "after": after, "reason": why, "at": now}
-                for row_id, before in befores.items()
-            ],
-        )
+    befores = conn.scalars(select(column).where(which).order_by(table.c.id).with_for_update()).all()
+    for before in set(befores):
+        require_transition(type(after)(before), after)
+    told = (literal(machine), cast(table.c.id, String), column, literal(after.value), literal(why, Text()))
+    rows = select(*told, literal(now, state_history.c.at.type)).where(which)
+    conn.execute(insert(state_history).from_select(["machine", "subject", "before", "after", "reason", "at"], rows))
+    moved = conn.execute(update(table).where(which).values({column.name: after, **columns}))
+    if moved.rowcount != len(befores):
+        raise Misuse(f"of {len(befores)} rows of {machine} {moved.rowcount} were moved")
+    return len(befores)
 
 
 def note(

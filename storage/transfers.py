@@ -15,6 +15,7 @@ from domain.ledger import Asset
 from domain.states import PackedState, TransferState, UsdcStatus, WatchState
 from storage import chain_rows
 from storage.approvals import require_as_planned
+from storage.batches import wake_when_done
 from storage.distribution import pay
 from storage.history import advance, note
 from storage.movements import Movement, book_payout, explain_cost
@@ -173,8 +174,8 @@ def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_acc
     )
     book_payout(conn, usdc, transfer_id, now)
     explain_cost(conn, evidence.signature, "payout", now)
-    pay(conn, case.payouts, evidence, now)
-    enqueue(conn, "batch", case.transfer.batch_id, now)
+    pay(conn, payouts.c.transfer_id == transfer_id, evidence, now)
+    wake_when_done(conn, case.transfer.batch_id, now)
 
 
 def dead(conn: Connection, transfer_id: int, proof: Mapping[str, Any], now: datetime) -> None:

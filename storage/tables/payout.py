@@ -32,7 +32,7 @@ payouts = Table(
     Column("state_before_hold", String(24)),
     Column("reason", Text),
     moment("paid_at"),
-    ref("batch_id", "batches.id", nullable=True),
+    Column("batch_id", ROW_ID, ForeignKey("batches.id")),
     ref("transfer_id", "transfers.id", nullable=True),
     Column("chain", String(16), nullable=False, server_default="SOL"),
     Column("destination_address", String(64)),
@@ -46,6 +46,7 @@ payouts = Table(
     CheckConstraint("(state = 'distributed') = (paid_amount > 0)", name="distributed"),
     CheckConstraint("paid_amount = 0 OR signature IS NOT NULL", name="paid"),
     Index("ix_payouts_state_paid", "state", "paid_at", "purchase_id"),
+    Index("ix_payouts_batch_state", "batch_id", "state"),
     Index("ix_payouts_signature", "signature"),
 )
 """One per recipient of a purchase, ever: the unique constraint over all rails, modes and batches. `paid_at` is the
