@@ -41,6 +41,7 @@ from indexer.rpc.pool import RpcPool
 from indexer.sender import Sender
 from indexer.tracker import SignatureTracker
 from indexer.treasury import TreasuryFollower
+from indexer.wallet_check import WalletCheck
 from metrics import Metrics
 from payouts.addresses import AddressJudge, DenyList
 from payouts.batch import BatchStep, Limits
@@ -186,7 +187,9 @@ def split_rule(settings: Settings) -> SplitRule:
     return SplitRule(settings.agent_creator_bps, settings.agent_rounding_step, Rounding(settings.agent_rounding))
 
 
-def build_planner(settings: Settings, store: Store, clock: Clock, ids: Ids, platform_address: str) -> Planner:
+def build_planner(
+    settings: Settings, store: Store, clock: Clock, ids: Ids, rpc: RpcPool, platform_address: str
+) -> Planner:
     """Also used by the dry run that works without the daemon."""
     account = ata(platform_address, settings.usdc_mint)
     rules = PlanRules(
@@ -199,7 +202,7 @@ def build_planner(settings: Settings, store: Store, clock: Clock, ids: Ids, plat
         fee_ceiling=settings.agent_packed_fee_ceiling_lamports if settings.agent_rail == "solana" else 0,
     )
     judge = AddressJudge(DenyList(settings.denied_addresses), {platform_address, account, settings.usdc_mint})
-    return Planner(store, clock, ids, rules, judge, account)
+    return Planner(store, clock, ids, rules, judge, account, WalletCheck(rpc))
 
 
 def build_engine(
@@ -233,7 +236,9 @@ def build_engine(
         lambda: pace.seconds,
         wake,
     )
-    planner = build_planner(settings, WakingStore(ports.store, wake), ports.clock, ports.ids, platform_address)
+    planner = build_planner(
+        settings, WakingStore(ports.store, wake), ports.clock, ports.ids, gateways.rpc, platform_address
+    )
     steps = _steps(settings, ports, gateways, platform_address, planner, sweep, tracker)
     packed, formats = packed_rail(
         settings, ports.store, ports.clock, ports.ids, gateways.circle, gateways.rpc, platform_address, tracker.poke

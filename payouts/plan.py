@@ -1,6 +1,6 @@
 """Plans batches: the weekly one when its Monday is due, and off-cycle ones when asked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,12 +13,14 @@ from ports.clock import Clock
 from ports.ids import Ids
 from storage import batches, funding
 from storage.batches import Standing
-from storage.planning import CreatorShare, Judge, PlanTerms, purchase_count, shares, take
+from storage.planning import CreatorShare, Judge, PlanTerms, outside_addresses, purchase_count, shares, take
 from storage.store import Store
 from storage.tables import installation
 from storage.work import Claim, enqueue
 
 INSTALLED_AT = "installed_at"
+Inspect = Callable[[Sequence[str]], Awaitable[Mapping[str, str]]]
+"""Which of these addresses are no wallets, and why."""
 Then = Callable[[Connection, int], None]
 
 
@@ -77,19 +79,31 @@ class Planned:
 
 
 class Planner:
-    """Plans under one set of rules. `judge` says which addresses can't be paid."""
+    """Plans under one set of rules. `judge` says which addresses can't be paid; `inspect` reads on chain which of the
+    external ones are no wallets, and raises Retryable or OutcomeUnknown where it can't: nothing is planned then."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, rules: PlanRules, judge: Judge, usdc_account: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        rules: PlanRules,
+        judge: Judge,
+        usdc_account: str,
+        inspect: Inspect | None = None,
+    ) -> None:
+        self._inspect = inspect
         self._store, self._clock, self._ids = store, clock, ids
         self._rules, self._judge, self._account = rules, judge, usdc_account
 
     async def preview(self) -> Preview:
         """What an off-cycle batch would take now; changes nothing."""
         now = self._clock.now()
+        judge = await self._judge_for(now)
 
         def look(conn: Connection) -> Preview:
             terms = self._terms(now, now)
-            found = shares(conn, terms, self._judge)
+            found = shares(conn, terms, judge)
             taken = [share.recipient_id for share in found if share.left_out is None]
             count = purchase_count(conn, terms, taken)
             return Preview(found, count, funding.free(conn, self._account), funding.promised(conn))
@@ -99,9 +113,10 @@ class Planner:
     async def plan_off_cycle(self, approved_by: str, then: Then = nothing_more) -> Planned | None:
         """Plan what is payable now; None when nothing is. `then` is told the batch's id in the same transaction."""
         now, key = self._clock.now(), f"offcycle:{self._ids.uuid()}"
+        judge = await self._judge_for(now)
 
         def plan(conn: Connection) -> Planned | None:
-            planned = self._plan(conn, key, now, now, approved_by)
+            planned = self._plan(conn, key, now, now, approved_by, judge)
             if planned is not None:
                 then(conn, planned.batch_id)
             return planned
@@ -112,17 +127,29 @@ class Planner:
         """Plan the latest Monday's batch if it is due and not planned yet."""
         now = self._clock.now()
 
+        judge = await self._judge_for(now)
+
         def plan(conn: Connection) -> Planned | None:
             installed_at = conn.scalar(select(installation.c.set_at).where(installation.c.name == INSTALLED_AT))
             if installed_at is None:
                 raise Misuse("the installation's first start is not recorded")
             monday = due_batch(now, installed_at, batches.cutoffs_of_scheduled(conn))
-            return None if monday is None else self._plan(conn, scheduled_key(monday), monday, now, "schedule")
+            return None if monday is None else self._plan(conn, scheduled_key(monday), monday, now, "schedule", judge)
 
         return await self._store.write(plan)
 
-    def _plan(self, conn: Connection, key: str, cutoff: datetime, now: datetime, approved_by: str) -> Planned | None:
-        batch_id = take(conn, key, self._terms(cutoff, now), self._judge, approved_by, self._ids.uuid)
+    async def _judge_for(self, now: datetime) -> Judge:
+        """The judge, with what the chain says now of the external addresses that would be paid."""
+        if self._inspect is None:
+            return self._judge
+        outside = await self._store.read(lambda conn: outside_addresses(conn, self._terms(now, now)))
+        wrong = await self._inspect(outside) if outside else {}
+        return lambda address: wrong.get(address) or self._judge(address)
+
+    def _plan(
+        self, conn: Connection, key: str, cutoff: datetime, now: datetime, approved_by: str, judge: Judge
+    ) -> Planned | None:
+        batch_id = take(conn, key, self._terms(cutoff, now), judge, approved_by, self._ids.uuid)
         if batch_id is None:
             return None
         funding.fund(conn, self._account, now)

@@ -76,6 +76,17 @@ def shares(conn: Connection, terms: PlanTerms, judge: Judge) -> list[CreatorShar
     return sorted(found, key=lambda share: (-share.amount, share.recipient_id))
 
 
+def outside_addresses(conn: Connection, terms: PlanTerms) -> list[str]:
+    """The external addresses that a plan would pay: those that Circle does not hold."""
+    statement = (
+        select(users.c.wallet_address)
+        .select_from(payouts.join(purchases).join(users, payouts.c.recipient_id == users.c.id))
+        .where(_payable(terms), users.c.circle_wallet_address.is_(None), users.c.wallet_address.is_not(None))
+        .distinct()
+    )
+    return sorted(conn.scalars(statement))
+
+
 def purchase_count(conn: Connection, terms: PlanTerms, recipient_ids: Sequence[int]) -> int:
     """How many purchases these recipients' payable payouts are of: one with collaborators counts once."""
     found: set[int] = set()

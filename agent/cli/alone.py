@@ -49,7 +49,7 @@ class Alone:
             slot_seconds=settings.agent_slot_ms / 1000,
         )
         self._address, self._account = platform_address, ata(platform_address, settings.usdc_mint)
-        planner = build_planner(settings, store, clock, ids, platform_address)
+        planner = build_planner(settings, store, clock, ids, self._rpc, platform_address)
         web = WebSettings(settings.public_base_url, settings.live)
         self._money = AdminMoney(store, clock, planner, self._read_treasury)
         self._work = AdminWork(store, clock, web)

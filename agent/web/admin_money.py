@@ -127,7 +127,10 @@ class AdminMoney:
         def then(conn: Connection, batch_id: int) -> None:
             audit.record(conn, act(call, "plan", "batch", batch_id), None, now)
 
-        planned = await self._planner.plan_off_cycle(call.operator, then)
+        try:
+            planned = await self._planner.plan_off_cycle(call.operator, then)
+        except (Retryable, OutcomeUnknown) as error:
+            raise _unreadable(error) from None
         if planned is None:
             return BatchPlanned(batch=None)
         batch_id = planned.batch_id
@@ -140,7 +143,10 @@ class AdminMoney:
             usdc, lamports = await self._read_treasury()
         except (Retryable, OutcomeUnknown, Rejected) as error:
             raise RequestError(503, "balance_unreadable", f"the platform wallet can't be read: {error}") from None
-        found = await self._planner.preview()
+        try:
+            found = await self._planner.preview()
+        except (Retryable, OutcomeUnknown) as error:
+            raise _unreadable(error) from None
         owed = await self._store.read(operator_views.unconverted)
         taken = [share for share in found.shares if share.left_out is None]
         return Preview(
@@ -156,6 +162,10 @@ class AdminMoney:
             free_usdc=format_usdc(found.free),
             to_convert=format_usdc(max(0, owed - found.free)),
         )
+
+
+def _unreadable(error: Exception) -> RequestError:
+    return RequestError(503, "addresses_unreadable", f"the addresses to be paid can't be read on chain: {error}")
 
 
 def _part(share: CreatorShare) -> dict[str, Any]:

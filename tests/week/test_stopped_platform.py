@@ -6,6 +6,8 @@ import pytest
 from solders.account import Account
 from solders.pubkey import Pubkey
 
+from sandbox.faults import Fault, Rule
+from sandbox.solana_node.token_layouts import TOKEN
 from tests.week.checker import outflows, rows_of, usdc_of
 from tests.week.people import on_virtual_time
 from tests.week.selling import DUE, Market
@@ -134,5 +136,27 @@ async def test_two_creators_with_one_address_are_paid_each_for_himself(tmp_path:
     assert usdc_of(shop.world, str(Pubkey.from_string(first.address or ""))) == 2 * DUE
     assert [dict(one) for one in outflows(shop.world).values()] == [{first.address: DUE}] * 2
     assert len(rows_of(shop.world, "SELECT DISTINCT signature FROM payouts")) == 2
+    await shop.world.clock.sleep(30)
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_token_account_with_a_plain_key_is_found_out_on_chain_before_it_is_paid(tmp_path: Path) -> None:
+    shop = market(tmp_path)
+    await shop.open("ada")
+    mallory = await shop.join_from_before("mallory")
+    assert mallory.address is not None
+    account = Account(2_039_280, bytes(165), TOKEN)
+    shop.world.node.place_account(Pubkey.from_string(mallory.address), account)
+    await shop.sell()
+    await shop.deposited(2 * DUE)
+    preview = await shop.world.operator("GET", "/admin/api/distribution/preview")
+    assert [(one["name"], "not a wallet" in one["reason"]) for one in preview.body["left_out"]] == [("mallory", True)]
+    shop.world.node.faults.add(Rule("", Fault.STATUS, times=1_000_000, status=503))
+    assert (await shop.world.operator("POST", "/admin/api/batches", {})).status == 503
+    shop.world.node.faults.clear()
+    await shop.plan()
+    await shop.batch_is("settled")
+    assert shop.paid()["ada"] == DUE and len(outflows(shop.world)) == 1
     await shop.world.clock.sleep(30)
     await shop.close()

@@ -1,0 +1,79 @@
+"""What a plan takes, and what stops it as a whole: days of hold, the cap of a batch."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from domain.outcomes import Again
+from payouts.batch import BatchStep, Limits
+from storage import batches, funding, work
+from storage.inline import InlineStore
+from storage.planning import PlanTerms, shares, take
+from storage.tables import jobs
+from tests.sales import START, Sales
+
+ACCOUNT = "platform-usdc"
+DUE = 2_350_000
+
+
+class Fixed:
+    """A clock that stands."""
+
+    def now(self) -> Any:
+        return START
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        """Nobody waits here."""
+
+
+def terms(after: timedelta, **changes: Any) -> PlanTerms:
+    moment = START + after
+    return PlanTerms(moment, moment, 10_000, False, timedelta(0), "purchase", "circle", **changes)
+
+
+async def test_money_is_kept_back_for_the_days_of_the_setting_and_not_longer(inline_store: InlineStore) -> None:
+    def sell(conn: Connection) -> None:
+        shop = Sales(ACCOUNT)
+        shop.sold(conn, shop.content(conn, shop.user(conn, "ada")), shop.user(conn, "buyer"), START)
+
+    await inline_store.write(sell)
+
+    async def amount(after: timedelta) -> int:
+        found = await inline_store.read(lambda conn: shares(conn, terms(after, hold=timedelta(days=7)), lambda _: None))
+        return sum(one.amount for one in found)
+
+    assert await amount(timedelta(days=7) - timedelta(seconds=1)) == 0
+    assert await amount(timedelta(days=7)) == DUE
+
+
+@pytest.mark.parametrize(("cap", "is_paused"), [(2 * DUE - 1, True), (2 * DUE, False)])
+async def test_a_batch_one_unit_above_its_cap_is_paused_as_a_whole(
+    inline_store: InlineStore, cap: int, is_paused: bool
+) -> None:
+    def plan(conn: Connection) -> int:
+        shop = Sales(ACCOUNT)
+        content, buyer = shop.content(conn, shop.user(conn, "ada")), shop.user(conn, "buyer")
+        shop.sold(conn, content, buyer)
+        shop.sold(conn, content, buyer)
+        shop.deposit(conn, 2 * DUE)
+        batch = take(conn, "offcycle:1", terms(timedelta(days=1)), lambda _: None, "ada", shop.uuid)
+        funding.fund(conn, ACCOUNT, START)
+        work.enqueue(conn, "batch", batch or 0, START)
+        return batch or 0
+
+    batch_id = await inline_store.write(plan)
+    (claim,) = await inline_store.write(
+        lambda conn: work.claim(conn, jobs, "w", START, timedelta(minutes=1), 1, {"batch"})
+    )
+    outcome = await BatchStep(inline_store, Fixed(), Limits(batch_cap=cap)).run(claim)
+    assert isinstance(outcome, Again)
+    await inline_store.write(outcome.commit)
+    row = await inline_store.read(lambda conn: batches.by_id(conn, batch_id))
+    assert (row.paused, row.status == "sending") == (is_paused, not is_paused)
+    if is_paused:
+        assert "AGENT_CAP_BATCH" in row.pause_reason
