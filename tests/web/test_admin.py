@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from domain.states import PurchaseStatus, UsdcStatus, WalletState
 from storage import tables
@@ -147,6 +147,9 @@ async def test_a_failed_distribution_goes_back_to_waiting_for_cover_with_its_tra
                 )
                 .returning(tables.transfers.c.id)
             ).scalar_one()
+            payout = conn.scalar(select(tables.payouts.c.id))
+            item = {"batch_id": batch, "payout_id": payout, "destination_address": "CreatorWallet", "amount": 2_350_000}
+            conn.execute(insert(tables.batch_items).values(item))
             return batch, transfer
 
         batch_id, transfer_id = await shop.store.write(batched)
