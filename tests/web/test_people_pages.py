@@ -93,6 +93,7 @@ async def test_a_creator_sees_his_own_sales_and_nobody_else_s(shop: Shop, visito
     sales = await visitor.get("/sales")
     assert "Dusk" in sales.words
     assert "pending conversion" in sales.words
+    assert "You have no wallet yet." in sales.words
     assert "2.35" in sales.words
     answer = await shop.send("GET", f"/api/creators/{author_id}/sales/", token=author)
     assert [(line["title"], line["amount"], line["status"]) for line in answer.body["items"]] == [
