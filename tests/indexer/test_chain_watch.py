@@ -175,8 +175,8 @@ async def test_what_is_found_at_the_start_is_stored_and_shown_and_is_no_change(q
     assert await watched.history() == []
 
 
-async def test_a_rent_that_changes_is_seen_within_the_hour_with_its_history(quick: Quick) -> None:
-    watched = Watched(quick("/a", "/b"))
+async def test_a_rent_that_changes_is_seen_within_the_hour_with_its_history(indexed: Indexed) -> None:
+    watched = Watched(indexed)
     before = (await watched.watch.check()).rent_lamports
     watched.indexed.world.node.set_rent(1000)
     await watched.run_for(3700)

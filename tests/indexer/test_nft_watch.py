@@ -101,8 +101,8 @@ async def test_an_nft_that_its_buyer_keeps_costs_one_call_and_changes_nothing(qu
     assert (await shop.history(), await shop.is_transferred()) == ([], False)
 
 
-async def test_a_buyer_who_moves_his_nft_on_is_seen_and_so_is_its_return(quick: Quick) -> None:
-    shop = await Gallery(quick("/a", "/b")).open()
+async def test_a_buyer_who_moves_his_nft_on_is_seen_and_so_is_its_return(indexed: Indexed) -> None:
+    shop = await Gallery(indexed).open()
     shop.move(shop.bob, FRIEND.pubkey())
     await shop.look_again()
     assert await shop.is_transferred()
@@ -110,6 +110,8 @@ async def test_a_buyer_who_moves_his_nft_on_is_seen_and_so_is_its_return(quick: 
     shop.move(FRIEND, shop.bob.pubkey())
     await shop.look_again()
     assert not await shop.is_transferred()
+    found = await indexed.store.read(nft_holdings.counts)
+    assert (found.minted, found.transferred) == (1, 0)
     assert await shop.history() == [
         ("owned", "transferred", f"now held by {FRIEND.pubkey()}"),
         ("transferred", "owned", f"now held by {shop.bob.pubkey()}"),
