@@ -149,6 +149,8 @@ class _World:
         if trouble.done() and not trouble.cancelled() and trouble.exception() is not None:
             raise RuntimeError("the mischief failed") from trouble.exception()
         await mischief.end()
+        if stage.violations:
+            return
         stage.trace.tell("all is well again")
         await self._drain(stage, cast, operator)
 
@@ -157,6 +159,8 @@ class _World:
         async with asyncio.TaskGroup() as group:
             for at, do in sorted(plot.deeds, key=lambda deed: deed[0]):
                 await stage.clock.sleep(max(0.0, begin + at - stage.clock.monotonic()))
+                if stage.violations:
+                    return  # what follows a violation only makes its story longer
                 group.create_task(do())
             await stage.clock.sleep(max(0.0, begin + WEEK_SECONDS - stage.clock.monotonic()))
 
@@ -168,9 +172,9 @@ class _World:
         plot.busy += [*starts, WEEK_SECONDS - 3_600]
         for number in range(count):
             plot.add(starts[number % len(starts)] + dice.uniform(0, 60), cast.buy)
-        for _ in range(dice.randint(0, max(1, count // 8))):
+        for _ in range(dice.randint(0, max(2, count // 5))):
             plot.add(dice.choice(plot.busy) + dice.choice((10, 200, 20_000)) * dice.random(), cast.refund)
-        for _ in range(dice.randint(0, max(1, count // 16))):
+        for _ in range(dice.randint(0, max(2, count // 10))):
             plot.add(dice.uniform(3_600, BEFORE_MONDAY_SECONDS), cast.dispute)
         plot.add(dice.uniform(3_600, BEFORE_MONDAY_SECONDS), partial(cast.top_up, dice.choice((0.3, 0.6, 1.0))))
         plot.add(WEEK_SECONDS - dice.uniform(60, 4_000), partial(cast.top_up, dice.choice((0.5, 1.0))))

@@ -47,6 +47,7 @@ class Checker:
         yield from books.owed(db)
         yield from sales.money(db, records, self._terms)
         yield from sales.splits(db)
+        yield from sales.recipients(db)
         yield from sales.shelves(db, records)
         yield from sales.inbox(db, records)
         yield from payouts.assignment(db)
@@ -62,6 +63,7 @@ class Checker:
     def _at_rest(self, db: Database, accepted: frozenset[str]) -> Iterator[str]:
         records = self.records
         yield from sales.nothing_lost(db, records)
+        yield from sales.losers(db)
         yield from sales.came_back(db, records)
         yield from sales.all_minted(db, records)
         yield from payouts.nothing_else_left(db, records, accepted)
