@@ -1,4 +1,4 @@
-"""Does the simulator find bugs? Every seeded one, within a bounded number of seeds; ten of them in the everyday suite."""
+"""Does the simulator find bugs? Every seeded one, within a bounded number of seeds; ten in the everyday suite."""
 
 import pytest
 
