@@ -1,0 +1,229 @@
+"""Bugs on the way out: funding, plans, calls, work."""
+
+import itertools
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from pytest import MonkeyPatch
+
+import agent.start_gate
+import agent.steps.circle_notification
+import agent.steps.events_sweep
+import agent.steps.fee
+import agent.steps.mint
+import agent.steps.refund
+import agent.steps.stripe_event
+import agent.steps.wallet
+import agent.web.checkout
+import agent.web.intake
+import gateways.circle_api
+import indexer.tracker
+import indexer.treasury
+import payouts.batch
+import payouts.plan
+import payouts.rails.circle_transfer
+import storage.batches
+import storage.debts
+import storage.distribution
+import storage.funding
+import storage.history
+import storage.ledger
+import storage.minting
+import storage.movements
+import storage.planning
+import storage.purchases
+import storage.returns
+import storage.transfers
+import storage.work
+from domain.outcomes import Done
+from simulator.scenario import FaultKind as F
+from tests.seeded_bugs.planting import bug, nothing, of
+
+# --- funding and plans ----------------------------------------------------------------------------------------------
+
+
+@bug(purchases=9)
+def promises_the_same_dollar_twice(patch: MonkeyPatch) -> None:
+    patch.setattr(storage.funding, "promised", lambda conn: 0)
+
+
+@bug(purchases=9)
+def promises_what_is_not_there(patch: MonkeyPatch) -> None:
+    patch.setattr(storage.funding, "free_balance", lambda balance, promised: 10**15)
+
+
+@bug()
+def never_promises(patch: MonkeyPatch) -> None:
+    patch.setattr(storage.funding, "cover", lambda free, owed: [])
+
+
+@bug()
+def never_plans_a_monday(patch: MonkeyPatch) -> None:
+    async def plan(self: Any, *_: Any) -> None:
+        return None
+
+    patch.setattr(payouts.plan.Planner, "plan_weekly", plan)
+    patch.setattr(payouts.plan.Planner, "plan_off_cycle", plan)
+
+
+@bug(purchases=9)
+def takes_sales_after_the_cut_off(patch: MonkeyPatch) -> None:
+    real = storage.planning.take
+
+    def take(conn: Any, key: str, terms: Any, *more: Any) -> Any:
+        return real(conn, key, replace(terms, cutoff=terms.cutoff - timedelta(days=3)), *more)
+
+    def payable(terms: Any) -> Any:
+        return original(replace(terms, cutoff=terms.now))
+
+    original = storage.planning._payable
+    patch.setattr(storage.planning, "_payable", payable)
+    patch.setattr(payouts.plan, "take", take)
+
+
+@bug()
+def calls_a_batch_done_at_once(patch: MonkeyPatch) -> None:
+    async def run(self: Any, claim: Any) -> Done:
+        return Done()
+
+    patch.setattr(payouts.batch.BatchStep, "run", run)
+
+
+@bug()
+def starts_no_transfer(patch: MonkeyPatch) -> None:
+    patch.setattr(storage.batches, "start_transfers", nothing)
+
+
+@bug()
+def pays_one_unit_too_much(patch: MonkeyPatch) -> None:
+    real = of(payouts.rails.circle_transfer, "format_usdc_exact")
+    patch.setattr(payouts.rails.circle_transfer, "format_usdc_exact", lambda amount: real(amount + 1))
+
+
+# --- calls ----------------------------------------------------------------------------------------------------------
+
+
+@bug(F.LOST_ANSWERS, F.CUT_BODIES, F.HTML_BODIES)
+def takes_a_fresh_key_for_each_try(patch: MonkeyPatch) -> None:
+    real, numbers = gateways.circle_api.CircleGateway.submit_transfer, itertools.count(1)
+
+    async def submit(self: Any, key: UUID, body: Any) -> Any:
+        return await real(self, UUID(int=next(numbers), version=4), body)
+
+    patch.setattr(gateways.circle_api.CircleGateway, "submit_transfer", submit)
+
+
+@bug(F.LOST_ANSWERS, F.CUT_BODIES, F.HTML_BODIES)
+def changes_the_body_between_tries(patch: MonkeyPatch) -> None:
+    real, numbers = gateways.circle_api.CircleGateway.submit_transfer, itertools.count(1)
+
+    async def submit(self: Any, key: UUID, body: Any) -> Any:
+        return await real(self, key, {**body, "feeLevel": "HIGH" if next(numbers) % 2 else "LOW"})
+
+    patch.setattr(gateways.circle_api.CircleGateway, "submit_transfer", submit)
+
+
+@bug()
+def calls_it_distributed_when_it_is_sent(patch: MonkeyPatch) -> None:
+    async def evidence(self: Any, signature: str, intent: Any) -> Any:
+        from domain.evidence import Evidence
+
+        return Evidence(signature + "x", True, "", 1, None, 5_000)
+
+    patch.setattr(payouts.rails.circle_transfer.CircleTransferStep, "_witness", None, raising=False)
+    patch.setattr("indexer.readback.ReadBack.transfer_evidence", evidence)
+
+
+@bug()
+def calls_it_minted_without_looking(patch: MonkeyPatch) -> None:
+    async def send(self: Any, wire: bytes, *, skip_preflight: bool) -> None:
+        return None
+
+    async def evidence(self: Any, signature: str, plan: Any) -> Any:
+        from domain.evidence import Evidence
+
+        return Evidence(signature, True, "", 1, None, 5_000)
+
+    async def follow(self: Any, case: Any, plan: Any, claim: Any) -> Any:
+        return self._settle(case, await evidence(self, case.attempt.signature, plan))
+
+    patch.setattr("indexer.sender.Sender.send", send)
+    patch.setattr(agent.steps.mint.MintStep, "_follow", follow)
+
+
+@bug()
+def never_sends_the_signed_mint(patch: MonkeyPatch) -> None:
+    async def send(self: Any, wire: bytes, *, skip_preflight: bool) -> None:
+        return None
+
+    patch.setattr("indexer.sender.Sender.send", send)
+
+
+@bug()
+def never_asks_about_a_signature(patch: MonkeyPatch) -> None:
+    async def poll(self: Any) -> int:
+        return 0
+
+    patch.setattr(indexer.tracker.SignatureTracker, "poll", poll)
+
+
+@bug()
+def gives_the_nft_to_the_platform(patch: MonkeyPatch) -> None:
+    real = agent.steps.mint.plan_of
+
+    def plan(attempt: Any) -> Any:
+        made = real(attempt)
+        return replace(made, buyer=made.platform_wallet)
+
+    patch.setattr(agent.steps.mint, "plan_of", plan)
+
+
+# --- work -----------------------------------------------------------------------------------------------------------
+
+
+@bug(F.SERVER_ERRORS, F.LOST_REQUESTS)
+def drops_work_that_should_run_again(patch: MonkeyPatch) -> None:
+    patch.setattr(storage.work, "again", lambda conn, claim, *_, **__: storage.work.finish(conn, claim, _[1]))
+
+
+@bug()
+def never_wakes_up(patch: MonkeyPatch) -> None:
+    patch.setattr(storage.work, "next_due", lambda *_, **__: None)
+
+
+@bug(F.DEATH)
+def leaves_leases_behind(patch: MonkeyPatch) -> None:
+    real = storage.work._claimable
+
+    def claimable(table: Any, kinds: Any, dialect: str) -> Any:
+        return real(table, kinds, dialect).where(table.c.lease_until.is_(None))
+
+    patch.setattr(storage.work, "_claimable", claimable)
+    patch.setattr("agent.startup.release_all", nothing)
+
+
+@bug(F.OLD_BACKUP)
+def opens_the_gate_at_once(patch: MonkeyPatch) -> None:
+    async def check(self: Any) -> None:
+        return None
+
+    patch.setattr(agent.start_gate.StartGate, "_check", check)
+
+
+@bug(F.DEATH)
+def commits_the_intent_after_the_call(patch: MonkeyPatch) -> None:
+    """The key is random and only kept once Circle has answered."""
+    real, numbers = payouts.rails.circle_transfer.CircleTransferStep._fetch_or_submit, itertools.count(1)
+
+    async def submit(self: Any, case: Any, claim: Any) -> Any:
+        if case.attempt.circle_transaction_id is None:
+            import json
+
+            return await self._circle.submit_transfer(
+                UUID(int=next(numbers) << 32, version=4), json.loads(case.attempt.body)
+            )
+        return await real(self, case, claim)
+
+    patch.setattr(payouts.rails.circle_transfer.CircleTransferStep, "_fetch_or_submit", submit)
