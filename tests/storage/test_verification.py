@@ -1,9 +1,11 @@
 """Verification: silent over a busy shop's rows on both databases, and whatever is touched is named by its row."""
 
+import ast
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from sqlalchemy import Connection, text
@@ -19,6 +21,7 @@ from storage.sealing import LEDGER, next_seals, write_seals
 from storage.sqlite import open_writer
 from storage.store import Store
 from storage.verification import CHECKS
+from storage.verification.causes import CAUSES
 from tests.sales import PLATFORM, START, Sales
 from tests.verified import first_finding, first_findings
 
@@ -270,3 +273,14 @@ def test_every_rule_of_the_table_above_is_a_check_and_most_checks_are_in_it() ->
         "packed-attempts",
         "wallets-wait",
     }
+
+
+def test_every_kind_of_entry_that_the_ledger_makes_has_its_cause() -> None:
+    """A kind is the second argument of `_entry` in domain/ledger.py; the costs' names end with what they were for."""
+    source = (Path(__file__).parents[2] / "domain/ledger.py").read_text(encoding="utf-8")
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    made = [call.args[1] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "_entry"]
+    kinds = {kind.value for kind in made if isinstance(kind, ast.Constant)}
+    costs = {f"network_{cost}" for cost in get_args(movements.Cost)}
+    assert len(kinds) > 10
+    assert kinds | costs == set(CAUSES)
