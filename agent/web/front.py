@@ -57,7 +57,7 @@ class _Connection(web.RequestHandler):
             log.error("a request failed before it was handled", exc_info=exc)
             error = RequestError(500, "internal_error", "something went wrong here; it has been logged")
         else:
-            log.debug("malformed request from %s: %s", request.remote, type(exc).__name__)
+            log.debug("malformed request", remote=request.remote, error=type(exc).__name__)
             error = RequestError(400, "malformed_request", "this is no valid HTTP request")
         return WireAnswer(error_response(error), "-", close=True)
 
@@ -202,7 +202,7 @@ class WebFront:
                 return await _gather(request, limit)
         except TimeoutError:
             raise RequestError(408, "body_too_slow", "the body did not arrive in time") from None
-        except web.RequestPayloadError:
+        except (web.RequestPayloadError, ConnectionError):
             raise RequestError(400, "body_broken", "the body was cut off or is malformed") from None
 
 

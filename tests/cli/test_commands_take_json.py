@@ -14,8 +14,8 @@ from agent.cli import app
 
 ROOT = Path(__file__).parents[2]
 BASH = shutil.which("bash") or ""
-NO_DOCUMENT = {"completion"}
-"""Prints a program for a shell."""
+NO_DOCUMENT = {"completion", "simulate"}
+"""One prints a program for a shell, the other writes its figures to a file (`--report`)."""
 
 
 def commands(group: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, set[str]]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.web.front import FrontLimits, WebFront
 from storage import tables
@@ -61,9 +62,17 @@ async def deliver(shop: Shop, event_id: str) -> int:
         return (await shop.deliver(event(id=event_id))).status
 
 
-async def test_stuck_connections_beyond_the_cap_make_room_for_a_valid_webhook(sqlite_store: SqliteStore) -> None:
+async def test_stuck_connections_beyond_the_cap_make_room_for_a_valid_webhook_and_fill_no_log(
+    sqlite_store: SqliteStore,
+) -> None:
     shop = Shop(sqlite_store)
     shop.limits = PATIENT
+    with capture_logs() as logged:
+        await _among_the_stuck(shop)
+    assert [line for line in logged if line["log_level"] in ("warning", "error")] == []
+
+
+async def _among_the_stuck(shop: Shop) -> None:
     async with opened(shop), stuck(shop, 450) as held:
         assert await deliver(shop, "evt_among_the_stuck") == 200
         assert await shop.rows(tables.stripe_events) == 1
