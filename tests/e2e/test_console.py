@@ -182,6 +182,7 @@ async def pay(world: World, browser: Browser) -> None:
 
 async def enter(who: Person, world: World, token: str) -> None:
     await who.page.goto(f"{world.admin_url}/console/")
+    await who.tab_to("token")
     await who.keys(token, "Enter")
     await who.sees("Overview")
 

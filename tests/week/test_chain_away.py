@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from agent import startup
 from agent.identity import StartRefused
 from indexer.guard import GENESIS_HASHES
 from sandbox.faults import Fault, Rule
 from storage.tables import watched_signatures
+from tests.logged import logged
 from tests.week.people import eventually, gallery, on_virtual_time, purchase_becomes
 from tests.week.virtual_world import VirtualWorld
 
@@ -66,18 +68,17 @@ async def test_while_no_node_answers_nothing_is_concluded_and_readiness_says_why
 
 
 @on_virtual_time
-async def test_a_daemon_that_starts_without_a_node_says_so_once_and_waits(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_daemon_that_starts_without_a_node_says_so_once_and_waits(tmp_path: Path) -> None:
     shop = gallery(tmp_path)
     world = shop.world
     fault = cut_off(world)
-    await world.start()
-    await world.clock.sleep(60)
+    with logged(startup) as told_lines:
+        await world.start()
+        await world.clock.sleep(60)
     told = await readiness(world)
     assert told["status"] == "degraded"
     assert told["why"][-1] == "nothing is signed or sent yet: the start gate waits"
-    lines = [line for line in capsys.readouterr().out.splitlines() if "can't be checked yet" in line]
+    lines = [line["why"] for line in told_lines if line["event"] == "the outside world can't be checked yet"]
     assert lines and all("SOLANA_RPC_URLS" in line for line in lines)
     assert len(lines) <= 3  # one for each reason, not one a second
     fault.times = 0
