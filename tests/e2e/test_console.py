@@ -123,8 +123,7 @@ async def repair(world: World, browser: Browser, buyer: Person) -> None:
     """An operator without a mouse finds the failed mint, reads its error, and has it run again."""
     async with person(browser, world.admin_url) as operator:
         page = operator.page
-        await page.goto(f"{world.admin_url}/console/")
-        await operator.keys(world.identity.admin_token, "Enter")
+        await enter(operator, world, world.identity.admin_token)
         await operator.sees("Waiting for a person:")
         await operator.shot("overview")
         await operator.keys("g", "w")
