@@ -68,7 +68,7 @@ async def test_three_replicas_do_everything_once_and_any_of_them_may_die(
             await reaper
             assert outcome.violations == []
             assert outcome.report["distributed"] == outcome.report["purchases"] > 0
-            runs = [await steps_run(session, world, address) for address in fleet.addresses[: REPLICAS - 1]]
+            runs = [await steps_run(session, world, fleet.addresses[place]) for place in range(REPLICAS - 1)]
     found = {what: await rows(postgres_url, sql) for what, sql in ONCE.items()}
     assert {what: found[what] for what in found if found[what]} == {}
     assert min(runs) > 0, f"only one replica ever worked: {runs}"
@@ -80,8 +80,8 @@ class Fleet:
     def __init__(self, world: World, folder: Path, stack: AsyncExitStack) -> None:
         self._world, self._folder, self._stack = world, folder, stack
         self._starts = 0
-        self.addresses: list[str] = []
-        """Of the admin ports, in the order of the starts."""
+        self.addresses: dict[int, str] = {}
+        """Of the admin ports, place by place: a replica that is started again has another."""
         self._living: list[asyncio.subprocess.Process] = []
 
     async def begin(self) -> None:
@@ -104,7 +104,7 @@ class Fleet:
         own = {"AGENT_LISTEN": f"127.0.0.1:{free_port()}", "AGENT_ADMIN_LISTEN": f"127.0.0.1:{free_port()}"}
         settings = self._world.environment | (own if place else {})
         self._starts += 1
-        self.addresses.append(settings["AGENT_ADMIN_LISTEN"])
+        self.addresses[place] = settings["AGENT_ADMIN_LISTEN"]
         log = self._folder / f"replica-{place}-{self._starts}.log"
         ready = f"http://{settings['AGENT_LISTEN']}/readyz"
         return await self._stack.enter_async_context(running_daemon(settings, ready, log))
