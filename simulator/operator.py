@@ -52,7 +52,8 @@ class Operator:
             self._seen[row["signature"]] = self._seen.get(row["signature"], 0) + 1
             if self._seen[row["signature"]] <= ROUNDS_BEFORE_DECIDING:
                 continue
-            done = await self._ask("POST", f"/admin/api/outflows/{row['id']}/accept", {"reason": "looked at"})
+            decided = {"reason": "looked at", "not_a_payout": True}
+            done = await self._ask("POST", f"/admin/api/outflows/{row['id']}/accept", decided)
             if done is not None:
                 self._cast.accepted.add(row["signature"])
                 self._cast.stage.trace.tell("operator accepts the outflow", row["signature"])

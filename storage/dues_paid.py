@@ -47,6 +47,18 @@ def candidates(conn: Connection, which: ColumnElement[bool], paid_by: datetime |
     return found
 
 
+def may_have_paid(conn: Connection, owner: str | None, paid_by: datetime | None) -> bool:
+    """Whether an outflow to this owner (None: to several) may be of payouts that are still to be paid. A payout born
+    after it, or held already by a person, is none of them."""
+    due = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.FAILED)
+    statement = select(payouts.c.id).join(purchases).where(payouts.c.state.in_(due)).limit(1)
+    if owner is not None:
+        statement = statement.where(payouts.c.recipient_id.in_(recipients_at(conn, owner)))
+    if paid_by is not None:
+        statement = statement.where(purchases.c.minted_at <= paid_by)
+    return conn.execute(statement).first() is not None
+
+
 def _amounts(conn: Connection, row: Row[Any]) -> tuple[int, ...]:
     """A payout that debts have used up in part was paid with the rest, whatever it was due at first."""
     now_due = row.amount - row.netted_amount

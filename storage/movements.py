@@ -331,6 +331,12 @@ def orphan_rows(conn: Connection, limit: int = 100, before: int | None = None) -
     return list(conn.execute(statement.order_by(chain_movements.c.id.desc()).limit(limit)).all())
 
 
+def orphan_row(conn: Connection, movement_id: int) -> Row[tuple[object, ...]] | None:
+    """The unexplained outflow of that id, if it is one."""
+    is_it = (chain_movements.c.id == movement_id) & (chain_movements.c.kind == MovementKind.ORPHAN)
+    return conn.execute(select(chain_movements).where(is_it)).one_or_none()
+
+
 def accept_orphan(conn: Connection, movement_id: int) -> bool:
     """A person says that this outflow was the operator's own: it stops nothing any more. Its ledger entry already says
     that the money went outside. False when the row is no unexplained outflow."""

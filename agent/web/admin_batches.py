@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from agent.web.admin_bodies import (
+    Acceptance,
     Approval,
     BatchDetail,
     BatchRow,
@@ -25,7 +26,8 @@ from domain.errors import RequestError
 from domain.money import format_usdc
 from ports.clock import Clock
 from storage import approvals, batches
-from storage.movements import accept_orphan, orphan_rows
+from storage.dues_paid import may_have_paid
+from storage.movements import accept_orphan, orphan_row, orphan_rows
 from storage.store import Store
 from storage.switches import SENDS_PAUSED, turn, why_on
 from storage.tables import batch_items, payouts, users
@@ -72,7 +74,8 @@ class AdminBatches:
                 self.accept,
                 "Say that an outflow was the operator's own",
                 Outflows,
-                takes=Reason,
+                takes=Acceptance,
+                errors=(409,),
             ),
             Endpoint("GET", f"{root}/sends", viewer, self.sends, "Whether sends are paused", SendsSwitch),
             Endpoint("POST", f"{root}/sends/pause", operator, self.stop, "Stop every send", SendsSwitch, takes=Reason),
@@ -141,14 +144,22 @@ class AdminBatches:
 
     async def accept(self, call: Call) -> Outflows:
         movement_id, now = call.row_id("movement_id"), self._clock.now()
-        reason = call.taken(Reason).reason
+        wish = call.taken(Acceptance)
 
         def write(conn: Connection) -> Outflows:
+            row = orphan_row(conn, movement_id)
+            if row is not None and not wish.not_a_payout and may_have_paid(conn, row.counterparty, row.block_time):
+                raise RequestError(
+                    409,
+                    "may_be_a_payout",
+                    "somebody whom this may have paid is still to be paid, and would be paid once more: hold those "
+                    "sales first or restore a newer backup; if none of it was theirs, say `not_a_payout`",
+                )
             if not accept_orphan(conn, movement_id):
                 raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")
             return _outflows(conn, Paging())
 
-        return await self._store.write(audited(call, "accept", "outflow", movement_id, now, write, reason))
+        return await self._store.write(audited(call, "accept", "outflow", movement_id, now, write, wish.reason))
 
     async def sends(self, _: Call) -> SendsSwitch:
         return SendsSwitch(paused=await self._store.read(lambda conn: why_on(conn, SENDS_PAUSED)))

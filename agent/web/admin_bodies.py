@@ -358,6 +358,12 @@ class Reason(Asked):
     reason: str = Field(min_length=1, max_length=300)
 
 
+class Acceptance(Reason):
+    """`not_a_payout`: none of it went to somebody who is still to be paid; asked for only where that is in doubt."""
+
+    not_a_payout: bool = False
+
+
 class SendsSwitch(Answer):
     """`paused` is the reason why nothing is sent, null while sends go on."""
 

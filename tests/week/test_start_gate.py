@@ -76,6 +76,31 @@ def test_an_outflow_that_fits_no_payout_stops_sends_until_a_person_accepts_it(tm
     run_virtually(story())
 
 
+def test_an_outflow_to_somebody_who_is_still_to_be_paid_is_accepted_only_by_who_says_it_is_no_payout(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        shop = Gallery(VirtualWorld(tmp_path))
+        world = shop.world
+        await shop.open()
+        await shop.sell()
+        world.node.mint_usdc(Pubkey.from_string(world.platform.address), 3 * DUE)
+        await world.clock.sleep(30)
+        profile = await world.call("GET", "/api/profile/", token=shop.creator_token)
+        await world.circle_transfer("1", to=profile.body["circle_wallet_address"])
+        await world.clock.sleep(60)
+        (found,) = (await world.operator("GET", "/admin/api/outflows")).body["items"]
+        accept = f"/admin/api/outflows/{found['id']}/accept"
+        refused = await world.operator("POST", accept, {"reason": "it looks like mine"})
+        assert (refused.status, refused.body["error"]["code"]) == (409, "may_be_a_payout")
+        assert len((await world.operator("GET", "/admin/api/outflows")).body["items"]) == 1
+        accepted = await world.operator("POST", accept, {"reason": "a gift", "not_a_payout": True})
+        assert accepted.body["items"] == []
+        await shop.close()
+
+    run_virtually(story())
+
+
 def test_an_unexplained_outflow_while_the_daemon_runs_stops_sends_too(tmp_path: Path) -> None:
     async def story() -> None:
         shop = Gallery(VirtualWorld(tmp_path))

@@ -77,8 +77,8 @@ class VirtualWorld(World):
         """A second developer-controlled wallet of the same entity; its id."""
         return str(setup_platform(self.circle, name="Other", ref_id="other").wallet_id)
 
-    async def circle_transfer(self, usdc: str) -> None:
-        """Somebody else with our entity's keys moves USDC out, past the daemon."""
+    async def circle_transfer(self, usdc: str, to: str | None = None) -> None:
+        """Somebody else with our entity's keys moves USDC out, past the daemon; to a wallet of his unless told."""
         stranger = setup_platform(self.circle, name="Stranger", ref_id="stranger")
         gateway = CircleGateway(
             self.transport,
@@ -92,7 +92,7 @@ class VirtualWorld(World):
         body = {
             "walletId": self.platform.wallet_id,
             "tokenId": self.settings.usdc_token_id,
-            "destinationAddress": stranger.address,
+            "destinationAddress": to or stranger.address,
             "amounts": [usdc],
             "feeLevel": "MEDIUM",
         }
