@@ -10,6 +10,7 @@ from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
 from agent.web.messages import WebRequest, error_response
+from agent.web.recurring import Recurring
 from agent.web.router import Router, too_large
 from agent.web.wire import WireAnswer
 from domain.errors import Misuse, RequestError
@@ -20,6 +21,8 @@ LINGER_SECONDS = 1.0
 """How long the rest of a refused body is read and thrown away, so that the sender sees the answer and not a reset."""
 CONNECTIONS_MAX = 2_000
 """Of one port; each holds a few KB and one of the process's files."""
+FAILURES_TOLD = 20
+"""Answers of 500 and above in a minute that each get a line with their request id; of more only the number is told."""
 _NO_QUERY: Mapping[str, str] = {}
 
 
@@ -138,6 +141,7 @@ class WebFront:
         self._prefix = ""
         self._server: _Server | None = None
         self._runner: web.ServerRunner | None = None
+        self._failed = Recurring(_tell_of_failures, freely=FAILURES_TOLD)
 
     async def start(self, run_id: str = "r") -> None:
         """Listen. `run_id` begins every request id, so that ids of two runs differ. Port 0 becomes the port found."""
@@ -177,7 +181,7 @@ class WebFront:
         finally:
             server.answered(connection)
         if answer.status >= 500:
-            log.warning("answered with an error", method=request.method, path=path, status=answer.status)
+            self._failed.happened(f"{request.method} {path}: {answer.status}")
         return WireAnswer(answer, request_id, close=False)
 
     def _where(self, request: web.BaseRequest) -> tuple[str, Mapping[str, str]]:
@@ -204,6 +208,10 @@ class WebFront:
             raise RequestError(408, "body_too_slow", "the body did not arrive in time") from None
         except (web.RequestPayloadError, ConnectionError):
             raise RequestError(400, "body_broken", "the body was cut off or is malformed") from None
+
+
+def _tell_of_failures(times: int, latest: str) -> None:
+    log.warning("answered with an error", times=times, latest=latest)
 
 
 async def _gather(request: web.BaseRequest, limit: int) -> bytes:

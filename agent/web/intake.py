@@ -14,6 +14,7 @@ from agent.web.bodies import Answer
 from agent.web.endpoint import WEBHOOK_MAX_BYTES, Access, Call, Endpoint
 from agent.web.messages import WebResponse
 from agent.web.metering import WebMetrics
+from agent.web.recurring import Recurring
 from agent.web.settings import WebSettings
 from domain.errors import OutcomeUnknown, Rejected, RequestError, Retryable
 from gateways.bad_signature import BadSignature
@@ -79,6 +80,7 @@ class IntakeBuffer:
         self._bytes = 0
         self._writers: set[asyncio.Task[None]] = set()
         self._starting = False
+        self._unstored = Recurring(lambda times, why: log.warning("%d events were not stored: %s", times, why))
 
     async def put(self, event: StripeEvent) -> None:
         """Return once the event is stored, or was stored before.
@@ -125,7 +127,7 @@ class IntakeBuffer:
         try:
             new = await self._store.write(lambda conn: inbox.add_stripe_events(conn, events))
         except StoreUnavailable as error:
-            log.warning("%d events were not stored: %s", len(group), error)
+            self._unstored.happened(str(error), len(group))
             return
         else:
             for _, stored in group:

@@ -12,6 +12,7 @@ from agent.web.endpoint import BODY_MAX_BYTES, Call, Endpoint, Face
 from agent.web.messages import NOTHING_HERE, WebRequest, WebResponse, error_response, method_not_allowed
 from agent.web.metering import WebMetrics
 from agent.web.origins import require_own_site
+from agent.web.recurring import Recurring
 from domain.errors import Misuse, RequestError
 from storage.errors import StoreUnavailable
 
@@ -63,6 +64,7 @@ class Router:
         self._metrics = metrics
         self._hosts = hosts
         self._pages = pages
+        self._unavailable = Recurring(lambda times, why: log.warning("%d requests were answered 503: %s", times, why))
         self._plain: dict[str, dict[str, Endpoint]] = {}
         self._patterned = []
         for endpoint in endpoints:
@@ -114,7 +116,7 @@ class Router:
         except RequestError as error:
             return self._refusal(request, error)
         except StoreUnavailable as error:
-            log.warning("%s %s answered 503: %s", request.method, request.path, error)
+            self._unavailable.happened(str(error))
             unavailable = RequestError(503, "unavailable", "the database cannot be used now; try again")
             return self._refusal(request, unavailable)
         except Exception:
