@@ -1,0 +1,60 @@
+"""Writes docs/PROOF.md, part by part: `python -m tests.proof [PART ...] [--minutes M] [--seed S] ...`. See --help.
+
+Run by `make soak`. With `--minutes` each part gets its share of that time and stops there; its section then says how
+far it came. Exit 1 when a part found a violation.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from storage import engine_library
+
+engine_library.install()
+
+from tests.proof import bugs, weeks  # noqa: E402
+from tests.proof.document import Account, write  # noqa: E402
+
+FOR_EVER = 1e9
+
+
+@dataclass(frozen=True)
+class Part:
+    """`share` is its portion of the time, where there is not enough for all."""
+
+    title: str
+    share: int
+    run: Callable[[argparse.Namespace, float], Account]
+    """Given the figures that were asked for and the seconds it has at most."""
+
+
+PARTS: Mapping[str, Part] = {
+    "weeks": Part("Weeks of all faults", 3, lambda asked, seconds: weeks.run(asked.weeks, asked.seed, seconds)),
+    "bugs": Part("Seeded bugs", 3, lambda _, seconds: bugs.run(seconds)),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none is named")
+    parser.add_argument("--minutes", type=float, help="for all parts together; as long as they take if not given")
+    parser.add_argument("--seed", type=int, default=1_000)
+    parser.add_argument("--weeks", type=int, default=10_000)
+    asked = parser.parse_args()
+    if unknown := set(asked.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    chosen = [PARTS[name] for name in PARTS if name in asked.parts or not asked.parts]
+    whole = sum(part.share for part in chosen)
+    found = 0
+    for part in chosen:
+        seconds = FOR_EVER if asked.minutes is None else asked.minutes * 60 * part.share / whole
+        account = part.run(asked, seconds)
+        write(part.title, account, [one.title for one in PARTS.values()])
+        found += len(list(account.violations))
+        print(f"{part.title}: {account.done}, {len(list(account.violations))} violations", flush=True)  # noqa: T201
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
