@@ -88,6 +88,7 @@ class Settings(BaseModel):
     agent_wallet_set_id: str = ""
     agent_grouping: Literal["purchase", "creator"] = "purchase"
     agent_rail: Literal["circle", "solana"] = "circle"
+    agent_payout_mode: Literal["weekly", "realtime"] = "weekly"
     agent_packed_format: Literal["v0", "v1"] = "v0"
     agent_packed_memo: bool = False
     agent_packed_fee_ceiling_lamports: int = Field(20_000_000, ge=5_000)

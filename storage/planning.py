@@ -165,12 +165,19 @@ def take(
     return batch_id
 
 
+def lock_plans(conn: Connection) -> None:
+    """To the end of the transaction nobody else promises the platform wallet's money to a plan. SQLite has one writer
+    anyway."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(select(func.pg_advisory_xact_lock(_PLAN_LOCK)))
+
+
 def _lock(conn: Connection, terms: PlanTerms) -> None:
     """On PostgreSQL: other plans wait, and a hold or refund that comes meanwhile is seen, not overtaken. What is read
     after this stays so to the end of the transaction."""
     if conn.dialect.name != "postgresql":
         return
-    conn.execute(select(func.pg_advisory_xact_lock(_PLAN_LOCK)))
+    lock_plans(conn)
     payable = select(payouts.c.id).select_from(payouts.join(purchases)).where(_payable(terms)).order_by(payouts.c.id)
     locked = payable.with_for_update(of=payouts).subquery()
     conn.execute(select(func.count()).select_from(locked))

@@ -16,18 +16,18 @@ REASON = "reserve: a dispute of an earlier payout is open"
 
 def settle_reserve(conn: Connection, recipient_id: int, now: datetime) -> None:
     """Hold the oldest due payouts until they cover the risk, release what is held beyond it. Idempotent."""
-    risk = _risk(conn, recipient_id)
+    at_risk = risk(conn, recipient_id)
     held = _payouts(conn, recipient_id, (UsdcStatus.ON_HOLD,), REASON)
     covered = sum(_payable(row) for row in held)
     for row in reversed(held):
-        if covered - _payable(row) < risk:
+        if covered - _payable(row) < at_risk:
             continue
         covered -= _payable(row)
         sales.release_payout(conn, row, now)
-    if covered >= risk:
+    if covered >= at_risk:
         return
     for row in _payouts(conn, recipient_id, (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)):
-        if covered >= risk:
+        if covered >= at_risk:
             return
         if not sales.begun(conn, row.transfer_id):
             covered += _payable(row)
@@ -35,7 +35,7 @@ def settle_reserve(conn: Connection, recipient_id: int, now: datetime) -> None:
             advance(conn, row.id, UsdcStatus.ON_HOLD, now, REASON, state_before_hold=row.state, reason=REASON)
 
 
-def _risk(conn: Connection, recipient_id: int) -> int:
+def risk(conn: Connection, recipient_id: int) -> int:
     """What the recipient would owe more if every open dispute with withdrawn funds were lost (base units)."""
     mine = (
         select(payouts, purchases.c.creator_amount, purchases.c.gross_amount, purchases.c.content_id)

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, exists, func, insert, select, update
 
 from domain.errors import Misuse
 from domain.evidence import Evidence
 from domain.ledger import Asset
-from domain.states import PackedState, TransferState, UsdcStatus, WatchState
+from domain.states import BatchStatus, PackedState, TransferState, UsdcStatus, WatchState
 from storage import chain_rows
 from storage.approvals import require_as_planned
 from storage.batches import wake_when_done
@@ -24,6 +24,7 @@ from storage.tables import (
     batches,
     chain_movements,
     group_attempts,
+    group_members,
     payout_groups,
     payouts,
     transfer_attempts,
@@ -219,6 +220,34 @@ def begun_since(conn: Connection, moment: datetime) -> int:
         .where(group_attempts.c.created_at >= moment, group_attempts.c.state != PackedState.DEAD)
     )
     return sum(int(conn.scalar(statement) or 0) for statement in (single, packed))
+
+
+def unbegun(conn: Connection) -> int:
+    """What open batches that are not paused have still to begin (base units): payouts in them without an attempt that
+    may still take effect."""
+    unpaid = func.sum(payouts.c.amount - payouts.c.netted_amount)
+    alone = exists().where(
+        transfer_attempts.c.transfer_id == payouts.c.transfer_id, transfer_attempts.c.state != TransferState.DEAD
+    )
+    packed = exists().where(
+        group_members.c.transfer_id == payouts.c.transfer_id,
+        group_members.c.released_at.is_(None),
+        group_attempts.c.group_id == group_members.c.group_id,
+        group_attempts.c.state != PackedState.DEAD,
+    )
+    waiting = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
+    statement = (
+        select(unpaid)
+        .select_from(payouts.join(batches, batches.c.id == payouts.c.batch_id))
+        .where(
+            batches.c.status != BatchStatus.SETTLED,
+            batches.c.paused.is_(False),
+            payouts.c.state.in_(waiting),
+            ~alone,
+            ~packed,
+        )
+    )
+    return int(conn.scalar(statement) or 0)
 
 
 def explained(conn: Connection, destination: str, amount: int) -> frozenset[str]:

@@ -1,0 +1,124 @@
+"""What real-time payout decides by: how the platform stands, and what one sale would pay to whom. Base units."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, exists, func, or_, select
+
+from domain import realtime
+from domain.realtime import Bar, Platform, RealtimeRules
+from domain.split import share_out
+from domain.states import BatchStatus, UsdcStatus
+from storage import funding, transfers
+from storage.debts import open_debt
+from storage.movements import orphans
+from storage.planning import Judge, PlanTerms
+from storage.purchases import payout_address, required, shares_of
+from storage.reserves import risk
+from storage.switches import SENDS_PAUSED, why_on
+from storage.tables import batches, disputes, payouts, refunds, users
+
+WAITING = (BatchStatus.PLANNED, BatchStatus.WAITING_APPROVAL, BatchStatus.WAITING_FUNDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One recipient's part of a sale, and the address that it would be paid to."""
+
+    recipient_id: int
+    address: str
+    amount: int
+
+
+def waiting_batch(conn: Connection) -> int | None:
+    """The oldest batch that waits for approval or funds and is not paused; one that sends has had its turn."""
+    waits = batches.c.status.in_(WAITING) & batches.c.paused.is_(False)
+    found: int | None = conn.scalar(select(func.min(batches.c.id)).where(waits))
+    return found
+
+
+def platform(conn: Connection, usdc_account: str, now: datetime) -> Platform:
+    """How things stand in this transaction."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return Platform(
+        sends_paused=why_on(conn, SENDS_PAUSED) is not None,
+        unexplained_outflow=bool(orphans(conn, limit=1)),
+        waiting_batch=waiting_batch(conn),
+        free=funding.free(conn, usdc_account),
+        begun_today=transfers.begun_since(conn, midnight),
+        unbegun=transfers.unbegun(conn),
+    )
+
+
+def payable_sale(
+    conn: Connection, purchase_id: int, terms: PlanTerms, rules: RealtimeRules, judge: Judge, usdc_account: str
+) -> list[Part] | Bar:
+    """What a sale whose payouts are not born yet pays to whom if it is paid right now, under every rule of a plan and
+    within the caps; else what bars it.
+
+    For who mints and pays in one transaction. Decided from this transaction's rows: call it under
+    `planning.lock_plans`, in the transaction that writes the intent down. `judge` as for a plan.
+    """
+    sale = required(conn, purchase_id)
+    if sale.creator_amount is None:
+        return Bar.FEE
+    if sale.hold_reason is not None:
+        return Bar.HELD
+    if _is_early(sale, terms):
+        return Bar.NOT_YET
+    if _came_back(conn, purchase_id):
+        return Bar.RETURNS
+    parts = _parts(conn, sale, terms, judge)
+    if isinstance(parts, Bar):
+        return parts
+    stands = platform(conn, usdc_account, terms.now)
+    amounts = [part.amount for part in parts]
+    return realtime.sale_bar(rules, stands, amounts, _owed_before(conn, sale)) or parts
+
+
+def _is_early(sale: Row[Any], terms: PlanTerms) -> bool:
+    if sale.paid_at is None or sale.paid_at > terms.now - terms.hold:
+        return True
+    return terms.require_available and (sale.available_on is None or sale.available_on > terms.now)
+
+
+def _came_back(conn: Connection, purchase_id: int) -> bool:
+    asked = (exists().where(table.c.purchase_id == purchase_id) for table in (refunds, disputes))
+    return bool(conn.scalar(select(or_(*asked))))
+
+
+def _parts(conn: Connection, sale: Row[Any], terms: PlanTerms, judge: Judge) -> list[Part] | Bar:
+    wanted = share_out(sale.creator_amount, shares_of(conn, sale.content_id))
+    due = {recipient_id: amount for recipient_id, amount in sorted(wanted.items()) if amount}
+    found = {row.id: row for row in conn.execute(select(users).where(users.c.id.in_(list(due))))}
+    for recipient_id, amount in due.items():
+        if amount < terms.minimum:
+            return Bar.MINIMUM
+        if not _may_be_paid(found[recipient_id], terms, judge):
+            return Bar.ADDRESS
+        if open_debt(conn, recipient_id) or risk(conn, recipient_id):
+            return Bar.DEBT
+    return _named(due, found)
+
+
+def _named(due: Mapping[int, int], found: Mapping[int, Row[Any]]) -> list[Part]:
+    return [
+        Part(recipient_id, str(payout_address(found[recipient_id])), amount) for recipient_id, amount in due.items()
+    ]
+
+
+def _may_be_paid(user: Row[Any], terms: PlanTerms, judge: Judge) -> bool:
+    address = payout_address(user)
+    cooling = user.address_changed_at is not None and user.address_changed_at > terms.now - terms.cool_off
+    return address is not None and not cooling and judge(address) is None
+
+
+def _owed_before(conn: Connection, sale: Row[Any]) -> int:
+    """What waits for cover and was paid for before this sale: free money is theirs."""
+    older = (payouts.c.paid_at < sale.paid_at) | (
+        (payouts.c.paid_at == sale.paid_at) & (payouts.c.purchase_id < sale.id)
+    )
+    unpaid = func.sum(payouts.c.amount - payouts.c.netted_amount)
+    return int(conn.scalar(select(unpaid).where(payouts.c.state == UsdcStatus.PENDING_CONVERSION, older)) or 0)
