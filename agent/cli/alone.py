@@ -10,10 +10,11 @@ from agent.assembly import build_follower, build_planner
 from agent.cli.client import CommandFailed
 from agent.identity import PLATFORM_ADDRESS, recorded
 from agent.index_view import IndexView, backfill_row
-from agent.web.admin_bodies import BatchRow, Preview, Status, WorkPage, WorkQuery
+from agent.web.admin_batch_bodies import BatchRow, Preview
 from agent.web.admin_money import AdminMoney
 from agent.web.admin_scrutiny import AdminScrutiny
 from agent.web.admin_work import AdminWork
+from agent.web.admin_work_bodies import Status, WorkPage, WorkQuery
 from agent.web.bodies import Paging
 from agent.web.books_bodies import PageOfRule, Rule, RulePage, SaleQuery, Trace
 from agent.web.endpoint import Call

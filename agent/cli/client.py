@@ -11,16 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from agent.cli.texts import plain
 from agent.web.admin_backups import Backup, BackupWish
-from agent.web.admin_bodies import (
-    BatchPage,
-    BatchPlanned,
-    BatchRow,
-    Conversion,
-    NewConversion,
-    Preview,
-    Status,
-    WorkPage,
-)
+from agent.web.admin_batch_bodies import BatchPage, BatchPlanned, BatchRow, Preview
+from agent.web.admin_treasury_bodies import Conversion, NewConversion
+from agent.web.admin_work_bodies import Status, WorkPage
 from agent.web.books_bodies import Rule, RulePage, Rules, Trace
 from agent.web.index_bodies import BackfillRow, BackfillWish, IndexStatus
 from agent.web.messages import NOTHING_HERE

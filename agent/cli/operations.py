@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 from agent.cli import texts
 from agent.cli.client import AdminClient, CommandFailed
 from agent.cli.looking import asker, looker
-from agent.web.admin_bodies import NewConversion
 from agent.web.admin_people_bodies import Invite, NewInvite
+from agent.web.admin_treasury_bodies import NewConversion
 from config.admin_access import load_admin_access
 from domain.money import parse_decimal
 from storage import schema

@@ -5,22 +5,18 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from agent.web.admin_bodies import (
-    Acceptance,
+from agent.web.admin_batch_bodies import (
     Approval,
     BatchDetail,
     BatchRow,
     ChangePage,
     ChangeQuery,
-    Outflow,
-    Outflows,
     PlanChange,
     PlannedItem,
-    Reason,
-    SendsSwitch,
 )
+from agent.web.admin_treasury_bodies import Acceptance, Outflow, Outflows, SendsSwitch
 from agent.web.audit import audited
-from agent.web.bodies import Paging
+from agent.web.bodies import Paging, Reason
 from agent.web.endpoint import Access, Call, Endpoint
 from domain.errors import RequestError
 from domain.money import format_usdc
@@ -217,6 +213,7 @@ def _outflows(conn: Connection, asked: Paging) -> Outflows:
                 counterparty=row.counterparty,
                 slot=row.slot,
                 block_time=row.block_time,
+                may_be_a_payout=may_have_paid(conn, row.counterparty, row.block_time),
             )
             for row in rows
         ],

@@ -1,6 +1,6 @@
 """The books on the operator's port: balances by account, and the entries behind them."""
 
-from agent.web.admin_bodies import (
+from agent.web.books_bodies import (
     AccountBalance,
     EntryPage,
     EntryQuery,

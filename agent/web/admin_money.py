@@ -5,15 +5,8 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
+from agent.web.admin_batch_bodies import BatchPage, BatchPlanned, BatchRow, CreatorPart, LeftOut, Preview
 from agent.web.admin_batches import batch_row
-from agent.web.admin_bodies import (
-    BatchPage,
-    BatchPlanned,
-    BatchRow,
-    CreatorPart,
-    LeftOut,
-    Preview,
-)
 from agent.web.audit import act
 from agent.web.bodies import Paging
 from agent.web.endpoint import Access, Call, Endpoint

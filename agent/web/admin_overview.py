@@ -5,8 +5,8 @@ from datetime import date, timedelta
 
 from sqlalchemy import Connection
 
+from agent.web.admin_batch_bodies import BatchRow
 from agent.web.admin_batches import batch_row
-from agent.web.admin_bodies import BatchRow
 from agent.web.bodies import Answer, Moment, Money
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.settings import WebSettings

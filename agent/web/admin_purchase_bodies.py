@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.web.admin_bodies import Usdc, WorkItem
-from agent.web.bodies import Answer, Asked, Line, Moment, Money, Paging, RowId
+from agent.web.admin_work_bodies import WorkItem
+from agent.web.bodies import Answer, Asked, Line, Moment, Money, Paging, RowId, Usdc
 from agent.web.purchase_bodies import PurchaseBody
 from domain.states import PurchaseStatus, UsdcStatus
 

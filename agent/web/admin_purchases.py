@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from agent.web.admin_bodies import WorkItem
 from agent.web.admin_purchase_bodies import (
     AdminPurchase,
     Because,
@@ -24,6 +23,7 @@ from agent.web.admin_purchase_bodies import (
     TransferAttempt,
 )
 from agent.web.admin_work import work_item
+from agent.web.admin_work_bodies import WorkItem
 from agent.web.audit import audited
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.messages import not_found

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from agent.web.admin_bodies import (
+from agent.web.admin_treasury_bodies import (
     Balance,
     Conversion,
     ConversionPage,

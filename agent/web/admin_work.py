@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from agent.web.admin_bodies import (
+from agent.web.admin_treasury import treasury_body
+from agent.web.admin_work_bodies import (
     ManyWish,
     NotRetried,
     QueueRow,
@@ -18,7 +19,6 @@ from agent.web.admin_bodies import (
     WorkPage,
     WorkQuery,
 )
-from agent.web.admin_treasury import treasury_body
 from agent.web.audit import act, audited
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.messages import not_found

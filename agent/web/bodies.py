@@ -20,6 +20,8 @@ Moment = Annotated[datetime, PlainSerializer(lambda moment: moment.isoformat().r
 """RFC 3339 in UTC."""
 Money = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$", examples=["2.35"])]
 """A decimal string: USD with 2 places, USDC with 2 to 6."""
+Usdc = Annotated[Line, Field(pattern=r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$", examples=["112.50"])]
+"""What somebody asks for: a decimal string of USDC, up to 6 places."""
 
 
 class Asked(BaseModel):
@@ -39,6 +41,12 @@ class Paging(Asked):
 
     before: RowId | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 20
+
+
+class Reason(Asked):
+    """Why; it is shown to the other operators."""
+
+    reason: str = Field(min_length=1, max_length=300)
 
 
 class Warned(Answer):

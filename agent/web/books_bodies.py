@@ -1,12 +1,60 @@
-"""Bodies of the books: verification and the trace of one sale. Ledger amounts are integers in the smallest unit."""
+"""Bodies of the books: balances, entries, verification and the trace of one sale. Ledger amounts are integers in the
+smallest unit."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from agent.web.admin_purchase_bodies import MintAttempt, PackedAttempt, RefundRow, TransferAttempt
-from agent.web.bodies import INT_MAX, Answer, Asked, Line, Moment, Money
+from agent.web.bodies import INT_MAX, Answer, Asked, Line, Moment, Money, Paging
 from agent.web.purchase_bodies import PurchaseBody
+
+
+class AccountBalance(Answer):
+    account: str
+    asset: str
+    amount: int
+
+
+class LedgerPage(Answer):
+    """`imbalance` is the sum over assets of the absolute imbalance: 0 when the books hold."""
+
+    imbalance: int
+    balances: list[AccountBalance]
+    next: str | None
+
+
+class LedgerQuery(Asked):
+    after: Annotated[Line, Field(max_length=64)] | None = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 200
+
+
+class EntryQuery(Paging):
+    """`subject` is what the entries are about: a payment_intent, a payout's or a conversion's UUID, a signature."""
+
+    subject: Annotated[Line, Field(min_length=1, max_length=300)] | None = None
+
+
+class PostingLine(Answer):
+    account: str
+    asset: str
+    amount: int
+
+
+class LedgerEntry(Answer):
+    """Amounts are integers of the asset's smallest unit; they sum to zero in each asset."""
+
+    id: int
+    key: str
+    kind: str
+    subject: str
+    created_at: Moment
+    postings: list[PostingLine]
+
+
+class EntryPage(Answer):
+    items: list[LedgerEntry]
+    next: int | None
 
 
 class Rule(Answer):

@@ -8,8 +8,7 @@ from pydantic import Field
 
 from agent.web.account_bodies import WalletSetup
 from agent.web.accounts import AddressCheck
-from agent.web.admin_bodies import Usdc
-from agent.web.bodies import Answer, Asked, Line, Moment, Money, Paging
+from agent.web.bodies import Answer, Asked, Line, Moment, Money, Paging, Usdc
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.settings import WebSettings
 from agent.web.shelves import ReadUsdc

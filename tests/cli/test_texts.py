@@ -6,17 +6,9 @@ from typing import Any
 import pytest
 
 from agent.cli import texts
-from agent.web.admin_bodies import (
-    Balance,
-    BatchRow,
-    CreatorPart,
-    LeftOut,
-    Preview,
-    Status,
-    Treasury,
-    WorkItem,
-    WorkPage,
-)
+from agent.web.admin_batch_bodies import BatchRow, CreatorPart, LeftOut, Preview
+from agent.web.admin_treasury_bodies import Balance, Treasury
+from agent.web.admin_work_bodies import Status, WorkItem, WorkPage
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 

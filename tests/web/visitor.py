@@ -49,7 +49,8 @@ class _Forms(HTMLParser):
         if tag == "form":
             self._open = self.forms.setdefault(known.get("action", ""), {})
         elif tag in ("input", "textarea", "select") and self._open is not None and "name" in known:
-            self._open[known["name"]] = known.get("value", "")
+            if known.get("type") != "checkbox" or "checked" in known:
+                self._open[known["name"]] = known.get("value", "")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":

@@ -1,18 +1,8 @@
 """The books, the treasury, and what came in by webhook."""
 
-from agent.web.admin_bodies import (
-    ConversionPage,
-    Costs,
-    EntryPage,
-    EntryQuery,
-    LedgerPage,
-    LedgerQuery,
-    Outflows,
-    Outlook,
-    SendsSwitch,
-    Treasury,
-)
 from agent.web.admin_events import EventDetail, EventPage, EventQuery
+from agent.web.admin_treasury_bodies import ConversionPage, Costs, Outflows, Outlook, SendsSwitch, Treasury
+from agent.web.books_bodies import EntryPage, EntryQuery, LedgerPage, LedgerQuery
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api

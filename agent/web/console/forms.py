@@ -8,9 +8,10 @@ from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from agent.web import strict_json
-from agent.web.admin_bodies import Approval, BatchPlanned, NewConversion, Usdc
+from agent.web.admin_batch_bodies import Approval, BatchPlanned
 from agent.web.admin_people_bodies import Invite, MadeToken
-from agent.web.bodies import Asked
+from agent.web.admin_treasury_bodies import NewConversion
+from agent.web.bodies import Asked, Usdc
 from agent.web.endpoint import Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.entrance import read_form

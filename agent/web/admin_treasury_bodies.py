@@ -1,0 +1,156 @@
+"""Bodies of the treasury: balances, what the next Monday needs, conversions, deposits, outflows. Amounts are decimal
+strings."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from agent.web.bodies import INT_MAX, Answer, Asked, Line, Moment, Money, Reason, Usdc
+
+
+class Balance(Answer):
+    name: str
+    amount: Money
+    slot: int
+    read_at: Moment
+
+
+class Treasury(Answer):
+    """`readings` were read from the chain at finalized; `to_convert` is owed and not covered by any deposit yet."""
+
+    readings: list[Balance]
+    to_convert: Money
+
+
+class Outlook(Answer):
+    """The next Monday's batch and how long the wallet lasts. USDC as decimal strings.
+
+    `need` = `owed` (known, unpaid) + `unminted` (owed once the NFT exists) + `expected` (at the pace of the last four
+    weeks). Convert `to_convert` by `convert_by`, 48 hours ahead; `to_convert_known` is without what is only expected.
+    `sales_left` and `days_left` tell how long the wallet's SOL lasts; null while nobody can tell.
+    """
+
+    monday: Moment
+    convert_by: Moment
+    need: Money
+    owed: Money
+    unminted: Money
+    unpriced_sales: int
+    expected: Money
+    wallet_usdc: Money
+    promised: Money
+    to_convert: Money
+    to_convert_known: Money
+    wallet_sol: Money | None
+    lamports_per_sale: int
+    sales_per_week: int
+    sales_left: int | None
+    days_left: int | None
+
+
+class CostQuery(Asked):
+    days: Annotated[int, Field(ge=1, le=366)] = 28
+
+
+class Costs(Answer):
+    """Sales paid in the last `days`. `network_lamports` is what the chain took for mints and payouts; `margin` is the
+    platform's share less `network_cents_assumed` (AGENT_NETWORK_COST_CENTS) for each sale minted. The two `…_per_sale`
+    figures are averages, rounded down."""
+
+    days: int
+    sales: int
+    gross: Money
+    stripe_fees: Money
+    net: Money
+    refunded: Money
+    creators: Money
+    platform: Money
+    minted: int
+    mint_lamports: int
+    payouts: int
+    payout_lamports: int
+    network_lamports: int
+    network_lamports_per_sale: int
+    network_cents_assumed: int
+    margin: Money
+    margin_per_sale: Money
+
+
+class NewConversion(Asked):
+    """What was sent to be converted; `expected_usdc` left out = the same number of dollars."""
+
+    usd_cents: Annotated[int, Field(ge=1, le=INT_MAX // 10_000)]
+    expected_usdc: Usdc | None = None
+    note: Annotated[Line, Field(max_length=200)] = ""
+
+
+class Conversion(Answer):
+    id: int
+    uuid: str
+    usd_cents: int
+    expected_usdc: Money
+    received: Money
+    """By the deposits that it explains."""
+    settled_at: Moment | None
+    note: str
+    created_at: Moment
+
+
+class DepositShare(Answer):
+    conversion_id: int
+    amount: Money
+
+
+class Deposit(Answer):
+    """`sender` is empty where the chain names several or none; `unexplained` no announced conversion explains."""
+
+    id: int
+    signature: str
+    sender: str
+    amount: Money
+    unexplained: Money
+    shares: list[DepositShare]
+    slot: int
+    block_time: Moment | None
+
+
+class DepositPage(Answer):
+    items: list[Deposit]
+    next: int | None
+
+
+class ConversionPage(Answer):
+    items: list[Conversion]
+    next: int | None
+
+
+class Outflow(Answer):
+    """USDC that left the platform wallet and that no payout explains. `may_be_a_payout`: somebody whom it may have paid
+    is still to be paid."""
+
+    id: int
+    signature: str
+    amount: Money
+    counterparty: str | None
+    slot: int
+    block_time: Moment | None
+    may_be_a_payout: bool
+
+
+class Outflows(Answer):
+    """While there is one, nothing is sent."""
+
+    items: list[Outflow]
+    next: int | None
+
+
+class Acceptance(Reason):
+    """`not_a_payout`: none of it went to somebody who is still to be paid; asked for only where that is in doubt."""
+
+    not_a_payout: bool = False
+
+
+class SendsSwitch(Answer):
+    """`paused` is the reason why nothing is sent, null while sends go on."""
+
+    paused: str | None
