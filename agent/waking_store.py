@@ -16,6 +16,7 @@ class WakingStore:
     def __init__(self, store: Store, wake: Callable[[], None]) -> None:
         self._store, self._wake = store, wake
         self.dialect: Dialect = store.dialect
+        self.appends_at_once = store.appends_at_once
         self.one_process = store.one_process
 
     async def start(self) -> None:
@@ -29,6 +30,11 @@ class WakingStore:
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
         result = await self._store.write(fn)
+        self._wake()
+        return result
+
+    async def append(self, fn: Callable[[Connection], T]) -> T:
+        result = await self._store.append(fn)
         self._wake()
         return result
 

@@ -83,6 +83,7 @@ class LivedStore:
 
     def __init__(self, inner: InlineStore, life: Life, committed: Callable[[str], None] = lambda name: None) -> None:
         self.inner, self._life, self._committed = inner, life, committed
+        self.appends_at_once = inner.appends_at_once
         self.one_process = inner.one_process
 
     async def start(self) -> None:
@@ -101,6 +102,9 @@ class LivedStore:
     async def read(self, fn: Callable[[Connection], T]) -> T:
         await self._life.stay()
         return await self.inner.read(fn)
+
+    async def append(self, fn: Callable[[Connection], T]) -> T:
+        return await self.write(fn)
 
     async def healthy(self) -> bool:
         return await self.inner.healthy()

@@ -45,6 +45,7 @@ class InlineStore:
     kills and reopens it within one process. `synchronous="OFF"` when only the process dies, never the machine."""
 
     dialect: Dialect = "sqlite"
+    appends_at_once = 1
 
     def __init__(
         self,
@@ -79,6 +80,9 @@ class InlineStore:
         except TransactionFailed as failure:
             unavailable = sqlite_connections.as_unavailable(failure.root)
             raise (unavailable or failure.error) from failure.error.__cause__
+
+    async def append(self, fn: Callable[[Connection], T]) -> T:
+        return await self.write(fn)
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
         with self._opened().connect() as connection:

@@ -21,6 +21,7 @@ class MeteredStore:
     def __init__(self, store: Store, clock: Clock, observe: Observe) -> None:
         self._store, self._clock, self._observe = store, clock, observe
         self.dialect: Dialect = store.dialect
+        self.appends_at_once = store.appends_at_once
         self.one_process = store.one_process
 
     async def start(self) -> None:
@@ -34,6 +35,9 @@ class MeteredStore:
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
         return await self._timed("write", self._store.write, fn)
+
+    async def append(self, fn: Callable[[Connection], T]) -> T:
+        return await self._timed("write", self._store.append, fn)
 
     async def healthy(self) -> bool:
         return await self._store.healthy()

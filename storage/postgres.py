@@ -6,7 +6,7 @@ Several processes may share the database, so functions guard themselves: conditi
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import URL, Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -33,16 +33,28 @@ WRITERS = 1
 """Groups under way at once in this process. A group locks rows in no order, so two of them that move the same balances
 block each other: with ledger-like writes 2 writers were 3 times and 8 writers 7 times slower than 1 (64 callers), and
 with plain inserts none was faster, because everything that arrives meanwhile joins the next group."""
+APPENDERS = 2
+"""Appends under way at once: while one is flushed the next is gathered and sent. A statement each, without BEGIN and
+COMMIT, on connections of their own; more of them only make each one smaller."""
 READERS = 8
 READER_WAIT_SECONDS = 5.0
 _WRITE_IN_READ = "25006"
 """read_only_sql_transaction: on a read connection the function is to blame, on a writer the server is a standby."""
 
 
+class _Engines(NamedTuple):
+    """Who connects for what."""
+
+    writers: AsyncEngine
+    appenders: AsyncEngine
+    readers: AsyncEngine
+
+
 class PostgresStore:
     """A `Store` on one PostgreSQL database. `start` before use."""
 
     dialect: Dialect = "postgresql"
+    appends_at_once = APPENDERS
     one_process = False
 
     def __init__(self, url: URL, *, writers: int = WRITERS, waiting_max: int = WAITING_MAX) -> None:
@@ -53,14 +65,16 @@ class PostgresStore:
         self._idle: list[asyncio.Future[None]] = []
         self._unanswered = 0
         self._accepting = False
-        self._engines: tuple[AsyncEngine, AsyncEngine] | None = None
+        self._engines: _Engines | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._appends: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
-        writers = self._open(self._writers_count, readonly=False)
+        writers = self._open(self._writers_count, postgres_connections.WRITE_SETTINGS)
         watch_errors(writers.sync_engine)
-        readers = self._open(READERS, readonly=True)
-        self._engines = (writers, readers)
+        appenders = self._open(APPENDERS, postgres_connections.APPEND_SETTINGS, autocommit=True)
+        readers = self._open(READERS, postgres_connections.READ_SETTINGS)
+        self._engines = _Engines(writers, appenders, readers)
         try:
             await self.read(_look)
         except BaseException:
@@ -76,15 +90,14 @@ class PostgresStore:
             self._idle.pop().set_result(None)
         if tasks:
             await settle(asyncio.gather(*tasks))
+        if self._appends:
+            await settle(asyncio.ensure_future(asyncio.wait(self._appends)))
         engines, self._engines = self._engines, None
         for engine in engines or ():
             await engine.dispose()
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
-        if not self._accepting:
-            raise StoreUnavailable("the database is not open")
-        if self._unanswered >= self._waiting_max:
-            raise StoreUnavailable("too many writes are waiting")
+        self._accept()
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._unanswered += 1
         self._handed.append(Waiting(fn, answer))
@@ -92,16 +105,53 @@ class PostgresStore:
             self._idle.pop().set_result(None)
         return await settle(answer)
 
+    async def append(self, fn: Callable[[Connection], T]) -> T:
+        engines = self._accept()
+        self._unanswered += 1
+        appending = asyncio.create_task(self._append(engines.appenders, fn))
+        self._appends.add(appending)
+        appending.add_done_callback(self._appended)
+        return await settle(appending)
+
+    def _accept(self) -> "_Engines":
+        if not self._accepting or self._engines is None:
+            raise StoreUnavailable("the database is not open")
+        if self._unanswered >= self._waiting_max:
+            raise StoreUnavailable("too many writes are waiting")
+        return self._engines
+
+    def _appended(self, appending: asyncio.Task[Any]) -> None:
+        self._appends.discard(appending)
+        self._unanswered -= 1
+
     async def read(self, fn: Callable[[Connection], T]) -> T:
         if self._engines is None:
             raise StoreUnavailable("the database is not open")
-        return await settle(asyncio.ensure_future(self._read(self._engines[1], fn)))
+        return await settle(asyncio.ensure_future(self._read(self._engines.readers, fn)))
 
     async def healthy(self) -> bool:
         try:
             return not await self.read(_is_standby)
         except StoreUnavailable:
             return False
+
+    async def _append(self, appenders: AsyncEngine, fn: Callable[[Connection], T]) -> T:
+        """One statement, which is its own transaction: sent, flushed and answered in one round trip."""
+        try:
+            async with appenders.connect() as connection:
+                try:
+                    return await connection.run_sync(fn)
+                except (DBAPIError, OSError) as error:
+                    if postgres_connections.as_unavailable(error) is not None:
+                        await connection.invalidate()
+                    raise
+        except PoolTimeout as error:
+            raise StoreBusy("no free connection for an append") from error
+        except (DBAPIError, OSError) as error:
+            unavailable = postgres_connections.as_unavailable(error)
+            if unavailable is None:
+                raise
+            raise unavailable from error
 
     async def _read(self, readers: AsyncEngine, fn: Callable[[Connection], T]) -> T:
         try:
@@ -115,10 +165,11 @@ class PostgresStore:
                 raise
             raise unavailable from error
 
-    def _open(self, connections: int, *, readonly: bool) -> AsyncEngine:
-        url, arguments = postgres_connections.engine_arguments(self._url, readonly=readonly)
+    def _open(self, connections: int, settings: dict[str, str], *, autocommit: bool = False) -> AsyncEngine:
+        url, arguments = postgres_connections.engine_arguments(self._url, settings)
         return create_async_engine(
             url,
+            isolation_level="AUTOCOMMIT" if autocommit else None,
             connect_args=arguments,
             pool_size=connections,
             max_overflow=0,

@@ -24,7 +24,14 @@ SERVER_SETTINGS = {
 the server's own detector would let both stand for a second. Whoever is refused runs alone, with
 PATIENT_LOCK_TIMEOUT."""
 PATIENT_LOCK_TIMEOUT = "5s"
-READ_SETTINGS = {"default_transaction_read_only": "on", "default_transaction_isolation": "repeatable read"}
+WRITE_SETTINGS = SERVER_SETTINGS
+APPEND_SETTINGS = {**SERVER_SETTINGS, "lock_timeout": PATIENT_LOCK_TIMEOUT}
+"""An append waits only for another one with the same key, whose transaction is that one statement."""
+READ_SETTINGS = {
+    **SERVER_SETTINGS,
+    "default_transaction_read_only": "on",
+    "default_transaction_isolation": "repeatable read",
+}
 """One view for all statements of a read, as on SQLite; a read that writes is refused."""
 
 _RETRYABLE = {"40001", "40P01"}
@@ -40,13 +47,13 @@ _UNAVAILABLE = {"25006", "25P03", "25P04", "3D000", "28000", "28P01", "XX001", "
 """A standby, our own session timeouts, no such database, refused login, corrupted data or index."""
 
 
-def engine_arguments(url: URL, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
+def engine_arguments(url: URL, settings: dict[str, str]) -> tuple[URL, dict[str, Any]]:
     """The URL for asyncpg and its connect arguments; libpq's `sslmode` becomes asyncpg's `ssl`."""
     url = url.set(drivername="postgresql+asyncpg")
     arguments: dict[str, Any] = {
         "timeout": CONNECT_TIMEOUT_SECONDS,
         "command_timeout": COMMAND_TIMEOUT_SECONDS,
-        "server_settings": {**SERVER_SETTINGS, **(READ_SETTINGS if readonly else {})},
+        "server_settings": settings,
     }
     sslmode = url.query.get("sslmode")
     if isinstance(sslmode, str):

@@ -34,6 +34,7 @@ class SqliteStore:
     """A `Store` on one SQLite file, which no other process may open meanwhile. `start` before use."""
 
     dialect: Dialect = "sqlite"
+    appends_at_once = 1
     one_process = True
 
     def __init__(self, path: str | Path, *, waiting_max: int = WAITING_MAX) -> None:
@@ -87,6 +88,9 @@ class SqliteStore:
         self._unanswered += 1
         self._handed.put(Waiting(fn, answer))
         return await settle(answer)
+
+    async def append(self, fn: Callable[[Connection], T]) -> T:
+        return await self.write(fn)
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
         if self._readers is None:

@@ -22,6 +22,8 @@ class Store(Protocol):
     """
 
     dialect: Dialect
+    appends_at_once: int
+    """How many `append`s can be under way at the same time: who has many rows divides them by it."""
     one_process: bool
     """No other process uses the database meanwhile: leases that an earlier one left behind are dead."""
 
@@ -44,6 +46,14 @@ class Store(Protocol):
         """Run `fn` and commit; return only when it is durable. Runs to its end even if the caller is cancelled.
 
         Raises StoreUnavailable when it is not known to be durable (answer 503), and whatever `fn` raises.
+        """
+        ...
+
+    async def append(self, fn: Callable[[Connection], T]) -> T:
+        """Like `write`, for a function of one INSERT into rows that no other write touches.
+
+        Such rows wait for nobody's locks, so where the database can do it they are committed beside the writes, each
+        call for itself. A second statement in `fn` would be a second transaction. Raises what `write` raises.
         """
         ...
 

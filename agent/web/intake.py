@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 EVENTS_PER_WRITE = 256
 """Events in one INSERT: enough to share a flush, few enough not to hold up the writes of others."""
+WORTH_DIVIDING = 16
+"""Events in one INSERT below which a flush of their own costs more than they gain by it."""
 WAITING_MAX = 4_000
 """Events taken and not yet stored; beyond it a quick 503 lets Stripe try again."""
 WAITING_MAX_BYTES = 64 * 1024 * 1024
@@ -78,6 +80,7 @@ class IntakeBuffer:
         self._on_stored = on_stored
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
+        self._storing = 0
         self._writers: set[asyncio.Task[None]] = set()
         self._starting = False
         self._unstored = Recurring(lambda times, why: log.warning("%d events were not stored: %s", times, why))
@@ -92,10 +95,13 @@ class IntakeBuffer:
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((event, stored))
         self._bytes += len(event.body)
+        self._start()
+        await stored
+
+    def _start(self) -> None:
         if not self._starting and len(self._writers) < WRITES_AT_ONCE:
             self._starting = True
             self._writers.add(asyncio.create_task(self._write_all()))
-        await stored
 
     async def _write_all(self) -> None:
         writer = asyncio.current_task()
@@ -103,7 +109,10 @@ class IntakeBuffer:
         try:
             await self._gather()
             while self._waiting:
-                await self._write(self._take(EVENTS_PER_WRITE))
+                group = self._take(self._share())
+                if self._waiting:
+                    self._start()
+                await self._write(group)
         finally:
             self._writers.discard(writer)  # at once: the next event must not count on a writer that has ended
             if not self._writers:
@@ -117,6 +126,12 @@ class IntakeBuffer:
         finally:
             self._starting = False
 
+    def _share(self) -> int:
+        """A part of all events under way for each append that the store can do at once: senders that wait for their
+        answers would otherwise all send together, and wait together, with nobody working in the meantime."""
+        fair = -(-(len(self._waiting) + self._storing) // self._store.appends_at_once)
+        return min(EVENTS_PER_WRITE, max(WORTH_DIVIDING, fair))
+
     def _take(self, most: int) -> list["_Waiting"]:
         group = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
         self._bytes -= sum(len(event.body) for event, _ in group)
@@ -124,8 +139,9 @@ class IntakeBuffer:
 
     async def _write(self, group: list["_Waiting"]) -> None:
         events = [event for event, _ in group]
+        self._storing += len(group)
         try:
-            new = await self._store.write(lambda conn: inbox.add_stripe_events(conn, events))
+            new = await self._store.append(lambda conn: inbox.add_stripe_events(conn, events))
         except StoreUnavailable as error:
             self._unstored.happened(str(error), len(group))
             return
@@ -134,6 +150,7 @@ class IntakeBuffer:
                 if not stored.done():
                     stored.set_result(None)
         finally:
+            self._storing -= len(group)
             _refuse(group)
         self._metrics.webhook("stripe", "stored", new)
         self._metrics.webhook("stripe", "duplicate", len(group) - new)
@@ -243,7 +260,9 @@ class Webhooks:
             self._metrics.webhook("circle", "unavailable", 1)
             raise RequestError(503, "key_unavailable", "Circle's key can't be fetched now; send it again") from None
         now = self._clock.now()
-        new = await self._store.write(lambda conn: inbox.add_circle_notification(conn, notification_id, kind, raw, now))
+        new = await self._store.append(
+            lambda conn: inbox.add_circle_notification(conn, notification_id, kind, raw, now)
+        )
         self._metrics.webhook("circle", "stored" if new else "duplicate", 1)
         if new:
             self._on_stored()

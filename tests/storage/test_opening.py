@@ -7,7 +7,7 @@ import pytest
 from storage.errors import DatabaseUrlInvalid
 from storage.opening import open_store
 from storage.postgres import PostgresStore
-from storage.postgres_connections import engine_arguments
+from storage.postgres_connections import WRITE_SETTINGS, engine_arguments
 from storage.sqlite import SqliteStore
 
 
@@ -47,7 +47,7 @@ def test_anything_else_is_refused_without_repeating_it(url: str) -> None:
 def test_sslmode_reaches_the_driver_under_its_own_name() -> None:
     from sqlalchemy import make_url
 
-    url, arguments = engine_arguments(make_url("postgres://a@h/d?sslmode=verify-full"), readonly=False)
+    url, arguments = engine_arguments(make_url("postgres://a@h/d?sslmode=verify-full"), WRITE_SETTINGS)
     assert arguments["ssl"] == "verify-full"
     assert "sslmode" not in url.query
     assert url.drivername == "postgresql+asyncpg"

@@ -184,3 +184,22 @@ def test_a_loop_that_ends_without_stop_leaves_nobody_waiting(postgres_url: URL) 
         await asyncio.sleep(0)
 
     asyncio.run(asyncio.wait_for(abandon(), 10))
+
+
+async def test_an_append_does_not_wait_for_the_writes(postgres_store: PostgresStore) -> None:
+    writing = asyncio.create_task(postgres_store.write(lambda conn: conn.execute(text("SELECT pg_sleep(1)")) and None))
+    await asyncio.sleep(0)
+    assert await postgres_store.append(scratch.note("beside")) == "beside"
+    assert not writing.done()
+    await writing
+
+
+async def test_a_connection_lost_in_an_append_is_unavailable_and_the_next_append_works(
+    postgres_store: PostgresStore,
+) -> None:
+    await postgres_store.write(cut_connections_in_commit)
+    with pytest.raises(StoreUnavailable):
+        await postgres_store.append(scratch.note("doubtful"))
+    await postgres_store.write(lambda conn: conn.execute(text("DROP TRIGGER cut ON scratch_notes")) and None)
+    assert await postgres_store.append(scratch.note("after")) == "after"
+    assert await postgres_store.read(scratch.note_ids) == {"after"}

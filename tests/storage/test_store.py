@@ -171,3 +171,22 @@ async def test_stop_finishes_what_was_accepted_and_refuses_the_rest(store: Store
 async def test_a_function_that_ends_an_iterator_does_not_hang_its_caller(store: Store) -> None:
     with pytest.raises(RuntimeError, match="StopIteration"):
         await asyncio.wait_for(store.write(lambda _: next(iter([]))), 5)
+
+
+async def test_appends_at_once_are_answered_each_for_itself_and_kept(store: Store) -> None:
+    twice = [str(number) for number in range(40)] * 2
+    answers = await asyncio.gather(*[store.append(scratch.note(one)) for one in twice], return_exceptions=True)
+    assert sorted(answer for answer in answers if isinstance(answer, str)) == sorted(set(twice))
+    assert sum(isinstance(answer, IntegrityError) for answer in answers) == 40
+    assert await store.read(scratch.note_ids) == set(twice)
+
+
+async def test_an_append_that_was_accepted_is_kept_by_a_stop(store: Store) -> None:
+    appending = asyncio.create_task(store.append(scratch.note("last")))
+    await asyncio.sleep(0)
+    await store.stop()
+    assert await appending == "last"
+    with pytest.raises(StoreUnavailable):
+        await store.append(scratch.note("too late"))
+    await store.start()
+    assert await store.read(scratch.note_ids) == {"last"}

@@ -148,6 +148,7 @@ class LosingStore:
     def __init__(self, inner: Store) -> None:
         self.inner = inner
         self.dialect = inner.dialect
+        self.appends_at_once = inner.appends_at_once
         self.one_process = inner.one_process
         self.gone = False
 
@@ -164,6 +165,10 @@ class LosingStore:
     async def write(self, fn: Callable[[Connection], T]) -> T:
         self._look()
         return await self.inner.write(fn)
+
+    async def append(self, fn: Callable[[Connection], T]) -> T:
+        self._look()
+        return await self.inner.append(fn)
 
     async def healthy(self) -> bool:
         return not self.gone and await self.inner.healthy()
