@@ -58,6 +58,7 @@ from ports.transport import Transport
 from storage.store import Store
 from storage.tables import circle_notifications, jobs, stripe_events
 from storage.upkeep import Payer
+from storage.work import Queue
 
 EVENT_WIDTH = 32
 NOTIFICATION_WIDTH = 16
@@ -264,17 +265,17 @@ def build_engine(
 def _lanes(gate: StartGate) -> list[Lane]:
     """What signs or sends waits for the gate; the rest works from the start."""
     return [
-        Lane("events", stripe_events, EVENT_WIDTH),
-        Lane("notifications", circle_notifications, NOTIFICATION_WIDTH),
-        Lane("wallets", jobs, WALLET_WIDTH, frozenset({"wallet"})),
-        Lane("mints", jobs, MINT_WIDTH, frozenset({"mint"}), lambda: gate.is_open),
-        Lane("transfers", jobs, TRANSFER_WIDTH, frozenset({"transfer"}), lambda: gate.is_open),
-        Lane("packing", jobs, PACKING_WIDTH, frozenset({"pack"}), lambda: gate.is_open),
-        Lane("upkeep", jobs, UPKEEP_WIDTH, frozenset({"upkeep"}), lambda: gate.is_open),
-        Lane("signing", jobs, SIGNING_WIDTH, frozenset({"packed_sign"}), lambda: gate.is_open),
-        Lane("sending", jobs, SENDING_WIDTH, frozenset({"packed_send"}), lambda: gate.is_open),
-        Lane("settling", jobs, SETTLING_WIDTH, frozenset({"packed_settle"})),
-        Lane("chores", jobs, CHORE_WIDTH, CHORES),
+        Lane("events", Queue(stripe_events), EVENT_WIDTH),
+        Lane("notifications", Queue(circle_notifications), NOTIFICATION_WIDTH),
+        Lane("wallets", Queue(jobs, frozenset({"wallet"})), WALLET_WIDTH),
+        Lane("mints", Queue(jobs, frozenset({"mint"})), MINT_WIDTH, lambda: gate.is_open),
+        Lane("transfers", Queue(jobs, frozenset({"transfer"})), TRANSFER_WIDTH, lambda: gate.is_open),
+        Lane("packing", Queue(jobs, frozenset({"pack"})), PACKING_WIDTH, lambda: gate.is_open),
+        Lane("upkeep", Queue(jobs, frozenset({"upkeep"})), UPKEEP_WIDTH, lambda: gate.is_open),
+        Lane("signing", Queue(jobs, frozenset({"packed_sign"})), SIGNING_WIDTH, lambda: gate.is_open),
+        Lane("sending", Queue(jobs, frozenset({"packed_send"})), SENDING_WIDTH, lambda: gate.is_open),
+        Lane("settling", Queue(jobs, frozenset({"packed_settle"})), SETTLING_WIDTH),
+        Lane("chores", Queue(jobs, CHORES), CHORE_WIDTH),
     ]
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Protocol
 
 import structlog
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection
 
 from domain.errors import AccessRefused, LedgerImbalance, Misuse, OutcomeUnknown, Rejected, Retryable
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
@@ -23,7 +23,7 @@ from ports.ids import Ids
 from storage import work
 from storage.errors import StoreBroken, StoreUnavailable
 from storage.store import Store
-from storage.work import Claim, LeaseLost
+from storage.work import Claim, LeaseLost, Queue
 
 log = structlog.get_logger(__name__)
 
@@ -60,12 +60,11 @@ class Observer(Protocol):
 
 @dataclass(slots=True)
 class Lane:
-    """Rows of one table that are claimed together, at most `width` at a time, while `is_open` says so."""
+    """One queue's rows are worked on at most `width` at a time, while `is_open` says so."""
 
     name: str
-    table: Table
+    queue: Queue
     width: int
-    kinds: frozenset[str] | None = None
     is_open: Callable[[], bool] = lambda: True
     running: int = field(default=0)
 
@@ -153,15 +152,10 @@ class Worker:
         self, conn: Connection, wanted: Sequence[tuple[Lane, int]], now: datetime
     ) -> tuple[list[tuple[Lane, list[Claim]]], datetime | None]:
         """The claims of all lanes in one transaction; without any, when the next row is due."""
-        claimed = []
-        for lane, room in wanted:
-            found = work.claim(conn, lane.table, self._holder, now, LEASE, room, lane.kinds)
-            if found:
-                claimed.append((lane, found))
-        if claimed:
-            return claimed, None
-        moments = [work.next_due(conn, lane.table, now, lane.kinds) for lane, _ in wanted]
-        return [], min((moment for moment in moments if moment is not None), default=None)
+        rooms = [(lane.queue, room) for lane, room in wanted]
+        found = work.claim(conn, rooms, self._holder, now, LEASE)
+        claimed = [(lane, claims) for (lane, _), claims in zip(wanted, found, strict=True) if claims]
+        return claimed, None if claimed else work.next_due(conn, [queue for queue, _ in rooms], now)
 
     async def _work(self, lane: Lane, claim: Claim) -> None:
         started = self._clock.monotonic()

@@ -59,6 +59,7 @@ class InlineStore:
         self._path = path
         self._synchronous = synchronous
         self._engine: Engine | None = None
+        self._connection: Connection | None = None
 
     async def start(self) -> None:
         engine_library.check()
@@ -68,15 +69,17 @@ class InlineStore:
 
     async def stop(self) -> None:
         engine, self._engine = self._engine, None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
         if engine is not None:
             engine.dispose()
             _SPARE[self._synchronous].append(self._place)
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
         try:
-            with self._opened().connect() as connection:
-                result: T = attempt(connection, [fn])[0]
-                return result
+            result: T = attempt(self._connected(), [fn])[0]
+            return result
         except TransactionFailed as failure:
             unavailable = sqlite_connections.as_unavailable(failure.root)
             raise (unavailable or failure.error) from failure.error.__cause__
@@ -85,8 +88,11 @@ class InlineStore:
         return await self.write(fn)
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
-        with self._opened().connect() as connection:
+        connection = self._connected()
+        try:
             return fn(connection)
+        finally:
+            connection.rollback()
 
     async def healthy(self) -> bool:
         try:
@@ -95,14 +101,18 @@ class InlineStore:
             return False
         return True
 
-    def _opened(self) -> Engine:
+    def _connected(self) -> Connection:
+        """The one connection, taken from its pool once: a transaction takes less time than the taking does."""
         if self._engine is None:
             raise StoreUnavailable("the database is not open")
-        return self._engine
+        if self._connection is None or self._connection.invalidated:
+            self._connection = self._engine.connect()
+        return self._connection
 
     def limit_pages(self, most: int | None) -> None:
         """A full disk, as SQLite itself meets it: the file may not grow beyond `most` pages (its present size, if that
         is more); None takes the limit away. Until the store is stopped."""
         if self._engine is not None:
-            with self._engine.connect() as connection:
-                connection.exec_driver_sql(f"PRAGMA max_page_count={most or PAGES_MOST}")
+            connection = self._connected()
+            connection.exec_driver_sql(f"PRAGMA max_page_count={most or PAGES_MOST}")
+            connection.rollback()

@@ -5,25 +5,28 @@ another worker has claimed the row since. A fact that arrives while the row is b
 so that finishing notices it and runs the row once more.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 from sqlalchemy import (
-    ColumnElement,
+    CompoundSelect,
     Connection,
     Insert,
     Integer,
     RowMapping,
     Select,
     Table,
+    Update,
     bindparam,
     case,
     delete,
     func,
+    literal_column,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -36,6 +39,8 @@ from storage.tables import circle_notifications, jobs, stripe_events
 T = TypeVar("T")
 UNKNOWN_OUTCOME = "unknown outcome: "
 """Begins the `last_error` of a row whose step may have changed something outside."""
+STATEMENTS_KEPT = 64
+"""Of the sets of queues that a worker asks about: they differ by which lanes are full and which wait for the gate."""
 
 
 class LeaseLost(PaymentSystemError):
@@ -78,44 +83,62 @@ def _enqueue(dialect: str) -> Insert:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Rows that are claimed together: of `jobs` those of the given kinds, of an inbox all (`kinds` None)."""
+
+    table: Table
+    kinds: frozenset[str] | None = None
+
+
 def claim(
-    conn: Connection,
-    table: Table,
-    holder: str,
-    now: datetime,
-    lease: timedelta,
-    limit: int,
-    kinds: Collection[str] | None = None,
-) -> list[Claim]:
-    """Claim up to `limit` due rows, oldest due first; of `jobs` only those of the given kinds.
+    conn: Connection, wanted: Sequence[tuple[Queue, int]], holder: str, now: datetime, lease: timedelta
+) -> list[list[Claim]]:
+    """Claim of each queue up to so many due rows; each queue's claims in its place, oldest due first.
 
     Rows whose lease has run out are claimed again: their worker died or hangs, and `hold` will refuse its writes.
     """
-    chosen = conn.scalars(
-        _claimable(table, None if kinds is None else frozenset(kinds), conn.dialect.name), {"now": now, "most": limit}
-    ).all()
-    if not chosen:
-        return []
-    rows = conn.execute(_take(table), {"chosen": chosen, "holder": holder, "until": now + lease})
-    claims = [_claim(table, row) for row in rows.mappings()]
-    order = {row_id: place for place, row_id in enumerate(chosen)}
-    return sorted(claims, key=lambda claimed: order[claimed.id])
+    queues = tuple(queue for queue, _ in wanted)
+    rooms = {f"most_{place}": most for place, (_, most) in enumerate(wanted)}
+    found: list[list[int]] = [[] for _ in wanted]
+    if queues:
+        for place, row_id in conn.execute(_claimable(queues, conn.dialect.name), {"now": now, **rooms}):
+            found[place].append(row_id)
+    chosen: dict[Table, list[int]] = {}
+    for queue, ids in zip(queues, found, strict=True):
+        if ids:
+            chosen.setdefault(queue.table, []).extend(ids)
+    taken = {table: _take_all(conn, table, ids, holder, now + lease) for table, ids in chosen.items()}
+    return [[taken[queue.table][row_id] for row_id in ids] for queue, ids in zip(queues, found, strict=True)]
 
 
-@cache
-def _claimable(table: Table, kinds: frozenset[str] | None, dialect: str) -> Select[Any]:
-    """Built once: a worker asks this of every lane at each of its turns."""
+@lru_cache(maxsize=STATEMENTS_KEPT)
+def _claimable(queues: tuple[Queue, ...], dialect: str) -> CompoundSelect[Any]:
+    """One statement for all queues, each by its own index range: a worker asks this at each of its turns."""
+    return union_all(*(_claimable_of(place, queue, dialect) for place, queue in enumerate(queues)))
+
+
+def _claimable_of(place: int, queue: Queue, dialect: str) -> Select[Any]:
+    table = queue.table
     now = bindparam("now", type_=table.c.due_at.type)
     free = (table.c.lease_until.is_(None)) | (table.c.lease_until <= now)
     ids = (
         select(table.c.id)
         .where(table.c.state == WorkState.DUE, table.c.due_at <= now, free)
         .order_by(table.c.due_at, table.c.id)
-        .limit(bindparam("most", type_=Integer()))
+        .limit(bindparam(f"most_{place}", type_=Integer()))
     )
-    if kinds is not None:
-        ids = ids.where(table.c.kind.in_(sorted(kinds)))
-    return ids.with_for_update(skip_locked=True) if dialect == "postgresql" else ids
+    if queue.kinds is not None:
+        ids = ids.where(table.c.kind.in_(sorted(queue.kinds)))
+    if dialect == "postgresql":
+        ids = ids.with_for_update(skip_locked=True)
+    found = ids.subquery(f"queue_{place}")
+    return select(literal_column(str(place), Integer()), found.c.id)
+
+
+def _take_all(conn: Connection, table: Table, ids: Sequence[int], holder: str, until: datetime) -> dict[int, Claim]:
+    rows = conn.execute(_take(table), {"chosen": ids, "holder": holder, "until": until})
+    return {row["id"]: _claim(table, row) for row in rows.mappings()}
 
 
 @cache
@@ -132,19 +155,24 @@ def _take(table: Table) -> ReturningUpdate[Any]:
     )
 
 
-def next_due(conn: Connection, table: Table, now: datetime, kinds: Collection[str] | None = None) -> datetime | None:
-    """When the next row can be claimed: its due time, or the end of its lease if that is later."""
-    found: datetime | None = conn.scalar(_next_due(table, None if kinds is None else frozenset(kinds)), {"now": now})
-    return found
+def next_due(conn: Connection, queues: Sequence[Queue], now: datetime) -> datetime | None:
+    """When the next row of these can be claimed: its due time, or the end of its lease if that is later."""
+    moments = conn.scalars(_next_due(tuple(queues)), {"now": now}).all() if queues else []
+    return min((moment for moment in moments if moment is not None), default=None)
 
 
-@cache
-def _next_due(table: Table, kinds: frozenset[str] | None) -> Select[Any]:
+@lru_cache(maxsize=STATEMENTS_KEPT)
+def _next_due(queues: tuple[Queue, ...]) -> CompoundSelect[Any]:
+    return union_all(*(_next_due_of(queue) for queue in queues))
+
+
+def _next_due_of(queue: Queue) -> Select[Any]:
+    table = queue.table
     now = bindparam("now", type_=table.c.due_at.type)
     leased = (table.c.lease_until.is_not(None)) & (table.c.lease_until > now)
     moment = func.min(case((leased, table.c.lease_until), else_=table.c.due_at), type_=table.c.due_at.type)
     found = select(moment).where(table.c.state == WorkState.DUE)
-    return found if kinds is None else found.where(table.c.kind.in_(sorted(kinds)))
+    return found if queue.kinds is None else found.where(table.c.kind.in_(sorted(queue.kinds)))
 
 
 def hold(conn: Connection, claimed: Claim) -> None:
@@ -152,9 +180,15 @@ def hold(conn: Connection, claimed: Claim) -> None:
 
     A row is known by its birth too: SQLite gives the id of the newest deleted job to the next one.
     """
-    epoch = conn.scalar(select(claimed.table.c.lease_epoch).where(*_same_row(claimed)).with_for_update())
+    epoch = conn.scalar(_epoch(claimed.table), {"which": claimed.id, "born": claimed.created_at})
     if epoch != claimed.epoch:
         raise LeaseLost(f"{claimed.kind} {claimed.subject}: the lease was taken over")
+
+
+@cache
+def _epoch(table: Table) -> Select[Any]:
+    same = table.c.id == bindparam("which"), table.c.created_at == bindparam("born")
+    return select(table.c.lease_epoch).where(*same).with_for_update()
 
 
 def park_new(conn: Connection, kind: str, subject: str, code: str, why: str, now: datetime) -> None:
@@ -178,12 +212,15 @@ def park_new(conn: Connection, kind: str, subject: str, code: str, why: str, now
 def renew(conn: Connection, claims: Collection[Claim], until: datetime) -> None:
     """Keep the leases of rows that are still being worked on; a lease lost meanwhile stays lost."""
     for claimed in claims:
-        table = claimed.table
-        conn.execute(
-            update(table)
-            .where(*_same_row(claimed), table.c.lease_epoch == claimed.epoch, table.c.lease_until.is_not(None))
-            .values(lease_until=until)
-        )
+        same = {"which": claimed.id, "born": claimed.created_at, "epoch": claimed.epoch}
+        conn.execute(_renew(claimed.table), {**same, "until": until})
+
+
+@cache
+def _renew(table: Table) -> Update:
+    same = table.c.id == bindparam("which"), table.c.created_at == bindparam("born")
+    held = table.c.lease_epoch == bindparam("epoch"), table.c.lease_until.is_not(None)
+    return update(table).where(*same, *held).values(lease_until=bindparam("until", type_=table.c.lease_until.type))
 
 
 def release_all(conn: Connection) -> None:
@@ -222,10 +259,14 @@ def finish(conn: Connection, claimed: Claim, now: datetime) -> None:
 
 def again(conn: Connection, claimed: Claim, due_at: datetime, now: datetime, why: str, counts: bool) -> None:
     """Run the row again at `due_at`, or at once when it was woken meanwhile. Under `hold`."""
-    table = claimed.table
-    woken = conn.scalar(select(table.c.wakes).where(table.c.id == claimed.id)) != claimed.wakes
+    woken = conn.scalar(_wakes(claimed.table), {"which": claimed.id}) != claimed.wakes
     attempts = claimed.attempts + 1 if counts else claimed.attempts
     _release(conn, claimed, due_at=now if woken else due_at, attempts=attempts, last_error=why[:2000])
+
+
+@cache
+def _wakes(table: Table) -> Select[Any]:
+    return select(table.c.wakes).where(table.c.id == bindparam("which"))
 
 
 def park(conn: Connection, claimed: Claim, code: str, why: str) -> None:
@@ -260,13 +301,15 @@ def revive(conn: Connection, kind: str, subject: str | int, now: datetime) -> No
     )
 
 
-def _same_row(claimed: Claim) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return claimed.table.c.id == claimed.id, claimed.table.c.created_at == claimed.created_at
-
-
 def _release(conn: Connection, claimed: Claim, **values: object) -> None:
-    table = claimed.table
-    conn.execute(update(table).where(table.c.id == claimed.id).values(lease_holder=None, lease_until=None, **values))
+    changed = {"lease_holder": None, "lease_until": None, **values}
+    conn.execute(_change(claimed.table), {"which": claimed.id, **changed})
+
+
+@cache
+def _change(table: Table) -> Update:
+    """Sets the columns that its parameters name."""
+    return update(table).where(table.c.id == bindparam("which"))
 
 
 def _claim(table: Table, row: RowMapping) -> Claim:

@@ -56,7 +56,7 @@ def lane_kinds(engine: Engine) -> dict[str, bool]:
     inboxes = {stripe_events.name: "stripe_event", circle_notifications.name: "circle_notification"}
     found: dict[str, bool] = {}
     for lane in engine.worker._lanes:
-        kinds = lane.kinds if lane.table is jobs else frozenset({inboxes[lane.table.name]})
+        kinds = lane.queue.kinds if lane.queue.table is jobs else frozenset({inboxes[lane.queue.table.name]})
         found |= dict.fromkeys(kinds or (), lane.is_open())
     return found
 

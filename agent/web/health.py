@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Literal
 
 from agent.web.bodies import Answer
@@ -49,11 +51,21 @@ class Vitals:
 
 def with_document(endpoints: list[Endpoint], title: str, version: str) -> list[Endpoint]:
     """The registry with `/openapi.json`, which describes all of it that speaks to programs."""
-    body = b""
 
     async def openapi(_: Call) -> WebResponse:
         return WebResponse(200, body, "application/json")
 
     described = [*endpoints, Endpoint("GET", "/openapi.json", Access.PUBLIC, openapi, "This document")]
-    body = json.dumps(document([one for one in described if one.face is Face.API], title, version)).encode()
+    told = tuple(replace(one, handler=_described_only) for one in described if one.face is Face.API)
+    body = _written(told, title, version)
     return described
+
+
+async def _described_only(_: Call) -> None:
+    """Stands for every handler where endpoints are only described."""
+
+
+@cache
+def _written(endpoints: tuple[Endpoint, ...], title: str, version: str) -> bytes:
+    """Once in a process for each port: what is described does not depend on who handles it."""
+    return json.dumps(document(endpoints, title, version)).encode()

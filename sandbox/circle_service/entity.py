@@ -4,9 +4,11 @@ import base64
 import binascii
 import hashlib
 from collections import OrderedDict
+from functools import lru_cache
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from sandbox.circle_service.errors import (
     ciphertext_reused,
@@ -21,6 +23,7 @@ from sandbox.circle_service.errors import (
 SECRET_BYTES = 32
 CIPHERTEXTS_REMEMBERED = 200_000
 """A bound for a sandbox that runs for weeks; a client that replays one of 200,000 requests ago goes unnoticed."""
+KEYS_REMEMBERED = 4
 OAEP = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
 
 
@@ -28,10 +31,16 @@ def rsa_key(bits: int, pem: bytes | None = None) -> rsa.RSAPrivateKey:
     """The key from `pem`, or a fresh one. Its randomness is the system's: ciphertexts are random in any case."""
     if pem is None:
         return rsa.generate_private_key(public_exponent=65537, key_size=bits)
-    key = serialization.load_pem_private_key(pem, password=None)
+    key = _loaded(pem)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError("the entity key must be an RSA key")
     return key
+
+
+@lru_cache(maxsize=KEYS_REMEMBERED)
+def _loaded(pem: bytes) -> PrivateKeyTypes:
+    """A key is checked when it is loaded, which takes longer than a hundred uses of it."""
+    return serialization.load_pem_private_key(pem, password=None)
 
 
 class Entity:

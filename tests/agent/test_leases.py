@@ -91,7 +91,7 @@ def traces(conn: Connection) -> list[str]:
 async def working(store: Store, clock: HandClock, step: PayStep, seed: int) -> AsyncIterator[Ends]:
     """A worker of a process of its own."""
     ends = Ends()
-    lane = Lane("pay", jobs, 16, frozenset({PAY}))
+    lane = Lane("pay", work.Queue(jobs, frozenset({PAY})), 16)
     worker = Worker(store, clock, SeededIds(random.Random(seed)), {PAY: step}, [lane], ends, retries_max=3)
     task = asyncio.create_task(worker.run())
     try:
@@ -116,7 +116,10 @@ async def test_a_worker_paused_past_its_lease_commits_nothing_and_the_other_one_
     async with working(store, clock, slow, 1) as slow_ends:
         await reached(slow)
         clock.time += LEASE - timedelta(seconds=1)
-        assert await store.write(lambda conn: work.claim(conn, jobs, "quick", clock.now(), LEASE, 16)) == []
+        assert (
+            await store.write(lambda conn: work.claim(conn, [(work.Queue(jobs), 16)], "quick", clock.now(), LEASE)[0])
+            == []
+        )
         clock.time += timedelta(seconds=2)
         async with working(store, clock, quick, 3) as quick_ends:
             await quick_ends.until("done")
@@ -128,15 +131,15 @@ async def test_a_worker_paused_past_its_lease_commits_nothing_and_the_other_one_
 async def test_a_job_made_anew_under_the_same_id_is_no_prey_of_the_one_that_held_the_last(store: Store) -> None:
     clock = HandClock()
     await store.write(lambda conn: work.enqueue(conn, PAY, 7, MONDAY))
-    (old,) = await store.write(lambda conn: work.claim(conn, jobs, "slow", clock.now(), LEASE, 1))
+    (old,) = await store.write(lambda conn: work.claim(conn, [(work.Queue(jobs), 1)], "slow", clock.now(), LEASE)[0])
     clock.time += 2 * LEASE
 
     def finish_and_ask_again(conn: Connection) -> Claim:
-        (taken,) = work.claim(conn, jobs, "quick", clock.now(), LEASE, 1)
+        (taken,) = work.claim(conn, [(work.Queue(jobs), 1)], "quick", clock.now(), LEASE)[0]
         work.hold(conn, taken)
         work.finish(conn, taken, clock.now())
         work.enqueue(conn, PAY, 7, clock.now())
-        (new,) = work.claim(conn, jobs, "quick", clock.now(), LEASE, 1)
+        (new,) = work.claim(conn, [(work.Queue(jobs), 1)], "quick", clock.now(), LEASE)[0]
         return new
 
     new = await store.write(finish_and_ask_again)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, update
 from agent.cli import money_acts, people_acts, user_import, work_acts
 from agent.cli.client import CommandFailed
 from storage import tables
-from storage.work import claim, enqueue, park
+from storage.work import Queue, claim, enqueue, park
 from tests.cli.conftest import House
 from tests.sales import START
 from tests.web.shop import event
@@ -55,7 +55,9 @@ async def test_failed_work_is_set_going_again_one_by_one_and_all_at_once(at_home
         people = [at_home.sales.user(conn, name, wallet=False) for name in ("Ada", "Ben", "Cy")]
         for user_id in people:
             enqueue(conn, "wallet", user_id, now)
-        for claimed in claim(conn, tables.jobs, "w", now, timedelta(minutes=1), 100, ["wallet"]):
+        for claimed in claim(conn, [(Queue(tables.jobs, frozenset({"wallet"})), 100)], "w", now, timedelta(minutes=1))[
+            0
+        ]:
             park(conn, claimed, "155219", "Circle\x1b[2J refused")
         return people
 

@@ -34,7 +34,9 @@ async def send(indexed: Indexed, lamports: int = SOL, subject: int = 1, *, land:
 
 async def due(indexed: Indexed) -> list[tuple[str, str]]:
     now = indexed.clock.now()
-    claims = await indexed.store.write(lambda conn: work.claim(conn, jobs, "w", now, timedelta(minutes=1), 10))
+    claims = await indexed.store.write(
+        lambda conn: work.claim(conn, [(work.Queue(jobs), 10)], "w", now, timedelta(minutes=1))[0]
+    )
     return subjects(claims)
 
 
@@ -57,7 +59,9 @@ async def test_a_signature_is_final_only_at_finalized_and_then_wakes_its_job(ind
 async def test_a_parked_job_is_revived_by_its_signatures_fate(indexed: Indexed) -> None:
     now = indexed.clock.now()
     await indexed.store.write(lambda conn: work.enqueue(conn, "mint", 1, now))
-    (claim,) = await indexed.store.write(lambda conn: work.claim(conn, jobs, "w", now, timedelta(minutes=1), 1))
+    (claim,) = await indexed.store.write(
+        lambda conn: work.claim(conn, [(work.Queue(jobs), 1)], "w", now, timedelta(minutes=1))[0]
+    )
     await indexed.store.write(lambda conn: work.park(conn, claim, "attempts_used_up", "no answer"))
     await send(indexed)
     indexed.finalize()

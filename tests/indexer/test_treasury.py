@@ -71,7 +71,9 @@ async def test_a_deposit_is_booked_once_and_makes_the_funding_due(indexed: Index
     assert await booked(indexed, TREASURY, Asset.USDC) == 250 * USDC
     assert await booked(indexed, CONVERSION_CLEARING, Asset.USDC) == -250 * USDC
     now = indexed.clock.now()
-    claims = await indexed.store.write(lambda conn: work.claim(conn, jobs, "w", now, timedelta(minutes=1), 10))
+    claims = await indexed.store.write(
+        lambda conn: work.claim(conn, [(work.Queue(jobs), 10)], "w", now, timedelta(minutes=1))[0]
+    )
     assert subjects(claims) == [("fund", "treasury")]
     assert indexed.woken == 1
     await assert_booked_as_on_chain(indexed)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from pytest import MonkeyPatch
+from sqlalchemy import select, union_all
 
 import agent.start_gate
 import agent.steps.circle_notification
@@ -195,12 +196,19 @@ def never_wakes_up(patch: MonkeyPatch) -> None:
 
 @bug(F.DEATH)
 def leaves_leases_behind(patch: MonkeyPatch) -> None:
-    real = storage.work._claimable
+    real = storage.work._claimable_of
 
-    def claimable(table: Any, kinds: Any, dialect: str) -> Any:
-        return real(table, kinds, dialect).where(table.c.lease_until.is_(None))
+    def claimable(place: int, queue: Any, dialect: str) -> Any:
+        found = real(place, queue, dialect)
+        return found.where(
+            found.selected_columns.id.in_(select(queue.table.c.id).where(queue.table.c.lease_until.is_(None)))
+        )
 
-    patch.setattr(storage.work, "_claimable", claimable)
+    patch.setattr(
+        storage.work,
+        "_claimable",
+        lambda queues, dialect: union_all(*(claimable(place, queue, dialect) for place, queue in enumerate(queues))),
+    )
     patch.setattr("agent.startup.release_all", nothing)
 
 

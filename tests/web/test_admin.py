@@ -10,7 +10,7 @@ from domain.states import PurchaseStatus, UsdcStatus, WalletState
 from storage import tables
 from storage.history import advance
 from storage.store import Store
-from storage.work import claim, enqueue, park
+from storage.work import Queue, claim, enqueue, park
 from tests.web.sales import fee_known, minted, move_payouts, paid
 from tests.web.shop import Planner, PreviewOf, Reply, ShareOf, Shop, event, opened
 
@@ -32,7 +32,7 @@ async def parked_job(shop: Shop, kind: str, subject: int) -> None:
 
     def spoil(conn: Any) -> None:
         enqueue(conn, kind, subject, now)
-        for claimed in claim(conn, tables.jobs, "w", now, timedelta(minutes=1), 100):
+        for claimed in claim(conn, [(Queue(tables.jobs), 100)], "w", now, timedelta(minutes=1))[0]:
             if (claimed.kind, claimed.subject) == (kind, str(subject)):
                 park(conn, claimed, "attempts_used_up", "Circle: no answer")
             else:

@@ -5,7 +5,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 
 from agent.web.endpoint import Call
 from agent.web.messages import WebResponse
@@ -28,6 +29,23 @@ LIVE = "live"
 """The block of a template that is asked for again and again, and the id of the element that takes it."""
 
 
+class _Compiled(BytecodeCache):
+    """Templates compiled once in a process: both sites share some, and simulated processes start by the thousand."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._code:
+            bucket.bytecode_from_string(self._code[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Compiled()
+
+
 class Renderer:
     """Makes the pages of one site."""
 
@@ -42,6 +60,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
+            bytecode_cache=_COMPILED,
         )
         self._templates.filters |= texts.FILTERS
         self._templates.globals |= {"file": files.urls.__getitem__, "site": site, **facts}
