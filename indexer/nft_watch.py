@@ -28,7 +28,8 @@ PAGE_SECONDS = 2.0
 AHEAD_DIVISOR = 10
 """What is due within a tenth of the interval is looked at along: NFTs minted one by one come to share their calls."""
 LONGEST_PAUSE_SECONDS = 3600.0
-"""Between looks at the table: what is minted meanwhile is due later than that anyway, or soon after."""
+"""Between looks at the table, or a tenth of the interval where that is more: what is minted meanwhile is due later than
+that anyway, or soon after."""
 FAILED_SECONDS = 60.0
 
 
@@ -101,11 +102,12 @@ class NftWatch:
 
     async def _until_due(self) -> float:
         """Seconds until the next is due."""
+        every = self._every.total_seconds()
+        longest = min(every, max(LONGEST_PAUSE_SECONDS, every / AHEAD_DIVISOR))
         at = await self._store.read(next_due_at)
         if at is None:
-            return min(self._every.total_seconds(), LONGEST_PAUSE_SECONDS)
-        wait = (at - self._clock.now()).total_seconds()
-        return min(max(PAGE_SECONDS, wait), self._every.total_seconds(), LONGEST_PAUSE_SECONDS)
+            return longest
+        return min(max(PAGE_SECONDS, (at - self._clock.now()).total_seconds()), longest)
 
 
 def _account_of(holding: Holding) -> str:

@@ -45,8 +45,8 @@ LATENCY_SECONDS = (0.0, 0.0, 0.0, 0.01, 0.04, 0.2, 0.9)
 DITHERS = (None, None, None, 0.0)
 EVENT_ID = re.compile(rb'"id": ?"(evt_\w+)"')
 QUIET_SETTINGS = {
-    "AGENT_IDLE_SECONDS": "21600",
-    "AGENT_TREASURY_POLL_MS": "21600000",
+    "AGENT_IDLE_SECONDS": "86400",
+    "AGENT_TREASURY_POLL_MS": "86400000",
     "SOLANA_WS_URL": "",
     "AGENT_NFT_WATCH_MINUTES": "43200",
 }
