@@ -25,6 +25,7 @@ from agent.worker import Lane, Step, Worker
 from chain.addresses import ata
 from chain.nft import Token2022Nft
 from config.settings import Settings
+from domain.realtime import PayoutMode, RealtimeRules
 from domain.split import Rounding, SplitRule
 from gateways.chat_webhook import ChatWebhook
 from gateways.circle_api import CircleGateway, Rates
@@ -49,6 +50,7 @@ from payouts.fund import FundStep
 from payouts.plan import Planner, PlanRules, PlanStep
 from payouts.rails.circle_transfer import CircleTransferStep, RailTerms
 from payouts.rails.formats import FormatProbe
+from payouts.realtime import RealtimePlanner, RealtimeStep
 from payouts.reconcile import Platform, ReconcileStep
 from ports.clock import Clock
 from ports.executor import Executor
@@ -74,6 +76,7 @@ SENDING_WIDTH = 64
 SETTLING_WIDTH = 16
 """The packed rail's stages. Ten signatures a second are had with as many in work as a second's reading and signing
 takes; more would only wait with an ageing blockhash. Thousands may be in flight: their rows wait, not their workers."""
+REALTIME_WIDTH = 1
 CHORE_WIDTH = 16
 CHORES = frozenset(
     {
@@ -128,6 +131,7 @@ class Engine:
     follower: TreasuryFollower
     gate: StartGate
     planner: Planner
+    realtime: RealtimePlanner
     chain: ChainWatch
     nfts: NftWatch
     backfill: Backfill
@@ -206,6 +210,20 @@ def build_planner(
     return Planner(store, clock, ids, rules, judge, account, WalletCheck(rpc))
 
 
+def _realtime(
+    settings: Settings, store: Store, clock: Clock, ids: Ids, planner: Planner, platform_address: str
+) -> RealtimePlanner:
+    rules = RealtimeRules(
+        PayoutMode(settings.agent_payout_mode),
+        approvers=settings.agent_approvers,
+        payout_cap=settings.agent_cap_payout,
+        batch_cap=settings.agent_cap_batch,
+        day_cap=settings.agent_cap_day,
+    )
+    account = ata(platform_address, settings.usdc_mint)
+    return RealtimePlanner(store, clock, ids, planner, rules, account)
+
+
 def build_engine(
     settings: Settings, ports: Ports, gateways: Gateways, metrics: Metrics, platform_address: str
 ) -> Engine:
@@ -237,10 +255,10 @@ def build_engine(
         lambda: pace.seconds,
         wake,
     )
-    planner = build_planner(
-        settings, WakingStore(ports.store, wake), ports.clock, ports.ids, gateways.rpc, platform_address
-    )
-    steps = _steps(settings, ports, gateways, platform_address, planner, sweep, tracker)
+    waking = WakingStore(ports.store, wake)
+    planner = build_planner(settings, waking, ports.clock, ports.ids, gateways.rpc, platform_address)
+    realtime = _realtime(settings, waking, ports.clock, ports.ids, planner, platform_address)
+    steps = _steps(settings, ports, gateways, platform_address, planner, realtime, sweep, tracker)
     packed, formats = packed_rail(
         settings, ports.store, ports.clock, ports.ids, gateways.circle, gateways.rpc, platform_address, tracker.poke
     )
@@ -259,7 +277,7 @@ def build_engine(
     nfts = NftWatch(ports.store, gateways.rpc, ports.clock, every=every, moved=metrics.nfts_moved)
     backfill = Backfill(follower, gateways.rpc, ports.clock)
     index = IndexView(ports.store, ports.clock, gateways.rpc, follower, backfill, fast_path)
-    return Engine(worker, tracker, follower, gate, planner, chain, nfts, backfill, index, formats)
+    return Engine(worker, tracker, follower, gate, planner, realtime, chain, nfts, backfill, index, formats)
 
 
 def _lanes(gate: StartGate) -> list[Lane]:
@@ -270,6 +288,7 @@ def _lanes(gate: StartGate) -> list[Lane]:
         Lane("wallets", Queue(jobs, frozenset({"wallet"})), WALLET_WIDTH),
         Lane("mints", Queue(jobs, frozenset({"mint"})), MINT_WIDTH, lambda: gate.is_open),
         Lane("transfers", Queue(jobs, frozenset({"transfer"})), TRANSFER_WIDTH, lambda: gate.is_open),
+        Lane("realtime", Queue(jobs, frozenset({"realtime"})), REALTIME_WIDTH, lambda: gate.is_open),
         Lane("packing", Queue(jobs, frozenset({"pack"})), PACKING_WIDTH, lambda: gate.is_open),
         Lane("upkeep", Queue(jobs, frozenset({"upkeep"})), UPKEEP_WIDTH, lambda: gate.is_open),
         Lane("signing", Queue(jobs, frozenset({"packed_sign"})), SIGNING_WIDTH, lambda: gate.is_open),
@@ -285,6 +304,7 @@ def _steps(
     gateways: Gateways,
     platform_address: str,
     planner: Planner,
+    realtime: RealtimePlanner,
     sweep: EventsSweepStep,
     tracker: SignatureTracker,
 ) -> dict[str, Step]:
@@ -338,7 +358,8 @@ def _steps(
         "alert": AlertStep(
             store, clock, ChatWebhook(ports.transport, settings.agent_alert_webhook_url.get_secret_value(), clock)
         ),
-        "fund": FundStep(store, clock, account),
+        "fund": FundStep(store, clock, account, in_real_time=settings.pays_in_real_time),
+        "realtime": RealtimeStep(realtime),
         "plan": PlanStep(planner),
         "batch": BatchStep(store, clock, limits),
         "seal": SealStep(store, clock),

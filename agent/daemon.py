@@ -127,7 +127,7 @@ async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
         WebFront(web.public, *_address(settings.agent_listen), limits),
         WebFront(web.admin, *_address(settings.agent_admin_listen), limits),
     ]
-    watched = nudges(direct_alerts=settings.alerts_directly)
+    watched = nudges(direct_alerts=settings.alerts_directly, in_real_time=settings.pays_in_real_time)
     schedule = Schedule(ports.store, ports.clock, daemon.engine.worker.wake, watched)
     manager = ServiceManager(ports.store, ports.clock, daemon.metrics.alive)
     spare_the_collector()

@@ -47,10 +47,13 @@ STRIPE_WATCH = Nudge("stripe_watch", "stripe", timedelta(hours=1))
 NUDGES = (WEEKLY_PLAN, EVENTS_SWEEP, SEAL, RECEIPTS, RECONCILE, STRIPE_WATCH)
 BALANCE_WATCH = Nudge("balance_watch", "platform", timedelta(minutes=1))
 """Only where alerts go out directly: elsewhere Prometheus watches."""
+REALTIME = Nudge("realtime", "payouts", timedelta(minutes=1))
+"""What the passing of time makes payable: Stripe's money available, days of hold over, a new day's cap, a pause lifted.
+Only in real time; a minted sale that is covered makes its plan due itself."""
 
 
-def nudges(*, direct_alerts: bool) -> tuple[Nudge, ...]:
-    return (*NUDGES, BALANCE_WATCH) if direct_alerts else NUDGES
+def nudges(*, direct_alerts: bool, in_real_time: bool = False) -> tuple[Nudge, ...]:
+    return NUDGES + (BALANCE_WATCH,) * direct_alerts + (REALTIME,) * in_real_time
 
 
 class Schedule:

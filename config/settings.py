@@ -195,6 +195,11 @@ class Settings(BaseModel):
         return bool(self.agent_alert_webhook_url.get_secret_value())
 
     @property
+    def pays_in_real_time(self) -> bool:
+        """Sales are paid as soon as they are minted, within the caps."""
+        return self.agent_payout_mode == "realtime"
+
+    @property
     def grouping(self) -> str:
         """One transfer for each purchase or for each creator; a packed payout is always a creator's."""
         return "creator" if self.agent_rail == "solana" else self.agent_grouping

@@ -37,7 +37,8 @@ class Party(StrEnum):
 class FlowStep:
     """One kind of work. `due_by` names sources and other kinds; `leads_to` the kinds that it can make due.
 
-    `sends`: it signs or moves something outside, so it waits for the start gate.
+    `sends`: it signs or moves something outside, or decides by itself that something is paid, so it waits for the start
+    gate.
     """
 
     kind: str
@@ -130,7 +131,17 @@ STEPS: tuple[FlowStep, ...] = (
             *("stripe_event", "fee", "refunds", "mint", "transfer", "pack", "packed_sign", "packed_settle"),
             *(Source.CHAIN, Source.OPERATOR),
         ),
+        leads_to=("batch", "realtime"),
+    ),
+    FlowStep(
+        kind="realtime",
+        subject="`payouts`",
+        does="in real time: plans what is minted, covered and within the caps, at once",
+        module="payouts/realtime.py",
+        due_by=("fund", Source.SCHEDULE),
+        asks=(Party.SOLANA,),
         leads_to=("batch",),
+        sends=True,
     ),
     FlowStep(
         kind="plan",
@@ -145,7 +156,7 @@ STEPS: tuple[FlowStep, ...] = (
         subject="batch",
         does="waits for approvals and for all of its funds, starts its transfers, settles",
         module="payouts/batch.py",
-        due_by=("plan", "fund", "transfer", "pack", "packed_sign", "packed_settle", Source.OPERATOR),
+        due_by=("plan", "realtime", "fund", "transfer", "pack", "packed_sign", "packed_settle", Source.OPERATOR),
         leads_to=("transfer", "pack"),
     ),
     FlowStep(

@@ -3,7 +3,7 @@
 Amounts in USDC base units; a cap of 0 is none.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -47,6 +47,22 @@ class Bar(StrEnum):
     """A recipient has no address, one that may not be paid, or one still in its cool-off."""
     MINIMUM = "minimum"
     """A recipient's part is below the least payout."""
+    LEFT_OUT = "left_out"
+    """It left a plan before with a reason of its own, worth less than the rent of a missing account."""
+
+
+WHY: Mapping[Bar, str] = {
+    Bar.MODE: "AGENT_PAYOUT_MODE is weekly",
+    Bar.APPROVALS: "AGENT_APPROVERS asks for two people, and the mode stands for one",
+    Bar.PAUSED: "all sends are paused",
+    Bar.OUTFLOW: "USDC left the platform wallet unexplained: a person must decide it first (outflows)",
+    Bar.OLDER_BATCH: "a batch waits for approval or funds and is served first",
+    Bar.FUNDS: "the platform wallet's free USDC does not cover what is owed: convert and send more",
+    Bar.PAYOUT_CAP: "a payout is above a cap: a person must see it (AGENT_CAP_PAYOUT, AGENT_CAP_BATCH, AGENT_CAP_DAY)",
+    Bar.DAY_CAP: "today's transfers are at their cap (AGENT_CAP_DAY)",
+    Bar.LEFT_OUT: "a payout is worth less than the rent of its recipient's missing USDC account",
+}
+"""For the operator: what keeps sales from being paid at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +147,29 @@ def sale_bar(rules: RealtimeRules, platform: Platform, parts: Collection[int], o
     if left is not None and total > left:
         return Bar.DAY_CAP
     return Bar.FUNDS if total > platform.free - owed_before else None
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a plan would take now and real time has not taken yet: how many payouts of what sum and largest amount, how
+    many of them `uncovered`, and how many `left_out` of a plan before."""
+
+    payouts: int = 0
+    amount: int = 0
+    largest: int = 0
+    uncovered: int = 0
+    left_out: int = 0
+
+
+def why_left(rules: RealtimeRules, platform: Platform, left: Left) -> Bar | None:
+    """What keeps it for the Monday; None when nothing is left, or the next real-time plan takes it."""
+    if left.payouts == 0:
+        return None
+    most = left_today(rules, platform)
+    reasons = (
+        (left.uncovered > 0, Bar.FUNDS),
+        (0 < rules.ceiling < left.largest, Bar.PAYOUT_CAP),
+        (left.left_out > 0, Bar.LEFT_OUT),
+        (most is not None and left.amount > most, Bar.DAY_CAP),
+    )
+    return bar(rules, platform) or next((why for stands, why in reasons if stands), None)

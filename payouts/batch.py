@@ -45,7 +45,7 @@ class BatchStep:
         def look(conn: Connection) -> tuple[Any, Standing, int | None, int, int]:
             row, standing = batches.by_id(conn, batch_id), batches.standing(conn, batch_id)
             agreed, largest = len(approvers(conn, batch_id)), batches.largest_transfer(conn, batch_id)
-            return row, standing, batches.older_open(conn, batch_id), agreed, largest
+            return row, standing, batches.waiting(conn, before=batch_id), agreed, largest
 
         row, standing, older, agreed, largest = await self._store.read(look)
         if standing.open_payouts == 0:
@@ -104,8 +104,11 @@ class BatchStep:
             batches.set_paused(conn, batch_id, refused, now)
             return
         note_changes(conn, batch_id, now)
+        had_its_turn = batches.by_id(conn, batch_id).status == BatchStatus.SENDING
         batches.move(conn, batch_id, BatchStatus.SENDING, now)
         batches.start_transfers(conn, batch_id, now)
+        if not had_its_turn:
+            batches.wake_open(conn, now, after=batch_id)
 
     def _settle(self, conn: Connection, batch_id: int) -> None:
         now = self._clock.now()

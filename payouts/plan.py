@@ -96,13 +96,18 @@ class Planner:
         self._store, self._clock, self._ids = store, clock, ids
         self._rules, self._judge, self._account = rules, judge, usdc_account
 
+    @property
+    def judge(self) -> Judge:
+        """Without what the chain says."""
+        return self._judge
+
     async def preview(self) -> Preview:
         """What an off-cycle batch would take now; changes nothing."""
         now = self._clock.now()
-        judge = await self._judge_for(now)
+        judge = await self.judge_for(now)
 
         def look(conn: Connection) -> Preview:
-            terms = self._terms(now, now)
+            terms = self.terms(now, now)
             found = shares(conn, terms, judge)
             taken = [share.recipient_id for share in found if share.left_out is None]
             count = purchase_count(conn, terms, taken)
@@ -113,10 +118,10 @@ class Planner:
     async def plan_off_cycle(self, approved_by: str, then: Then = nothing_more) -> Planned | None:
         """Plan what is payable now; None when nothing is. `then` is told the batch's id in the same transaction."""
         now, key = self._clock.now(), f"offcycle:{self._ids.uuid()}"
-        judge = await self._judge_for(now)
+        judge = await self.judge_for(now)
 
         def plan(conn: Connection) -> Planned | None:
-            planned = self._plan(conn, key, now, now, approved_by, judge)
+            planned = self.plan_in(conn, key, self.terms(now, now), approved_by, judge)
             if planned is not None:
                 then(conn, planned.batch_id)
             return planned
@@ -127,36 +132,38 @@ class Planner:
         """Plan the latest Monday's batch if it is due and not planned yet."""
         now = self._clock.now()
 
-        judge = await self._judge_for(now)
+        judge = await self.judge_for(now)
 
         def plan(conn: Connection) -> Planned | None:
             installed_at = conn.scalar(select(installation.c.set_at).where(installation.c.name == INSTALLED_AT))
             if installed_at is None:
                 raise Misuse("the installation's first start is not recorded")
             monday = due_batch(now, installed_at, batches.cutoffs_of_scheduled(conn))
-            return None if monday is None else self._plan(conn, scheduled_key(monday), monday, now, "schedule", judge)
+            if monday is None:
+                return None
+            return self.plan_in(conn, scheduled_key(monday), self.terms(monday, now), "schedule", judge)
 
         return await self._store.write(plan)
 
-    async def _judge_for(self, now: datetime) -> Judge:
+    async def judge_for(self, now: datetime) -> Judge:
         """The judge, with what the chain says now of the external addresses that would be paid."""
         if self._inspect is None:
             return self._judge
-        outside = await self._store.read(lambda conn: outside_addresses(conn, self._terms(now, now)))
+        outside = await self._store.read(lambda conn: outside_addresses(conn, self.terms(now, now)))
         wrong = await self._inspect(outside) if outside else {}
         return lambda address: wrong.get(address) or self._judge(address)
 
-    def _plan(
-        self, conn: Connection, key: str, cutoff: datetime, now: datetime, approved_by: str, judge: Judge
-    ) -> Planned | None:
-        batch_id = take(conn, key, self._terms(cutoff, now), judge, approved_by, self._ids.uuid)
+    def plan_in(self, conn: Connection, key: str, terms: PlanTerms, approved_by: str, judge: Judge) -> Planned | None:
+        """Plan in the caller's transaction; None when nothing is payable under `terms` or the key is planned."""
+        batch_id = take(conn, key, terms, judge, approved_by, self._ids.uuid)
         if batch_id is None:
             return None
-        funding.fund(conn, self._account, now)
-        enqueue(conn, "batch", batch_id, now)
+        funding.fund(conn, self._account, terms.now)
+        enqueue(conn, "batch", batch_id, terms.now)
         return Planned(batch_id, batches.by_id(conn, batch_id).uuid, key, batches.standing(conn, batch_id))
 
-    def _terms(self, cutoff: datetime, now: datetime) -> PlanTerms:
+    def terms(self, cutoff: datetime, now: datetime) -> PlanTerms:
+        """Of a plan made now of what was paid before `cutoff`."""
         rules = self._rules
         return PlanTerms(
             cutoff=cutoff,

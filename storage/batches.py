@@ -16,6 +16,7 @@ from storage.work import enqueue
 
 OPEN = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
 """States in which a payout of a batch is still to be paid."""
+_WAITING = (BatchStatus.PLANNED, BatchStatus.WAITING_APPROVAL, BatchStatus.WAITING_FUNDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,24 @@ def standing(conn: Connection, batch_id: int) -> Standing:
     )
 
 
-def older_open(conn: Connection, batch_id: int) -> int | None:
-    """An older batch that is not settled and not paused: it is served first."""
-    return conn.scalar(
-        select(batches.c.id)
-        .where(batches.c.id < batch_id, batches.c.status != BatchStatus.SETTLED, batches.c.paused.is_(False))
-        .order_by(batches.c.id)
-        .limit(1)
-    )
+def waiting(conn: Connection, before: int | None = None, other_than: str = "") -> int | None:
+    """The oldest batch that waits for approvals or funds and is not paused: it is served first. One that sends has had
+    its turn: a payout of it whose outcome is unknown holds up nobody else. Of those made before `before`, and of
+    another kind than the keys that begin with `other_than`."""
+    asked = select(func.min(batches.c.id)).where(batches.c.status.in_(_WAITING), batches.c.paused.is_(False))
+    if before is not None:
+        asked = asked.where(batches.c.id < before)
+    if other_than:
+        asked = asked.where(~batches.c.key.startswith(other_than))
+    found: int | None = conn.scalar(asked)
+    return found
+
+
+def last_planned(conn: Connection, key_prefix: str) -> datetime | None:
+    """When the newest batch of a kind was planned."""
+    newest = select(batches.c.created_at).where(batches.c.key.startswith(key_prefix)).order_by(batches.c.id.desc())
+    found: datetime | None = conn.scalar(newest.limit(1))
+    return found
 
 
 def move(conn: Connection, batch_id: int, status: BatchStatus, now: datetime, why: str | None = None) -> None:
@@ -93,9 +104,10 @@ def start_transfers(conn: Connection, batch_id: int, now: datetime) -> None:
     conn.execute(dialect.insert(jobs).from_select(names, rows).on_conflict_do_nothing())
 
 
-def wake_open(conn: Connection, now: datetime) -> None:
-    """Make the jobs of all open batches due: money arrived, or an older batch settled."""
-    for batch_id in conn.scalars(select(batches.c.id).where(batches.c.status != BatchStatus.SETTLED)):
+def wake_open(conn: Connection, now: datetime, after: int = 0) -> None:
+    """Make the jobs of all open batches made after `after` due: money arrived, or an older batch had its turn."""
+    open_ones = select(batches.c.id).where(batches.c.status != BatchStatus.SETTLED, batches.c.id > after)
+    for batch_id in conn.scalars(open_ones):
         enqueue(conn, "batch", batch_id, now)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, select
+from sqlalchemy import Connection, Row, exists, func, select, update
 
 from domain.states import UpkeepState, UsdcStatus
 from storage import purchases as sales
@@ -88,11 +88,12 @@ def failed_tries(conn: Connection, owners: Collection[str]) -> dict[str, int]:
 
 
 def leave_out(conn: Connection, transfer_id: int, why: str, now: datetime) -> None:
-    """Give a transfer's payouts back to the next plan, unpaid; the batch shrinks by them."""
+    """Give a transfer's payouts back to the next plan, unpaid and with the reason; the batch shrinks by them."""
     found = conn.execute(
         select(payouts).where(payouts.c.transfer_id == transfer_id).order_by(payouts.c.id).with_for_update()
     ).all()
     for row in found:
         sales.unlink(conn, row.id)
+        conn.execute(update(payouts).where(payouts.c.id == row.id).values(reason=why))
         note(conn, "payout", row.id, row.state, row.state, now, why)
         enqueue(conn, "batch", row.batch_id, now)

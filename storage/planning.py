@@ -22,14 +22,28 @@ _PLAN_LOCK = 0x706C616E
 """PostgreSQL advisory lock: of several replicas that plan at once, one takes the payouts and the others find them
 taken. Row locks alone would not do: an UPDATE that waited for another plan takes its rows all the same."""
 
+_UNPAID = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
+
 Judge = Callable[[str], str | None]
 """Why an address can't be paid, or None. Pure: screening, form, own treasury."""
 
 
 @dataclass(frozen=True, slots=True)
+class AtOnce:
+    """What a real-time plan asks beyond the rules of every plan: that the payout is covered already, that no plan left
+    one of its recipient's out before with a reason of its own, that it is not above `ceiling` (base units, 0: none),
+    not after `last` (paid_at, payout id), and one of the recipients in `only` (None: no such bound)."""
+
+    ceiling: int
+    last: tuple[datetime, int] | None = None
+    only: frozenset[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PlanTerms:
     """Under which rules payouts are taken. `minimum` in USDC base units; `hold`: how long after the payment a payout
-    waits at least; `fee_ceiling` bounds one transaction of the rail, in lamports (0: the rail has none of its own)."""
+    waits at least; `fee_ceiling` bounds one transaction of the rail, in lamports (0: the rail has none of its own);
+    `at_once`: what a real-time plan asks beyond that."""
 
     cutoff: datetime
     now: datetime
@@ -40,6 +54,7 @@ class PlanTerms:
     rail: str
     hold: timedelta = timedelta(0)
     fee_ceiling: int = 0
+    at_once: AtOnce | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +76,7 @@ def shares(conn: Connection, terms: PlanTerms, judge: Judge) -> list[CreatorShar
     owed = (
         select(payouts.c.recipient_id, func.sum(unpaid).label("amount"), func.count().label("purchases"))
         .select_from(payouts.join(purchases))
-        .where(_payable(terms))
+        .where(payable(terms))
         .group_by(payouts.c.recipient_id)
         .subquery()
     )
@@ -81,7 +96,7 @@ def outside_addresses(conn: Connection, terms: PlanTerms) -> list[str]:
     statement = (
         select(users.c.wallet_address)
         .select_from(payouts.join(purchases).join(users, payouts.c.recipient_id == users.c.id))
-        .where(_payable(terms), users.c.circle_wallet_address.is_(None), users.c.wallet_address.is_not(None))
+        .where(payable(terms), users.c.circle_wallet_address.is_(None), users.c.wallet_address.is_not(None))
         .distinct()
     )
     return sorted(conn.scalars(statement))
@@ -94,7 +109,7 @@ def purchase_count(conn: Connection, terms: PlanTerms, recipient_ids: Sequence[i
         statement = (
             select(payouts.c.purchase_id)
             .select_from(payouts.join(purchases))
-            .where(_payable(terms), payouts.c.recipient_id.in_(chunk))
+            .where(payable(terms), payouts.c.recipient_id.in_(chunk))
             .distinct()
         )
         found.update(conn.scalars(statement))
@@ -109,14 +124,22 @@ def _share(row: Row[Any], terms: PlanTerms, judge: Judge) -> CreatorShare:
         left_out = "changed the address lately"
     elif terms.grouping == "creator" and row.amount < terms.minimum:
         left_out = "is below the minimum"
+    elif terms.at_once is not None and not _is_taken_at_once(row, terms.at_once, terms.grouping):
+        left_out = "waits for the weekly batch: above a cap"
     else:
         left_out = judge(row.address)
     return CreatorShare(row.recipient_id, row.uuid, row.username, row.address, int(row.amount), row.purchases, left_out)
 
 
-def _payable(terms: PlanTerms) -> ColumnElement[bool]:
+def _is_taken_at_once(row: Row[Any], asked: AtOnce, grouping: str) -> bool:
+    above = grouping == "creator" and 0 < asked.ceiling < row.amount
+    return not above and (asked.only is None or row.recipient_id in asked.only)
+
+
+def payable(terms: PlanTerms) -> ColumnElement[bool]:
+    """Of `payouts` joined with `purchases`: those that a plan takes if their recipients' shares may be paid."""
     conditions = [
-        payouts.c.state.in_([UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION]),
+        payouts.c.state.in_(_UNPAID),
         payouts.c.batch_id.is_(None),
         payouts.c.paid_at < terms.cutoff,
         payouts.c.paid_at <= terms.now - terms.hold,
@@ -128,7 +151,26 @@ def _payable(terms: PlanTerms) -> ColumnElement[bool]:
         conditions.append(payouts.c.amount - payouts.c.netted_amount >= terms.minimum)
     if terms.require_available:
         conditions.append(purchases.c.available_on <= terms.now)
+    if terms.at_once is not None:
+        conditions += _at_once(terms.at_once, terms.grouping)
     return and_(*conditions)
+
+
+def _at_once(asked: AtOnce, grouping: str) -> list[ColumnElement[bool]]:
+    """A payout that left a plan with a remark waits for the Monday, and so do its recipient's later ones: taken alone
+    they would leave the same way, a plan each."""
+    others = payouts.alias()
+    left_out = select(others.c.recipient_id).where(
+        others.c.state.in_(_UNPAID), others.c.batch_id.is_(None), others.c.reason.is_not(None)
+    )
+    conditions = [payouts.c.state == UsdcStatus.PENDING_DISTRIBUTION, payouts.c.recipient_id.not_in(left_out)]
+    if asked.ceiling and grouping == "purchase":
+        conditions.append(payouts.c.amount - payouts.c.netted_amount <= asked.ceiling)
+    if asked.last is not None:
+        paid_at, payout_id = asked.last
+        same = (payouts.c.paid_at == paid_at) & (payouts.c.id <= payout_id)
+        conditions.append((payouts.c.paid_at < paid_at) | same)
+    return conditions
 
 
 def take(
@@ -178,8 +220,8 @@ def _lock(conn: Connection, terms: PlanTerms) -> None:
     if conn.dialect.name != "postgresql":
         return
     lock_plans(conn)
-    payable = select(payouts.c.id).select_from(payouts.join(purchases)).where(_payable(terms)).order_by(payouts.c.id)
-    locked = payable.with_for_update(of=payouts).subquery()
+    chosen = select(payouts.c.id).select_from(payouts.join(purchases)).where(payable(terms)).order_by(payouts.c.id)
+    locked = chosen.with_for_update(of=payouts).subquery()
     conn.execute(select(func.count()).select_from(locked))
 
 
@@ -207,12 +249,17 @@ def _take_by_creator(
     conn.execute(
         update(payouts)
         .where(
-            _payable(terms),
+            payable(terms),
             purchases.c.id == payouts.c.purchase_id,
             transfers.c.batch_id == batch_id,
             transfers.c.recipient_id == payouts.c.recipient_id,
         )
-        .values(batch_id=batch_id, transfer_id=transfers.c.id, destination_address=transfers.c.destination_address)
+        .values(
+            batch_id=batch_id,
+            transfer_id=transfers.c.id,
+            destination_address=transfers.c.destination_address,
+            reason=None,
+        )
     )
 
 
@@ -223,7 +270,7 @@ def _take_by_purchase(
         mine = (
             select(payouts.c.id)
             .select_from(payouts.join(purchases))
-            .where(_payable(terms), payouts.c.recipient_id.in_(chunk))
+            .where(payable(terms), payouts.c.recipient_id.in_(chunk))
         )
         address = (
             select(func.coalesce(users.c.circle_wallet_address, users.c.wallet_address))
@@ -231,7 +278,9 @@ def _take_by_purchase(
             .scalar_subquery()
         )
         conn.execute(
-            update(payouts).where(payouts.c.id.in_(mine)).values(batch_id=batch_id, destination_address=address)
+            update(payouts)
+            .where(payouts.c.id.in_(mine))
+            .values(batch_id=batch_id, destination_address=address, reason=None)
         )
     _create_transfers(conn, batch_id, terms, new_uuid)
 

@@ -1,26 +1,29 @@
 """What real-time payout decides by: how the platform stands, and what one sale would pay to whom. Base units."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, exists, func, or_, select
 
 from domain import realtime
-from domain.realtime import Bar, Platform, RealtimeRules
+from domain.realtime import Bar, Left, Platform, RealtimeRules
 from domain.split import share_out
-from domain.states import BatchStatus, UsdcStatus
-from storage import funding, transfers
+from domain.states import UsdcStatus
+from storage import batches, funding, transfers
 from storage.debts import open_debt
 from storage.movements import orphans
-from storage.planning import Judge, PlanTerms
+from storage.planning import Judge, PlanTerms, payable, shares
 from storage.purchases import payout_address, required, shares_of
 from storage.reserves import risk
 from storage.switches import SENDS_PAUSED, why_on
-from storage.tables import batches, disputes, payouts, refunds, users
+from storage.tables import disputes, payouts, purchases, refunds, users
 
-WAITING = (BatchStatus.PLANNED, BatchStatus.WAITING_APPROVAL, BatchStatus.WAITING_FUNDS)
+KEY = "realtime:"
+"""Begins the key of a batch that real time planned; its UUID follows."""
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""Before every payment: a bound that lets nothing through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +35,67 @@ class Part:
     amount: int
 
 
-def waiting_batch(conn: Connection) -> int | None:
-    """The oldest batch that waits for approval or funds and is not paused; one that sends has had its turn."""
-    waits = batches.c.status.in_(WAITING) & batches.c.paused.is_(False)
-    found: int | None = conn.scalar(select(func.min(batches.c.id)).where(waits))
-    return found
-
-
 def platform(conn: Connection, usdc_account: str, now: datetime) -> Platform:
-    """How things stand in this transaction."""
+    """How things stand in this transaction. Batches of real time's own are covered from their birth and wait for
+    nobody."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     return Platform(
         sends_paused=why_on(conn, SENDS_PAUSED) is not None,
         unexplained_outflow=bool(orphans(conn, limit=1)),
-        waiting_batch=waiting_batch(conn),
+        waiting_batch=batches.waiting(conn, other_than=KEY),
         free=funding.free(conn, usdc_account),
         begun_today=transfers.begun_since(conn, midnight),
         unbegun=transfers.unbegun(conn),
+    )
+
+
+def narrowed(conn: Connection, terms: PlanTerms, judge: Judge, most: int | None) -> PlanTerms:
+    """Terms of a real-time plan that take the oldest payouts within `most` and no more; what does not fit is taken by
+    the next one, or by the Monday's."""
+    assert terms.at_once is not None
+    if most is None:
+        return terms
+    taken = {share.recipient_id for share in shares(conn, terms, judge) if share.left_out is None}
+    unpaid = (payouts.c.amount - payouts.c.netted_amount).label("unpaid")
+    statement = (
+        select(payouts.c.paid_at, payouts.c.id, payouts.c.recipient_id, unpaid)
+        .select_from(payouts.join(purchases))
+        .where(payable(terms))
+        .order_by(payouts.c.paid_at, payouts.c.id)
+    )
+    found = [row for row in conn.execute(statement) if row.recipient_id in taken]
+    count = realtime.fitting((row.unpaid for row in found), most)
+    last = (found[count - 1].paid_at, found[count - 1].id) if count else (_NEVER, 0)
+    return replace(terms, at_once=replace(terms.at_once, last=last, only=frozenset(taken)))
+
+
+def left(conn: Connection, terms: PlanTerms, judge: Judge) -> Left:
+    """What a plan under `terms` would take now: in real time, what waits for the Monday or for the next moment."""
+    taken = {share.recipient_id for share in shares(conn, terms, judge) if share.left_out is None}
+    if not taken:
+        return Left()
+    unpaid = payouts.c.amount - payouts.c.netted_amount
+    size = func.sum(unpaid) if terms.grouping == "creator" else func.max(unpaid)
+    statement = (
+        select(
+            payouts.c.recipient_id,
+            func.count().label("payouts"),
+            func.sum(unpaid).label("amount"),
+            size.label("largest"),
+            func.count().filter(payouts.c.state == UsdcStatus.PENDING_CONVERSION).label("uncovered"),
+            func.count(payouts.c.reason).label("left_out"),
+        )
+        .select_from(payouts.join(purchases))
+        .where(payable(terms))
+        .group_by(payouts.c.recipient_id)
+    )
+    rows = [row for row in conn.execute(statement) if row.recipient_id in taken]
+    return Left(
+        payouts=sum(row.payouts for row in rows),
+        amount=sum(int(row.amount) for row in rows),
+        largest=max(int(row.largest) for row in rows),
+        uncovered=sum(row.uncovered for row in rows),
+        left_out=sum(row.left_out for row in rows),
     )
 
 

@@ -79,8 +79,8 @@ def takes_sales_after_the_cut_off(patch: MonkeyPatch) -> None:
     def payable(terms: Any) -> Any:
         return original(replace(terms, cutoff=terms.now))
 
-    original = storage.planning._payable
-    patch.setattr(storage.planning, "_payable", payable)
+    original = storage.planning.payable
+    patch.setattr(storage.planning, "payable", payable)
     patch.setattr(payouts.plan, "take", take)
 
 

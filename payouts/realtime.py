@@ -1,0 +1,145 @@
+"""Pays sales as soon as they are minted: a batch of its own kind, approved by the mode itself, within the caps.
+
+It is planned, frozen, approved by digest and sent like every other batch. What the rules, the caps or the wallet do not
+let through is not planned at all, and waits for the Monday.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from domain import realtime
+from domain.money import format_usdc
+from domain.outcomes import Again, Commit, Done, Outcome, nothing
+from domain.realtime import WHY, Bar, Left, PayoutMode, RealtimeRules
+from payouts.plan import Planned, Planner
+from ports.clock import Clock
+from ports.ids import Ids
+from storage import batches, funding
+from storage.planning import AtOnce, Judge, lock_plans
+from storage.realtime import KEY, left, narrowed, platform
+from storage.store import Store
+from storage.work import Claim
+
+log = structlog.get_logger(__name__)
+
+GATHERS = timedelta(seconds=15)
+"""Between two real-time plans at least: about what a payout takes to be final on chain. A sale in a quiet hour is
+planned at once, those of a rush come together in few batches."""
+APPROVER = "realtime"
+"""Who approves in the batch's record: whoever chose the mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What real time has not paid of what is payable now, and why; None: the next plan takes it."""
+
+    left: Left
+    why: Bar | None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one look did. `wait`: how long the last plan still gathers."""
+
+    planned: Planned | None = None
+    standing: Standing | None = None
+    wait: timedelta | None = None
+
+
+class RealtimePlanner:
+    """Plans what is payable now under `rules`, with the weekly planner's terms and judge."""
+
+    def __init__(
+        self, store: Store, clock: Clock, ids: Ids, planner: Planner, rules: RealtimeRules, usdc_account: str
+    ) -> None:
+        self._store, self._clock, self._ids = store, clock, ids
+        self._planner, self._rules, self._account = planner, rules, usdc_account
+
+    @property
+    def is_on(self) -> bool:
+        return self._rules.mode is PayoutMode.REALTIME
+
+    async def plan(self) -> Turn:
+        """Plan what may be paid now, unless a plan was made a moment ago. Raises Retryable or OutcomeUnknown where the
+        chain can't be read."""
+        wait = await self._store.read(self._gathers)
+        if wait is not None:
+            return Turn(wait=wait)
+        judge = await self._planner.judge_for(self._clock.now())
+        key = f"{KEY}{self._ids.uuid()}"
+
+        def plan(conn: Connection) -> Turn:
+            lock_plans(conn)
+            wait = self._gathers(conn)
+            return Turn(wait=wait) if wait is not None else self._plan(conn, key, judge)
+
+        return await self._store.write(plan)
+
+    def standing(self, conn: Connection) -> Standing:
+        """For whoever looks. Addresses are judged without the chain."""
+        return self._standing(conn, self._planner.judge)
+
+    def _standing(self, conn: Connection, judge: Judge) -> Standing:
+        now = self._clock.now()
+        waits = left(conn, self._planner.terms(now, now), judge)
+        if not waits.payouts:
+            return Standing(waits, None)
+        return Standing(waits, realtime.why_left(self._rules, platform(conn, self._account, now), waits))
+
+    def _gathers(self, conn: Connection) -> timedelta | None:
+        """How long the last plan still gathers; a clock that was set back ends it."""
+        now, last = self._clock.now(), batches.last_planned(conn, KEY)
+        return None if last is None or not last <= now < last + GATHERS else last + GATHERS - now
+
+    def _plan(self, conn: Connection, key: str, judge: Judge) -> Turn:
+        now, rules = self._clock.now(), self._rules
+        funding.fund(conn, self._account, now)
+        stands, planned = platform(conn, self._account, now), None
+        if realtime.bar(rules, stands) is None:
+            terms = replace(self._planner.terms(now, now), at_once=AtOnce(rules.ceiling))
+            terms = narrowed(conn, terms, judge, realtime.room(rules, stands))
+            planned = self._planner.plan_in(conn, key, terms, APPROVER, judge)
+        return Turn(planned, self._standing(conn, judge))
+
+
+class RealtimeStep:
+    """Kind `realtime`, subject `payouts`: something may have become payable; the database decides."""
+
+    def __init__(self, planner: RealtimePlanner) -> None:
+        self._planner = planner
+        self._told: Bar | None = None
+
+    async def run(self, claim: Claim) -> Outcome:
+        if not self._planner.is_on:
+            return Done()
+        turn = await self._planner.plan()
+        if turn.wait is not None:
+            return Again(turn.wait, "the last plan is a moment old: what is sold meanwhile comes together")
+        assert turn.standing is not None
+        self._tell(turn.standing)
+        if turn.standing.left.payouts and turn.standing.why is None:
+            return Again(GATHERS, "more is payable than one batch may hold")
+        return Done()
+
+    def _tell(self, standing: Standing) -> None:
+        """One line for each change, not for each sale; a restart tells it again."""
+        if standing.why == self._told:
+            return
+        self._told = standing.why
+        if standing.why is None:
+            log.info("no sale waits for the weekly batch any more")
+            return
+        waits = standing.left
+        log.warning(
+            "sales wait for the weekly batch",
+            reason=standing.why.value,
+            why=WHY[standing.why],
+            payouts=waits.payouts,
+            usdc=format_usdc(waits.amount),
+        )
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        return nothing
