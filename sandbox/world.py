@@ -69,6 +69,7 @@ class WorldOptions:
     grouping: str = "purchase"
     rail: str = "circle"
     packed_format: str = "v0"
+    payout_mode: str = "weekly"
     user_wallets: str = "user"
     database_url: str | None = None
     slot_ms: int = SLOT_MS
@@ -149,6 +150,7 @@ class World:
             "AGENT_GROUPING": self.options.grouping,
             "AGENT_RAIL": self.options.rail,
             "AGENT_PACKED_FORMAT": self.options.packed_format,
+            "AGENT_PAYOUT_MODE": self.options.payout_mode,
             "AGENT_CIRCLE_LIMITS": self.options.circle_limits,
             "AGENT_SLOT_MS": str(self.options.slot_ms),
             "AGENT_TREASURY_POLL_MS": str(TREASURY_POLL_MS),

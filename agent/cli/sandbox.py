@@ -53,6 +53,9 @@ def play(
     packed_format: Annotated[
         Literal["v0", "v1"], typer.Option("--format", help="Of packed payouts: v0 holds 15, v1 58.")
     ] = "v0",
+    payout_mode: Annotated[
+        Literal["weekly", "realtime"], typer.Option(help="realtime: each sale is paid as it is minted.")
+    ] = "weekly",
     user_wallets: Annotated[Literal["user", "developer"], typer.Option(help="Who controls the users' wallets.")] = (
         "user"
     ),
@@ -81,6 +84,7 @@ def play(
                 grouping=grouping,
                 rail=rail,
                 packed_format=packed_format,
+                payout_mode=payout_mode,
                 user_wallets=user_wallets,
                 circle_limits=circle_limits,
                 as_json=as_json,

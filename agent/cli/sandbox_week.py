@@ -48,6 +48,7 @@ class Options:
     grouping: Literal["purchase", "creator"]
     rail: Literal["circle", "solana"]
     packed_format: Literal["v0", "v1"]
+    payout_mode: Literal["weekly", "realtime"]
     user_wallets: Literal["user", "developer"]
     circle_limits: Literal["fast", "real"]
     as_json: bool = False
@@ -62,6 +63,7 @@ class Options:
             grouping=self.grouping,
             rail=self.rail,
             packed_format=self.packed_format,
+            payout_mode=self.payout_mode,
             user_wallets=self.user_wallets,
             database_url=self.database_url,
         )
@@ -143,7 +145,15 @@ class _Run:
         plan = plan_week(options.seed, options.purchases, options.creators)
         async with aiohttp.ClientSession() as session:
             with Stages(console) as stages:
-                outcome = await Week(access, plan, Wire(session), stages, distribute).play()
+                week = Week(
+                    access,
+                    plan,
+                    Wire(session),
+                    stages,
+                    distribute,
+                    in_real_time=options.payout_mode == "realtime",
+                )
+                outcome = await week.play()
         if options.report is not None:
             write_report(options.report, outcome)
         show_outcome(outcome, console)

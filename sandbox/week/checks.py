@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from sandbox.week.arithmetic import cents, usdc_text, usdc_units
+from sandbox.week.arithmetic import cents, creator_side, shared, usdc_text, usdc_units
 from sandbox.week.chain import Nft
 from sandbox.week.facts import Creator, Sale, Seen
 
@@ -18,6 +18,7 @@ def find_violations(seen: Seen) -> list[str]:
         *(line for creator in seen.creators for line in _creator(creator)),
         *_money(seen),
         *_dry_run(seen),
+        *_real_time(seen),
     ]
 
 
@@ -113,12 +114,20 @@ def _money(seen: Seen) -> Iterator[str]:
 
 
 def _dry_run(seen: Seen) -> Iterator[str]:
-    """The figures that the operator decides by."""
+    """The figures that the operator decides by: what is left for the batch."""
     lines = [] if seen.dry_run is None else [line.strip() for line in seen.dry_run.splitlines()]
+    due: Counter[int] = Counter()
+    for sale in seen.before_batch:
+        due.update(shared(creator_side(sale.payment["gross_cents"], sale.payment["fee_cents"]), sale.shares))
     for wanted in (
-        f"Total purchases: {len(seen.sales)}",
-        f"Total USDC to distribute: {usdc_text(sum(creator.due for creator in seen.creators))}",
-        f"Number of creators: {sum(creator.due > 0 for creator in seen.creators)}",
+        f"Total purchases: {len(seen.before_batch)}",
+        f"Total USDC to distribute: {usdc_text(due.total())}",
+        f"Number of creators: {sum(amount > 0 for amount in due.values())}",
     ):
         if wanted not in lines:
             yield f"the dry run does not say {wanted!r}"
+
+
+def _real_time(seen: Seen) -> Iterator[str]:
+    if seen.paid_in_real_time == 0:
+        yield "real-time payout has paid no sale: all of them were left to the batch"

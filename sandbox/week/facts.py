@@ -56,6 +56,10 @@ class Seen:
     platform_after: int = 0
     ledger_sum: int | None = None
     dry_run: str | None = None
-    """What `distribute_usdc_batch --dry-run` wrote before the conversion; None if it never ran."""
+    """What `distribute_usdc_batch --dry-run` wrote before the batch; None if it never ran."""
+    before_batch: list[Sale] = field(default_factory=list)
+    """Sales that were not paid when the batch was run: by the week all of them."""
+    paid_in_real_time: int | None = None
+    """How many were; None when the week is paid by its batch."""
     failures: list[str] = field(default_factory=list)
     """What went wrong on the way, in words."""

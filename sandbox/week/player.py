@@ -12,7 +12,7 @@ from sandbox.week.facts import Creator, Member, Sale, Seen
 from sandbox.week.outside import Outside
 from sandbox.week.plan import WeekPlan
 from sandbox.week.report import Outcome, outcome
-from sandbox.week.shop import Shop
+from sandbox.week.shop import DISTRIBUTED, Shop
 from sandbox.week.stages import Stages
 from sandbox.week.wire import WeekFailed, Wire, each, follow
 
@@ -43,15 +43,24 @@ class Published:
 
 
 class Week:
-    """One week. `play` never raises WeekFailed: what fails is a violation in its outcome."""
+    """One week. `play` never raises WeekFailed: what fails is a violation in its outcome. `in_real_time`: USDC is there
+    before the sales, each is paid as it is minted, and the batch has what is left."""
 
     def __init__(
-        self, access: Access, plan: WeekPlan, wire: Wire, stages: Stages, distribute_usdc_batch: RunCommand
+        self,
+        access: Access,
+        plan: WeekPlan,
+        wire: Wire,
+        stages: Stages,
+        distribute_usdc_batch: RunCommand,
+        *,
+        in_real_time: bool = False,
     ) -> None:
         self._access = access
         self._plan = plan
         self._stages = stages
         self._distribute = distribute_usdc_batch
+        self._in_real_time = in_real_time
         self._shop = Shop(wire, access)
         self._outside = Outside(wire, access)
         self._chain = Chain(wire, access.solana_rpc, access.usdc_mint)
@@ -77,6 +86,9 @@ class Week:
     async def _sell(self) -> None:
         await self._sign_up()
         await self._publish()
+        if self._in_real_time:
+            prices = [self._plan.pieces[piece].price_cents for piece in self._plan.sales]
+            await self._convert(sum(creator_side(price, 0) for price in prices))
         await self._buy()
         with self._stages.stage("NFTs minted", len(self._seen.sales)) as advance:
             await follow("minting", self._seen.sales, self._shop.is_minted, advance)
@@ -119,15 +131,35 @@ class Week:
             self._seen.sales = await each(buy, range(len(self._plan.sales)))
 
     async def _pay_out(self) -> None:
-        """The dry run, the conversion, the batch."""
+        """By the batch: the dry run, the conversion, the batch. In real time the batch is for what is left."""
         await self._work_out_dues()
+        if self._in_real_time:
+            await self._watch_real_time()
+        await self._dry_run()
+        if not self._in_real_time:
+            await self._convert(sum(creator.due for creator in self._seen.creators))
+        await self._run_batch()
+
+    async def _watch_real_time(self) -> None:
+        """Until every sale is paid without anybody's doing, or nothing more happens."""
+        sales, seen = self._seen.sales, self._seen
+        with self._stages.stage("Paid in real time", len(sales)) as advance:
+            try:
+                await follow("real-time payout", sales, self._shop.is_distributed, advance)
+            except WeekFailed as error:
+                self._stages.say(f"{error}; the batch has the rest")
+        unpaid = [sale for sale in sales if sale.purchase.get("usdc_payment_status") != DISTRIBUTED]
+        seen.paid_in_real_time, seen.before_batch = len(sales) - len(unpaid), unpaid
+
+    async def _dry_run(self) -> None:
         self._stages.say("\n$ python main.py distribute_usdc_batch --dry-run")
         dry = await self._distribute(["--dry-run"])
         self._seen.dry_run = dry.output
         self._stages.say(dry.output + "\n")
         if dry.exit_code != 0:
             self._seen.failures.append(f"distribute_usdc_batch --dry-run ended with {dry.exit_code}")
-        await self._convert()
+
+    async def _run_batch(self) -> None:
         sales = self._seen.sales
         with self._stages.stage("Paid out", len(sales)) as advance:
             command = asyncio.ensure_future(self._distribute(["--auto-confirm", "--wait"]))
@@ -160,13 +192,13 @@ class Week:
             for user_id, part in shared(side, sale.shares).items():
                 by_user[user_id].due += part
                 by_user[user_id].sales += 1
-        self._seen.creators = list(by_user.values())
+        self._seen.creators, self._seen.before_batch = list(by_user.values()), self._seen.sales
 
-    async def _convert(self) -> None:
-        """The operator turns the creators' dollars into USDC and sends them; waits until the chain calls it final."""
+    async def _convert(self, base_units: int) -> None:
+        """The operator turns dollars into USDC and sends them; waits until the chain calls it final."""
         wallet, seen = self._access.platform_wallet_address, self._seen
         seen.platform_before = await self._chain.usdc_of(wallet)
-        seen.deposited = sum(creator.due for creator in seen.creators)
+        seen.deposited = base_units
         with self._stages.stage("USDC converted", 1) as advance:
             await self._outside.convert(seen.deposited)
 

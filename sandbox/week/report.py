@@ -34,6 +34,7 @@ class Outcome:
             "creators": len(self.creators),
             "minted": sum(bool(purchase["nft_minted"]) for purchase in purchases),
             "distributed": sum(purchase["usdc_payment_status"] == "distributed" for purchase in purchases),
+            "paid_in_real_time": self.seen.paid_in_real_time or 0,
             "usdc_distributed": usdc_text(distributed_units(self.seen)),
             "on_chain": {
                 "nfts": len(self.seen.nfts),
