@@ -119,6 +119,7 @@ async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
         sol_least=settings.agent_balance_alert_lamports,
         wallet_wait=timedelta(days=settings.agent_mint_wait_days),
         database=database_path(settings.database_url.get_secret_value()),
+        realtime=daemon.engine.realtime.standing,
     )
     web = build_web(settings, ports, daemon.gateways, daemon.engine, daemon.metrics, daemon.platform_address, probe)
     most = connections_for(raise_file_limit(), CONNECTIONS_MAX)

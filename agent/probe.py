@@ -1,12 +1,14 @@
 """Keeps the metrics of the database fresh: every 15 seconds, and when somebody scrapes."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
 from sqlalchemy import Connection
 
+from domain.realtime import WHY, Standing
 from domain.states import BatchStatus
 from metrics import Metrics
 from ports.clock import Clock
@@ -27,7 +29,8 @@ FRESH_SECONDS = 5.0
 
 class Probe:
     """`run` until cancelled. Below `usdc_least` (base units) and `sol_least` (lamports) the balances alert;
-    `wallet_wait` is how long a paid purchase may wait for its buyer's wallet; `database` is SQLite's file."""
+    `wallet_wait` is how long a paid purchase may wait for its buyer's wallet; `database` is SQLite's file; `realtime`
+    reads what real-time payout leaves to the weekly batch."""
 
     def __init__(
         self,
@@ -39,10 +42,12 @@ class Probe:
         sol_least: int,
         wallet_wait: timedelta,
         database: Path | None = None,
+        realtime: Callable[[Connection], Standing | None] | None = None,
     ) -> None:
         self._store, self._clock, self._metrics = store, clock, metrics
         self._usdc_least, self._sol_least = usdc_least, sol_least
         self._wallet_wait, self._database = wallet_wait, database
+        self._realtime = realtime
         self._lock = asyncio.Lock()
         self._last_id: int | None = None
         self._looked_at: float | None = None
@@ -71,12 +76,13 @@ class Probe:
         now = self._clock.now()
         after = self._last_id
 
-        def look(conn: Connection) -> tuple[Readings, Vitals, Changes | int]:
+        def look(conn: Connection) -> tuple[Readings, Vitals, Changes | int, Standing | None]:
             found = probes.read(conn, now - self._wallet_wait)
             changed = probes.last_change(conn) if after is None else probes.changes(conn, after, now)
-            return found, vitals.read(conn), changed
+            standing = None if self._realtime is None else self._realtime(conn)
+            return found, vitals.read(conn), changed, standing
 
-        readings, vital, changes = await self._store.read(look)
+        readings, vital, changes, standing = await self._store.read(look)
         if isinstance(changes, int):
             self._last_id = changes
         else:
@@ -84,6 +90,7 @@ class Probe:
             self._count(changes)
         self._show(readings, now)
         self._show_vitals(vital, now)
+        self._show_realtime(standing)
         self._looked_at = self._clock.monotonic()
         self._metrics.probed(now.timestamp())
 
@@ -131,6 +138,12 @@ class Probe:
         metrics.last_done(_timestamp(vital.swept_at), _timestamp(vital.backed_up_at))
         place = None if self._database is None else footprint(self._database)
         metrics.database(vital.size_bytes, *((None, None) if place is None else (place.wal, place.free)))
+
+    def _show_realtime(self, standing: Standing | None) -> None:
+        found = {bar.value: (0, 0) for bar in WHY}
+        if standing is not None and standing.why is not None:
+            found[standing.why.value] = standing.left.payouts, standing.left.amount
+        self._metrics.realtime_waits(found)
 
 
 def _timestamp(moment: datetime | None) -> float | None:

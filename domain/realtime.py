@@ -161,6 +161,14 @@ class Left:
     left_out: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What real time has not paid of what is payable now, and why; None: nothing is left, or the next plan takes it."""
+
+    left: Left
+    why: Bar | None
+
+
 def why_left(rules: RealtimeRules, platform: Platform, left: Left) -> Bar | None:
     """What keeps it for the Monday; None when nothing is left, or the next real-time plan takes it."""
     if left.payouts == 0:

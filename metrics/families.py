@@ -111,6 +111,12 @@ class Families:
         self.batch_short = self._gauge(
             "batch_short_base_units", "USDC base units that the batches that wait for funds lack."
         )
+        self.realtime_rows = self._gauge(
+            "realtime_waiting_rows", "Payable payouts that real time leaves to the weekly batch, by reason.", "reason"
+        )
+        self.realtime_amount = self._gauge(
+            "realtime_waiting_base_units", "USDC base units of these payouts, by reason.", "reason"
+        )
         self.sol_threshold = self._gauge(
             "platform_sol_threshold_lamports", "Below this the platform wallet's SOL alerts."
         )

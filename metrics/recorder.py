@@ -250,6 +250,12 @@ class Metrics:
             self._families.batch_age.labels(self._state(status)).set(seconds)
         self._families.batch_short.set(short)
 
+    def realtime_waits(self, by_reason: Mapping[str, tuple[int, int]]) -> None:
+        """Reason → payouts that real time leaves to the weekly batch, and their base units; 0 where it leaves none."""
+        for reason, (rows, amount) in by_reason.items():
+            self._families.realtime_rows.labels(self._state(reason)).set(rows)
+            self._families.realtime_amount.labels(self._state(reason)).set(amount)
+
     def sends_paused(self, paused: bool) -> None:
         self._families.sends_paused.set(paused)
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from domain import realtime
 from domain.money import format_usdc
 from domain.outcomes import Again, Commit, Done, Outcome, nothing
-from domain.realtime import WHY, Bar, Left, PayoutMode, RealtimeRules
+from domain.realtime import WHY, Bar, PayoutMode, RealtimeRules, Standing
 from payouts.plan import Planned, Planner
 from ports.clock import Clock
 from ports.ids import Ids
@@ -30,14 +30,6 @@ GATHERS = timedelta(seconds=15)
 planned at once, those of a rush come together in few batches."""
 APPROVER = "realtime"
 """Who approves in the batch's record: whoever chose the mode."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What real time has not paid of what is payable now, and why; None: the next plan takes it."""
-
-    left: Left
-    why: Bar | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +70,9 @@ class RealtimePlanner:
 
         return await self._store.write(plan)
 
-    def standing(self, conn: Connection) -> Standing:
-        """For whoever looks. Addresses are judged without the chain."""
-        return self._standing(conn, self._planner.judge)
+    def standing(self, conn: Connection) -> Standing | None:
+        """For whoever looks; None when the mode is weekly. Addresses are judged without the chain."""
+        return self._standing(conn, self._planner.judge) if self.is_on else None
 
     def _standing(self, conn: Connection, judge: Judge) -> Standing:
         now = self._clock.now()

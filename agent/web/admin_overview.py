@@ -12,6 +12,7 @@ from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.settings import WebSettings
 from domain.calendar import next_batch_time
 from domain.money import format_cents, format_sol, format_usdc
+from domain.realtime import WHY, Standing
 from domain.states import UsdcStatus, WorkState
 from ports.clock import Clock
 from storage import glance, operator_views, probes
@@ -19,6 +20,8 @@ from storage.movements import orphan_rows
 from storage.store import Store
 from storage.switches import SENDS_PAUSED, why_on
 
+ReadRealtime = Callable[[Connection], Standing | None]
+"""What real-time payout leaves to the weekly batch; None where sales are paid by the week."""
 DAYS = 14
 """Two Mondays are always among them."""
 OPEN_BATCHES_MOST = 5
@@ -51,10 +54,20 @@ class Queue(Answer):
     oldest_due_seconds: int
 
 
+class Realtime(Answer):
+    """Payouts that are payable now and in no batch. `reason` and `why` say what leaves them to the weekly batch; null
+    when the next real-time batch takes them."""
+
+    number: int
+    amount: Money
+    reason: str | None
+    why: str | None
+
+
 class Overview(Answer):
     """`owed` by the payouts' state; `free_usdc` and `short_usdc` are what the wallet has beyond its promises, and what
     is owed beyond that. Balances are null until the chain has been read once. `trouble` names what of the outside can't
-    be used now, the start gate among it."""
+    be used now, the start gate among it. `realtime` is null where sales are paid by the week."""
 
     live: bool
     now: Moment
@@ -72,6 +85,7 @@ class Overview(Answer):
     short_usdc: Money
     next_batch_at: Moment
     open_batches: list[BatchRow]
+    realtime: Realtime | None
     work: Queue
     waiting_for_wallet: int
     unexplained_outflows: int
@@ -81,11 +95,24 @@ class Overview(Answer):
     oldest_unpaid_at: Moment | None
 
 
+def by_the_week(_: Connection) -> None:
+    """Real-time payout is off."""
+    return
+
+
 class AdminOverview:
     """One endpoint; its answer is made at most once in FRESH_SECONDS."""
 
-    def __init__(self, store: Store, clock: Clock, settings: WebSettings, trouble: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        settings: WebSettings,
+        trouble: Callable[[], Sequence[str]],
+        realtime: ReadRealtime,
+    ) -> None:
         self._store = store
+        self._realtime = realtime
         self._trouble = trouble
         self._clock = clock
         self._settings = settings
@@ -130,6 +157,7 @@ class AdminOverview:
             short_usdc=format_usdc(max(0, waiting - max(0, free or 0))),
             next_batch_at=next_batch_time(now),
             open_batches=[batch_row(conn, row) for row in batches],
+            realtime=_realtime(self._realtime(conn)),
             work=_queue(read, self._clock),
             waiting_for_wallet=read.waiting_for_wallet,
             unexplained_outflows=len(orphan_rows(conn)),
@@ -138,6 +166,18 @@ class AdminOverview:
             trouble=list(self._trouble()),
             oldest_unpaid_at=read.oldest_unpaid_at,
         )
+
+
+def _realtime(standing: Standing | None) -> Realtime | None:
+    if standing is None:
+        return None
+    left, why = standing.left, standing.why
+    return Realtime(
+        number=left.payouts,
+        amount=format_usdc(left.amount),
+        reason=None if why is None else why.value,
+        why=None if why is None else WHY[why],
+    )
 
 
 def _queue(read: probes.Readings, clock: Clock) -> Queue:

@@ -15,7 +15,7 @@ from agent.web.admin_events import AdminEvents
 from agent.web.admin_import import AdminImport
 from agent.web.admin_index import AdminIndex, Indexer
 from agent.web.admin_money import AdminMoney, BatchPlanner, ReadTreasury
-from agent.web.admin_overview import AdminOverview
+from agent.web.admin_overview import AdminOverview, ReadRealtime, by_the_week
 from agent.web.admin_people import AdminPeople
 from agent.web.admin_purchases import AdminPurchases
 from agent.web.admin_reports import AdminReports
@@ -71,6 +71,7 @@ class Outside:
     """None in a web room without an indexer beside it."""
     trouble: Callable[[], Sequence[str]] = tuple
     """What of the outside can't be used now, in words for everybody."""
+    realtime: ReadRealtime = by_the_week
 
 
 class WebApp:
@@ -96,7 +97,7 @@ class WebApp:
             *vitals.endpoints(),
         ]
         admin = [
-            *AdminOverview(store, clock, settings, outside.trouble).endpoints(),
+            *AdminOverview(store, clock, settings, outside.trouble, outside.realtime).endpoints(),
             *AdminWork(store, clock, settings).endpoints(),
             *AdminPurchases(store, clock, ids, settings).endpoints(),
             *AdminBatches(store, clock).endpoints(),

@@ -108,6 +108,9 @@ def problems(seen: Overview) -> list[Problem]:
         found.append(Problem(WAIT, "Not everything can be used now:", text, "/console/work/?state=due", "What waits"))
     if seen.sends_paused is not None:
         found.append(Problem(WAIT, "All sends are paused:", seen.sends_paused, "/console/treasury/", "Resume"))
+    if seen.realtime is not None and seen.realtime.why is not None:
+        text = f"{counted(seen.realtime.number, 'payout')}, {grouped(seen.realtime.amount)} USDC: {seen.realtime.why}."
+        found.append(Problem(WAIT, "Not paid in real time:", text, "/console/batches/preview", "What would be paid"))
     if seen.work.parked:
         text = f"{counted(seen.work.parked, 'piece')} of work parked."
         found.append(Problem(BAD, "Waiting for a person:", text, "/console/work/", "Look at them"))
@@ -141,6 +144,7 @@ def checks(seen: Overview) -> list[Check]:
             "the wallet as last seen at finalized",
             "/console/treasury/",
         ),
+        _pays(seen),
         Check(
             WAIT if late else GOOD,
             "late" if late else "running",
@@ -163,3 +167,13 @@ def checks(seen: Overview) -> list[Check]:
             "/console/purchases/?status=payment_completed",
         ),
     ]
+
+
+def _pays(seen: Overview) -> Check:
+    """How creators are paid."""
+    place = "/console/batches/"
+    if seen.realtime is None:
+        return Check(GOOD, "weekly", "Payouts", "Mondays 09:00 UTC", place)
+    if seen.realtime.why is None:
+        return Check(GOOD, "real time", "Payouts", "as soon as minted", place)
+    return Check(WAIT, "weekly", "Payouts", f"real time leaves {seen.realtime.number} to the Monday", place)
