@@ -10,6 +10,7 @@ from solders.pubkey import Pubkey
 
 from agent.identity import StartRefused
 from chain.addresses import ata
+from payouts.rails.pack import NOT_WORTH_IT
 from sandbox.solana_node import Commitment
 from tests.week.checker import outflows, rows_of
 from tests.week.people import on_virtual_time, parked, platform_spent
@@ -93,7 +94,7 @@ async def test_missing_accounts_are_made_once_bad_ones_parked_and_what_rent_woul
     assert shop.paid() == {"ada": DUE, "bob": 0, "cleo": DUE, "dora": DUE, "eve": 0}
     states = {row["username"]: (row["state"], row["reason"]) for row in rows_of(shop.world, _STATES)}
     assert states["bob"] == ("failed", "the recipient's USDC account is frozen")
-    assert states["eve"] == ("pending_distribution", None)
+    assert states["eve"] == ("pending_distribution", NOT_WORTH_IT)
     assert len(rows_of(shop.world, "SELECT id FROM upkeep WHERE kind = 'accounts' AND state = 'finalized'")) == 1
     # Bob's account is released and his payout retried; cleo closed the account that we had paid for.
     freeze(shop, "bob", frozen=False)
