@@ -12,6 +12,7 @@ from agent.probe import Probe
 from chain.addresses import ata
 from config.settings import DEVNET_USDC
 from domain.ledger import Asset
+from domain.realtime import Bar, Left, Standing
 from domain.states import BatchStatus, UsdcStatus, WorkState
 from metrics import Metrics
 from storage import (
@@ -220,7 +221,15 @@ async def test_a_lost_database_leaves_the_last_figures_and_shows_their_age(store
 
 async def test_what_is_unproven_waits_or_was_never_backed_up_is_shown(store: Store, sales: Sales) -> None:
     metrics, clock = Metrics(), Clock(START + DAY)
-    probe = Probe(store, clock, metrics, usdc_least=THRESHOLD, sol_least=SOL_LEAST, wallet_wait=14 * DAY)
+    probe = Probe(
+        store,
+        clock,
+        metrics,
+        usdc_least=THRESHOLD,
+        sol_least=SOL_LEAST,
+        wallet_wait=14 * DAY,
+        realtime=lambda _: Standing(Left(payouts=3, amount=7), Bar.DAY_CAP),
+    )
 
     def arrange(conn: Connection) -> int:
         creator, buyer = sales.user(conn, "ann"), sales.user(conn, "bob")
@@ -242,6 +251,8 @@ async def test_what_is_unproven_waits_or_was_never_backed_up_is_shown(store: Sto
     assert found("batch_oldest_age_seconds", "sending") == 0
     assert found("batch_short_base_units") == 2_350_000
     assert found("sends_paused") == 1
+    assert (found("realtime_waiting_rows", "day_cap"), found("realtime_waiting_base_units", "day_cap")) == (3, 7)
+    assert found("realtime_waiting_rows", "funds") == 0
     assert found("database_size_bytes") > 0
     assert math.isnan(found("backup_timestamp_seconds")) and math.isnan(found("stripe_sweep_timestamp_seconds"))
     await store.write(lambda conn: conn.execute(delete(jobs).where(jobs.c.id == job_id)))

@@ -27,6 +27,7 @@ from agent.web.rates import Rate
 from agent.web.settings import WebSettings
 from chain.addresses import check_payout_owner
 from domain.errors import Rejected, Retryable
+from domain.realtime import Standing
 from gateways.circle_api.facts import ChallengeFacts, CircleTransaction, NotificationKey, UserToken
 from gateways.circle_signature import NotificationVerifier
 from gateways.stripe_api import StripeGateway
@@ -200,6 +201,7 @@ class Shop:
         self.usdc_account = "PlatformUsdcAccount"
         self.usdc: int | None = 0
         self.treasury: tuple[int, int] | None = (0, 0)
+        self.realtime: Standing | None = None
         self.woken = 0
         self.settings = WebSettings(
             public_base_url=BASE_URL,
@@ -224,6 +226,7 @@ class Shop:
             metrics=self.counts,
             render_metrics=_render,
             on_work=self._wake,
+            realtime=lambda _: self.realtime,
         )
         return WebApp(self.store, self.clock, SystemIds(), ThreadExecutor(), outside, self.settings)
 

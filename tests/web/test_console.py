@@ -12,6 +12,7 @@ from sqlalchemy import update
 from agent.web.endpoint import Access, Endpoint, Face
 from agent.web.pages.files import FOLDER
 from domain.ledger import Asset
+from domain.realtime import Bar, Left, Standing
 from storage import tables
 from storage.movements import Movement, book_usdc
 from tests.web.sales import fee_known, minted, paid, wallet
@@ -50,6 +51,13 @@ async def test_a_token_opens_a_session_whose_cookie_no_script_and_no_other_site_
     assert row["session_hash"] not in cookie
     assert row["expires_at"] == shop.clock.now() + timedelta(hours=8)
     assert "viewer" in (await visitor.follow(entered)).words
+
+
+async def test_the_overview_says_what_real_time_leaves_to_the_monday(shop: Shop, visitor: Visitor) -> None:
+    shop.realtime = Standing(Left(payouts=3, amount=7_050_000, uncovered=3), Bar.FUNDS)
+    await signed_in(visitor, "viewer")
+    words = (await visitor.get("/console/")).words
+    assert "Not paid in real time: 3 payouts, 7.05 USDC: the platform wallet's free USDC does not cover" in words
 
 
 async def test_behind_tls_the_cookie_travels_only_encrypted(shop: Shop) -> None:

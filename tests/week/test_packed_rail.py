@@ -104,6 +104,7 @@ async def test_missing_accounts_are_made_once_bad_ones_parked_and_what_rent_woul
     again = await shop.world.operator("POST", f"/admin/api/retry/distribution/{failed['purchase_id']}", {})
     assert again.status == 202, again
     await shop.plan()
+    await shop.batch_is("settled", 1)
     await shop.batch_is("settled", 2)
     assert (shop.paid()["bob"], shop.paid()["eve"]) == (DUE, 0)
     reasons = [row["reason"] or "" for row in rows_of(shop.world, "SELECT reason FROM payouts WHERE state = 'failed'")]

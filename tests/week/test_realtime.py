@@ -58,6 +58,8 @@ async def test_what_is_not_covered_waits_for_the_monday_and_real_time_goes_on_be
     await shop.deposited(DUE)
     await shop.sell("ada", "bob")
     await paid(shop, ada=DUE, bob=0)
+    seen = (await shop.world.operator("GET", "/admin/api/overview")).body["realtime"]
+    assert (seen["number"], seen["amount"], seen["reason"]) == (1, "2.35", "funds")
     await sleep_until(shop.world, NINE + timedelta(seconds=20))
     assert kinds(shop) == ["realtime", "monday"]
     await shop.sell("ada")
