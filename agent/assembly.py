@@ -14,6 +14,7 @@ from agent.steps.events_sweep import EventsSweepStep
 from agent.steps.fee import FeeStep
 from agent.steps.mint import MintStep, MintTerms
 from agent.steps.mint_listing import MintListingStep
+from agent.steps.prune import PruneStep
 from agent.steps.refund import RefundStep
 from agent.steps.refunds_sync import RefundsSyncStep
 from agent.steps.seal import SealStep
@@ -89,6 +90,7 @@ CHORES = frozenset(
         "batch",
         "events_sweep",
         "seal",
+        "prune",
         "reconcile",
         "stripe_watch",
         "balance_watch",
@@ -363,6 +365,7 @@ def _steps(
         "plan": PlanStep(planner),
         "batch": BatchStep(store, clock, limits),
         "seal": SealStep(store, clock),
+        "prune": PruneStep(store, clock),
         "stripe_watch": StripeWatchStep(
             store, clock, gateways.stripe, f"{settings.public_base_url.rstrip('/')}/api/checkout/webhook/"
         ),

@@ -41,10 +41,12 @@ SEAL = Nudge("seal", "books", timedelta(minutes=15))
 """How long a booked row may wait for its seal."""
 RECEIPTS = Nudge("receipts", "closing", timedelta(hours=6))
 """Receipts stand for months; what is closed a few hours late costs nothing."""
+PRUNE = Nudge("prune", "sign_ins", timedelta(hours=6))
+"""What ran out a month ago may stay a few hours longer."""
 RECONCILE = Nudge("reconcile", "books", timedelta(hours=1))
 """Whether the day's report is due, the database decides (`domain.reconciliation.is_due`)."""
 STRIPE_WATCH = Nudge("stripe_watch", "stripe", timedelta(hours=1))
-NUDGES = (WEEKLY_PLAN, EVENTS_SWEEP, SEAL, RECEIPTS, RECONCILE, STRIPE_WATCH)
+NUDGES = (WEEKLY_PLAN, EVENTS_SWEEP, SEAL, RECEIPTS, PRUNE, RECONCILE, STRIPE_WATCH)
 BALANCE_WATCH = Nudge("balance_watch", "platform", timedelta(minutes=1))
 """Only where alerts go out directly: elsewhere Prometheus watches."""
 REALTIME = Nudge("realtime", "payouts", timedelta(minutes=1))

@@ -193,6 +193,13 @@ STEPS: tuple[FlowStep, ...] = (
         due_by=(Source.SCHEDULE,),
     ),
     FlowStep(
+        kind="prune",
+        subject="`sign_ins`",
+        does="forgets sessions and users' tokens that ran out a month ago",
+        module="agent/steps/prune.py",
+        due_by=(Source.SCHEDULE,),
+    ),
+    FlowStep(
         kind="pack",
         subject="batch",
         does="reads the recipients' token accounts and packs covered transfers into groups",

@@ -53,6 +53,7 @@ tokens = Table(
     moment("created_at"),
     CheckConstraint("role IN ('user', 'viewer', 'operator', 'approver')", name="role"),
     CheckConstraint("(role = 'user') = (user_id IS NOT NULL)", name="owner"),
+    Index("ix_tokens_expires_at", "expires_at"),
 )
 """Bearer tokens, hashed: of users (role `user`) and of the admin port (the other roles). `created_by` is the operator
 who made it."""
@@ -92,5 +93,6 @@ sessions = Table(
     moment("expires_at"),
     moment("revoked_at", nullable=True),
     moment("created_at"),
+    Index("ix_sessions_expires_at", "expires_at"),
 )
 """Cookies of people who look at pages, hashed. Each stands for a token: it ends with it, and can do what it can."""
