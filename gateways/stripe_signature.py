@@ -31,13 +31,17 @@ def verify(
     `raw_body` are the bytes as received, `header` is the value of Stripe-Signature. Raises BadSignature.
     """
     timestamp, signatures = _parse(header)
+    _require_near(int(timestamp), now, tolerance_seconds)  # first: it spares the hash over a body that is replayed
     signed = timestamp.encode() + b"." + raw_body
     expected = [hmac.digest(secret.encode(), signed, "sha256") for secret in secrets if secret]
     # Every pair is compared, so that the time taken does not tell which secret or signature was near.
     matches = [hmac.compare_digest(ours, theirs) for ours in expected for theirs in signatures]
     if not any(matches):
         raise BadSignature("no signature matches")
-    age_seconds = int(now.timestamp()) - int(timestamp)
+
+
+def _require_near(timestamp: int, now: datetime, tolerance_seconds: int) -> None:
+    age_seconds = int(now.timestamp()) - timestamp
     if age_seconds > tolerance_seconds:
         raise BadSignature("signed too long ago")
     if age_seconds < -tolerance_seconds:

@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
+from agent.web.body_budget import BodyBudget
 from agent.web.messages import WebRequest, error_response
 from agent.web.recurring import Recurring
 from agent.web.router import Router, too_large
@@ -34,6 +35,8 @@ class FrontLimits:
     body_seconds: float = 10.0
     keepalive_seconds: float = 75.0
     connections_max: int = CONNECTIONS_MAX
+    large_burst_bytes: int = 32 * 1024 * 1024
+    large_bytes_per_second: int = 8 * 1024 * 1024
     backlog: int = 512
     stop_seconds: float = 8.0
 
@@ -137,6 +140,7 @@ class WebFront:
         self.host = host
         self.port = port
         self._limits = limits or FrontLimits()
+        self._large = BodyBudget(self._limits.large_burst_bytes, self._limits.large_bytes_per_second)
         self._numbers = count(1)
         self._prefix = ""
         self._server: _Server | None = None
@@ -170,7 +174,7 @@ class WebFront:
         limit = self._router.body_max_bytes(request.method, path)
         try:
             content = request.content  # a short body came with its head: nothing to wait for
-            body = _within(content.read_nowait(), limit) if content.is_eof() else await self._read_body(request, limit)
+            body = self._taken(content.read_nowait(), limit) if content.is_eof() else await self._read(request, limit)
         except RequestError as error:
             return WireAnswer(error_response(error), request_id, close=True)
         server.answering(connection)
@@ -196,35 +200,40 @@ class WebFront:
             raise Misuse("a request came before the front listens")
         return self._server
 
-    async def _read_body(self, request: web.BaseRequest, limit: int) -> bytes:
-        """Raises RequestError 413 before reading more than the endpoint takes, 408 when the sender drips."""
-        if (request.content_length or 0) > limit:
+    def _taken(self, body: bytes, limit: int) -> bytes:
+        if len(body) > limit:
             raise too_large(limit)
+        self._large.grow(0, len(body))
+        return body
+
+    async def _read(self, request: web.BaseRequest, limit: int) -> bytes:
+        """Raises RequestError 413 before reading more than the endpoint takes, 503 before reading more than all senders
+        may send now, 408 when the sender drips."""
+        told = request.content_length or 0
+        if told > limit:
+            raise too_large(limit)
+        self._large.grow(0, told)
         self._listening.uploading(request.protocol)
         try:
             async with asyncio.timeout(self._limits.body_seconds):
-                return await _gather(request, limit)
+                return await self._gather(request, told, limit)
         except TimeoutError:
             raise RequestError(408, "body_too_slow", "the body did not arrive in time") from None
         except (web.RequestPayloadError, ConnectionError):
             raise RequestError(400, "body_broken", "the body was cut off or is malformed") from None
 
+    async def _gather(self, request: web.BaseRequest, told: int, limit: int) -> bytes:
+        """`told`: how long it is going to be; 0 for one that comes in chunks, and grows as it comes."""
+        parts, size = [], 0
+        while part := await request.content.readany():
+            before, size = size, size + len(part)
+            if size > limit:
+                raise too_large(limit)
+            if not told:
+                self._large.grow(before, size)
+            parts.append(part)
+        return b"".join(parts)
+
 
 def _tell_of_failures(times: int, latest: str) -> None:
     log.warning("answered with an error", times=times, latest=latest)
-
-
-async def _gather(request: web.BaseRequest, limit: int) -> bytes:
-    parts, size = [], 0
-    while part := await request.content.readany():
-        size += len(part)
-        if size > limit:
-            raise too_large(limit)
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _within(body: bytes, limit: int) -> bytes:
-    if len(body) > limit:
-        raise too_large(limit)
-    return body

@@ -14,6 +14,7 @@ from agent.web.bodies import Answer
 from agent.web.endpoint import WEBHOOK_MAX_BYTES, Access, Call, Endpoint
 from agent.web.messages import WebResponse
 from agent.web.metering import WebMetrics
+from agent.web.rates import Rate, RateLimit
 from agent.web.recurring import Recurring
 from agent.web.settings import WebSettings
 from domain.errors import OutcomeUnknown, Rejected, RequestError, Retryable
@@ -43,6 +44,10 @@ _ID = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 _NOTIFICATION_ID = re.compile(r"[\x21-\x7e]{1,64}", re.ASCII)
 _TYPE = re.compile(r"[\x21-\x7e]{1,100}", re.ASCII)
 SIGNATURE_INVALID = "signature_invalid"
+FORGED_FOR_CIRCLE = Rate(burst=60, per_second=20.0)
+"""Checking one costs several times the HTTP around it, and a notification is a hint only: beyond this rate of wrong
+ones nothing is checked, and what is Circle's comes again. An HMAC costs less than its HTTP: Stripe's events are always
+checked."""
 UNREADABLE_TYPE = "unreadable"
 
 
@@ -189,6 +194,7 @@ class Webhooks:
         self._on_stored = on_stored
         self._settings = settings
         self._buffer = IntakeBuffer(store, metrics, on_stored)
+        self._forged = RateLimit(clock, FORGED_FOR_CIRCLE)
 
     def endpoints(self) -> list[Endpoint]:
         public, circle = Access.PUBLIC, "/api/circle/webhook/"
@@ -212,6 +218,7 @@ class Webhooks:
                 Received,
                 raw=True,
                 body_max_bytes=WEBHOOK_MAX_BYTES,
+                errors=(429,),
             ),
             Endpoint("HEAD", circle, public, self.circle_looks, "Circle looks whether somebody is here"),
         ]
@@ -251,10 +258,12 @@ class Webhooks:
 
     async def circle(self, call: Call) -> WebResponse:
         raw, headers = call.request.body, call.request.headers
+        self._forged.require("circle")
         try:
             await self._check_circle.verify(raw, headers.get("x-circle-key-id"), headers.get("x-circle-signature"))
             notification_id, kind = _read_notification(raw)
         except (BadSignature, Rejected) as error:
+            self._forged.spend("circle")
             raise self._refused("circle", error) from None
         except (Retryable, OutcomeUnknown):
             self._metrics.webhook("circle", "unavailable", 1)

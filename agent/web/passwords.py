@@ -28,6 +28,8 @@ class PasswordCost:
     lanes: int = 1
 
 
+NOBODY = f"${'A' * 22}${'A' * 43}"
+"""Salt and hash, all zeros, of an account that does not exist: to check a password against it takes as long."""
 QUICK = PasswordCost(memory_kib=8, iterations=1)
 """For random passwords of 256 bits, which no hardware guesses whatever the hash costs."""
 
@@ -40,7 +42,7 @@ class Passwords:
         self._hasher = PasswordHasher(time_cost=cost.iterations, memory_cost=cost.memory_kib, parallelism=cost.lanes)
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._callers = 0
-        self._decoy: str | None = None
+        self._decoy = f"$argon2id$v=19$m={cost.memory_kib},t={cost.iterations},p={cost.lanes}{NOBODY}"
 
     async def hash(self, password: str) -> str:
         """The hash to store. Raises RequestError 503 `busy`."""
@@ -55,10 +57,8 @@ class Passwords:
         return self._hasher.check_needs_rehash(stored)
 
     def _fits(self, stored: str | None, password: str) -> bool:
-        if stored is None and self._decoy is None:
-            self._decoy = self._hasher.hash("nobody's password")
         try:
-            return self._hasher.verify(stored or self._decoy or "", password) and stored is not None
+            return self._hasher.verify(stored or self._decoy, password) and stored is not None
         except (VerifyMismatchError, InvalidHashError):
             return False
 

@@ -33,6 +33,24 @@ class RateLimit:
 
     def take(self, caller: str) -> None:
         """Count one request. Raises RequestError 429 `too_many_requests` with the seconds to wait."""
+        self.require(caller)
+        self.spend(caller)
+
+    def require(self, caller: str) -> None:
+        """As `take`, without counting."""
+        left, rate = self._filled(caller).left, self._rate
+        if left < 1.0:
+            wait = int((1.0 - left) / rate.per_second) + 1
+            raise RefusedWithHeaders(
+                429, "too_many_requests", f"too many requests; try again in {wait} s", {"Retry-After": str(wait)}
+            )
+
+    def spend(self, caller: str) -> None:
+        """Count one, whether it is left or not."""
+        bucket = self._filled(caller)
+        bucket.left = max(0.0, bucket.left - 1.0)
+
+    def _filled(self, caller: str) -> _Bucket:
         now, rate = self._clock.monotonic(), self._rate
         bucket = self._buckets.setdefault(caller, _Bucket(float(rate.burst), now))
         self._buckets.move_to_end(caller)
@@ -40,9 +58,4 @@ class RateLimit:
             self._buckets.popitem(last=False)
         bucket.left = min(float(rate.burst), bucket.left + (now - bucket.seen_at) * rate.per_second)
         bucket.seen_at = now
-        if bucket.left < 1.0:
-            wait = int((1.0 - bucket.left) / rate.per_second) + 1
-            raise RefusedWithHeaders(
-                429, "too_many_requests", f"too many requests; try again in {wait} s", {"Retry-After": str(wait)}
-            )
-        bucket.left -= 1.0
+        return bucket

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from argon2.low_level import Type, verify_secret
 from solders.keypair import Keypair
 from sqlalchemy import insert, update
 
@@ -107,6 +108,22 @@ async def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(shop:
     unknown = await shop.send("POST", "/api/auth/login/", {"email": "nobody@example.com", "password": "wrong one"})
     assert (wrong.status, wrong.body) == (unknown.status, unknown.body) == (401, unknown.body)
     assert wrong.code == "login_failed"
+
+
+async def test_an_unknown_address_costs_the_same_hash_as_a_wrong_password(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.member()
+    computed: list[bytes] = []
+
+    def counted(encoded: bytes, secret: bytes, kind: Type) -> bool:
+        computed.append(encoded.rsplit(b"$", 2)[0])
+        return verify_secret(encoded, secret, kind)
+
+    monkeypatch.setattr("argon2._password_hasher.verify_secret", counted)
+    for email in ("buyer@example.com", "nobody@example.com", "no address at all"):
+        assert (await shop.send("POST", "/api/auth/login/", {"email": email, "password": "wrong one"})).status == 401
+    assert computed == [b"$argon2id$v=19$m=64,t=1,p=1"] * 3
 
 
 async def test_guessing_is_slowed_down_and_the_right_password_works_after_the_wait(shop: Shop) -> None:

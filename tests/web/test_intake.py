@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from agent.web.front import FrontLimits
+from agent.web.intake import FORGED_FOR_CIRCLE
 from storage import tables
 from storage.errors import StoreUnavailable
 from storage.store import Store
@@ -240,6 +241,20 @@ async def test_a_notification_that_is_not_circle_s_is_a_400_and_one_whose_key_is
     unreachable = await shop.send("POST", "/api/circle/webhook/", raw=raw, headers=later)
     assert (unreachable.status, unreachable.code) == (503, "key_unavailable")
     assert await shop.rows(tables.circle_notifications) == 0
+
+
+async def test_a_flood_of_forged_notifications_is_refused_unchecked_and_costs_stripe_nothing(shop: Shop) -> None:
+    raw = notification()
+    forged = {**shop.circle.signed(raw), "X-Circle-Signature": "AAAA"}
+    flood = [shop.send("POST", "/api/circle/webhook/", raw=raw, headers=forged) for _ in range(FORGED_FOR_CIRCLE.burst)]
+    assert {answer.status for answer in await asyncio.gather(*flood)} == {400}
+    genuine = shop.circle.signed(raw)
+    later = await shop.send("POST", "/api/circle/webhook/", raw=raw, headers=genuine)
+    assert (later.status, later.code, later.headers["Retry-After"]) == (429, "too_many_requests", "1")
+    assert shop.counts.webhooks == {("circle", "signature_invalid"): FORGED_FOR_CIRCLE.burst}
+    assert (await shop.deliver(event())).status == 200
+    shop.clock.pass_(seconds=1)
+    assert (await shop.send("POST", "/api/circle/webhook/", raw=raw, headers=genuine)).status == 200
 
 
 @pytest.mark.parametrize("raw", [b"{}", b"[1]", b"no json", notification(notificationId="x" * 65)])

@@ -20,6 +20,7 @@ STUCK = (
     b"POST /api/checkout/webhook/ HTTP/1.1\r\nHost: x\r\nX-Half",
     b"POST /api/checkout/webhook/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{",
 )
+MIB = 1024 * 1024
 PATIENT = FrontLimits(header_seconds=60.0, body_seconds=60.0, connections_max=300)
 """Nothing stuck is dropped by its own deadline while a test runs."""
 
@@ -163,3 +164,43 @@ async def test_a_flood_of_wrong_signatures_leaves_right_ones_their_answer(shop: 
     answers = await asyncio.gather(*wrong[:100], *right[:10], *wrong[100:], *right[10:])
     assert sorted(answer.status for answer in answers) == [200] * 20 + [400] * 200
     assert await shop.rows(tables.stripe_events) == 20
+
+
+async def test_large_forged_bodies_are_refused_unread_beyond_what_all_senders_together_may_send(
+    sqlite_store: SqliteStore,
+) -> None:
+    shop = Shop(sqlite_store)
+    shop.limits = FrontLimits(large_burst_bytes=2 * MIB, large_bytes_per_second=1)
+    async with opened(shop):
+        large = event(pad="x" * (MIB - 1_000))
+        wrong: list[Any] = [shop.deliver(large, header=shop.signed(b"another body")) for _ in range(6)]
+        right: list[Any] = [shop.deliver(event(id=f"evt_{n}", pad="x" * 60_000)) for n in range(10)]
+        answers = await asyncio.gather(*wrong[:3], *right[:5], *wrong[3:], *right[5:])
+        assert sorted(answer.status for answer in answers) == [200] * 10 + [400] * 2 + [503] * 4
+        assert shop.counts.webhooks["stripe", "signature_invalid"] == 2
+        assert await shop.rows(tables.stripe_events) == 10
+
+
+@pytest.mark.soak
+async def test_under_a_flood_of_forged_webhooks_each_valid_one_is_answered_within_a_second(
+    sqlite_store: SqliteStore,
+) -> None:
+    shop = Shop(sqlite_store)
+    forged, calm = 0, asyncio.Event()
+
+    async def flood(number: int) -> None:
+        nonlocal forged
+        body = event(id=f"evt_bad_{number}", pad="x" * (900_000 if number % 8 == 0 else 2_000))
+        while not calm.is_set():
+            answer = await shop.deliver(body, header=shop.signed(b"another body"))
+            assert answer.status in (400, 503)
+            forged += 1
+
+    async with opened(shop), asyncio.TaskGroup() as group:
+        for number in range(64):
+            group.create_task(flood(number))
+        for number in range(200):
+            async with asyncio.timeout(1):
+                assert (await shop.deliver(event(id=f"evt_good_{number}"))).status == 200
+        calm.set()
+    assert forged >= 200
