@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 mkdir -p secrets
 chmod 711 secrets
 
-AGENT=10001 PROMETHEUS=65534 GRAFANA=472
+AGENT=10001 POSTGRES=999 PROMETHEUS=65534 GRAFANA=472
 
 give() { # name owner: the file is readable by that user alone
     chmod 400 "secrets/$1"
@@ -24,9 +24,11 @@ draw AGENT_DERIVATION_SECRET "$AGENT"
 draw AGENT_ADMIN_TOKEN "$AGENT"
 draw AGENT_METRICS_TOKEN "$AGENT"
 draw POSTGRES_PASSWORD 0
+draw AGENT_DATABASE_PASSWORD "$POSTGRES"
 draw GRAFANA_PASSWORD "$GRAFANA"
 draw PROMETHEUS_METRICS_TOKEN "$PROMETHEUS" "$(cat secrets/AGENT_METRICS_TOKEN)"
-draw DATABASE_URL "$AGENT" "postgresql://agent:$(cat secrets/POSTGRES_PASSWORD)@postgres/agent"
+draw DATABASE_URL "$AGENT" "postgresql://agent:$(cat secrets/AGENT_DATABASE_PASSWORD)@postgres/agent"
+draw OWNER_DATABASE_URL "$AGENT" "postgresql://owner:$(cat secrets/POSTGRES_PASSWORD)@postgres/agent"
 
 for name in STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET CIRCLE_W3S_API_KEY CIRCLE_W3S_ENTITY_SECRET SOLANA_RPC_URLS; do
     if [ ! -s "secrets/$name" ]; then

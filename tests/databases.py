@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, make_url
 
-from storage import schema
+from storage import privileges, schema
 from storage.inline import InlineStore
 from storage.postgres import PostgresStore
 from storage.sqlite import SqliteStore
@@ -29,6 +29,9 @@ deadlock_timeout = 100ms
 log_min_messages = fatal
 """
 """The data dies with the tests; a deadlock should not cost them a second."""
+
+DAEMON_ROLE = "agent daemon"
+"""A name that has to be quoted."""
 
 
 class PostgresServer:
@@ -45,6 +48,7 @@ class PostgresServer:
         self._server.start()
         self._numbers = count(1)
         self._template: str | None = None
+        self._has_role = False
 
     @property
     def programs(self) -> Path:
@@ -66,6 +70,17 @@ class PostgresServer:
             self._template = url.database
         assert self._template is not None
         return await self.empty_database(self._template)
+
+    async def restricted(self, url: URL) -> URL:
+        """The database through a role that has what `privileges.grant` gives, and nothing else."""
+        if not self._has_role:
+            await self.command(f'CREATE ROLE "{DAEMON_ROLE}" LOGIN')
+            self._has_role = True
+        owner = PostgresStore(url, writers=1)
+        await owner.start()
+        await owner.write(lambda conn: privileges.grant(conn, DAEMON_ROLE))
+        await owner.stop()
+        return url.set(username=DAEMON_ROLE)
 
     async def drop(self, url: URL) -> None:
         await self.command(f"DROP DATABASE {url.database} WITH (FORCE)")
@@ -122,6 +137,12 @@ async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[URL]:
     url = await postgres_server.upgraded_database()
     yield url
     await postgres_server.drop(url)
+
+
+@pytest.fixture
+async def daemon_url(postgres_server: PostgresServer, postgres_url: URL) -> URL:
+    """The same database as the daemon's own role sees it: with the least rights."""
+    return await postgres_server.restricted(postgres_url)
 
 
 @pytest.fixture

@@ -21,12 +21,18 @@ def status(as_json: AsJson = False) -> None:
 
 
 @database.command("upgrade")
-def upgrade(as_json: AsJson = False) -> None:
+def upgrade(
+    grant_to: Annotated[
+        str | None,
+        typer.Option(help="PostgreSQL, run as the tables' owner: the daemon's role, which gets the least it needs."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Bring the database to this version's tables. The daemon must be stopped."""
     from agent.cli.looking import run_command
     from agent.cli.operations import upgrade_database
 
-    run_command(upgrade_database(as_json), as_json)
+    run_command(upgrade_database(as_json, grant_to), as_json)
 
 
 @invites.command("create")

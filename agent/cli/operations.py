@@ -38,19 +38,23 @@ async def show_status(as_json: bool) -> int:
     return 0
 
 
-async def upgrade_database(as_json: bool) -> int:
+async def upgrade_database(as_json: bool, role: str | None = None) -> int:
     from agent.cli.alone import locked_store
+    from storage import privileges
 
     async with locked_store(check=False) as (_, store):
         before = await store.read(schema.revision)
         await store.write(schema.upgrade)
         after = await store.read(schema.revision)
+        if role is not None:
+            await store.write(lambda conn: privileges.grant(conn, role))
     if as_json:
-        print_json({"before": before, "after": after})
-    elif before == after:
-        typer.echo(f"The database is at schema {after} already.")
-    else:
-        typer.echo(f"The database went from schema {before or 'none'} to {after}.")
+        print_json({"before": before, "after": after, "granted_to": role})
+        return 0
+    moved = f"went from schema {before or 'none'} to {after}" if before != after else f"is at schema {after} already"
+    typer.echo(f"The database {moved}.")
+    if role is not None:
+        typer.echo(f"{role} has the daemon's rights and no others.")
     return 0
 
 

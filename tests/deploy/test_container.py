@@ -7,17 +7,26 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 import yaml
 
 from config.settings import SECRET_NAMES, load_settings
 from tests.config.environment import VALID
+from tests.databases import PostgresServer
 from tests.programs import ROOT, needs, run
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 AGENTS = ("agent", "agent-2", "agent-3")
-OURS_IN_SECRETS = {"POSTGRES_PASSWORD", "PROMETHEUS_METRICS_TOKEN", "ALERT_WEBHOOK_URL", "GRAFANA_PASSWORD"}
+OURS_IN_SECRETS = {
+    "POSTGRES_PASSWORD",
+    "AGENT_DATABASE_PASSWORD",
+    "OWNER_DATABASE_URL",
+    "PROMETHEUS_METRICS_TOKEN",
+    "ALERT_WEBHOOK_URL",
+    "GRAFANA_PASSWORD",
+}
 """Secrets of the services beside the daemon."""
 
 
@@ -137,6 +146,41 @@ def test_the_secrets_script_draws_each_once_and_says_what_is_to_fill(tmp_path: P
     assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "secrets").iterdir())
     run(["sh", "make-secrets.sh"], tmp_path)
     assert (tmp_path / "secrets/AGENT_DERIVATION_SECRET").read_text() == made["AGENT_DERIVATION_SECRET"]
+
+
+def test_only_the_upgrade_has_the_owner_s_password_and_it_gives_the_daemon_s_role_its_rights(
+    compose: dict[str, Any],
+) -> None:
+    migrate = compose["services"]["migrate"]
+    assert migrate["command"] == ["db", "upgrade", "--grant-to", "agent"]
+    assert {"source": "OWNER_DATABASE_URL", "target": "DATABASE_URL"} in migrate["secrets"]
+    for name in AGENTS:
+        assert "OWNER_DATABASE_URL" not in compose["services"][name]["secrets"]
+        assert "DATABASE_URL" in compose["services"][name]["secrets"]
+
+
+async def test_the_database_s_first_start_makes_the_daemon_s_role_with_the_password_of_its_file(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    url = await postgres_server.empty_database()
+    (tmp_path / "AGENT_DATABASE_PASSWORD").write_text("it's `odd` $HOME", encoding="utf-8")
+    environment = {
+        "PATH": f"{postgres_server.programs}:/usr/bin:/bin",
+        "SECRETS": str(tmp_path),
+        "POSTGRES_USER": str(url.username),
+        "POSTGRES_DB": str(url.database),
+        "PGHOST": str(url.query["host"]),
+    }
+    run(["sh", "deploy/postgres/10-daemon-role.sh"], ROOT, environment)
+    connection = await asyncpg.connect(url.render_as_string(hide_password=False))
+    try:
+        (role,) = await connection.fetch("SELECT * FROM pg_authid WHERE rolname = 'agent'")
+        assert role["rolcanlogin"] and role["rolpassword"].startswith("SCRAM-SHA-256$")
+        assert not any(role[right] for right in ("rolsuper", "rolcreatedb", "rolcreaterole", "rolbypassrls"))
+    finally:
+        await connection.execute("DROP ROLE agent")
+        await connection.close()
+        await postgres_server.drop(url)
 
 
 @needs("docker-compose")

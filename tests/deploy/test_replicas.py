@@ -46,14 +46,14 @@ ONCE = {
     "deaths", [pytest.param(1, id="one-dies"), pytest.param(DEATHS_IN_SOAK, id="many-die", marks=pytest.mark.soak)]
 )
 async def test_three_replicas_do_everything_once_and_any_of_them_may_die(
-    deaths: int, postgres_url: URL, tmp_path: Path
+    deaths: int, daemon_url: URL, tmp_path: Path
 ) -> None:
     """One death: of a replica that holds no work, while the others sell. Many: at any moment, each started again."""
     options = WorldOptions(
         tmp_path / "data",
         port_base=0,
         seed=9,
-        database_url=postgres_url.render_as_string(hide_password=False),
+        database_url=daemon_url.render_as_string(hide_password=False),
         slot_ms=FAST_SLOTS_MS,
         rsa_bits=2048,
     )
@@ -69,7 +69,7 @@ async def test_three_replicas_do_everything_once_and_any_of_them_may_die(
             assert outcome.violations == []
             assert outcome.report["distributed"] == outcome.report["purchases"] > 0
             runs = [await steps_run(session, world, fleet.addresses[place]) for place in range(REPLICAS - 1)]
-    found = {what: await rows(postgres_url, sql) for what, sql in ONCE.items()}
+    found = {what: await rows(daemon_url, sql) for what, sql in ONCE.items()}
     assert {what: found[what] for what in found if found[what]} == {}
     assert min(runs) > 0, f"only one replica ever worked: {runs}"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from rich.console import Console
+from sqlalchemy import URL
 
 from agent.cli.children import run_command, running_daemon
 from sandbox.handover import ACCESS_FILE
@@ -44,8 +45,11 @@ def free_port_base() -> int:
 
 @pytest.fixture
 def url_of(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
-    """None: the SQLite file in the data dir."""
-    return None if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
+    """None: the SQLite file in the data dir. On PostgreSQL the daemon has its own role, with the least rights."""
+    if request.param == "sqlite":
+        return None
+    url: URL = request.getfixturevalue("daemon_url")
+    return url.render_as_string(hide_password=False)
 
 
 BOTH = [pytest.param("sqlite"), pytest.param("postgresql", marks=pytest.mark.soak)]
