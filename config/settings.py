@@ -129,6 +129,7 @@ class Settings(BaseModel):
     agent_circle_limits: Literal["real", "fast"] = "real"
     agent_nft_symbol: str = Field("RBLK", min_length=1, max_length=10)
     agent_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    agent_backup_recipient: str = ""
     agent_contract_report: str = ""
     agent_skip_contract_report: bool = False
 
@@ -343,6 +344,8 @@ def _wrong_choices(s: Settings) -> list[str]:
             "AGENT_SCREENING_DENY: screening is off, and what Circle only signs it does not screen; name the addresses "
             "that must never be paid, or use AGENT_RAIL=circle"
         )
+    if s.agent_backup_recipient and re.fullmatch(r"age1[0-9a-z]{58}", s.agent_backup_recipient) is None:
+        found.append("AGENT_BACKUP_RECIPIENT: the public key that `age-keygen` prints (age1…), or empty")
     if s.agent_user_wallets == "developer" and not s.agent_wallet_set_id:
         found.append("AGENT_WALLET_SET_ID: needed with AGENT_USER_WALLETS=developer; the set of the platform wallet")
     return found

@@ -37,6 +37,10 @@ def backup(
 def restore(
     file: Annotated[Path, typer.Argument(help="A copy made by `backup`.", exists=True, dir_okay=False)],
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    identity: Annotated[
+        Path | None,
+        typer.Option(help="The file with age's key, for an encrypted backup.", exists=True, dir_okay=False),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Put a backup in the place of the database, with the daemon stopped. The next start reconciles before it sends.
@@ -47,4 +51,5 @@ def restore(
     from agent.cli.safekeeping import put_back
     from agent.cli.terminal import StandardTerminal
 
-    run_command(put_back(file, StandardTerminal(quiet=as_json), yes=yes, as_json=as_json), as_json)
+    terminal = StandardTerminal(quiet=as_json)
+    run_command(put_back(file, terminal, yes=yes, as_json=as_json, identity=identity), as_json)

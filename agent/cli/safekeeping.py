@@ -3,6 +3,8 @@
 import asyncio
 import os
 import shutil
+import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from sqlalchemy import URL, inspect, make_url
 from agent.backup import Backups
 from agent.cli.alone import locked_store
 from agent.cli.client import AdminClient, CommandFailed, DaemonDown
+from agent.cli.encryption import opened, sealing
 from agent.cli.terminal import Terminal
 from agent.identity import FINGERPRINT, GENESIS_HASH, REMEDIES
 from agent.web.admin_backups import Backup, BackupWish, backup_body
@@ -24,7 +27,7 @@ from ports.executor import ThreadExecutor
 from ports.system import SystemClock, SystemIds
 from storage import backups, restoring, schema
 from storage.backups import Taken
-from storage.database_file import FILE_MODE
+from storage.database_file import DIRECTORY_MODE, FILE_MODE
 from storage.opening import database_path, open_store
 
 BACKUP_SECONDS = 3_600.0
@@ -45,9 +48,18 @@ async def back_up(file: Path, as_json: bool) -> int:
     if database_path(settings.database_url.get_secret_value()) is None:
         made = await _dumped(settings, file)
     else:
-        made = await _copied(file)
-    _show(made, as_json)
+        async with sealing(file, settings.agent_backup_recipient) as place:
+            made = await _copied(place, file)
+        made = made.model_copy(update=await _measured(file))
+    _show(made, as_json, encrypted=bool(settings.agent_backup_recipient))
     return 0
+
+
+async def _measured(file: Path) -> dict[str, str | int]:
+    """What is told of a file that was written: of the encrypted one, where it is."""
+    return await ThreadExecutor().run(
+        lambda: {"name": str(file), "size_bytes": os.stat(file).st_size, "sha256": backups.digest(file)}
+    )
 
 
 def _new(file: Path) -> Path:
@@ -67,27 +79,27 @@ async def tell_of(name: str, started_at: datetime, as_json: bool) -> int:
     return 0
 
 
-async def _copied(file: Path) -> Backup:
-    """SQLite: the daemon copies beside its database, and the copy moves to where it is wanted; or alone."""
+async def _copied(place: Path, file: Path) -> Backup:
+    """SQLite: the daemon copies beside its database, and the copy moves to `place`; or alone, recorded as `file`."""
     async with AdminClient(load_admin_access(), BACKUP_SECONDS) as client:
         try:
             made = await client.back_up(BackupWish())
         except DaemonDown:
-            return await _copied_alone(file)
+            return await _copied_alone(place, file)
     try:
-        shutil.move(made.name, file)
+        shutil.move(made.name, place)
     except OSError as error:
         raise CommandFailed(
-            f"the daemon's copy lies at {made.name}; it can't be moved to {file}: {error.strerror}"
+            f"the daemon's copy lies at {made.name}; it can't be moved to {place}: {error.strerror}"
         ) from None
-    return made.model_copy(update={"name": str(file)})
+    return made
 
 
-async def _copied_alone(file: Path) -> Backup:
+async def _copied_alone(place: Path, file: Path) -> Backup:
     async with locked_store() as (settings, store):
         database = database_path(settings.database_url.get_secret_value())
         taker = Backups(SystemClock(), SystemIds(), ThreadExecutor(), database)
-        taken = await taker.copy(file)
+        taken = replace(await taker.copy(place), name=str(file))
         await store.write(taker.recorded(taken, WHO))
         return backup_body(taken)
 
@@ -97,15 +109,16 @@ async def _dumped(settings: Settings, file: Path) -> Backup:
     if shutil.which("pg_dump") is None:
         raise CommandFailed(NO_PG_DUMP)
     url, started_at = make_url(settings.database_url.get_secret_value()), SystemClock().now()
-    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE))
-    try:
-        await _run(url, "pg_dump", "--format=custom", f"--file={file}")
-    except CommandFailed:
-        os.unlink(file)
-        raise
-    size, sha256 = await ThreadExecutor().run(lambda: (os.stat(file).st_size, backups.digest(file)))
-    wish = BackupWish(external=str(file), kind="postgresql", started_at=started_at, size_bytes=size, sha256=sha256)
-    return await _told(wish)
+    async with sealing(file, settings.agent_backup_recipient) as place:
+        os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE))
+        try:
+            await _run(url, "pg_dump", "--format=custom", f"--file={place}")
+        except CommandFailed:
+            os.unlink(place)
+            raise
+    told = await _measured(file)
+    wish = BackupWish(external=str(file), kind="postgresql", started_at=started_at)
+    return await _told(wish.model_copy(update={"size_bytes": told["size_bytes"], "sha256": told["sha256"]}))
 
 
 async def _told(wish: BackupWish) -> Backup:
@@ -123,22 +136,35 @@ async def _told(wish: BackupWish) -> Backup:
         return backup_body(told)
 
 
-async def put_back(file: Path, terminal: Terminal, *, yes: bool, as_json: bool) -> int:
-    """Restore. Raises CommandFailed."""
+async def put_back(file: Path, terminal: Terminal, *, yes: bool, as_json: bool, identity: Path | None = None) -> int:
+    """Restore. `identity`: age's key, for an encrypted backup. Raises CommandFailed."""
     settings = load_settings()
     database = database_path(settings.database_url.get_secret_value())
     if database is None:
-        return await _put_back_dump(settings, file, terminal, yes=yes)
+        async with opened(file, identity, Path(tempfile.gettempdir())) as plain:
+            return await _put_back_dump(settings, file, plain, terminal, yes=yes)
+    async with opened(file, identity, _folder_of(database)) as plain:
+        return _put_back_file(settings, file, plain, database, terminal, yes=yes, as_json=as_json)
+
+
+def _folder_of(database: Path) -> Path:
+    database.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    return database.parent
+
+
+def _put_back_file(
+    settings: Settings, file: Path, plain: Path, database: Path, terminal: Terminal, *, yes: bool, as_json: bool
+) -> int:
     try:
         restoring.require_alone(database)
-        found = restoring.content(file)
+        found = restoring.content(plain)
         _refuse_foreign(settings, found)
         newest = "nothing yet" if found.newest is None else f"{found.newest:%Y-%m-%d %H:%M:%S} UTC"
         terminal.say(f"Backup     {file}: schema {found.revision}, {found.purchases} purchases, newest change {newest}")
         terminal.say(f"Database   {database}: set aside beside the new one, not deleted")
         if (code := _agreed(terminal, yes)) is not None:
             return code
-        aside = restoring.put_in_place(file, database, SystemClock().now())
+        aside = restoring.put_in_place(plain, database, SystemClock().now())
     except PaymentSystemError as error:
         raise CommandFailed(str(error)) from None
     _tell_restored(terminal, found.revision, aside)
@@ -173,7 +199,7 @@ def _tell_restored(terminal: Terminal, revision: str | None, aside: Path | None)
     terminal.say("The next start fetches what Stripe, Circle and the chain know more, and sends nothing before that.")
 
 
-async def _put_back_dump(settings: Settings, file: Path, terminal: Terminal, *, yes: bool) -> int:
+async def _put_back_dump(settings: Settings, file: Path, plain: Path, terminal: Terminal, *, yes: bool) -> int:
     """PostgreSQL: only into an empty database, so that nothing is overwritten; the old one stays as it is."""
     if shutil.which("pg_restore") is None:
         raise CommandFailed(NO_PG_RESTORE)
@@ -189,7 +215,7 @@ async def _put_back_dump(settings: Settings, file: Path, terminal: Terminal, *, 
         terminal.say(f"Database   {url.host or 'local'}/{url.database}: empty")
         if (code := _agreed(terminal, yes)) is not None:
             return code
-        await _run(url, "pg_restore", "--no-owner", "--exit-on-error", "--single-transaction", str(file))
+        await _run(url, "pg_restore", "--no-owner", "--exit-on-error", "--single-transaction", str(plain))
         await store.write(lambda conn: restoring.mark_restored(conn, file.name, clock.now()))
         revision = await store.read(schema.revision)
     except PaymentSystemError as error:
@@ -215,11 +241,12 @@ async def _run(url: URL, *command: str) -> None:
         raise CommandFailed(f"{command[0]}: {said[-1] if said else process.returncode}")
 
 
-def _show(made: Backup, as_json: bool) -> None:
+def _show(made: Backup, as_json: bool, *, encrypted: bool = False) -> None:
     if as_json:
         typer.echo(made.model_dump_json(indent=2))
         return
     size = "" if made.size_bytes is None else f", {made.size_bytes} bytes"
-    typer.echo(f"Backup {made.name}{size}, holds everything committed before {made.started_at:%Y-%m-%d %H:%M:%S} UTC")
+    kind = "Encrypted backup" if encrypted else "Backup"
+    typer.echo(f"{kind} {made.name}{size}, holds everything committed before {made.started_at:%Y-%m-%d %H:%M:%S} UTC")
     if made.sha256 is not None:
         typer.echo(f"SHA-256 {made.sha256}")
