@@ -2,11 +2,11 @@
 PYTHON_IN_VENV := .venv/bin/python
 INSTALLED := .venv/.installed
 LOCK := $(PYTHON_IN_VENV) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate --universal \
-	--python-version 3.11 --no-emit-index-url --no-emit-find-links
+	--python-version 3.11 --no-emit-index-url --no-emit-find-links --exclude-newer "7 days"
 BENCHES := intake week payouts indexer
 
 .DEFAULT_GOAL := help
-.PHONY: help venv sandbox test lint types ci bench soak contract lock
+.PHONY: help venv sandbox test lint types ci bench soak contract audit lock
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,5 +44,11 @@ soak: $(INSTALLED) ## the long tests, then all parts of the proof (MINUTES=n to 
 contract: $(INSTALLED) ## check our assumptions with real test keys of Stripe, Circle and devnet (opt-in, needs keys)
 	@$(PYTHON_IN_VENV) main.py contract $(ARGS)
 
+audit: $(INSTALLED) ## the bill of materials (build/sbom.cdx.json), then known vulnerabilities of what runs (needs the internet)
+	@mkdir -p build && $(PYTHON_IN_VENV) requirements/sbom.py > build/sbom.cdx.json
+	@$(PYTHON_IN_VENV) -m uv venv --quiet --clear build/audit
+	@$(PYTHON_IN_VENV) -m uv pip sync --quiet --python build/audit --require-hashes requirements/audit.txt
+	@build/audit/bin/pip-audit --require-hashes --disable-pip --strict -r requirements/runtime.txt $(ARGS)
+
 lock: $(INSTALLED) ## solve requirements/*.in anew into the hashed locks
-	@cd requirements && for name in uv runtime dev; do ../$(LOCK) $$name.in -o $$name.txt; done
+	@cd requirements && for name in uv runtime dev audit; do ../$(LOCK) $$name.in -o $$name.txt; done
