@@ -24,6 +24,7 @@ from agent.web.front import CONNECTIONS_MAX, FrontLimits, WebFront
 from agent.web_assembly import build_web
 from config.settings import Settings
 from domain.errors import LedgerImbalance
+from gateways.egress import Egress
 from gateways.sockets import AiohttpSockets
 from gateways.transport import AiohttpTransport
 from metrics import Metrics
@@ -51,14 +52,14 @@ YOUNG_OBJECTS = 20_000
 
 def system_ports(settings: Settings, metrics: Metrics) -> Ports:
     """The real world."""
-    clock = SystemClock()
+    clock, egress = SystemClock(), Egress(outside_addresses(settings))
     return Ports(
         clock=clock,
         ids=SystemIds(),
         executor=ThreadExecutor(),
-        transport=AiohttpTransport(observe=metrics.http_call),
+        transport=AiohttpTransport(observe=metrics.http_call, egress=egress),
         store=MeteredStore(open_store(settings.database_url.get_secret_value()), clock, metrics.store_used),
-        sockets=AiohttpSockets(),
+        sockets=AiohttpSockets(egress),
     )
 
 
@@ -182,6 +183,18 @@ def _leaves(error: BaseException | None) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [leaf for part in error.exceptions for leaf in _leaves(part)]
     return [] if error is None else [error]
+
+
+def outside_addresses(settings: Settings) -> list[str]:
+    """Every address that the daemon itself ever goes to, the database's apart."""
+    chat = settings.agent_alert_webhook_url.get_secret_value()
+    return [
+        settings.agent_stripe_api_url,
+        settings.agent_circle_api_url,
+        *settings.rpc_urls,
+        settings.ws_url,
+        chat,
+    ]
 
 
 def services(settings: Settings) -> dict[str, str]:

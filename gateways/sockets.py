@@ -1,7 +1,9 @@
 """Outgoing WebSockets over aiohttp: bounded in size, with a heartbeat that notices a dead connection."""
 
 import aiohttp
+from yarl import URL
 
+from gateways.egress import ANYWHERE, Anywhere, Egress
 from ports.sockets import SocketBroken
 
 CONNECT_SECONDS = 10.0
@@ -15,7 +17,8 @@ MESSAGE_MAX_BYTES = 1024 * 1024
 class AiohttpSockets:
     """One session for the whole process. `close` ends all its connections and may be called twice."""
 
-    def __init__(self) -> None:
+    def __init__(self, egress: Egress | Anywhere = ANYWHERE) -> None:
+        self._egress = egress
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -23,6 +26,8 @@ class AiohttpSockets:
         """Raises SocketBroken, which never names the address: it may hold a key."""
         if self._closed:
             raise SocketBroken("no connection is made any more")
+        if not self._egress.admits(URL(url)):
+            raise SocketBroken("this address is in no setting")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS),

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Callable
 
 import aiohttp
+from yarl import URL
 
+from gateways.egress import ANYWHERE, Anywhere, Egress
 from ports.transport import HttpRequest, HttpResponse, TransportError
 
 SOCKET_CONNECT_SECONDS = 5.0
@@ -39,7 +41,9 @@ class AiohttpTransport:
         user_agent: str = "renaissblock-payment-agent",
         body_max_bytes: int = BODY_MAX_BYTES,
         observe: Observe | None = None,
+        egress: Egress | Anywhere = ANYWHERE,
     ) -> None:
+        self._egress = egress
         self._user_agent = user_agent
         self._body_max_bytes = body_max_bytes
         self._observe = observe
@@ -82,9 +86,10 @@ class AiohttpTransport:
             raise _Failure("broken", f"connection broke: {type(error).__name__}", sent=True) from error
 
     async def _exchange(self, request: HttpRequest) -> HttpResponse:
+        url = self._admitted(request.url)
         async with self._open_session().request(
             request.method,
-            request.url,
+            url,
             headers=request.headers,
             data=request.body or None,
             allow_redirects=False,
@@ -97,6 +102,16 @@ class AiohttpTransport:
                     raise _Failure("too_large", f"answer is larger than {self._body_max_bytes} bytes", sent=True)
             headers = {name.lower(): value for name, value in answer.headers.items()}
             return HttpResponse(answer.status, headers, bytes(body))
+
+    def _admitted(self, address: str) -> URL:
+        """The address as aiohttp will take it, so that nobody reads another host into it."""
+        try:
+            url = URL(address)
+        except ValueError as error:
+            raise _Failure("not_connected", "this is no address", sent=False) from error
+        if not self._egress.admits(url):
+            raise _Failure("not_connected", "this address is in no setting", sent=False)
+        return url
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._closed:
