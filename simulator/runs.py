@@ -10,12 +10,17 @@ seed, so that no file grows without end and a failure is short to play again."""
 
 
 def scenarios(
-    weeks: int, seed: int, purchases: int, faults: frozenset[FaultKind], operators: bool
+    weeks: int,
+    seed: int,
+    purchases: int,
+    faults: frozenset[FaultKind],
+    operators: bool,
+    payout_mode: str = "weekly",
 ) -> Iterator[Scenario]:
     """As many worlds as the weeks need, with seeds that follow one another."""
     while weeks > 0:
         part = min(weeks, WEEKS_OF_A_WORLD)
-        yield Scenario(seed, part, purchases, faults, operators)
+        yield Scenario(seed, part, purchases, faults, operators, payout_mode)
         weeks, seed = weeks - part, seed + 1
 
 

@@ -59,3 +59,5 @@ class Scenario:
     faults: frozenset[FaultKind] = frozenset()
     operators: bool = False
     """People who retry what is parked, decide about outflows, approve and let go on."""
+    payout_mode: str = "weekly"
+    """Or `realtime`."""

@@ -123,6 +123,7 @@ class _World:
             "AGENT_GROUPING": dice.choice(("purchase", "creator")),
             "AGENT_USER_WALLETS": dice.choice(("user", "developer")),
             "AGENT_RAIL": dice.choice(("circle", "solana")),
+            "AGENT_PAYOUT_MODE": self._scenario.payout_mode,
         }
         if self._scenario.operators and dice.random() < 0.3:
             chosen["AGENT_APPROVERS"] = "2"

@@ -1,7 +1,7 @@
 """`simulate`: weeks on virtual time in which everything goes wrong, judged by an independent checker."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,6 +14,9 @@ def simulate(
         bool, typer.Option("--operators", help="People retry what is parked, approve and decide; all must be served.")
     ] = False,
     purchases: Annotated[int, typer.Option(min=1, max=5_000, help="Purchases a week.")] = 50,
+    payout_mode: Annotated[
+        Literal["weekly", "realtime"], typer.Option(help="realtime: each sale is paid as it is minted.")
+    ] = "weekly",
     report: Annotated[Path | None, typer.Option(help="Write the figures as JSON to this file.")] = None,
     replay: Annotated[
         bool, typer.Option("--replay", help="Print every line of what happens, and keep the database beside.")
@@ -26,4 +29,4 @@ def simulate(
     """
     from agent.cli.simulating import Wish, run
 
-    raise typer.Exit(run(Wish(weeks, seed, faults, operators, purchases, report, replay)))
+    raise typer.Exit(run(Wish(weeks, seed, faults, operators, purchases, report, replay, payout_mode)))

@@ -27,11 +27,13 @@ class Wish:
     purchases: int
     report: Path | None
     replay: bool
+    payout_mode: str = "weekly"
 
     def again(self, scenario: Scenario) -> str:
         """The command that plays one world again."""
         words = ["python", "main.py", "simulate", "--weeks", str(scenario.weeks), "--seed", str(scenario.seed)]
         words += ["--faults", self.faults, "--purchases", str(self.purchases)]
+        words += ["--payout-mode", self.payout_mode] if self.payout_mode != "weekly" else []
         return shlex.join([*words, *(["--operators"] if self.operators else []), "--replay"])
 
 
@@ -44,7 +46,7 @@ def run(wish: Wish) -> int:
         errors.print(f"simulate: --faults: {error}", markup=False)
         return BAD_OPTION
     report = Report()
-    worlds = scenarios(wish.weeks, wish.seed, wish.purchases, faults, wish.operators)
+    worlds = scenarios(wish.weeks, wish.seed, wish.purchases, faults, wish.operators, wish.payout_mode)
     columns = (TextColumn("weeks"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, disable=wish.replay, transient=True) as progress:
         task = progress.add_task("", total=wish.weeks)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from simulator.checker.reading import Database
 
-RECURRING = ("plan", "events_sweep", "fund", "batch")
+RECURRING = ("plan", "events_sweep", "fund", "realtime", "batch")
 """Jobs that come again by themselves, or wait beside what they serve."""
 
 

@@ -77,6 +77,21 @@ async def test_the_sandbox_command_plays_a_week_and_every_check_holds(url_of: st
     assert "BREAKDOWN BY CREATOR:" in finished.output
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("rail", ["circle", "solana"])
+async def test_a_real_time_week_is_paid_without_its_batch(rail: str, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    arguments = ["sandbox", "--once", "--purchases", "7", "--creators", "3", "--seed", "5", "--report", str(report)]
+    arguments += ["--payout-mode", "realtime", "--rail", rail]
+    arguments += ["--data-dir", str(tmp_path / "data"), "--port-base", str(free_port_base())]
+    finished = await run_command(arguments, {})
+    assert finished.exit_code == 0, finished.output
+    told = json.loads(report.read_text())
+    assert told["violations"] == []
+    assert (told["distributed"], told["paid_in_real_time"]) == (7, 7)
+    assert "Total purchases: 0" in finished.output
+
+
 @pytest.mark.parametrize(
     ("url_of", "grouping"),
     [*EVERYDAY, *(pytest.param(*case, marks=pytest.mark.soak) for case in SOAK)],

@@ -62,3 +62,10 @@ def test_a_fault_that_does_not_exist_is_named_with_those_that_do() -> None:
 def test_many_weeks_are_worlds_of_up_to_four() -> None:
     made = list(scenarios(10, 7, 50, frozenset(), True))
     assert [(one.seed, one.weeks) for one in made] == [(7, 4), (8, 4), (9, 2)]
+
+
+@pytest.mark.soak
+def test_a_week_in_real_time_under_all_faults_breaks_no_invariant() -> None:
+    scenario = Scenario(31, weeks=1, purchases=2, faults=ALL_FAULTS, operators=True, payout_mode="realtime")
+    outcome = simulate(scenario)
+    assert outcome.violations == [], "\n".join(story_of(outcome, "simulate"))
