@@ -12,8 +12,8 @@ from solders.pubkey import Pubkey
 
 from chain import programs
 from chain.addresses import parse_address
-from chain.packed_plan import token_account
 from chain.transactions import unsigned_v0
+from chain.usdc_payouts import token_account
 from domain.errors import Misuse
 
 WAVE: Final = 8

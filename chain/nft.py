@@ -4,9 +4,10 @@ from typing import Protocol
 
 from chain import programs
 from chain.addresses import seeded
-from chain.nft_build import ComputeBudget, build_mint
+from chain.nft_build import ComputeBudget, build_mint, payouts_fit
 from chain.nft_check import assert_mint_matches
 from chain.nft_plan import NftPlan, check_metadata, metadata_size, mint_rent_size
+from chain.usdc_payouts import UsdcPayouts
 
 __all__ = [
     "ComputeBudget",
@@ -40,12 +41,17 @@ class NftStandard(Protocol):
         rent_lamports: int,
         mint_lamports_now: int,
         budget: ComputeBudget | None = None,
+        payouts: UsdcPayouts | None = None,
     ) -> bytes:
-        """The unsigned wire transaction. Lamports as in `build_mint`."""
+        """The unsigned wire transaction, with `payouts` behind the mint. Lamports as in `build_mint`."""
         ...
 
-    def verify(self, wire: bytes, plan: NftPlan, lamports_ceiling: int) -> None:
+    def verify(self, wire: bytes, plan: NftPlan, lamports_ceiling: int, payouts: UsdcPayouts | None = None) -> None:
         """Hold the bytes to be signed against the plan. Raises `Rejected`."""
+        ...
+
+    def fits(self, plan: NftPlan, payouts: UsdcPayouts) -> bool:
+        """Whether one transaction holds the mint and these payouts."""
         ...
 
 
@@ -68,6 +74,7 @@ class Token2022Nft:
         rent_lamports: int,
         mint_lamports_now: int,
         budget: ComputeBudget | None = None,
+        payouts: UsdcPayouts | None = None,
     ) -> bytes:
         """See `NftStandard`."""
         return build_mint(
@@ -76,8 +83,13 @@ class Token2022Nft:
             rent_lamports=rent_lamports,
             mint_lamports_now=mint_lamports_now,
             budget=budget,
+            payouts=payouts,
         )
 
-    def verify(self, wire: bytes, plan: NftPlan, lamports_ceiling: int) -> None:
+    def verify(self, wire: bytes, plan: NftPlan, lamports_ceiling: int, payouts: UsdcPayouts | None = None) -> None:
         """See `NftStandard`."""
-        assert_mint_matches(wire, plan, lamports_ceiling)
+        assert_mint_matches(wire, plan, lamports_ceiling, payouts)
+
+    def fits(self, plan: NftPlan, payouts: UsdcPayouts) -> bool:
+        """See `NftStandard`."""
+        return payouts_fit(plan, payouts)

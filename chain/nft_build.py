@@ -1,4 +1,5 @@
-"""The one transaction that makes an NFT (reference/solana.md section 3): seven instructions, one signer.
+"""The one transaction that makes an NFT (reference/solana.md section 3): seven instructions, one signer. It may pay the
+sale's recipients behind them (`atomic_settlement`): the NFT and all of the money, or neither.
 
 Interfaces written out by hand because each is a few bytes: Token-2022 instructions 6, 7, 20 and 39, the metadata
 interface's Initialize, and the associated-token program's CreateIdempotent.
@@ -21,7 +22,8 @@ from chain import programs
 from chain.addresses import parse_address
 from chain.nft_plan import NftPlan
 from chain.transactions import unsigned_v0
-from domain.errors import Misuse
+from chain.usdc_payouts import UsdcPayouts, payout_instructions
+from domain.errors import Misuse, Rejected
 
 _TOKEN_2022 = Pubkey.from_string(programs.TOKEN_2022)
 _SYSTEM = Pubkey.from_string(programs.SYSTEM)
@@ -49,18 +51,38 @@ def build_mint(
     rent_lamports: int,
     mint_lamports_now: int,
     budget: ComputeBudget | None = None,
+    payouts: UsdcPayouts | None = None,
 ) -> bytes:
-    """The unsigned v0 wire transaction: one zero signature slot and the message.
+    """The unsigned v0 wire transaction: one zero signature slot and the message. `payouts`: what it pays too, to token
+    accounts that exist.
 
     `rent_lamports` is the rent exemption of `mint_rent_size(plan)`, `mint_lamports_now` what lies at the mint address
     already (a stranger may have sent some): both read again at each signing. The buyer's token account is made when
     absent.
-    Raises `Misuse` for negative lamports, `Rejected("transaction_too_large" | "invalid_blockhash")`.
+    Raises `Misuse` for negative lamports or another wallet's payouts,
+    `Rejected("transaction_too_large" | "invalid_blockhash")`.
     """
     if rent_lamports <= 0 or mint_lamports_now < 0:
         raise Misuse(f"rent {rent_lamports} and present lamports {mint_lamports_now} can't be")
+    if payouts is not None and payouts.platform_wallet != plan.platform_wallet:
+        raise Misuse(f"{payouts.platform_wallet} can't pay in a transaction of {plan.platform_wallet}")
     lacking = max(0, rent_lamports - mint_lamports_now)
-    return unsigned_v0(plan.platform_wallet, mint_instructions(plan, lacking, budget), blockhash)
+    instructions = mint_instructions(plan, lacking, budget)
+    if payouts is not None:
+        instructions += payout_instructions(payouts)
+    return unsigned_v0(plan.platform_wallet, instructions, blockhash)
+
+
+def payouts_fit(plan: NftPlan, payouts: UsdcPayouts) -> bool:
+    """Whether the mint and these payouts fit one transaction: measured on the bytes (8 for usual texts, fewer for long
+    ones). Blockhash and lamports change no length."""
+    try:
+        build_mint(plan, blockhash=programs.SYSTEM, rent_lamports=1, mint_lamports_now=0, payouts=payouts)
+    except Rejected as error:
+        if error.code != "transaction_too_large":
+            raise
+        return False
+    return True
 
 
 def mint_instructions(plan: NftPlan, transfer_lamports: int, budget: ComputeBudget | None) -> list[Instruction]:

@@ -12,11 +12,15 @@ from chain.addresses import parse_address
 from chain.nft_build import ComputeBudget, build_mint
 from chain.nft_plan import NftPlan
 from chain.transactions import PlainInstruction, PlainTransaction, message_bytes, read_transaction
+from chain.usdc_payouts import UsdcPayouts, check_payouts, pays
 from domain.errors import Rejected
 
+_INSTRUCTIONS = 7
+"""Of the mint itself, behind budget and rent."""
 
-def assert_mint_matches(wire: bytes, plan: NftPlan, lamports_ceiling: int) -> None:
-    """Refuse to have anything signed but the plan's mint.
+
+def assert_mint_matches(wire: bytes, plan: NftPlan, lamports_ceiling: int, payouts: UsdcPayouts | None = None) -> None:
+    """Refuse to have anything signed but the plan's mint and the payouts that go with it (None: none at all).
 
     `lamports_ceiling` bounds what these bytes make the platform wallet spend: the transfer to the mint address, the
     base fee and the priority fee. The buyer's token account rent is set by the chain and not in the bytes.
@@ -26,7 +30,8 @@ def assert_mint_matches(wire: bytes, plan: NftPlan, lamports_ceiling: int) -> No
     _check_frame(read, plan)
     budget, rest = _split_budget(list(read.instructions))
     lamports, rest = _split_transfer(rest, plan)
-    _check_mint_instructions(rest, plan)
+    _check_mint_instructions(rest[:_INSTRUCTIONS], plan)
+    _check_rest(rest[_INSTRUCTIONS:], payouts)
     spent = lamports + programs.LAMPORTS_PER_SIGNATURE + (budget.priority_fee_lamports if budget else 0)
     if spent > lamports_ceiling:
         raise Rejected(
@@ -35,7 +40,14 @@ def assert_mint_matches(wire: bytes, plan: NftPlan, lamports_ceiling: int) -> No
     # What the chain holds at the address does not matter here: with 0 present, `lamports` is the whole transfer; with
     # none to transfer, any rent that is there already gives the same bytes.
     rent, present = (lamports, 0) if lamports else (1, 1)
-    rebuilt = build_mint(plan, blockhash=read.blockhash, rent_lamports=rent, mint_lamports_now=present, budget=budget)
+    rebuilt = build_mint(
+        plan,
+        blockhash=read.blockhash,
+        rent_lamports=rent,
+        mint_lamports_now=present,
+        budget=budget,
+        payouts=payouts,
+    )
     if message_bytes(rebuilt) != message_bytes(wire):
         _mismatch("the bytes differ from the plan's transaction")
 
@@ -94,6 +106,16 @@ def _check_mint_instructions(instructions: list[PlainInstruction], plan: NftPlan
         _mismatch("its name, symbol or uri are not those of the plan")
     if (create, mint_to, lock) != (b"\x01", b"\x07\x01" + bytes(7), b"\x06\x00\x00"):
         _mismatch("it does not mint exactly one and lock the supply")
+
+
+def _check_rest(instructions: list[PlainInstruction], payouts: UsdcPayouts | None) -> None:
+    """Behind the mint nothing but the plan's payouts."""
+    if payouts is None and instructions:
+        _mismatch("it does more than mint")
+    if payouts is not None:
+        if not all(pays(one) for one in instructions):
+            _mismatch("it does more than mint and pay")
+        check_payouts(instructions, payouts, "mint_mismatch")
 
 
 def _length(text: str) -> bytes:

@@ -4,23 +4,19 @@ Either all of it happens or none; the receipt makes it happen at most once in al
 """
 
 import functools
-import struct
 
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
-from solders.instruction import AccountMeta, Instruction
+from solders.instruction import Instruction
 from solders.message import TransactionConfig
 from solders.pubkey import Pubkey
 
 from chain import programs
-from chain.addresses import parse_address
 from chain.nft_build import ComputeBudget
-from chain.packed_plan import PackedPlan, PackedTransfer, TransactionFormat, token_account
+from chain.packed_plan import PackedPlan, TransactionFormat
 from chain.receipts import receipt_instructions
 from chain.transactions import unsigned_v0, unsigned_v1
+from chain.usdc_payouts import PackedTransfer, payout_instructions
 from domain.errors import Misuse, Rejected
-
-_TOKEN = Pubkey.from_string(programs.TOKEN)
-_TRANSFER_CHECKED = 12
 
 
 def build_packed(
@@ -42,7 +38,7 @@ def build_packed(
     lacking = rent_lamports - receipt_lamports_now
     instructions = [
         *receipt_instructions(plan.platform_wallet, plan.seed, plan.mint, lacking),
-        *(_transfer(plan, one) for one in plan.transfers),
+        *payout_instructions(plan.payouts),
     ]
     if plan.memo:
         instructions.append(Instruction(Pubkey.from_string(programs.MEMO), plan.memo.encode(), []))
@@ -88,14 +84,3 @@ def _fits(packed_format: TransactionFormat, memo_bytes: int, count: int, *, with
             raise
         return False
     return True
-
-
-def _transfer(plan: PackedPlan, one: PackedTransfer) -> Instruction:
-    accounts = [
-        AccountMeta(parse_address(plan.source_account), is_signer=False, is_writable=True),
-        AccountMeta(parse_address(plan.mint), is_signer=False, is_writable=False),
-        AccountMeta(parse_address(token_account(one.owner, plan.mint)), is_signer=False, is_writable=True),
-        AccountMeta(parse_address(plan.platform_wallet), is_signer=True, is_writable=False),
-    ]
-    data = bytes([_TRANSFER_CHECKED]) + struct.pack("<QB", one.amount, programs.USDC_DECIMALS)
-    return Instruction(_TOKEN, data, accounts)

@@ -13,6 +13,7 @@ from chain.nft_build import ComputeBudget
 from chain.packed import build_packed, config_of
 from chain.packed_plan import PackedPlan, TransactionFormat
 from chain.transactions import PlainInstruction, message_bytes, read_transaction, v1_config
+from chain.usdc_payouts import check_payouts, pays
 from domain.errors import Rejected
 
 _TRANSFER_LAMPORTS = (2).to_bytes(4, "little")
@@ -37,7 +38,7 @@ def assert_packed_matches(
     strange = {one.program for one in read.instructions} - _ALLOWED
     if strange:
         _mismatch(f"it calls {', '.join(sorted(strange))}")
-    _check_transfers(read.instructions, plan)
+    check_payouts(read.instructions, plan.payouts, "packed_mismatch")
     lamports = _receipt_lamports(read.instructions, plan)
     if plan.format is TransactionFormat.V1 and (v1_config(wire) or TransactionConfig()) != config_of(budget):
         _mismatch("its inline compute budget is not the one meant")
@@ -60,25 +61,7 @@ def pays_at(wire: bytes, instruction: int) -> bool:
     """Whether that instruction of our own packed payout is one of its transfers: an error there is a destination's, or
     the source's. Raises `Rejected("malformed_transaction")`."""
     found = read_transaction(wire).instructions
-    if not 0 <= instruction < len(found):
-        return False
-    return found[instruction].program == programs.TOKEN and found[instruction].data[:1] == b"\x0c"
-
-
-def _check_transfers(instructions: tuple[PlainInstruction, ...], plan: PackedPlan) -> None:
-    """Every USDC movement is the plan's: source, mint, destination, authority, amount, decimals; each exactly once."""
-    paid: dict[str, int] = {}
-    for one in instructions:
-        if one.program != programs.TOKEN or one.data[:1] != b"\x0c":
-            continue
-        if len(one.accounts) != 4 or len(one.data) != 10 or one.data[9] != programs.USDC_DECIMALS:
-            _mismatch("a transfer is not a TransferChecked of USDC")
-        source, mint, destination, authority = one.accounts
-        if (source, mint, authority) != (plan.source_account, plan.mint, plan.platform_wallet) or destination in paid:
-            _mismatch("a transfer leaves another account than the platform's, or pays one account twice")
-        paid[destination] = int.from_bytes(one.data[1:9], "little")
-    if paid != plan.destinations() or sum(paid.values()) != plan.total:
-        _mismatch("its destinations and amounts are not those of the plan")
+    return 0 <= instruction < len(found) and pays(found[instruction])
 
 
 def _receipt_lamports(instructions: tuple[PlainInstruction, ...], plan: PackedPlan) -> int:

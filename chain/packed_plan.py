@@ -1,21 +1,17 @@
 """What one packed payout transaction is to do, and how payouts are put together so that each transaction fits."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, TypeVar
 
-from chain import programs
-from chain.addresses import ata
 from chain.receipts import receipt_address
+from chain.usdc_payouts import PackedTransfer, UsdcPayouts
 from domain.errors import Misuse
 
 T = TypeVar("T")
 MEMO_LIMIT_BYTES: Final = 64
 """Enough for a batch and a group by name; a memo takes the room of transfers."""
-AMOUNT_LIMIT: Final = 2**64
-"""Token amounts are u64."""
 
 
 class TransactionFormat(StrEnum):
@@ -26,23 +22,10 @@ class TransactionFormat(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class PackedTransfer:
-    """One payout: `amount` in USDC base units to the owner's associated token account."""
-
-    owner: str
-    amount: int
-
-    def __post_init__(self) -> None:
-        if not 0 < self.amount < AMOUNT_LIMIT:
-            raise Misuse(f"an amount of {self.amount} base units can't be paid")
-
-
-@dataclass(frozen=True, slots=True)
 class PackedPlan:
     """One group, frozen: `seed` is `domain.keys.receipt_seed` of its UUID; an empty memo is none.
 
-    Raises `Misuse` for no transfer, for an owner named twice (one balance change must explain one payout), for the
-    platform wallet as an owner, and for a memo that is too long.
+    Raises `Misuse` as `UsdcPayouts`, and for a memo that is too long.
     """
 
     platform_wallet: str
@@ -52,34 +35,23 @@ class PackedPlan:
     format: TransactionFormat = TransactionFormat.V0
     memo: str = ""
     receipt: str = field(init=False)
+    payouts: UsdcPayouts = field(init=False)
 
     def __post_init__(self) -> None:
-        owners = [one.owner for one in self.transfers]
-        if not owners or len(set(owners)) != len(owners) or self.platform_wallet in owners:
-            raise Misuse("a group pays one or more owners, each once, and never the platform wallet itself")
         if len(self.memo.encode()) > MEMO_LIMIT_BYTES:
             raise Misuse(f"a memo has at most {MEMO_LIMIT_BYTES} bytes")
         object.__setattr__(self, "receipt", receipt_address(self.platform_wallet, self.seed))
+        object.__setattr__(self, "payouts", UsdcPayouts(self.platform_wallet, self.mint, self.transfers))
 
     @property
     def total(self) -> int:
         """Base units that leave the platform's USDC account."""
-        return sum(one.amount for one in self.transfers)
+        return self.payouts.total
 
     @property
     def source_account(self) -> str:
         """The platform's USDC account."""
-        return token_account(self.platform_wallet, self.mint)
-
-    def destinations(self) -> dict[str, int]:
-        """Base units by token account."""
-        return {token_account(one.owner, self.mint): one.amount for one in self.transfers}
-
-
-@functools.lru_cache(maxsize=4096)
-def token_account(owner: str, mint: str) -> str:
-    """The owner's associated account: searched for on the curve, so kept while a group is built and checked."""
-    return ata(owner, mint, programs.TOKEN)
+        return self.payouts.source_account
 
 
 def into_groups(transfers: Sequence[PackedTransfer], capacity: int) -> list[tuple[PackedTransfer, ...]]:

@@ -5,9 +5,9 @@ from typing import Never
 
 from chain import programs
 from chain.account_waves import build_wave
-from chain.packed_plan import token_account
 from chain.receipts import build_close
 from chain.transactions import PlainInstruction, message_bytes, read_transaction
+from chain.usdc_payouts import token_account
 from domain.errors import Rejected
 
 _CREATE_IDEMPOTENT = b"\x01"

@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 
 from chain import programs
-from chain.packed_plan import PackedPlan, token_account
+from chain.packed_plan import PackedPlan
+from chain.usdc_payouts import token_account
 from domain.destinations import AccountStanding, PackedView
 from domain.errors import BlockhashNotFound
 from indexer.effects.accounts import Account, parse_token_account

@@ -5,8 +5,9 @@ from typing import Protocol
 import structlog
 
 from chain.packed import build_packed
-from chain.packed_plan import PackedPlan, PackedTransfer, TransactionFormat
+from chain.packed_plan import PackedPlan, TransactionFormat
 from chain.transactions import with_signature
+from chain.usdc_payouts import PackedTransfer
 from domain.errors import Rejected, Retryable
 from domain.keys import receipt_seed
 from gateways.circle_api import Lane

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Row
 
 from chain import programs
 from chain.account_waves import WAVE, into_waves
-from chain.packed_plan import PackedTransfer, TransactionFormat, into_groups
+from chain.packed_plan import TransactionFormat, into_groups
+from chain.usdc_payouts import PackedTransfer
 from domain.destinations import WHY_NOT, AccountStanding
 from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from domain.states import BatchStatus

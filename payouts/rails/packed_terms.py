@@ -8,8 +8,9 @@ from uuid import UUID
 from chain import programs
 from chain.nft_build import ComputeBudget
 from chain.packed import capacity
-from chain.packed_plan import PackedPlan, PackedTransfer, TransactionFormat
+from chain.packed_plan import PackedPlan, TransactionFormat
 from chain.receipts import receipt_address
+from chain.usdc_payouts import PackedTransfer
 from domain.errors import Misuse
 from domain.keys import receipt_seed
 from ports.ids import Ids

@@ -14,8 +14,9 @@ from chain import programs
 from chain.account_waves import build_wave, into_waves
 from chain.nft_build import ComputeBudget
 from chain.packed import build_packed
-from chain.packed_plan import PackedPlan, PackedTransfer, TransactionFormat, token_account
+from chain.packed_plan import PackedPlan, TransactionFormat
 from chain.transactions import message_bytes, with_signature
+from chain.usdc_payouts import PackedTransfer, token_account
 from domain.keys import receipt_seed
 from tests.chain.world import PLATFORM, funded_svm
 

@@ -6,8 +6,9 @@ from chain.account_waves import TRACE_ERROR, WAVE, build_wave
 from chain.nft_build import ComputeBudget
 from chain.packed import capacity
 from chain.packed_check import assert_packed_matches
-from chain.packed_plan import TransactionFormat, halves, token_account
+from chain.packed_plan import TransactionFormat, halves
 from chain.receipts import CLOSED_TOGETHER, build_close
+from chain.usdc_payouts import token_account
 from tests.chain.packed_world import FUNDS, MINT, WALLET, PackedWorld, a_packed_plan, an_owner
 from tests.chain.world import SOL
 

@@ -9,8 +9,9 @@ from chain.account_waves import WAVE, build_wave, halved, into_waves
 from chain.nft_build import ComputeBudget
 from chain.packed import build_packed, capacity
 from chain.packed_check import assert_packed_matches
-from chain.packed_plan import PackedPlan, PackedTransfer, TransactionFormat, halves, into_groups
+from chain.packed_plan import PackedPlan, TransactionFormat, halves, into_groups
 from chain.receipts import build_close
+from chain.usdc_payouts import PackedTransfer
 from domain.errors import Misuse, Rejected
 from tests.chain.packed_world import MINT, WALLET, a_packed_plan, an_owner
 
