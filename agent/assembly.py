@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from agent.index_view import IndexView
 from agent.rail_assembly import packed_rail
@@ -14,6 +15,7 @@ from agent.steps.events_sweep import EventsSweepStep
 from agent.steps.fee import FeeStep
 from agent.steps.mint import MintStep, MintTerms
 from agent.steps.mint_listing import MintListingStep
+from agent.steps.mint_payouts import MintPayouts
 from agent.steps.prune import PruneStep
 from agent.steps.refund import RefundStep
 from agent.steps.refunds_sync import RefundsSyncStep
@@ -26,6 +28,7 @@ from agent.worker import Lane, Step, Worker
 from chain.addresses import ata
 from chain.nft import Token2022Nft
 from config.settings import Settings
+from domain.keys import mint_seed
 from domain.realtime import PayoutMode, RealtimeRules
 from domain.split import Rounding, SplitRule
 from gateways.chat_webhook import ChatWebhook
@@ -38,6 +41,7 @@ from indexer.chain_watch import ChainWatch
 from indexer.fast_path import FastPath
 from indexer.guard import ChainGuard
 from indexer.nft_watch import NftWatch
+from indexer.packed_chain import PackedChain
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
 from indexer.sender import Sender
@@ -46,6 +50,7 @@ from indexer.treasury import TreasuryFollower
 from indexer.wallet_check import WalletCheck
 from metrics import Metrics
 from payouts.addresses import AddressJudge, DenyList
+from payouts.at_mint import AtMint
 from payouts.batch import BatchStep, Limits
 from payouts.fund import FundStep
 from payouts.plan import Planner, PlanRules, PlanStep
@@ -212,18 +217,25 @@ def build_planner(
     return Planner(store, clock, ids, rules, judge, account, WalletCheck(rpc))
 
 
-def _realtime(
-    settings: Settings, store: Store, clock: Clock, ids: Ids, planner: Planner, platform_address: str
-) -> RealtimePlanner:
-    rules = RealtimeRules(
+def _realtime_rules(settings: Settings) -> RealtimeRules:
+    return RealtimeRules(
         PayoutMode(settings.agent_payout_mode),
         approvers=settings.agent_approvers,
         payout_cap=settings.agent_cap_payout,
         batch_cap=settings.agent_cap_batch,
         day_cap=settings.agent_cap_day,
     )
-    account = ata(platform_address, settings.usdc_mint)
-    return RealtimePlanner(store, clock, ids, planner, rules, account)
+
+
+def _mint_payouts(
+    settings: Settings, gateways: Gateways, planner: Planner, platform_address: str
+) -> MintPayouts | None:
+    """None where every mint goes alone."""
+    if not settings.agent_atomic_settlement:
+        return None
+    decide = AtMint(planner, _realtime_rules(settings), ata(platform_address, settings.usdc_mint))
+    chain = PackedChain(gateways.rpc, settings.usdc_mint)
+    return MintPayouts(chain, WalletCheck(gateways.rpc), decide, Token2022Nft(), settings.usdc_mint)
 
 
 def build_engine(
@@ -254,12 +266,14 @@ def build_engine(
         gateways.rpc,
         ReadBack(gateways.rpc, platform_address, settings.usdc_mint),
         Payer(settings.circle_w3s_platform_wallet_id, platform_address),
+        partial(mint_seed, settings.agent_derivation_secret.get_secret_value().encode()),
         lambda: pace.seconds,
         wake,
     )
     waking = WakingStore(ports.store, wake)
     planner = build_planner(settings, waking, ports.clock, ports.ids, gateways.rpc, platform_address)
-    realtime = _realtime(settings, waking, ports.clock, ports.ids, planner, platform_address)
+    account = ata(platform_address, settings.usdc_mint)
+    realtime = RealtimePlanner(waking, ports.clock, ports.ids, planner, _realtime_rules(settings), account)
     steps = _steps(settings, ports, gateways, platform_address, planner, realtime, sweep, tracker)
     packed, formats = packed_rail(
         settings, ports.store, ports.clock, ports.ids, gateways.circle, gateways.rpc, platform_address, tracker.poke
@@ -317,6 +331,7 @@ def _steps(
     mint_terms = MintTerms(
         wallet_id=settings.circle_w3s_platform_wallet_id,
         platform_address=platform_address,
+        usdc_account=account,
         derivation_secret=settings.agent_derivation_secret.get_secret_value().encode(),
         symbol=settings.agent_nft_symbol,
         public_base_url=settings.public_base_url,
@@ -351,7 +366,16 @@ def _steps(
             settings.blockchain,
         ),
         "mint": MintStep(
-            store, clock, ids, Sender(gateways.rpc), witness, gateways.circle, Token2022Nft(), mint_terms, tracker.poke
+            store,
+            clock,
+            ids,
+            Sender(gateways.rpc),
+            witness,
+            gateways.circle,
+            Token2022Nft(),
+            mint_terms,
+            tracker.poke,
+            _mint_payouts(settings, gateways, planner, platform_address),
         ),
         "mint_listing": MintListingStep(store, clock, gateways.circle, settings.agent_user_wallets),
         "balance_watch": BalanceWatchStep(

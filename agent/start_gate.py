@@ -14,12 +14,12 @@ from sqlalchemy import Connection, select
 
 from agent.identity import StartRefused
 from domain.errors import OutcomeUnknown, Rejected, Retryable
-from domain.evidence import PackedOutflow
+from domain.evidence import MintOutflow, PackedOutflow
 from domain.money import USDC_DECIMALS
 from gateways.circle_api import CircleTransaction, TransactionPage
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import adoption, packed_adoption
+from storage import adoption, mint_settlement, packed_adoption
 from storage.adoption import Outflow
 from storage.chain_rows import cursor, move_cursor
 from storage.movements import is_explained, orphans
@@ -54,9 +54,13 @@ class Heights(Protocol):
         ...
 
 
-class PackedOutflows(Protocol):
+class ChainOutflows(Protocol):
     async def packed_outflow(self, signature: str) -> PackedOutflow | None:
         """What a finalized transaction with a receipt of ours paid to whom; None for any other."""
+        ...
+
+    async def mint_outflow(self, signature: str) -> MintOutflow | None:
+        """What a finalized transaction that made an NFT of ours paid too, to whom; None for any other."""
         ...
 
     async def was_receipt(self, account: str) -> bool:
@@ -76,14 +80,16 @@ class StartGate:
         circle: CircleOutflows,
         follower: Follower,
         heights: Heights,
-        witness: PackedOutflows,
+        witness: ChainOutflows,
         payer: Payer,
+        seed_of: Callable[[str], str],
         slot_seconds: Callable[[], float],
         opened: Callable[[], None],
     ) -> None:
+        """`seed_of` a sale's payment_intent: what its mint's address is derived with."""
         self._store, self._clock, self._ids = store, clock, ids
         self._sweep, self._circle, self._follower, self._heights = sweep, circle, follower, heights
-        self._witness, self._payer = witness, payer
+        self._witness, self._payer, self._seed_of = witness, payer, seed_of
         self._slot_seconds, self._opened = slot_seconds, opened
         self.is_open = False
         self.waits_for = "the start checks"
@@ -125,7 +131,7 @@ class StartGate:
         """Read the history and give every outflow in it to what it paid, as far as that is certain."""
         await self._follower.backfill_until_caught_up()
         await self._refuse_closed()
-        await self._adopt_packed()
+        await self._adopt_by_chain()
         await self._adopt()
         await self._follower.backfill_until_caught_up()
 
@@ -137,16 +143,31 @@ class StartGate:
                     "can't tell whom that paid, and the chain would let it be paid again; restore a newer backup"
                 )
 
-    async def _adopt_packed(self) -> None:
-        """Oldest first: each takes the oldest payouts that it fits."""
+    async def _adopt_by_chain(self) -> None:
+        """What a transaction tells of itself, by its receipt or its mint. Oldest first: each takes the oldest payouts
+        that it fits."""
         unexplained = await self._store.read(lambda conn: orphans(conn, OUTFLOWS_MOST))
         for movement in reversed(unexplained):
-            outflow = await self._witness.packed_outflow(movement.signature)
-            if outflow is None:
-                continue
-            adopted = await self._store.write(_adopter(outflow, self._payer, self._ids, self._clock.now()))
+            packed = await self._witness.packed_outflow(movement.signature)
+            minted = None if packed else await self._witness.mint_outflow(movement.signature)
+            adopted = False
+            if packed is not None:
+                adopted = await self._store.write(_adopter(packed, self._payer, self._ids, self._clock.now()))
+            elif minted is not None:
+                adopted = await self._adopt_minted(minted)
             if adopted:
-                log.warning("packed outflow adopted", signature=outflow.signature, payouts=len(outflow.legs))
+                log.warning("outflow adopted by what the chain shows", signature=movement.signature)
+
+    async def _adopt_minted(self, outflow: MintOutflow) -> bool:
+        """The seed names the sale, by a secret that only we have."""
+        sales = await self._store.read(mint_settlement.unminted)
+        named = [sale_id for sale_id, payment_intent_id in sales if self._seed_of(payment_intent_id) == outflow.seed]
+        if len(named) != 1:
+            return False
+        now, payer, new_uuid = self._clock.now(), self._payer, self._ids.uuid
+        return await self._store.write(
+            lambda conn: mint_settlement.adopt(conn, named[0], outflow, payer, new_uuid, now)
+        )
 
     async def _wait_out(self, height: int) -> None:
         """Until what was signed before the start can't land any more."""

@@ -89,6 +89,7 @@ class Settings(BaseModel):
     agent_grouping: Literal["purchase", "creator"] = "purchase"
     agent_rail: Literal["circle", "solana"] = "circle"
     agent_payout_mode: Literal["weekly", "realtime"] = "weekly"
+    agent_atomic_settlement: bool = False
     agent_packed_format: Literal["v0", "v1"] = "v0"
     agent_packed_memo: bool = False
     agent_packed_fee_ceiling_lamports: int = Field(20_000_000, ge=5_000)
@@ -331,21 +332,21 @@ def _wrong_shares(s: Settings) -> list[str]:
 
 def _wrong_choices(s: Settings) -> list[str]:
     found: list[str] = []
-    for name, secret in (
-        ("AGENT_ADMIN_TOKEN", s.agent_admin_token),
-        ("AGENT_METRICS_TOKEN", s.agent_metrics_token),
-    ):
+    tokens = {"AGENT_ADMIN_TOKEN": s.agent_admin_token, "AGENT_METRICS_TOKEN": s.agent_metrics_token}
+    for name, secret in tokens.items():
         if 0 < len(secret.get_secret_value()) < ADMIN_TOKEN_LEAST:
             found.append(f"{name}: needs at least {ADMIN_TOKEN_LEAST} random characters")
     if s.agent_metrics_token.get_secret_value() and s.agent_metrics_token == s.agent_admin_token:
         found.append("AGENT_METRICS_TOKEN: is the admin token; give the scraper one of its own")
-    if s.live and s.agent_rail == "solana" and not s.denied_addresses:
+    if s.live and (s.agent_rail == "solana" or s.agent_atomic_settlement) and not s.denied_addresses:
         found.append(
             "AGENT_SCREENING_DENY: screening is off, and what Circle only signs it does not screen; name the addresses "
-            "that must never be paid, or use AGENT_RAIL=circle"
+            "that must never be paid, or use AGENT_RAIL=circle and AGENT_ATOMIC_SETTLEMENT=false"
         )
     if s.agent_backup_recipient and re.fullmatch(r"age1[0-9a-z]{58}", s.agent_backup_recipient) is None:
         found.append("AGENT_BACKUP_RECIPIENT: the public key that `age-keygen` prints (age1…), or empty")
+    if s.agent_atomic_settlement and s.agent_payout_mode != "realtime":
+        found.append("AGENT_ATOMIC_SETTLEMENT: pays sales at once, so it needs AGENT_PAYOUT_MODE=realtime")
     if s.agent_user_wallets == "developer" and not s.agent_wallet_set_id:
         found.append("AGENT_WALLET_SET_ID: needed with AGENT_USER_WALLETS=developer; the set of the platform wallet")
     return found

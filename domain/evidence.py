@@ -9,6 +9,7 @@ class Evidence:
     """A finalized transaction held against its intent. `why` is one line for the operator when it does not match.
 
     `cost_lamports`: what the platform wallet lost in it, fee and rents together; `fee_lamports` the fee alone.
+    `paid`: of a mint, the USDC that it paid too, as `PackedOutflow.legs`.
     """
 
     signature: str
@@ -18,6 +19,7 @@ class Evidence:
     block_time: datetime | None
     cost_lamports: int
     fee_lamports: int = 0
+    paid: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,21 @@ class PackedOutflow:
     legs: tuple[tuple[str, int], ...]
     slot: int
     block_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MintOutflow:
+    """A finalized transaction that made one NFT of ours and paid USDC too, as the chain tells it. `seed` is what the
+    mint's address was derived with, and names the sale; `legs` as in `PackedOutflow`."""
+
+    signature: str
+    mint_address: str
+    seed: str
+    buyer: str
+    name: str
+    symbol: str
+    uri: str
+    legs: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,11 +107,11 @@ STEPS: tuple[FlowStep, ...] = (
     FlowStep(
         kind="mint",
         subject="purchase",
-        does="builds, has signed, stores, sends and reads back the NFT's transaction",
+        does="builds, has signed, stores, sends and reads back the NFT's transaction; it may pay the sale too",
         module="agent/steps/mint.py",
         due_by=("stripe_event", "wallet", "refunds", Source.CHAIN, Source.OPERATOR),
         asks=(Party.CIRCLE, Party.SOLANA),
-        leads_to=("fund", "mint_listing"),
+        leads_to=("fund", "mint_listing", "batch"),
         sends=True,
     ),
     FlowStep(
@@ -156,7 +156,17 @@ STEPS: tuple[FlowStep, ...] = (
         subject="batch",
         does="waits for approvals and for all of its funds, starts its transfers, settles",
         module="payouts/batch.py",
-        due_by=("plan", "realtime", "fund", "transfer", "pack", "packed_sign", "packed_settle", Source.OPERATOR),
+        due_by=(
+            "plan",
+            "realtime",
+            "fund",
+            "mint",
+            "transfer",
+            "pack",
+            "packed_sign",
+            "packed_settle",
+            Source.OPERATOR,
+        ),
         leads_to=("transfer", "pack"),
     ),
     FlowStep(

@@ -66,6 +66,15 @@ WHY: Mapping[Bar, str] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One recipient's part of a sale (base units), and the owner's address that it would be, or was, paid to."""
+
+    recipient_id: int
+    address: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class RealtimeRules:
     """The settings that bound what is paid without a person."""
 

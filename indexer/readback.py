@@ -1,17 +1,19 @@
 """What a finalized transaction of ours really did, read from the chain for the step that must know."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from chain import programs
 from chain.addresses import ata
 from chain.nft_plan import NftPlan
 from chain.packed_plan import PackedPlan
 from domain.errors import Retryable
-from domain.evidence import Evidence, PackedOutflow, TransferIntent
+from domain.evidence import Evidence, MintOutflow, PackedOutflow, TransferIntent
 from indexer.effects.decode import decode_transaction
 from indexer.effects.errors import MalformedAnswer
 from indexer.effects.facts import TransactionFacts
 from indexer.effects.match import (
+    Mismatch,
     Verdict,
     check_landed,
     check_mint,
@@ -19,6 +21,7 @@ from indexer.effects.match import (
     check_transfer,
     platform_cost_lamports,
     receipts_made,
+    usdc_paid,
 )
 from indexer.history import list_since
 from indexer.movements import moment
@@ -49,9 +52,25 @@ class ReadBack:
         return await self._rpc.ask(show)
 
     async def mint_evidence(self, signature: str, plan: NftPlan) -> Evidence:
-        """Whether it made exactly the planned NFT, in the buyer's account."""
+        """Whether it made exactly the planned NFT, in the buyer's account; and what USDC it paid to whom."""
         facts = await self.read_back(signature)
-        return self._evidence(facts, check_mint(facts, plan))
+        verdict, paid = check_mint(facts, plan), self._paid(facts)
+        if verdict.matches and paid is None:
+            verdict = Verdict(Mismatch.OTHER_MOVEMENTS, f"{signature} moved USDC in another way than a payout")
+        return replace(self._evidence(facts, verdict), paid=paid or ())
+
+    async def mint_outflow(self, signature: str) -> MintOutflow | None:
+        """What a transaction that made one NFT of ours paid to whom; None for any other."""
+        facts = await self.read_back(signature)
+        paid = self._paid(facts)
+        made = facts.nft_mints[0] if len(facts.nft_mints) == 1 else None
+        if made is None or made.owner is None or made.metadata is None or not paid:
+            return None
+        seeds = [one.seed for one in facts.allocations if (one.address, one.base) == (made.mint, self._wallet)]
+        if len(seeds) != 1:
+            return None
+        told = made.metadata
+        return MintOutflow(signature, made.mint, seeds[0], made.owner, told.name, told.symbol, told.uri, paid)
 
     async def transfer_evidence(self, signature: str, intent: TransferIntent) -> Evidence:
         """Whether it moved exactly the intended USDC between the associated accounts of the intended owners."""
@@ -125,6 +144,9 @@ class ReadBack:
             if not entry.failed and made(await self.read_back(entry.signature)):
                 return entry.signature
         raise Retryable(f"{address} exists, and no endpoint lists the transaction that made it")
+
+    def _paid(self, facts: TransactionFacts) -> tuple[tuple[str, int], ...] | None:
+        return usdc_paid(facts, self._usdc_mint, self._wallet, self._usdc_account)
 
     def _receipts(self, facts: TransactionFacts) -> tuple[str, ...]:
         return receipts_made(facts, self._wallet, self._usdc_mint, self._usdc_account)

@@ -6,6 +6,7 @@ from domain.outcomes import Commit, Done, Outcome, nothing
 from ports.clock import Clock
 from storage import batches
 from storage.funding import fund
+from storage.planning import lock_plans
 from storage.store import Store
 from storage.work import Claim, enqueue
 
@@ -22,6 +23,7 @@ class FundStep:
         now = self._clock.now()
 
         def commit(conn: Connection) -> None:
+            lock_plans(conn)  # a mint that pays promises from the same balance
             if not fund(conn, self._account, now):
                 return
             batches.wake_open(conn, now)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from domain.funding import Owed, cover, free_balance
 from domain.ledger import Asset
 from domain.states import UsdcStatus
+from storage import mint_payouts
 from storage.tables import chain_movements, payouts, state_history
 
 PAGE = 500
@@ -26,11 +27,12 @@ def finalized_balance(conn: Connection, usdc_account: str) -> int:
 
 
 def promised(conn: Connection) -> int:
-    """Unpaid amounts in pending_distribution, sent ones included until they are distributed."""
+    """Unpaid amounts in pending_distribution, sent ones included until they are distributed; and what mints under way
+    are to pay."""
     statement = select(func.sum(payouts.c.amount - payouts.c.netted_amount)).where(
         payouts.c.state == UsdcStatus.PENDING_DISTRIBUTION
     )
-    return int(conn.scalar(statement) or 0)
+    return int(conn.scalar(statement) or 0) + mint_payouts.reserved(conn)
 
 
 def free(conn: Connection, usdc_account: str) -> int:

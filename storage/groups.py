@@ -33,6 +33,9 @@ from storage.work import enqueue
 
 ADOPTED = "adopted"
 """Format of a group whose row was made from its transaction: it is never built or signed again."""
+MINTED = "mint"
+"""Format of a group that a mint's transaction has paid: instead of a receipt it has the mint's address, which can be
+allocated once too. Its rows are made when that transaction is final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,13 @@ def _is_payable(member: Row[Any], owed: Row[Any] | None) -> bool:
 
 def create(conn: Connection, batch_id: int, wanted: NewGroup, now: datetime) -> int:
     """Make a group; its job is due. Raises IntegrityError when a transfer is in another group already."""
+    group_id = file(conn, batch_id, wanted, now)
+    enqueue(conn, "packed_sign", group_id, now)
+    return group_id
+
+
+def file(conn: Connection, batch_id: int, wanted: NewGroup, now: datetime, remark: str | None = None) -> int:
+    """Make a group's rows, and nothing due: for one that is to be signed, or that the chain has paid already."""
     group_id: int | None = conn.scalar(
         insert(payout_groups)
         .values(
@@ -152,8 +162,7 @@ def create(conn: Connection, batch_id: int, wanted: NewGroup, now: datetime) -> 
             for transfer_id, owner, amount in wanted.members
         ],
     )
-    note(conn, "group", group_id, None, GroupState.OPEN, now)
-    enqueue(conn, "packed_sign", group_id, now)
+    note(conn, "group", group_id, None, GroupState.OPEN, now, remark)
     return group_id
 
 
@@ -183,6 +192,28 @@ def intend(conn: Connection, group_id: int, wallet_id: str, platform_address: st
         .returning(group_attempts.c.id)
     )
     note(conn, "packed", attempt_id or 0, None, PackedState.INTENDED, now)
+
+
+def begun(
+    conn: Connection, group_id: int, wallet_id: str, platform_address: str, begun_at: datetime, now: datetime
+) -> int:
+    """File the attempt of a group that the chain has paid, or may have, without this database; its id."""
+    last = select(func.max(group_attempts.c.attempt)).where(group_attempts.c.group_id == group_id)
+    attempt_id: int | None = conn.scalar(
+        insert(group_attempts)
+        .values(
+            group_id=group_id,
+            attempt=(conn.scalar(last) or 0) + 1,
+            state=PackedState.INTENDED,
+            wallet_id=wallet_id,
+            platform_address=platform_address,
+            created_at=begun_at,
+        )
+        .returning(group_attempts.c.id)
+    )
+    assert attempt_id is not None
+    note(conn, "packed", attempt_id, None, PackedState.INTENDED, now, "adopted")
+    return attempt_id
 
 
 def signed(
@@ -239,7 +270,8 @@ def paid(conn: Connection, group_id: int, evidence: Evidence, usdc_account: str,
         evidence.signature, usdc_account, Asset.USDC, -case.group.amount, evidence.slot, evidence.block_time
     )
     book_packed(conn, moved, now)
-    receipts.made(conn, group_id, case.group.receipt_address, evidence, now)
+    if case.group.format != MINTED:
+        receipts.made(conn, group_id, case.group.receipt_address, evidence, now)
     members = select(group_members.c.transfer_id).where(group_members.c.group_id == group_id)
     pay(conn, payouts.c.transfer_id.in_(members), evidence, now)
     batches.wake_when_done(conn, case.group.batch_id, now)

@@ -1,6 +1,7 @@
 """Attempts to mint: intent, signed bytes, fate. One attempt at most is not dead."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,8 +11,9 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from domain.errors import Misuse
 from domain.evidence import Evidence
+from domain.realtime import Part
 from domain.states import MintState, PurchaseStatus
-from storage import chain_rows, nft_holdings
+from storage import chain_rows, mint_payouts, mint_settlement, nft_holdings
 from storage.history import advance, note
 from storage.movements import explain_cost
 from storage.purchases import buyer_of, by_id, open_payouts, required
@@ -22,7 +24,8 @@ from storage.work import enqueue
 
 @dataclass(frozen=True, slots=True)
 class MintCase:
-    """What is stored about one purchase's mint. `watch` is what the indexer says of the live attempt's signature."""
+    """What is stored about one purchase's mint. `watch` is what the indexer says of the live attempt's signature,
+    `pays` what its transaction pays beside minting."""
 
     purchase: Row[Any]
     buyer: Row[Any]
@@ -30,6 +33,7 @@ class MintCase:
     attempt: Row[Any] | None
     watch: Row[Any] | None
     dead_attempts: int
+    pays: Sequence[Part]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +70,17 @@ def load(conn: Connection, purchase_id: int) -> MintCase:
         attempt=attempt,
         watch=watch,
         dead_attempts=conn.scalar(dead) or 0,
+        pays=[] if attempt is None else mint_payouts.of_attempt(conn, attempt.id),
     )
 
 
-def intend(conn: Connection, purchase_id: int, uuid: UUID, intent: MintIntent, now: datetime) -> None:
-    """Commit an attempt's intent; the purchase is `minting` from here on."""
+def intend(conn: Connection, purchase_id: int, uuid: UUID, intent: MintIntent, now: datetime) -> int:
+    """Commit an attempt's intent; the purchase is `minting` from here on. The attempt's id."""
     purchase = required(conn, purchase_id)
     number = conn.scalar(
         select(func.coalesce(func.max(mint_attempts.c.attempt), 0)).where(mint_attempts.c.purchase_id == purchase_id)
     )
-    attempt_id = conn.scalar(
+    attempt_id: int | None = conn.scalar(
         insert(mint_attempts)
         .values(
             uuid=str(uuid),
@@ -94,9 +99,11 @@ def intend(conn: Connection, purchase_id: int, uuid: UUID, intent: MintIntent, n
         )
         .returning(mint_attempts.c.id)
     )
-    note(conn, "mint", attempt_id or 0, None, MintState.INTENDED, now)
+    assert attempt_id is not None
+    note(conn, "mint", attempt_id, None, MintState.INTENDED, now)
     if purchase.status != PurchaseStatus.MINTING:
         advance(conn, purchase_id, PurchaseStatus.MINTING, now, status_reason=None)
+    return attempt_id
 
 
 def signed(
@@ -124,9 +131,14 @@ def sent(conn: Connection, attempt_id: int, now: datetime) -> None:
         advance(conn, attempt_id, MintState.SENT, now)
 
 
-def finalized(conn: Connection, attempt_id: int, evidence: Evidence, now: datetime) -> None:
-    """The NFT exists at finalized and was read back: the purchase is `completed`, its creators' money is due."""
+def finalized(
+    conn: Connection, attempt_id: int, evidence: Evidence, now: datetime, parts: Sequence[Part] = (), account: str = ""
+) -> None:
+    """The NFT exists at finalized and was read back: the purchase is `completed`, its creators' money is due; or, where
+    the same transaction paid it (`parts`, from the platform's USDC `account`), `distributed`. All of it in one
+    transaction. Raises Misuse when the sale is not priced and was paid all the same."""
     attempt = _attempt(conn, attempt_id)
+    mint_payouts.end(conn, attempt_id, now, unpaid=not parts)
     signature = attempt.signature
     if signature not in (None, evidence.signature):
         note(conn, "mint", attempt_id, attempt.state, attempt.state, now, f"made by {evidence.signature}")
@@ -153,19 +165,27 @@ def finalized(conn: Connection, attempt_id: int, evidence: Evidence, now: dateti
     nft_holdings.begin(conn, attempt.purchase_id, attempt.mint_address, attempt.buyer_address, evidence.slot, now)
     explain_cost(conn, evidence.signature, "mint", now)
     enqueue(conn, "mint_listing", attempt.purchase_id, now)
-    open_payouts(conn, attempt.purchase_id, now)
+    born = open_payouts(conn, attempt.purchase_id, now)
+    if parts and not born:
+        raise Misuse(f"purchase {attempt.purchase_id} was paid with its mint, and its payouts can't be born yet")
+    if parts:
+        mint_settlement.book(conn, attempt, parts, evidence, account, now)
     settle_returns(conn, attempt.purchase_id, "minted", now)
 
 
 def dead(conn: Connection, attempt_id: int, proof: dict[str, Any], now: datetime) -> None:
     """The attempt can never take effect; `proof` says why. Its successor may be signed."""
     advance(conn, attempt_id, MintState.DEAD, now, str(proof.get("why", ""))[:500], proof=json.dumps(proof))
+    mint_payouts.end(conn, attempt_id, now)
+    open_payouts(conn, _attempt(conn, attempt_id).purchase_id, now)
 
 
 def failed(conn: Connection, purchase_id: int, why: str, now: datetime) -> None:
     """The automatic tries are used up. Never while something signed may still land: then it stays `minting`."""
     case = load(conn, purchase_id)
     in_flight = case.attempt is not None and case.attempt.state in (MintState.SIGNED, MintState.SENT)
+    if case.attempt is not None:
+        mint_payouts.release(conn, case.attempt.id, why, now)
     if not in_flight and case.purchase.status in (PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING):
         advance(conn, purchase_id, PurchaseStatus.FAILED, now, why[:500], status_reason=why[:500])
         settle_returns(conn, purchase_id, "mint failed", now)

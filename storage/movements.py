@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, func, select, union_all, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, literal, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse
@@ -25,6 +25,7 @@ from domain.ledger import (
     usdc_outside_claimed,
 )
 from domain.states import TransferState
+from storage import mint_payouts
 from storage.deposits import explain_deposits
 from storage.ledger import post, post_all
 from storage.tables import chain_movements, group_attempts, mint_attempts, transfer_attempts, transfers, upkeep
@@ -117,7 +118,7 @@ def book_usdc(conn: Connection, movement: Movement, now: datetime) -> MovementKi
         explain_deposits(conn, now)
         enqueue(conn, "fund", "treasury", now)
     elif kind is MovementKind.PAYOUT:
-        explain_cost(conn, movement.signature, "payout", now)
+        _explain_payouts_cost(conn, movement.signature, now)
     else:
         post(conn, usdc_outside(movement.signature, -movement.amount), now)
     return kind
@@ -126,7 +127,8 @@ def book_usdc(conn: Connection, movement: Movement, now: datetime) -> MovementKi
 def _kind_of(conn: Connection, movement: Movement, transfer_id: int | None) -> MovementKind:
     if movement.amount > 0:
         return MovementKind.DEPOSIT
-    ours = transfer_id is not None or _is_packed(conn, movement.signature) or _may_be_ours(conn, movement)
+    packed = transfer_id is None and conn.scalar(select(_is_packed(literal(movement.signature))))
+    ours = transfer_id is not None or packed or _may_be_ours(conn, movement)
     return MovementKind.PAYOUT if ours else MovementKind.ORPHAN
 
 
@@ -143,22 +145,27 @@ def book_payout(conn: Connection, movement: Movement, transfer_id: int, now: dat
 
 
 def book_packed(conn: Connection, movement: Movement, now: datetime) -> None:
-    """A group's transaction was read back: its movement is the group's, which carries the signature.
+    """A group's transaction was read back: its movement is the group's, also where it was booked as gone outside.
 
     In the transaction that marks the payouts distributed. Idempotent. Raises Misuse when the signature moved something
     else or belongs to a transfer.
     """
     if record_movement(conn, movement, MovementKind.PAYOUT, now):
-        explain_cost(conn, movement.signature, "payout", now)
+        _explain_payouts_cost(conn, movement.signature, now)
         return
     row = _find(conn, movement)
     assert row is not None
     if row.amount != movement.amount or row.transfer_id is not None or row.kind == MovementKind.DEPOSIT:
         raise Misuse(f"{movement.signature} is booked as {row.kind} of {row.amount}, not {movement.amount}")
-    if row.kind == MovementKind.ORPHAN:
+    if row.kind != MovementKind.PAYOUT:
         post(conn, usdc_outside_claimed(movement.signature, -movement.amount), now)
     conn.execute(update(chain_movements).where(chain_movements.c.id == row.id).values(kind=MovementKind.PAYOUT))
-    explain_cost(conn, movement.signature, "payout", now)
+    _explain_payouts_cost(conn, movement.signature, now)
+
+
+def _explain_payouts_cost(conn: Connection, signature: str, now: datetime) -> None:
+    """What a transaction that paid has cost, it cost for paying; but a mint's is the mint's, whatever it paid too."""
+    explain_cost(conn, signature, costs_of(conn, [signature]).get(signature, "payout"), now)
 
 
 def book_adopted(conn: Connection, signature: str, now: datetime) -> None:
@@ -203,7 +210,7 @@ def judge_unclaimed(conn: Connection, account: str, now: datetime) -> int:
             chain_movements.c.asset == Asset.USDC,
             chain_movements.c.kind == MovementKind.PAYOUT,
             chain_movements.c.transfer_id.is_(None),
-            ~exists().where(group_attempts.c.signature == chain_movements.c.signature),
+            ~_is_packed(chain_movements.c.signature),
         )
         .order_by(chain_movements.c.id.desc())
         .with_for_update(of=chain_movements)
@@ -426,9 +433,9 @@ def _may_be_ours(conn: Connection, movement: Movement) -> bool:
     return int(fitting or 0) > int(booked or 0)
 
 
-def _is_packed(conn: Connection, signature: str) -> bool:
-    """Whether a group's attempt carries this signature: it is stored before it is sent."""
-    return conn.scalar(select(group_attempts.c.id).where(group_attempts.c.signature == signature)) is not None
+def _is_packed(signature: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether the attempt of a group, or of a mint that pays, carries this signature: stored before it is sent."""
+    return exists().where(group_attempts.c.signature == signature) | mint_payouts.carries(signature)
 
 
 def _movement(row: Row[tuple[object, ...]]) -> Movement:

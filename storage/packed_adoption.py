@@ -9,17 +9,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, select
 
 from domain.evidence import PackedOutflow
 from domain.fitting import Paid, fit
 from domain.states import GroupState, PackedState
 from storage import chain_rows, groups
 from storage.dues_paid import adopted_batch, candidates, new_transfer, promise, recipients_at
-from storage.groups import Member
-from storage.history import advance, note
+from storage.groups import Member, NewGroup
+from storage.history import advance
 from storage.movements import book_adopted
-from storage.tables import batch_items, group_attempts, group_members, payout_groups, payouts, transfers, users
+from storage.tables import batch_items, payout_groups, payouts, transfers, users
 from storage.upkeep import Payer
 
 
@@ -60,7 +60,7 @@ def restore_members(conn: Connection, group_id: int, payer: Payer, now: datetime
     for member, found in changed:
         transfer = conn.execute(select(transfers).where(transfers.c.id == member.transfer_id)).one()
         promise(conn, transfer, found, f"group {case.group.uuid}", now)
-    _attempt(conn, group_id, payer, now)
+    groups.begun(conn, group_id, payer.wallet_id, payer.address, now, now)
     return True
 
 
@@ -84,36 +84,15 @@ def _make(conn: Connection, outflow: PackedOutflow, new_uuid: Callable[[], UUID]
         return None  # two addresses of one recipient: which payout went where is not certain
     batch_id, uuid = adopted_batch(conn, "solana", now), str(new_uuid())
     made = [_transfer(conn, batch_id, uuid, one, new_uuid, now) for one in placed]
-    group_id: int | None = conn.scalar(
-        insert(payout_groups)
-        .values(
-            uuid=uuid,
-            batch_id=batch_id,
-            state=GroupState.OPEN,
-            format=groups.ADOPTED,
-            memo="",
-            seed=outflow.seed,
-            receipt_address=outflow.receipt_address,
-            amount=sum(amount for _, amount in outflow.legs),
-            created_at=now,
-        )
-        .returning(payout_groups.c.id)
+    wanted = NewGroup(
+        uuid=uuid,
+        format=groups.ADOPTED,
+        memo="",
+        seed=outflow.seed,
+        receipt_address=outflow.receipt_address,
+        members=[(row.id, owner, amount) for row, (_, owner, amount, _) in zip(made, placed, strict=True)],
     )
-    assert group_id is not None
-    conn.execute(
-        insert(group_members),
-        [
-            {
-                "group_id": group_id,
-                "transfer_id": row.id,
-                "destination_address": row.destination_address,
-                "amount": amount,
-            }
-            for row, (_, _, amount, _) in zip(made, placed, strict=True)
-        ],
-    )
-    note(conn, "group", group_id, None, GroupState.OPEN, now, f"adopted {outflow.signature}")
-    return group_id
+    return groups.file(conn, batch_id, wanted, now, f"adopted {outflow.signature}")
 
 
 def _place(conn: Connection, owner: str, amount: int, paid_by: datetime | None) -> tuple[int, list[Paid]] | None:
@@ -145,28 +124,11 @@ def _transfer(
 def _follow(conn: Connection, group_id: int, outflow: PackedOutflow, payer: Payer, now: datetime) -> None:
     """Have the signature followed and the movement known as the group's."""
     attempt = groups.load(conn, group_id).attempt
-    attempt_id = _attempt(conn, group_id, payer, now) if attempt is None else attempt.id
+    attempt_id = (
+        groups.begun(conn, group_id, payer.wallet_id, payer.address, now, now) if attempt is None else attempt.id
+    )
     if attempt is None or attempt.state == PackedState.INTENDED:
         advance(conn, attempt_id, PackedState.SIGNED, now, "adopted", signature=outflow.signature)
         advance(conn, attempt_id, PackedState.SENT, now, "adopted")
         chain_rows.watch(conn, outflow.signature, "packed_settle", group_id, None, now)
     book_adopted(conn, outflow.signature, now)
-
-
-def _attempt(conn: Connection, group_id: int, payer: Payer, now: datetime) -> int:
-    last = select(func.max(group_attempts.c.attempt)).where(group_attempts.c.group_id == group_id)
-    attempt_id: int | None = conn.scalar(
-        insert(group_attempts)
-        .values(
-            group_id=group_id,
-            attempt=(conn.scalar(last) or 0) + 1,
-            state=PackedState.INTENDED,
-            wallet_id=payer.wallet_id,
-            platform_address=payer.address,
-            created_at=now,
-        )
-        .returning(group_attempts.c.id)
-    )
-    assert attempt_id is not None
-    note(conn, "packed", attempt_id, None, PackedState.INTENDED, now, "adopted")
-    return attempt_id

@@ -196,7 +196,7 @@ def take(
     batch_id = _create(conn, key, terms, new_uuid())
     if batch_id is None:
         return None
-    _store_screenings(conn, found, judged, terms.now)
+    store_screenings(conn, [share.address for share in found if share.address is not None], judged, terms.now)
     if terms.grouping == "creator":
         _take_by_creator(conn, batch_id, taken, terms, new_uuid)
     else:
@@ -309,17 +309,17 @@ def _create(conn: Connection, key: str, terms: PlanTerms, uuid: UUID) -> int | N
     return batch_id
 
 
-def _store_screenings(conn: Connection, found: Sequence[CreatorShare], judge: Judge, now: datetime) -> None:
+def store_screenings(conn: Connection, addresses: Sequence[str], judge: Judge, now: datetime) -> None:
+    """Keep what was said of each address that somebody was about to pay."""
     results = [
         {
-            "address": share.address,
+            "address": address,
             "screener": "deny-list",
-            "allowed": judge(share.address) is None,
-            "reason": judge(share.address),
+            "allowed": judge(address) is None,
+            "reason": judge(address),
             "created_at": now,
         }
-        for share in found
-        if share.address is not None
+        for address in addresses
     ]
     if results:
         conn.execute(insert(screenings), results)

@@ -13,6 +13,7 @@ from domain.ledger import fee_final, sale_due, sale_paid
 from domain.money import SHARE_WHOLE_BPS, cents_to_base_units
 from domain.split import SplitRule, share_out, split_net
 from domain.states import CheckoutState, PackedState, PurchaseStatus, TransferState, UsdcStatus, WorkState
+from storage import mint_payouts
 from storage.history import advance, note
 from storage.ledger import post
 from storage.tables import (
@@ -278,8 +279,11 @@ def open_payouts(conn: Connection, purchase_id: int, now: datetime) -> bool:
     """Make the recipients' payouts once the NFT is minted **and** the fee is final; True when they exist.
 
     An operator's release stands in for an NFT whose buyer has no wallet. Idempotent: called by whichever comes last.
+    Never while the mint itself may still pay the recipients: its end calls it.
     """
     row = required(conn, purchase_id)
+    if mint_payouts.under_way(conn, purchase_id):
+        return False
     if (row.minted_at is None and row.released_at is None) or row.creator_amount is None:
         return False
     if conn.scalar(select(func.count()).select_from(payouts).where(payouts.c.purchase_id == purchase_id)):

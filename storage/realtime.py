@@ -1,14 +1,14 @@
 """What real-time payout decides by: how the platform stands, and what one sale would pay to whom. Base units."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, exists, func, or_, select
 
 from domain import realtime
-from domain.realtime import Bar, Left, Platform, RealtimeRules
+from domain.realtime import Bar, Left, Part, Platform, RealtimeRules
 from domain.split import share_out
 from domain.states import UsdcStatus
 from storage import batches, funding, transfers
@@ -24,15 +24,6 @@ KEY = "realtime:"
 """Begins the key of a batch that real time planned; its UUID follows."""
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """Before every payment: a bound that lets nothing through."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One recipient's part of a sale, and the address that it would be paid to."""
-
-    recipient_id: int
-    address: str
-    amount: int
 
 
 def platform(conn: Connection, usdc_account: str, now: datetime) -> Platform:

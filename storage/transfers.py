@@ -13,7 +13,7 @@ from domain.errors import Misuse
 from domain.evidence import Evidence
 from domain.ledger import Asset
 from domain.states import BatchStatus, PackedState, TransferState, UsdcStatus, WatchState
-from storage import chain_rows
+from storage import chain_rows, mint_payouts
 from storage.approvals import require_as_planned
 from storage.batches import wake_when_done
 from storage.distribution import pay
@@ -208,7 +208,7 @@ def failed(conn: Connection, transfer_id: int, why: str, now: datetime) -> None:
 
 
 def begun_since(conn: Connection, moment: datetime) -> int:
-    """What attempts begun since then move (base units), of both rails; dead ones moved nothing."""
+    """What attempts begun since then move (base units), of both rails and of mints that pay; the dead moved nothing."""
     single = (
         select(func.sum(transfers.c.amount))
         .select_from(transfers.join(transfer_attempts, transfer_attempts.c.transfer_id == transfers.c.id))
@@ -219,7 +219,8 @@ def begun_since(conn: Connection, moment: datetime) -> int:
         .select_from(payout_groups.join(group_attempts, group_attempts.c.group_id == payout_groups.c.id))
         .where(group_attempts.c.created_at >= moment, group_attempts.c.state != PackedState.DEAD)
     )
-    return sum(int(conn.scalar(statement) or 0) for statement in (single, packed))
+    alone_or_packed = sum(int(conn.scalar(statement) or 0) for statement in (single, packed))
+    return alone_or_packed + mint_payouts.begun_since(conn, moment)
 
 
 def unbegun(conn: Connection) -> int:

@@ -1,25 +1,31 @@
 """Mints a purchase's NFT, exactly once: its address is derived from the payment_intent, so the chain itself refuses a
-second. Signed bytes are stored before they are sent; only a proven death lets another attempt be signed.
+second. Signed bytes are stored before they are sent; only a proven death lets another attempt be signed. Where the
+settings say so the same transaction pays the sale's recipients (`mint_payouts`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 from sqlalchemy import Connection
 
+from agent.steps.mint_payouts import MintPayouts
 from chain.nft import NftPlan, NftStandard
 from chain.transactions import signature_of, with_signature
+from chain.usdc_payouts import UsdcPayouts
 from domain.errors import Misuse, OutcomeUnknown, Rejected, Retryable
 from domain.evidence import Evidence
 from domain.keys import mint_seed
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown
+from domain.realtime import Part
 from domain.states import MintState, PurchaseStatus, WatchState
 from gateways.circle_api import Lane
 from ports.clock import Clock
 from ports.ids import Ids
+from storage import mint_payouts, mint_settlement
 from storage import minting as rows
 from storage.minting import MintCase, MintIntent
 from storage.purchases import edition_number, payout_address
@@ -30,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 WALLET_WAIT = timedelta(hours=1)
 """A safety net: the wallet's arrival itself makes the mint due."""
+FEE_WAIT = timedelta(seconds=30)
+"""A restored database learns the fee of a sale that was paid before; its step fetches it."""
 READY = frozenset({PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING, PurchaseStatus.FAILED})
 WAITS_FOR_WALLET = "waiting_for_wallet"
 
@@ -66,6 +74,7 @@ class MintTerms:
 
     wallet_id: str
     platform_address: str
+    usdc_account: str
     derivation_secret: bytes
     symbol: str
     public_base_url: str
@@ -88,9 +97,10 @@ class MintStep:
         standard: NftStandard,
         terms: MintTerms,
         signed: Callable[[], None],
+        pays: MintPayouts | None = None,
     ) -> None:
-        """`signed` is called after a signature was stored to be watched."""
-        self._told_signed = signed
+        """`signed` is called after a signature was stored to be watched. `pays`: None where every mint goes alone."""
+        self._told_signed, self._pays = signed, pays
         self._store, self._clock, self._ids = store, clock, ids
         self._chain, self._witness, self._signer = chain, witness, signer
         self._standard, self._terms = standard, terms
@@ -111,8 +121,10 @@ class MintStep:
             lamports = await self._chain.lamports(plan.mint_address)
             maker = await self._witness.maker_of(plan.mint_address) if lamports else None
             if maker is not None:
-                return self._settle(case, await self._witness.mint_evidence(maker, plan))
+                return await self._settle(case, await self._witness.mint_evidence(maker, plan))
             case = await self._sign(case, plan, claim, lamports)
+        if case.attempt is None or case.attempt.signature is None:
+            return Again(timedelta(0), "mints alone, and is signed anew")
         return await self._follow(case, plan, claim)
 
     def _waits(self, case: MintCase) -> Outcome | None:
@@ -142,13 +154,18 @@ class MintStep:
                 symbol=terms.symbol,
                 uri=metadata_uri(case.content, terms.public_base_url),
             )
-            rows.intend(conn, purchase_id, uuid, intent, now)
+            attempt_id = rows.intend(conn, purchase_id, uuid, intent, now)
+            if self._pays is not None:
+                self._pays.reserve(conn, purchase_id, attempt_id, plan_of(intent), now)
             return rows.load(conn, purchase_id)
 
         return await self._store.write(fenced(claim, save))
 
     async def _sign(self, case: MintCase, plan: NftPlan, claim: Claim, lamports: int) -> MintCase:
-        """Build, check our own bytes, sign, check the signature, store; nothing is sent before it is stored."""
+        """Build, check our own bytes, sign, check the signature, store; nothing is sent before it is stored.
+
+        Unsigned still where the sale may no longer be paid with its mint: then it is signed anew, alone.
+        """
         assert case.attempt is not None
         if case.attempt.wallet_id != self._terms.wallet_id:
             raise Misuse(f"mint {case.attempt.uuid} was planned for another platform wallet")
@@ -156,13 +173,24 @@ class MintStep:
         mint_size, _ = self._standard.rent_sizes(plan)
         rent = await self._chain.minimum_rent(mint_size)
         blockhash, last_valid_block_height = await self._chain.latest_blockhash()
-        wire = self._standard.build(plan, blockhash=blockhash, rent_lamports=rent, mint_lamports_now=lamports)
-        self._standard.verify(wire, plan, self._terms.lamports_ceiling)
+        build = partial(self._standard.build, plan, blockhash=blockhash, rent_lamports=rent, mint_lamports_now=lamports)
+        payouts = self._pays.payouts(plan, case.pays) if self._pays and case.pays else None
+        wire = build(payouts=payouts)
+        why = await self._speaks_against(case, payouts, wire, claim)
+        if why is not None:
+            now = self._clock.now()
+            await self._store.write(fenced(claim, lambda conn: mint_payouts.release(conn, attempt_id, why, now)))
+            payouts, wire = None, build()
+        self._standard.verify(wire, plan, self._terms.lamports_ceiling, payouts)
         signature = await self._signer.sign_transaction(self._terms.wallet_id, wire, plan.name, Lane.MINT)
         signed = with_signature(wire, plan.platform_wallet, signature)
 
         def save(conn: Connection) -> MintCase:
             now = self._clock.now()
+            changed = None if payouts is None else mint_settlement.no_longer(conn, purchase_id)
+            if changed is not None:
+                mint_payouts.release(conn, attempt_id, changed, now)
+                return rows.load(conn, purchase_id)
             rows.signed(conn, attempt_id, signed, signature_of(signed), last_valid_block_height, now)
             return rows.load(conn, purchase_id)
 
@@ -170,12 +198,20 @@ class MintStep:
         self._told_signed()
         return stored
 
+    async def _speaks_against(
+        self, case: MintCase, payouts: UsdcPayouts | None, wire: bytes, claim: Claim
+    ) -> str | None:
+        """Why a mint that was to pay goes alone after all; None where it pays, or was to go alone anyway."""
+        if self._pays is None or payouts is None:
+            return "the setting is off" if case.pays else None
+        return await self._pays.obstacle(payouts) or await self._pays.would_fail(wire, claim.attempts)
+
     async def _follow(self, case: MintCase, plan: NftPlan, claim: Claim) -> Outcome:
         attempt, watch = case.attempt, case.watch
         assert attempt is not None
         match None if watch is None else WatchState(watch.state):
             case WatchState.FINALIZED if watch is not None and watch.err is None:
-                return self._settle(case, await self._witness.mint_evidence(attempt.signature, plan))
+                return await self._settle(case, await self._witness.mint_evidence(attempt.signature, plan))
             case WatchState.FINALIZED:
                 proof = {"why": f"landed with an error: {watch.err if watch else ''}", "signature": attempt.signature}
                 return await self._bury(case, plan, proof)
@@ -205,13 +241,28 @@ class MintStep:
         now = self._clock.now()
         return Again(self._terms.resend_every(), why, commit=lambda conn: rows.sent(conn, attempt.id, now))
 
-    def _settle(self, case: MintCase, evidence: Evidence) -> Outcome:
-        attempt, now = case.attempt, self._clock.now()
+    async def _settle(self, case: MintCase, evidence: Evidence) -> Outcome:
+        """What the chain shows is booked, in one transaction: the NFT, and what its transaction paid."""
+        attempt, purchase_id, now = case.attempt, case.purchase.id, self._clock.now()
         assert attempt is not None
         if not evidence.matches:
-            log.error("mint does not read back as planned", why=evidence.why)
-            return Unknown(timedelta(minutes=5), f"read back differs from the plan: {evidence.why}")
-        return Done(lambda conn: rows.finalized(conn, attempt.id, evidence, now))
+            return self._differs(evidence.why)
+        planned = [(part.address, part.amount) for part in case.pays]
+        if evidence.signature == attempt.signature and sorted(planned) != sorted(evidence.paid):
+            return self._differs(f"it paid {evidence.paid}, planned was {planned}")
+        parts: Sequence[Part] | None = []
+        if evidence.paid and case.purchase.creator_amount is None:
+            return Again(FEE_WAIT, "it is minted and paid; waits for the sale's fee to book it")
+        if evidence.paid:
+            parts = await self._store.read(lambda conn: mint_settlement.place(conn, purchase_id, evidence.paid))
+        if parts is None:
+            return self._differs(f"it paid {evidence.paid}, which are not this sale's parts")
+        account = self._terms.usdc_account
+        return Done(lambda conn: rows.finalized(conn, attempt.id, evidence, now, parts, account))
+
+    def _differs(self, why: str) -> Outcome:
+        log.error("mint does not read back as planned", why=why)
+        return Unknown(timedelta(minutes=5), f"read back differs from the plan: {why}")
 
     async def _bury(self, case: MintCase, plan: NftPlan, proof: dict[str, Any]) -> Outcome:
         """This signature took no effect. The mint may still exist, made by another one of ours: then that counts."""
@@ -219,7 +270,7 @@ class MintStep:
         assert attempt is not None
         maker = await self._witness.maker_of(plan.mint_address)
         if maker is not None:
-            return self._settle(case, await self._witness.mint_evidence(maker, plan))
+            return await self._settle(case, await self._witness.mint_evidence(maker, plan))
         bury: Commit = lambda conn: rows.dead(conn, attempt.id, proof, now)  # noqa: E731
         if case.dead_attempts + 1 >= self._terms.attempts_max:
             return Refused("attempts_used_up", str(proof["why"]), bury)
@@ -231,7 +282,7 @@ class MintStep:
 
 
 def plan_of(attempt: Any) -> NftPlan:
-    """The plan as frozen in an attempt's row."""
+    """The plan as frozen in an attempt's row or intent."""
     return NftPlan(
         mint_address=attempt.mint_address,
         seed=attempt.seed,

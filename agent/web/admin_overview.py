@@ -15,7 +15,7 @@ from domain.money import format_cents, format_sol, format_usdc
 from domain.realtime import WHY, Standing
 from domain.states import UsdcStatus, WorkState
 from ports.clock import Clock
-from storage import glance, operator_views, probes
+from storage import glance, mint_payouts, operator_views, probes
 from storage.movements import orphan_rows
 from storage.store import Store
 from storage.switches import SENDS_PAUSED, why_on
@@ -134,7 +134,7 @@ class AdminOverview:
         now = self._clock.now()
         read = probes.read(conn, now - timedelta(days=DAYS))
         sales, paid = glance.sales_by_day(conn, now, DAYS), glance.payouts_by_day(conn, now, DAYS)
-        promised = read.unpaid[UsdcStatus.PENDING_DISTRIBUTION].amount
+        promised = read.unpaid[UsdcStatus.PENDING_DISTRIBUTION].amount + mint_payouts.reserved(conn)
         free = None if read.usdc is None else read.usdc.amount - promised
         waiting = read.unpaid[UsdcStatus.PENDING_CONVERSION].amount + read.unpaid[UsdcStatus.FAILED].amount
         batches = [operator_views.batch(conn, batch_id) for batch_id in glance.open_batch_ids(conn, OPEN_BATCHES_MOST)]

@@ -157,6 +157,20 @@ def check_mint(facts: TransactionFacts, plan: NftPlan) -> Verdict:  # noqa: PLR0
     return Verdict(None, f"{plan.mint_address} with {plan.buyer} in {facts.signature}")
 
 
+def usdc_paid(facts: TransactionFacts, mint: str, wallet: str, account: str) -> tuple[tuple[str, int], ...] | None:
+    """What the wallet's USDC account paid to whom, by owner and amount; None when USDC moved in any other way: into the
+    account, to other accounts than the owners' associated ones, or between others."""
+    if not facts.succeeded:
+        return ()
+    moved = [one for one in facts.token_movements if one.mint == mint and one.delta]
+    legs = [one for one in moved if one.account != account]
+    paid = tuple((one.owner, one.delta) for one in legs if one.owner is not None and one.delta > 0)
+    at_home = all(one.owner is not None and one.account == ata(one.owner, mint, programs.TOKEN) for one in legs)
+    left = sum(one.delta for one in moved if (one.account, one.owner) == (account, wallet))
+    plain = at_home and len(paid) == len(legs) and {one.program for one in moved} <= {programs.TOKEN}
+    return paid if plain and left == -sum(amount for _, amount in paid) else None
+
+
 def platform_cost_lamports(facts: TransactionFacts, platform_wallet: str) -> int:
     """Lamports the platform wallet lost: fee and rents (`network_cost_lamports`); negative if it gained."""
     return -sum(one.delta for one in facts.lamport_movements if one.account == platform_wallet)

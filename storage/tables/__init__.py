@@ -43,7 +43,7 @@ from storage.tables.reconciliation import (
     reconciliation_findings,
     reconciliations,
 )
-from storage.tables.sales import disputes, mint_attempts, purchases, refunds
+from storage.tables.sales import disputes, mint_attempts, mint_payouts, purchases, refunds
 from storage.tables.shop import checkouts, content_shares, contents
 from storage.tables.work import circle_notifications, jobs, stripe_events
 
@@ -79,6 +79,7 @@ __all__ = [
     "ledger_postings",
     "metadata",
     "mint_attempts",
+    "mint_payouts",
     "nettings",
     "nft_holdings",
     "payout_groups",

@@ -105,6 +105,30 @@ mint_attempts = Table(
 )
 """`wire` is the signed transaction, stored before it is sent. One attempt at most is not dead."""
 
+mint_payouts = Table(
+    "mint_payouts",
+    metadata,
+    row_id(),
+    ref("mint_attempt_id", "mint_attempts.id"),
+    ref("recipient_id", "users.id"),
+    Column("destination_address", String(64), nullable=False),
+    money("amount"),
+    moment("created_at"),
+    moment("ended_at", nullable=True),
+    moment("released_at", nullable=True),
+    UniqueConstraint("mint_attempt_id", "recipient_id", name="uq_mint_payouts_recipient"),
+    CheckConstraint("amount > 0", name="amount"),
+    Index(
+        "ix_mint_payouts_promised",
+        "mint_attempt_id",
+        sqlite_where=Column("ended_at").is_(None),
+        postgresql_where=Column("ended_at").is_(None),
+    ),
+)
+"""What a mint's transaction pays to whom beside minting (base units), frozen with the attempt. Promised until
+`ended_at`: the attempt has landed, and the sale's payouts were born; or it is proven dead; or, `released_at`, nothing
+of it was signed and it mints alone, or the NFT was made by a transaction that paid nothing."""
+
 refunds = Table(
     "refunds",
     metadata,

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Table, case, func, select
 from domain.calendar import BATCH_HOUR_UTC
 from domain.keys import transfer_key
 from domain.ledger import TREASURY, Asset, debt_of, owed_to
-from domain.states import UsdcStatus
+from domain.states import MintState, UsdcStatus
 from storage.approvals import digest_of
 from storage.funding import promised
 from storage.tables import (
@@ -22,6 +22,7 @@ from storage.tables import (
     group_members,
     ledger_balances,
     mint_attempts,
+    mint_payouts,
     nettings,
     payout_groups,
     payouts,
@@ -223,6 +224,32 @@ def _mints(conn: Connection, first: int, last: int) -> Iterator[Finding]:
             yield Finding(f"mint_attempts {row.id}", "it would mint at another address than the one before")
 
 
+def _mint_payouts(conn: Connection, first: int, last: int) -> Iterator[Finding]:
+    """What a mint is to pay is promised exactly as long as its attempt may still pay it, and goes with it or not at
+    all: of a landed attempt's signature, the payouts are what was frozen."""
+    rows = conn.execute(
+        select(mint_payouts, mint_attempts.c.state, mint_attempts.c.signature, payouts.c.paid_amount)
+        .select_from(
+            mint_payouts.join(mint_attempts).outerjoin(
+                payouts,
+                (payouts.c.purchase_id == mint_attempts.c.purchase_id)
+                & (payouts.c.recipient_id == mint_payouts.c.recipient_id)
+                & (payouts.c.signature == mint_attempts.c.signature),
+            )
+        )
+        .where(mint_payouts.c.id.between(first, last))
+        .order_by(mint_payouts.c.id)
+    )
+    for row in rows:
+        name, landed = f"mint_payouts {row.id}", row.state == MintState.FINALIZED
+        may_pay = row.released_at is None and not landed and row.state != MintState.DEAD
+        if may_pay != (row.ended_at is None):
+            still = "not promised" if may_pay else "still promised"
+            yield Finding(name, f"its mint is {row.state}, and what it is to pay is {still}")
+        elif landed and row.released_at is None and row.paid_amount != row.amount:
+            yield Finding(name, f"{row.signature} minted and was to pay {row.amount}, paid was {row.paid_amount}")
+
+
 def _succession(table: str, owner: str, rows: list[Row[Any]] | Any) -> Iterator[Finding]:
     """Attempts are numbered from 1, and the next one exists only beside the proof that the one before is dead."""
     chains: dict[int, list[Row[Any]]] = defaultdict(list)
@@ -299,6 +326,12 @@ MONEY_OUT = (
         ("I5", "I15"),
         "every batch is what its digest covers, and a Monday's takes what was paid before it",
         by_rows(batches, _plans),
+    ),
+    Check(
+        "mints-that-pay",
+        ("I5", "I6"),
+        "a mint pays all that was frozen with it, or nothing, and promises it no longer than it may land",
+        by_rows(mint_payouts, _mint_payouts),
     ),
     Check("assignments", ("I5",), "what a batch pays is in its plan: there, and no more", by_rows(payouts, _assigned)),
     Check(

@@ -7,14 +7,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Connection, update
 
-from domain.realtime import Bar, PayoutMode, RealtimeRules
+from domain.realtime import Bar, Part, PayoutMode, RealtimeRules
 from domain.split import SplitRule
 from domain.states import RefundState
 from storage import funding, purchases
 from storage.inline import InlineStore
 from storage.planning import PlanTerms, lock_plans, take
 from storage.purchases import Fee
-from storage.realtime import Part, payable_sale
+from storage.realtime import payable_sale
 from storage.returns import RefundSeen, record_refund
 from storage.store import Store
 from storage.switches import SENDS_PAUSED, turn

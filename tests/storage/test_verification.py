@@ -122,6 +122,14 @@ TOUCHES: dict[str, tuple[str, str, list[str]]] = {
             "DELETE FROM ledger_entries WHERE key = 'paid:pi_4'",
         ],
     ),
+    "a promise that outlives its mint": (
+        "mints-that-pay",
+        "mint_payouts 1",
+        [
+            "INSERT INTO mint_payouts (mint_attempt_id, recipient_id, destination_address, amount, created_at) "
+            "VALUES (1, 1, 'x', 5, 0)",
+        ],
+    ),
     "an entry made up": (
         "causes-of-entries",
         "ledger_entries",

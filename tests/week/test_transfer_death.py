@@ -21,24 +21,26 @@ POINTS_LEAST = 20
 """A transfer's step passes more; fewer would mean that the points are not seen."""
 
 
-class TransferFuse(Fuse):
-    """Blows at a point of a transfer's step only: at its number, or where a condition holds first."""
+class StepFuse(Fuse):
+    """Blows at a point of one step only: at its number, or where a condition holds first. `job` begins the step's mark
+    in the log."""
 
-    def __init__(self) -> None:
+    def __init__(self, job: str) -> None:
         super().__init__()
+        self._job = job
         self.when: Callable[[str], bool] = lambda where: False
 
     def blows(self, where: str) -> bool:
-        if not str(structlog.contextvars.get_contextvars().get("job", "")).startswith(STEP):
+        if not str(structlog.contextvars.get_contextvars().get("job", "")).startswith(self._job):
             return False
         if self.is_armed and self.when(where):
             self.is_blown = True
         return self.is_blown or super().blows(where)
 
 
-def market(folder: Path) -> tuple[Market, MortalWorld, TransferFuse]:
+def market(folder: Path) -> tuple[Market, MortalWorld, StepFuse]:
     world = MortalWorld(folder)
-    world.fuse = fuse = TransferFuse()
+    world.fuse = fuse = StepFuse(STEP)
     return Market(world), world, fuse
 
 
