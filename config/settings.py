@@ -16,6 +16,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from config.confidential import confidential_parts
+from config.contradictions import contradictions
+from config.lists import listed, numbers
 
 MAINNET_GENESIS = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 DEVNET_GENESIS = "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG"
@@ -43,8 +45,6 @@ SECRET_NAMES = frozenset(
 )
 DERIVATION_SECRET_LEAST = 32
 """Characters; below 128 bits of hex it could be guessed, and with it every mint address."""
-ADMIN_TOKEN_LEAST = 24
-"""Characters; at six bits each more than 128 bits."""
 SECRET_MODE_FORBIDDEN = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -141,22 +141,22 @@ class Settings(BaseModel):
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
-        return _listed(self.stripe_webhook_secret.get_secret_value())
+        return listed(self.stripe_webhook_secret.get_secret_value())
 
     @property
     def rpc_urls(self) -> tuple[str, ...]:
-        return _listed(self.solana_rpc_urls.get_secret_value())
+        return listed(self.solana_rpc_urls.get_secret_value())
 
     @property
     def rpc_rates(self) -> tuple[int, ...]:
         """Requests a second, one for each RPC address."""
-        rates = _numbers(self.agent_rpc_per_second)
+        rates = numbers(self.agent_rpc_per_second)
         return rates * len(self.rpc_urls) if len(rates) == 1 else rates
 
     @property
     def rpc_weights(self) -> tuple[int, ...]:
         """One for each RPC address; empty: the first is asked, the others are its reserve."""
-        return _numbers(self.agent_rpc_weights)
+        return numbers(self.agent_rpc_weights)
 
     @property
     def ws_url(self) -> str:
@@ -169,22 +169,22 @@ class Settings(BaseModel):
         texts = [value.get_secret_value() for value in held if isinstance(value, SecretStr)]
         texts += self.circle_w3s_api_key.get_secret_value().split(":")[1:]
         return frozenset(
-            found for text in texts for part in (text, *_listed(text)) for found in confidential_parts(part)
+            found for text in texts for part in (text, *listed(text)) for found in confidential_parts(part)
         )
 
     @property
     def invite_codes(self) -> tuple[str, ...]:
-        return _listed(self.agent_invite_codes.get_secret_value())
+        return listed(self.agent_invite_codes.get_secret_value())
 
     @property
     def denied_addresses(self) -> frozenset[str]:
-        return frozenset(_listed(self.agent_screening_deny))
+        return frozenset(listed(self.agent_screening_deny))
 
     @property
     def admin_hosts(self) -> tuple[str, ...]:
         """Host headers that the admin port answers to."""
         url_host = re.sub(r"^https?://", "", self.agent_admin_url).rstrip("/")
-        return tuple(dict.fromkeys((*_listed(self.agent_admin_hosts), url_host, self.agent_admin_listen)))
+        return tuple(dict.fromkeys((*listed(self.agent_admin_hosts), url_host, self.agent_admin_listen)))
 
     @property
     def require_available(self) -> bool:
@@ -254,102 +254,10 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        problems = list(_contradictions(self))
+        problems = contradictions(self)
         if problems:
             raise ValueError(problems[0])
         return self
-
-
-def _contradictions(s: Settings) -> list[str]:
-    return [*_wrong_keys(s), *_wrong_addresses(s), *_wrong_choices(s)]
-
-
-def _wrong_keys(s: Settings) -> list[str]:
-    wanted, flag = ("LIVE", "true") if s.live else ("TEST", "false")
-    found: list[str] = []
-    circle_key = s.circle_w3s_api_key.get_secret_value()
-    if re.fullmatch(r"(TEST|LIVE)_API_KEY:[^:]+:[^:]+", circle_key) is None:
-        found.append("CIRCLE_W3S_API_KEY: has the form TEST_API_KEY:<id>:<secret> or LIVE_API_KEY:<id>:<secret>")
-    elif not circle_key.startswith(wanted):
-        found.append(
-            f"CIRCLE_W3S_API_KEY: with CIRCLE_W3S_PRODUCTION={flag} it is a {wanted}_API_KEY; change one of them"
-        )
-    stripe_key = s.stripe_secret_key.get_secret_value()
-    if re.match(r"(sk|rk)_(test|live)_", stripe_key) is None:
-        found.append("STRIPE_SECRET_KEY: starts with sk_test_, rk_test_, sk_live_ or rk_live_")
-    elif f"_{wanted.lower()}_" not in stripe_key[:9]:
-        found.append(
-            f"STRIPE_SECRET_KEY: with CIRCLE_W3S_PRODUCTION={flag} it is a {wanted.lower()} key; change one of them"
-        )
-    if not s.webhook_secrets or any(not secret.startswith("whsec_") for secret in s.webhook_secrets):
-        found.append("STRIPE_WEBHOOK_SECRET: one or more secrets that start with whsec_, separated by commas")
-    return found
-
-
-def _wrong_addresses(s: Settings) -> list[str]:
-    found: list[str] = []
-    for name, url in (
-        ("AGENT_STRIPE_API_URL", s.agent_stripe_api_url),
-        ("AGENT_CIRCLE_API_URL", s.agent_circle_api_url),
-        ("AGENT_CIRCLE_PIN_URL", s.agent_circle_pin_url),
-    ):
-        if s.live and not url.startswith("https://"):
-            found.append(f"{name}: live keys are sent over https only")
-    if not s.rpc_urls or any(re.match(r"https?://", url) is None for url in s.rpc_urls):
-        found.append("SOLANA_RPC_URLS: one or more http(s) addresses, separated by commas; two providers are better")
-    found += _wrong_shares(s)
-    if s.ws_url and re.match(r"wss?://", s.ws_url) is None:
-        found.append("SOLANA_WS_URL: a ws(s) address, or empty to poll only")
-    if re.match(r"https?://[^/]+", s.public_base_url) is None:
-        found.append("PUBLIC_BASE_URL: the http(s) address under which buyers reach the shop")
-    alerts = s.agent_alert_webhook_url.get_secret_value()
-    if alerts and re.match(r"https?://[^/]+", alerts) is None:
-        found.append("AGENT_ALERT_WEBHOOK_URL: the http(s) address of a Slack-compatible incoming webhook, or empty")
-    if s.live and alerts.startswith("http://"):
-        found.append("AGENT_ALERT_WEBHOOK_URL: its address is a secret, so in live over https only")
-    admin_host = s.agent_admin_listen.rsplit(":", 1)[0]
-    if admin_host not in {"127.0.0.1", "localhost", "[::1]"} and not s.agent_allow_public_admin:
-        found.append("AGENT_ADMIN_LISTEN: not a loopback address; set AGENT_ALLOW_PUBLIC_ADMIN=true only behind TLS")
-    return found
-
-
-def _wrong_shares(s: Settings) -> list[str]:
-    """What is said of each RPC address: as many numbers as there are addresses."""
-    found: list[str] = []
-    count, digits = len(s.rpc_urls), re.compile(r"\d{1,5}")
-    rates, weights = _listed(s.agent_rpc_per_second), _listed(s.agent_rpc_weights)
-    if not all(digits.fullmatch(rate) and 1 <= int(rate) <= 10_000 for rate in rates) or len(rates) not in {1, count}:
-        found.append(
-            f"AGENT_RPC_PER_SECOND: one number from 1 to 10000, or {count} separated by commas, one an address"
-        )
-    proper = all(digits.fullmatch(weight) and int(weight) <= 1_000 for weight in weights)
-    if weights and not (proper and len(weights) == count and any(int(weight) for weight in weights)):
-        found.append(
-            f"AGENT_RPC_WEIGHTS: empty, or {count} numbers from 0 to 1000 separated by commas, not all of them 0"
-        )
-    return found
-
-
-def _wrong_choices(s: Settings) -> list[str]:
-    found: list[str] = []
-    tokens = {"AGENT_ADMIN_TOKEN": s.agent_admin_token, "AGENT_METRICS_TOKEN": s.agent_metrics_token}
-    for name, secret in tokens.items():
-        if 0 < len(secret.get_secret_value()) < ADMIN_TOKEN_LEAST:
-            found.append(f"{name}: needs at least {ADMIN_TOKEN_LEAST} random characters")
-    if s.agent_metrics_token.get_secret_value() and s.agent_metrics_token == s.agent_admin_token:
-        found.append("AGENT_METRICS_TOKEN: is the admin token; give the scraper one of its own")
-    if s.live and (s.agent_rail == "solana" or s.agent_atomic_settlement) and not s.denied_addresses:
-        found.append(
-            "AGENT_SCREENING_DENY: screening is off, and what Circle only signs it does not screen; name the addresses "
-            "that must never be paid, or use AGENT_RAIL=circle and AGENT_ATOMIC_SETTLEMENT=false"
-        )
-    if s.agent_backup_recipient and re.fullmatch(r"age1[0-9a-z]{58}", s.agent_backup_recipient) is None:
-        found.append("AGENT_BACKUP_RECIPIENT: the public key that `age-keygen` prints (age1…), or empty")
-    if s.agent_atomic_settlement and s.agent_payout_mode != "realtime":
-        found.append("AGENT_ATOMIC_SETTLEMENT: pays sales at once, so it needs AGENT_PAYOUT_MODE=realtime")
-    if s.agent_user_wallets == "developer" and not s.agent_wallet_set_id:
-        found.append("AGENT_WALLET_SET_ID: needed with AGENT_USER_WALLETS=developer; the set of the platform wallet")
-    return found
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -440,11 +348,3 @@ def _from_file(name: str, env: Mapping[str, str]) -> str | None:
     except UnicodeDecodeError:
         why = "it is not UTF-8"
     raise SettingsError(f"{name}_FILE: {path} can't be read: {why}")  # outside the handlers, as above
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in _listed(text))

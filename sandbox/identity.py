@@ -17,6 +17,7 @@ class Identity:
     derivation_secret: str
     admin_token: str
     invite_code: str
+    circle_mint_api_key: str
 
 
 def identity(seed: int) -> Identity:
@@ -35,4 +36,5 @@ def identity(seed: int) -> Identity:
         derivation_secret=word(32),
         admin_token=f"admin-{word(20)}",
         invite_code=f"WELCOME-{word(4).upper()}",
+        circle_mint_api_key=f"SAND_API_KEY:{word(16)}:{word(16)}",
     )

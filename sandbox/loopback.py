@@ -6,7 +6,7 @@ from dataclasses import dataclass
 HOST = "127.0.0.1"
 PORT_BASE = 17_300
 """Below the ports that systems hand out by themselves, and used by no service we know of."""
-PORTS = ("stripe", "circle", "solana_rpc", "solana_ws", "agent", "admin")
+PORTS = ("stripe", "circle", "solana_rpc", "solana_ws", "agent", "admin", "circle_mint")
 """In the order of their offsets. The WebSocket lies one above the RPC, where Solana's clients look for it."""
 PORT_MAX = 65_535
 
@@ -25,22 +25,23 @@ class Ports:
     solana_ws: int
     agent: int
     admin: int
+    circle_mint: int
 
 
 def ports_from(base: int) -> Ports:
-    """The six ports from `base` on, all of them free now. Base 0 takes free ones wherever they are.
+    """The seven ports from `base` on, all of them free now. Base 0 takes free ones wherever they are.
 
     Raises PortTaken.
     """
     if base == 0:
         agent, admin = _free(2)
-        return Ports(0, 0, 0, 0, agent, admin)
+        return Ports(0, 0, 0, 0, agent, admin, 0)
     if not 1_024 <= base <= PORT_MAX - len(PORTS) + 1:
-        raise PortTaken(f"--port-base {base} leaves no room: six ports between 1024 and {PORT_MAX} are needed")
+        raise PortTaken(f"--port-base {base} leaves no room: seven ports between 1024 and {PORT_MAX} are needed")
     for offset, name in enumerate(PORTS):
         if not _is_free(base + offset):
             raise PortTaken(
-                f"port {base + offset} ({name}) is taken by another program; stop that, or choose six other ports "
+                f"port {base + offset} ({name}) is taken by another program; stop that, or choose seven other ports "
                 f"with --port-base (now {base})"
             )
     return Ports(*(base + offset for offset in range(len(PORTS))))

@@ -1,4 +1,6 @@
-"""The whole outside world: Stripe, Circle and Solana on loopback ports, wired to each other and to a daemon's address.
+"""The whole outside world on loopback ports: Stripe, Circle, Circle Mint and Solana, wired to each other and to a
+daemon's address.
+daemon's address.
 
 Its state lies in memory: when it ends, its chain, its payments and its wallets are gone. Only Circle's RSA key stays in
 the data dir, because it is slow to make.
@@ -22,6 +24,7 @@ from sandbox.circle_service.settings import Limits
 from sandbox.front import Front
 from sandbox.identity import Identity, identity
 from sandbox.loopback import HOST, PORT_BASE, Ports, ports_from
+from sandbox.mint_service import MintService
 from sandbox.solana_node import Endpoint, NodeFront, SolanaNode
 from sandbox.stripe_service import FAST, StripeService
 
@@ -87,7 +90,8 @@ class World:
     node: SolanaNode
     circle: CircleService
     stripe: StripeService
-    fronts: tuple[NodeFront, Front, Front]
+    mint: MintService
+    fronts: tuple[NodeFront, Front, Front, Front]
     old_database: Path | None
 
     @property
@@ -117,6 +121,8 @@ class World:
             "admin_url": self.admin_url,
             "admin_token": self.identity.admin_token,
             "invite_code": self.identity.invite_code,
+            "circle_mint_api": _url(self.ports.circle_mint),
+            "circle_mint_api_key": self.identity.circle_mint_api_key,
         }
 
     @property
@@ -206,17 +212,26 @@ def _built(options: WorldOptions, ports: Ports, old_database: Path | None) -> Wo
         publishable_key=secrets.stripe_publishable_key,
         timing=FAST,
     )
+    mint = MintService(
+        clock=now_ms,
+        rng=random.Random(rng.getrandbits(64)),
+        chain=node,
+        api_keys=frozenset({secrets.circle_mint_api_key}),
+    )
+    mint.books.know(platform.address, "platform wallet", verified=True)
     fronts = (
         NodeFront(node, now_ms, HOST, ports.solana_rpc, ports.solana_ws),
         Front(circle, now_ms, HOST, ports.circle),
         Front(stripe, now_ms, HOST, ports.stripe),
+        Front(mint, now_ms, HOST, ports.circle_mint),
     )
-    return World(options, secrets, ports, platform, node, circle, stripe, fronts, old_database)
+    return World(options, secrets, ports, platform, node, circle, stripe, mint, fronts, old_database)
 
 
 def _ports_found(world: World) -> Ports:
-    chain, circle, stripe = world.fronts
+    chain, circle, stripe, mint = world.fronts
     found = {"solana_rpc": chain.port, "solana_ws": chain.ws_port, "circle": circle.port, "stripe": stripe.port}
+    found["circle_mint"] = mint.port
     return Ports(**{**asdict(world.ports), **found})
 
 

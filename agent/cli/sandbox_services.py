@@ -57,7 +57,7 @@ async def _serve(options: Options, console: Console) -> None:
 
 def addresses(world: World) -> dict[str, str]:
     """Where the services and the files for clients and daemon are."""
-    names = ("stripe_api", "circle_api", "solana_rpc", "solana_ws")
+    names = ("stripe_api", "circle_api", "circle_mint_api", "solana_rpc", "solana_ws")
     files = {"access": world.options.data_dir / ACCESS_FILE, "environment": world.options.data_dir / ENVIRONMENT_FILE}
     return {name: str(world.access[name]) for name in names} | {name: str(path) for name, path in files.items()}
 
@@ -69,5 +69,6 @@ def show(world: World, console: Console) -> None:
         console.print(f"A database of an earlier world was set aside as {world.old_database}.", markup=False)
     console.print(f"Stripe   {access['stripe_api']}   controls under /_sandbox/", markup=False)
     console.print(f"Circle   {access['circle_api']}   controls under /_sandbox/", markup=False)
+    console.print(f"Mint     {access['circle_mint_api']}   controls under /_sandbox/", markup=False)
     console.print(f"Solana   {access['solana_rpc']}   {access['solana_ws']}", markup=False)
     console.print(f"Keys and addresses   {world.options.data_dir / ACCESS_FILE}", markup=False)

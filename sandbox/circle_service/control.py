@@ -1,16 +1,19 @@
 """The sandbox's own controls under /_sandbox/: no part of Circle's API, open to whoever reaches the port."""
 
 from dataclasses import asdict, fields
+from typing import TYPE_CHECKING
 
 from sandbox.circle_service.custody import Custody
 from sandbox.circle_service.errors import no_such_route
 from sandbox.circle_service.faucet import give
 from sandbox.circle_service.fields import Fields, Json
-from sandbox.circle_service.settings import Switches
 from sandbox.circle_service.solana import NATIVE_DECIMALS
 from sandbox.circle_service.transfer_api import find_wallet
 from sandbox.circle_service.wire import parse_amount
 from sandbox.faults import Fault, Faults, Rule
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 PREFIX = "/_sandbox/"
 USDC_DECIMALS = 6
@@ -30,12 +33,12 @@ class Control:
             case ("POST", "faucet"):
                 return self._faucet(call)
             case ("POST", "faults", "add"):
-                return self._add_fault(call)
+                return add_fault(self._faults, call)
             case ("POST", "faults", "clear"):
                 self._faults.clear()
                 return {"rules": 0}
             case ("GET" | "POST", "switches"):
-                return self._switches(call)
+                return set_switches(self._custody.switches, call)
             case ("POST", "pin"):
                 return self._pin(call)
             case ("GET", "challenges"):
@@ -63,37 +66,6 @@ class Control:
         lamports = parse_amount(sol, NATIVE_DECIMALS) if sol else 0
         owner = give(self._custody.chain, address or "", usdc_units, lamports)
         return {"address": str(owner), "usdc": str(usdc_units), "lamports": str(lamports)}
-
-    def _add_fault(self, call: Fields) -> dict[str, object]:
-        """The fields of `sandbox.faults.Rule`; `body` is text."""
-        kind = call.choice("fault", [fault.value for fault in Fault])
-        match = call.text("match", required=True)
-        times, skip = call.integer("times", 1, 1, 1_000_000), call.integer("skip", 0, 0, 1_000_000)
-        delay_ms, status = call.integer("delay_ms", 0, 0, 600_000), call.integer("status", 500, 100, 599)
-        percent = call.integer("percent", 100, 0, 100)
-        body = call.text("body")
-        if kind is None:
-            call.fail("fault", "required", "may not be empty")
-        call.done()
-        rule = Rule(match or "", Fault(kind or ""), times, skip, percent / 100, delay_ms, status)
-        if body is not None:
-            rule.body = body.encode()
-        self._faults.add(rule)
-        return {"rules": len(self._faults.rules)}
-
-    def _switches(self, call: Fields) -> dict[str, object]:
-        """Read all switches; set those that are given."""
-        switches = self._custody.switches
-        for field in fields(Switches):
-            if not call.has(field.name):
-                continue
-            if isinstance(getattr(switches, field.name), bool):
-                value: bool | int | None = call.boolean(field.name)
-            else:
-                value = call.integer(field.name, 0, 0, 1_000_000_000)
-            call.done()
-            setattr(switches, field.name, value)
-        return asdict(switches)
 
     def _pin(self, call: Fields) -> dict[str, object]:
         mode = call.choice("mode", ("auto", "manual"))
@@ -124,3 +96,35 @@ class Control:
         else:
             denied.add(address)
         return {"denied": sorted(denied)}
+
+
+def add_fault(faults: Faults, call: Fields) -> dict[str, object]:
+    """The fields of `sandbox.faults.Rule`; `body` is text."""
+    kind = call.choice("fault", [fault.value for fault in Fault])
+    match = call.text("match", required=True)
+    times, skip = call.integer("times", 1, 1, 1_000_000), call.integer("skip", 0, 0, 1_000_000)
+    delay_ms, status = call.integer("delay_ms", 0, 0, 600_000), call.integer("status", 500, 100, 599)
+    percent = call.integer("percent", 100, 0, 100)
+    body = call.text("body")
+    if kind is None:
+        call.fail("fault", "required", "may not be empty")
+    call.done()
+    rule = Rule(match or "", Fault(kind or ""), times, skip, percent / 100, delay_ms, status)
+    if body is not None:
+        rule.body = body.encode()
+    faults.add(rule)
+    return {"rules": len(faults.rules)}
+
+
+def set_switches(switches: "DataclassInstance", call: Fields) -> dict[str, object]:
+    """Read all of a service's switches; set those that are given."""
+    for field in fields(switches):
+        if not call.has(field.name):
+            continue
+        if isinstance(getattr(switches, field.name), bool):
+            value: bool | int | None = call.boolean(field.name)
+        else:
+            value = call.integer(field.name, 0, 0, 1_000_000_000)
+        call.done()
+        setattr(switches, field.name, value)
+    return asdict(switches)

@@ -37,6 +37,8 @@ ACCESS_KEYS = [
     "admin_url",
     "admin_token",
     "invite_code",
+    "circle_mint_api",
+    "circle_mint_api_key",
 ]
 
 
@@ -90,7 +92,7 @@ async def test_developer_wallets_and_grouping_by_creator_reach_the_daemon(tmp_pa
         assert settings.database_url.get_secret_value() == "postgresql://x/y'z"
 
 
-async def test_outside_clients_reach_all_three_services(world: World) -> None:
+async def test_outside_clients_reach_every_service(world: World) -> None:
     access = world.access
     client = stripe.StripeClient(
         access["stripe_secret_key"],
@@ -104,10 +106,14 @@ async def test_outside_clients_reach_all_three_services(world: World) -> None:
         url = f"{access['circle_api']}/v1/w3s/wallets/{access['platform_wallet_id']}"
         async with session.get(url, headers=bearer) as answer:
             wallet = (await answer.json())["data"]["wallet"]
+        bearer = {"authorization": f"Bearer {access['circle_mint_api_key']}"}
+        url = f"{access['circle_mint_api']}/v1/businessAccount/wallets/addresses/recipient"
+        async with session.get(url, headers=bearer) as answer:
+            (recipient,) = (await answer.json())["data"]
         async with session.ws_connect(access["solana_ws"]) as socket_:
             await socket_.send_json({"jsonrpc": "2.0", "id": 1, "method": "slotSubscribe"})
             assert "result" in await socket_.receive_json(timeout=5)
-    assert wallet["address"] == access["platform_wallet_address"]
+    assert wallet["address"] == recipient["address"] == access["platform_wallet_address"]
     for path in ("/", "/rpc2"):
         async with AsyncClient(access["solana_rpc"] + path) as node:
             held = await node.get_balance(Pubkey.from_string(access["platform_wallet_address"]))
@@ -179,14 +185,20 @@ def test_a_taken_port_is_named_with_the_option_that_helps() -> None:
 
 
 @pytest.mark.parametrize("base", [80, 65_531, 70_000])
-def test_a_base_without_room_for_six_ports_is_refused(base: int) -> None:
+def test_a_base_without_room_for_seven_ports_is_refused(base: int) -> None:
     with pytest.raises(PortTaken, match="--port-base"):
         ports_from(base)
 
 
 async def test_nothing_listens_when_the_world_has_ended(tmp_path: Path) -> None:
     async with running_world(options(tmp_path)) as world:
-        ports = (world.ports.stripe, world.ports.circle, world.ports.solana_rpc, world.ports.solana_ws)
+        ports = (
+            world.ports.stripe,
+            world.ports.circle,
+            world.ports.solana_rpc,
+            world.ports.solana_ws,
+            world.ports.circle_mint,
+        )
     for port in ports:
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection(HOST, port)
