@@ -34,6 +34,8 @@ from domain.split import Rounding, SplitRule
 from gateways.chat_webhook import ChatWebhook
 from gateways.circle_api import CircleGateway, Rates
 from gateways.circle_api.error_codes import PAUSES_SENDS
+from gateways.circle_mint import MintGateway
+from gateways.circle_mint.gateway import MINT_RATES
 from gateways.stripe_api import StripeGateway
 from indexer.absence import AbsenceProver
 from indexer.backfill import Backfill
@@ -52,6 +54,8 @@ from metrics import Metrics
 from payouts.addresses import AddressJudge, DenyList
 from payouts.at_mint import AtMint
 from payouts.batch import BatchStep, Limits
+from payouts.conversion import ConversionStep, ConversionTerms
+from payouts.conversion_listing import ConversionListingStep
 from payouts.fund import FundStep
 from payouts.plan import Planner, PlanRules, PlanStep
 from payouts.rails.circle_transfer import CircleTransferStep, RailTerms
@@ -83,6 +87,8 @@ SETTLING_WIDTH = 16
 """The packed rail's stages. Ten signatures a second are had with as many in work as a second's reading and signing
 takes; more would only wait with an ageing blockhash. Thousands may be in flight: their rows wait, not their workers."""
 REALTIME_WIDTH = 1
+CONVERSION_WIDTH = 1
+"""Orders go one at a time."""
 CHORE_WIDTH = 16
 CHORES = frozenset(
     {
@@ -101,6 +107,7 @@ CHORES = frozenset(
         "balance_watch",
         "alert",
         "receipts",
+        "conversion_listing",
     }
 )
 RESEND_SLOTS = 10
@@ -126,6 +133,7 @@ class Ports:
 class Gateways:
     stripe: StripeGateway
     circle: CircleGateway
+    mint: MintGateway
     rpc: RpcPool
 
 
@@ -160,6 +168,14 @@ def build_gateways(settings: Settings, ports: Ports, metrics: Metrics) -> Gatewa
             ports.ids,
             ports.clock,
             Rates.fast() if fast else Rates(),
+        ),
+        mint=MintGateway(
+            ports.transport,
+            settings.circle_mint_url,
+            settings.agent_circle_mint_api_key.get_secret_value(),
+            ports.ids,
+            ports.clock,
+            Rates.fast() if fast else MINT_RATES,
         ),
         rpc=RpcPool(
             settings.rpc_urls,
@@ -279,7 +295,12 @@ def build_engine(
         settings, ports.store, ports.clock, ports.ids, gateways.circle, gateways.rpc, platform_address, tracker.poke
     )
     steps |= packed
-    worker = Worker(ports.store, ports.clock, ports.ids, steps, _lanes(gate), metrics, settings.agent_retries_max, idle)
+    listing = ConversionListingStep(
+        ports.store, ports.clock, ports.ids, gateways.mint, platform_address, is_on=settings.converts, looked=wake
+    )
+    steps["conversion_listing"] = listing
+    lanes, most = _lanes(gate, listing), settings.agent_retries_max
+    worker = Worker(ports.store, ports.clock, ports.ids, steps, lanes, metrics, most, idle)
     bell.append(worker.wake)
     guard = ChainGuard(
         gateways.rpc,
@@ -296,8 +317,12 @@ def build_engine(
     return Engine(worker, tracker, follower, gate, planner, realtime, chain, nfts, backfill, index, formats)
 
 
-def _lanes(gate: StartGate) -> list[Lane]:
+def _lanes(gate: StartGate, listing: ConversionListingStep) -> list[Lane]:
     """What signs or sends waits for the gate; the rest works from the start."""
+
+    def may_convert() -> bool:
+        return gate.is_open and listing.has_looked
+
     return [
         Lane("events", Queue(stripe_events), EVENT_WIDTH),
         Lane("notifications", Queue(circle_notifications), NOTIFICATION_WIDTH),
@@ -310,6 +335,7 @@ def _lanes(gate: StartGate) -> list[Lane]:
         Lane("signing", Queue(jobs, frozenset({"packed_sign"})), SIGNING_WIDTH, lambda: gate.is_open),
         Lane("sending", Queue(jobs, frozenset({"packed_send"})), SENDING_WIDTH, lambda: gate.is_open),
         Lane("settling", Queue(jobs, frozenset({"packed_settle"})), SETTLING_WIDTH),
+        Lane("conversions", Queue(jobs, frozenset({"conversion"})), CONVERSION_WIDTH, may_convert),
         Lane("chores", Queue(jobs, CHORES), CHORE_WIDTH),
     ]
 
@@ -386,6 +412,15 @@ def _steps(
         ),
         "fund": FundStep(store, clock, account, in_real_time=settings.pays_in_real_time),
         "realtime": RealtimeStep(realtime),
+        "conversion": ConversionStep(
+            store,
+            clock,
+            ids,
+            gateways.mint,
+            ConversionTerms(
+                settings.converts, platform_address, settings.agent_cap_conversion, settings.agent_cap_conversion_day
+            ),
+        ),
         "plan": PlanStep(planner),
         "batch": BatchStep(store, clock, limits),
         "seal": SealStep(store, clock),

@@ -129,7 +129,11 @@ async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
         WebFront(web.public, *_address(settings.agent_listen), limits),
         WebFront(web.admin, *_address(settings.agent_admin_listen), limits),
     ]
-    watched = nudges(direct_alerts=settings.alerts_directly, in_real_time=settings.pays_in_real_time)
+    watched = nudges(
+        direct_alerts=settings.alerts_directly,
+        in_real_time=settings.pays_in_real_time,
+        converts=settings.converts,
+    )
     schedule = Schedule(ports.store, ports.clock, daemon.engine.worker.wake, watched)
     manager = ServiceManager(ports.store, ports.clock, daemon.metrics.alive)
     spare_the_collector()
@@ -191,6 +195,7 @@ def outside_addresses(settings: Settings) -> list[str]:
     return [
         settings.agent_stripe_api_url,
         settings.agent_circle_api_url,
+        settings.circle_mint_url if settings.converts else "",
         *settings.rpc_urls,
         settings.ws_url,
         chat,
@@ -201,6 +206,8 @@ def services(settings: Settings) -> dict[str, str]:
     """Which host is which service, for the metrics' labels."""
     hosts = {settings.agent_stripe_api_url: "stripe", settings.agent_circle_api_url: "circle"}
     hosts |= dict.fromkeys(settings.rpc_urls, "rpc")
+    if settings.converts:
+        hosts.setdefault(settings.circle_mint_url, "circle_mint")
     hosts[settings.agent_alert_webhook_url.get_secret_value()] = "chat"
     return {url.split("://", 1)[-1].split("/", 1)[0]: name for url, name in hosts.items()}
 

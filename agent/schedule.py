@@ -47,6 +47,8 @@ RECONCILE = Nudge("reconcile", "books", timedelta(hours=1))
 """Whether the day's report is due, the database decides (`domain.reconciliation.is_due`)."""
 STRIPE_WATCH = Nudge("stripe_watch", "stripe", timedelta(hours=1))
 NUDGES = (WEEKLY_PLAN, EVENTS_SWEEP, SEAL, RECEIPTS, PRUNE, RECONCILE, STRIPE_WATCH)
+CONVERSION_LISTING = Nudge("conversion_listing", "circle_mint", timedelta(hours=1))
+"""Only where Circle Mint converts: what somebody ordered in its console shows within the hour."""
 BALANCE_WATCH = Nudge("balance_watch", "platform", timedelta(minutes=1))
 """Only where alerts go out directly: elsewhere Prometheus watches."""
 REALTIME = Nudge("realtime", "payouts", timedelta(minutes=1))
@@ -54,8 +56,9 @@ REALTIME = Nudge("realtime", "payouts", timedelta(minutes=1))
 Only in real time; a minted sale that is covered makes its plan due itself."""
 
 
-def nudges(*, direct_alerts: bool, in_real_time: bool = False) -> tuple[Nudge, ...]:
-    return NUDGES + (BALANCE_WATCH,) * direct_alerts + (REALTIME,) * in_real_time
+def nudges(*, direct_alerts: bool, in_real_time: bool = False, converts: bool = False) -> tuple[Nudge, ...]:
+    further = ((BALANCE_WATCH, direct_alerts), (REALTIME, in_real_time), (CONVERSION_LISTING, converts))
+    return (*NUDGES, *(nudge for nudge, wanted in further if wanted))
 
 
 class Schedule:

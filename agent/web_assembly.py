@@ -9,6 +9,7 @@ from agent.probe import Probe
 from agent.waking_store import WakingStore
 from agent.web.admin_money import ReadTreasury
 from agent.web.app import Outside, WebApp
+from agent.web.conversion_rules import ConversionRules
 from agent.web.passwords import PasswordCost
 from agent.web.settings import WebSettings
 from agent.web.shelves import ReadUsdc
@@ -41,7 +42,9 @@ def build_web(
         check_address=partial(check_payout_owner, forbidden=own),
         read_usdc=_usdc_reader(gateways.rpc, settings.usdc_mint),
         read_treasury=_treasury_reader(gateways.rpc, settings.usdc_mint, platform_address),
+        platform_address=platform_address,
         usdc_account=ata(platform_address, settings.usdc_mint),
+        read_wires=gateways.mint.wire_instructions,
         planner=engine.planner,
         metrics=metrics,
         render_metrics=_scraper(metrics, probe),
@@ -79,6 +82,12 @@ def web_settings(settings: Settings) -> WebSettings:
         admin_url=settings.agent_admin_url,
         console_hours=settings.agent_console_hours,
         mint_wait=timedelta(days=settings.agent_mint_wait_days),
+        conversion=ConversionRules(
+            settings.converts,
+            settings.agent_cap_conversion,
+            settings.agent_cap_conversion_day,
+            settings.agent_approvers,
+        ),
     )
 
 

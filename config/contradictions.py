@@ -3,6 +3,7 @@
 import re
 from typing import TYPE_CHECKING
 
+from config.hosts import MINT_SANDBOX_URL, MINT_URL
 from config.lists import listed
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ ADMIN_TOKEN_LEAST = 24
 
 def contradictions(s: "Settings") -> list[str]:
     """One line for each, the most telling first: the variable and the remedy, never a secret."""
-    return [*_wrong_keys(s), *_wrong_addresses(s), *_wrong_choices(s)]
+    return [*_wrong_keys(s), *_wrong_addresses(s), *_wrong_choices(s), *_wrong_conversion(s)]
 
 
 def _wrong_keys(s: "Settings") -> list[str]:
@@ -102,4 +103,30 @@ def _wrong_choices(s: "Settings") -> list[str]:
         found.append("AGENT_ATOMIC_SETTLEMENT: pays sales at once, so it needs AGENT_PAYOUT_MODE=realtime")
     if s.agent_user_wallets == "developer" and not s.agent_wallet_set_id:
         found.append("AGENT_WALLET_SET_ID: needed with AGENT_USER_WALLETS=developer; the set of the platform wallet")
+    return found
+
+
+def _wrong_conversion(s: "Settings") -> list[str]:
+    """What Circle Mint needs; with `manual` nothing of it is used, whatever is set."""
+    if not s.converts:
+        return []
+    found: list[str] = []
+    key, url = s.agent_circle_mint_api_key.get_secret_value(), s.circle_mint_url
+    mode, others = ("live", ("TEST_", "SAND_")) if s.live else ("test", ("LIVE_",))
+    if not key:
+        found.append(
+            "AGENT_CIRCLE_MINT_API_KEY: needed with AGENT_CONVERSION=circle_mint; Circle Mint's console makes it"
+        )
+    elif key.startswith(others):
+        found.append(f"AGENT_CIRCLE_MINT_API_KEY: is of the other mode; this installation is {mode}")
+    if re.match(r"https?://[^/]+", url) is None or (s.live and not url.startswith("https://")):
+        found.append("AGENT_CIRCLE_MINT_API_URL: the http(s) address of Circle Mint, in live over https only; or empty")
+    elif url.rstrip("/") == (MINT_SANDBOX_URL if s.live else MINT_URL):
+        found.append(f"AGENT_CIRCLE_MINT_API_URL: is of the other mode; this installation is {mode}; leave it empty")
+    for name, cap in (
+        ("AGENT_CAP_CONVERSION", s.agent_cap_conversion),
+        ("AGENT_CAP_CONVERSION_DAY", s.agent_cap_conversion_day),
+    ):
+        if not cap:
+            found.append(f"{name}: needed with AGENT_CONVERSION=circle_mint: what it may move at most, in base units")
     return found

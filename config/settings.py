@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from config.confidential import confidential_parts
 from config.contradictions import contradictions
+from config.hosts import MINT_SANDBOX_URL, MINT_URL
 from config.lists import listed, numbers
 
 MAINNET_GENESIS = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
@@ -38,6 +39,7 @@ SECRET_NAMES = frozenset(
         "AGENT_ADMIN_TOKEN",
         "AGENT_METRICS_TOKEN",
         "AGENT_ALERT_WEBHOOK_URL",
+        "AGENT_CIRCLE_MINT_API_KEY",
         "AGENT_INVITE_CODES",
         "SOLANA_RPC_URLS",
         "SOLANA_WS_URL",
@@ -106,6 +108,11 @@ class Settings(BaseModel):
     agent_cap_payout: int = Field(0, ge=0)
     agent_cap_batch: int = Field(0, ge=0)
     agent_cap_day: int = Field(0, ge=0)
+    agent_conversion: Literal["manual", "circle_mint"] = "manual"
+    agent_circle_mint_api_url: str = ""
+    agent_circle_mint_api_key: SecretStr = SecretStr("")
+    agent_cap_conversion: int = Field(0, ge=0)
+    agent_cap_conversion_day: int = Field(0, ge=0)
     agent_address_cool_off_hours: int = Field(24, ge=0)
     agent_screening_deny: str = ""
     agent_mint_wait_days: int = Field(14, ge=1)
@@ -167,7 +174,8 @@ class Settings(BaseModel):
         """Every text that no log line may show, and the parts of keys and addresses that could leak alone."""
         held = (getattr(self, name) for name in type(self).model_fields)
         texts = [value.get_secret_value() for value in held if isinstance(value, SecretStr)]
-        texts += self.circle_w3s_api_key.get_secret_value().split(":")[1:]
+        for key in (self.circle_w3s_api_key, self.agent_circle_mint_api_key):
+            texts += key.get_secret_value().split(":")[1:]
         return frozenset(
             found for text in texts for part in (text, *listed(text)) for found in confidential_parts(part)
         )
@@ -200,6 +208,15 @@ class Settings(BaseModel):
     def pays_in_real_time(self) -> bool:
         """Sales are paid as soon as they are minted, within the caps."""
         return self.agent_payout_mode == "realtime"
+
+    @property
+    def converts(self) -> bool:
+        """Dollars are turned into USDC through Circle Mint."""
+        return self.agent_conversion == "circle_mint"
+
+    @property
+    def circle_mint_url(self) -> str:
+        return self.agent_circle_mint_api_url or (MINT_URL if self.live else MINT_SANDBOX_URL)
 
     @property
     def grouping(self) -> str:

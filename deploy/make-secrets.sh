@@ -37,6 +37,11 @@ for name in STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET CIRCLE_W3S_API_KEY CIRCLE_W3
         echo "to fill: deploy/secrets/$name"
     fi
 done
+if [ ! -s secrets/AGENT_CIRCLE_MINT_API_KEY ]; then
+    : >secrets/AGENT_CIRCLE_MINT_API_KEY
+    give AGENT_CIRCLE_MINT_API_KEY "$AGENT"
+    echo "to fill: deploy/secrets/AGENT_CIRCLE_MINT_API_KEY (only with AGENT_CONVERSION=circle_mint; else leave it empty)"
+fi
 if [ ! -s secrets/ALERT_WEBHOOK_URL ]; then
     : >secrets/ALERT_WEBHOOK_URL
     give ALERT_WEBHOOK_URL "$PROMETHEUS"

@@ -51,5 +51,11 @@ def explain(amount: int, oldest_first: Sequence[OpenConversion], *, known_sender
     return shares
 
 
+def brought(amount: int, conversion: OpenConversion) -> Share:
+    """The share of a deposit of the very transaction that a conversion names."""
+    part = min(amount, conversion.missing)
+    return Share(conversion.conversion_id, part, settles=conversion.missing - part <= _slippage(conversion))
+
+
 def _slippage(conversion: OpenConversion) -> int:
     return conversion.expected * SLIPPAGE_BPS // BPS

@@ -29,6 +29,7 @@ class Party(StrEnum):
 
     STRIPE = "Stripe"
     CIRCLE = "Circle"
+    MINT = "Circle Mint"
     SOLANA = "Solana"
     CHAT = "the operator's chat"
 
@@ -142,6 +143,24 @@ STEPS: tuple[FlowStep, ...] = (
         asks=(Party.SOLANA,),
         leads_to=("batch",),
         sends=True,
+    ),
+    FlowStep(
+        kind="conversion",
+        subject="order",
+        does="waits for wired dollars, has Circle Mint send USDC to the platform wallet, follows it to its deposit",
+        module="payouts/conversion.py",
+        due_by=("conversion_listing", Source.CHAIN, Source.OPERATOR),
+        asks=(Party.MINT,),
+        sends=True,
+    ),
+    FlowStep(
+        kind="conversion_listing",
+        subject="`circle_mint`",
+        does="looks for transfers at Circle Mint that the database does not know, and adopts them",
+        module="payouts/conversion_listing.py",
+        due_by=(Source.SCHEDULE,),
+        asks=(Party.MINT,),
+        leads_to=("conversion",),
     ),
     FlowStep(
         kind="plan",

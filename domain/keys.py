@@ -58,6 +58,11 @@ def withdrawal_key(withdrawal_uuid: UUID) -> UUID:
     return uuid4_shaped("withdrawal", str(withdrawal_uuid))
 
 
+def conversion_key(order_uuid: UUID) -> UUID:
+    """Circle Mint idempotency key of an order's one transfer."""
+    return uuid4_shaped("conversion", str(order_uuid))
+
+
 def purchase_transfer_key(payment_intent_id: str, recipient_number: int, attempt: int) -> UUID:
     """Circle idempotency key of one purchase's transfer to its recipient number n (1 for the first)."""
     return uuid4_shaped("transfer", payment_intent_id, str(recipient_number), str(attempt))

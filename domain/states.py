@@ -148,6 +148,25 @@ class WithdrawalState(StrEnum):
     """Given up by its owner before the PIN."""
 
 
+class ConversionState(StrEnum):
+    """One order of USDC from Circle Mint; a failed one is never sent again, another one is proposed."""
+
+    PROPOSED = "proposed"
+    """Waits for its approvers."""
+    APPROVED = "approved"
+    """Waits for the dollars that a person or a bank wires to Circle Mint."""
+    SENDING = "sending"
+    """Key and body of the transfer are committed; its outcome may be unknown."""
+    ARRIVING = "arriving"
+    """Circle calls it complete: an announced conversion, whose deposit is not booked yet."""
+    DONE = "done"
+    """Its deposit is finalized, booked, and explained by it."""
+    FAILED = "failed"
+    """Proven not to have happened."""
+    CANCELLED = "cancelled"
+    """Taken back by a person before it was sent."""
+
+
 class WorkState(StrEnum):
     """State of a job or an inbox row."""
 
@@ -168,7 +187,7 @@ class WatchState(StrEnum):
     """Proven never to land: finalized height is past its last valid block and no history knows it."""
 
 
-P, U, B, M, T, W, C, R, G, K, Y, Z, D = (
+P, U, B, M, T, W, C, R, G, K, Y, Z, D, V = (
     PurchaseStatus,
     UsdcStatus,
     BatchStatus,
@@ -182,6 +201,7 @@ P, U, B, M, T, W, C, R, G, K, Y, Z, D = (
     UpkeepState,
     ReceiptState,
     WithdrawalState,
+    ConversionState,
 )
 
 TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
@@ -275,8 +295,18 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
         D.FAILED: frozenset(),
         D.DROPPED: frozenset(),
     },
+    ConversionState: {
+        V.PROPOSED: frozenset({V.APPROVED, V.SENDING, V.CANCELLED}),
+        V.APPROVED: frozenset({V.SENDING, V.CANCELLED}),
+        V.SENDING: frozenset({V.ARRIVING, V.FAILED}),
+        V.ARRIVING: frozenset({V.DONE}),
+        V.DONE: frozenset(),
+        V.FAILED: frozenset(),
+        V.CANCELLED: frozenset(),
+    },
 }
-"""INTENDED → FINALIZED of a mint or a group: it was made before, by a process whose database was lost.
+"""INTENDED → FINALIZED of a mint or a group: it was made before, by a process whose database was lost; so was a
+conversion that goes PROPOSED → SENDING.
 EXPIRED → COMPLETED of a checkout: our clock may call a Session expired a moment before Stripe reports it paid."""
 
 

@@ -160,6 +160,9 @@ class World:
             "AGENT_CIRCLE_LIMITS": self.options.circle_limits,
             "AGENT_SLOT_MS": str(self.options.slot_ms),
             "AGENT_TREASURY_POLL_MS": str(TREASURY_POLL_MS),
+            "AGENT_CONVERSION": "manual",
+            "AGENT_CIRCLE_MINT_API_URL": _url(self.ports.circle_mint),
+            "AGENT_CIRCLE_MINT_API_KEY": self.identity.circle_mint_api_key,
         }
 
 

@@ -1,4 +1,5 @@
-"""Stripe, Circle and Solana on one virtual clock: as the daemon's HTTP sees them, and the way of their webhooks."""
+"""Stripe, Circle, Circle Mint and Solana on one virtual clock: as the daemon's HTTP sees them, and the way of their
+webhooks."""
 
 import random
 from collections.abc import Callable
@@ -9,11 +10,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from ports.virtual import VirtualClock
 from sandbox.circle_service import CircleService, setup_platform
+from sandbox.mint_service import MintService
 from sandbox.service import Delivery, Service
 from sandbox.solana_node import Endpoint, SolanaNode
 from sandbox.stripe_service import FAST, StripeService
 
 STRIPE_URL, CIRCLE_URL, RPC_URL = "http://stripe.test", "http://circle.test", "http://rpc.test"
+MINT_URL = "http://mint.test"
 WS_URL = "ws://rpc.test"
 SECOND_ENDPOINT = "/rpc2"
 AGENT_URL = "http://127.0.0.1:8080"
@@ -22,13 +25,14 @@ START_LAMPORTS = 50_000_000_000
 STRIPE_KEY = "sk_test_virtual"
 STRIPE_SECRET = "whsec_virtual"
 CIRCLE_KEY = "TEST_API_KEY:id:secret"
+MINT_KEY = "SAND_API_KEY:id:secret"
 ENTITY_SECRET = "ab" * 32
 RSA_BITS = 2048
 """Half of the live key's: a ciphertext is opened in a quarter of the time, and nothing else changes."""
 
 
 class Outside:
-    """The three services and what is on its way from them. All randomness comes from `rng`."""
+    """The services and what is on its way from them. All randomness comes from `rng`."""
 
     def __init__(self, clock: VirtualClock, rng: random.Random) -> None:
         self._clock = clock
@@ -49,7 +53,19 @@ class Outside:
         )
         endpoint = self.stripe.controls.add_webhook(f"{AGENT_URL}/api/checkout/webhook/", ["*"], secret=STRIPE_SECRET)
         self.webhook_id = str(endpoint["id"])
-        self.by_url: dict[str, Service] = {STRIPE_URL: self.stripe, CIRCLE_URL: self.circle, RPC_URL: self.node}
+        self.mint = MintService(
+            clock=clock.now_ms,
+            rng=random.Random(rng.getrandbits(64)),
+            chain=self.node,
+            api_keys=frozenset({MINT_KEY}),
+        )
+        self.mint.books.know(self.platform.address, "platform wallet", verified=True)
+        self.by_url: dict[str, Service] = {
+            STRIPE_URL: self.stripe,
+            CIRCLE_URL: self.circle,
+            RPC_URL: self.node,
+            MINT_URL: self.mint,
+        }
         self.services = list(self.by_url.values())
 
     def environment(self) -> dict[str, str]:
@@ -66,6 +82,8 @@ class Outside:
             "AGENT_DERIVATION_SECRET": "d" * 64,
             "AGENT_STRIPE_API_URL": STRIPE_URL,
             "AGENT_CIRCLE_API_URL": CIRCLE_URL,
+            "AGENT_CIRCLE_MINT_API_URL": MINT_URL,
+            "AGENT_CIRCLE_MINT_API_KEY": MINT_KEY,
             "AGENT_ADMIN_TOKEN": ADMIN_TOKEN,
             "AGENT_INVITE_CODES": "welcome",
             "AGENT_ARGON2_MEMORY_KIB": "8",

@@ -71,7 +71,11 @@ class Process:
         )
         self.daemon = daemon = await prepare(self.settings, ports, metrics)
         self.web = build_web(self.settings, ports, daemon.gateways, daemon.engine, metrics, daemon.platform_address)
-        recurring = nudges(direct_alerts=self.settings.alerts_directly, in_real_time=self.settings.pays_in_real_time)
+        recurring = nudges(
+            direct_alerts=self.settings.alerts_directly,
+            in_real_time=self.settings.pays_in_real_time,
+            converts=self.settings.converts,
+        )
         slowed = tuple(replace(one, every=one.every * around.nudge_slowness) for one in recurring)
         schedule = Schedule(ports.store, self.clock, daemon.engine.worker.wake, slowed)
         self.tasks = [asyncio.create_task(background(daemon, schedule.run_on_clock))]

@@ -82,9 +82,7 @@ def approve(conn: Connection, batch_id: int, digest: str, approver: str, now: da
 def require_another_person(conn: Connection, batch_id: int, approver: str, created_by: str) -> None:
     """Raise RequestError 403 if the approver's token was made by somebody who approved this batch, or made one of
     theirs: two approvals are two people's."""
-    others = set(approvers(conn, batch_id)) - {approver}
-    if created_by in others or others & tokens.made_by(conn, approver):
-        raise RequestError(403, "same_person", "of two approvers neither may have made the other's token")
+    tokens.require_another_person(conn, set(approvers(conn, batch_id)), approver, created_by)
 
 
 def approvers(conn: Connection, batch_id: int) -> Sequence[str]:

@@ -214,6 +214,12 @@ def reading(conn: Connection, name: str) -> Reading | None:
     return None if row is None else Reading(row.amount, row.slot, row.read_at)
 
 
+def read_at(conn: Connection, name: str) -> datetime | None:
+    """When a balance was last read, with the history before it; None before the first time."""
+    moment: datetime | None = conn.scalar(select(readings.c.read_at).where(readings.c.name == name))
+    return moment
+
+
 def record_reading(conn: Connection, name: str, amount: int, slot: int, now: datetime) -> None:
     """Store a balance unless a newer one is known."""
     insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert

@@ -15,12 +15,14 @@ from storage.tables import conversions
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """`uuid` is random and chosen before the transaction. `expected_usdc` in base units."""
+    """`uuid` is random and chosen before the transaction. `expected_usdc` in base units. `signature`: of the
+    transaction that brings it, where that is known; then no other deposit explains it."""
 
     uuid: str
     usd_cents: int
     expected_usdc: int
     note: str
+    signature: str | None = None
 
 
 def announce(conn: Connection, conversion: Announced, now: datetime) -> int:
@@ -33,6 +35,7 @@ def announce(conn: Connection, conversion: Announced, now: datetime) -> int:
             usd_cents=conversion.usd_cents,
             expected_usdc=conversion.expected_usdc,
             note=conversion.note,
+            signature=conversion.signature,
             created_at=now,
         )
         .returning(conversions.c.id)

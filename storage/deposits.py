@@ -10,8 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, func, insert, select, update
 
-from domain.deposits import OpenConversion, Share, explain
-from storage.tables import chain_movements, conversions, deposit_matches
+from domain.deposits import OpenConversion, Share, brought, explain
+from domain.states import ConversionState
+from storage.tables import chain_movements, conversion_orders, conversions, deposit_matches
+from storage.work import enqueue
 
 DEPOSIT = "deposit"
 
@@ -19,14 +21,19 @@ DEPOSIT = "deposit"
 def explain_deposits(conn: Connection, now: datetime) -> int:
     """Give what arrived to what was announced, both oldest first; returns how many shares were made.
 
+    A conversion that names its transaction takes that one's deposit and no other. What may be the deposit of an order
+    that Circle Mint is sending waits until its transaction is known.
     Ends with the open conversions or with the unexplained deposits, whichever are fewer.
     """
-    made = 0
+    made = _give_named(conn, now)
     opened = _open(conn)
     if not opened:
-        return 0
+        return made
+    expected = _expected(conn)
     unexplained = select(chain_movements).where(chain_movements.c.kind == DEPOSIT, chain_movements.c.unexplained > 0)
     for deposit in conn.execute(unexplained.order_by(chain_movements.c.slot, chain_movements.c.id)).all():
+        if deposit.unexplained in expected:
+            continue
         shares = explain(deposit.unexplained, opened, known_sender=_is_known(conn, deposit.counterparty))
         for share in shares:
             _give(conn, deposit.id, share, now)
@@ -38,11 +45,37 @@ def explain_deposits(conn: Connection, now: datetime) -> int:
     return made
 
 
-def _open(conn: Connection) -> list[OpenConversion]:
-    rows = conn.execute(
-        select(conversions).where(conversions.c.settled_at.is_(None)).order_by(conversions.c.id).with_for_update()
+def _give_named(conn: Connection, now: datetime) -> int:
+    """To each conversion that names its transaction, the deposit of it."""
+    mine = (chain_movements.c.signature == conversions.c.signature) & (chain_movements.c.kind == DEPOSIT)
+    arrived = (
+        select(conversions, chain_movements.c.id.label("movement_id"), chain_movements.c.unexplained)
+        .join(chain_movements, mine)
+        .where(conversions.c.settled_at.is_(None), chain_movements.c.unexplained > 0)
+        .order_by(conversions.c.id)
+        .with_for_update()
     )
+    rows = conn.execute(arrived).all()
+    for row in rows:
+        share = brought(row.unexplained, OpenConversion(row.id, row.expected_usdc, row.received))
+        _give(conn, row.movement_id, share, now)
+        order_id = conn.scalar(select(conversion_orders.c.id).where(conversion_orders.c.conversion_id == row.id))
+        if order_id is not None:
+            enqueue(conn, "conversion", order_id, now)
+    return len(rows)
+
+
+def _open(conn: Connection) -> list[OpenConversion]:
+    """Announced by hand, and not all of it has come."""
+    free = conversions.c.settled_at.is_(None) & conversions.c.signature.is_(None)
+    rows = conn.execute(select(conversions).where(free).order_by(conversions.c.id).with_for_update())
     return [OpenConversion(row.id, row.expected_usdc, row.received) for row in rows]
+
+
+def _expected(conn: Connection) -> set[int]:
+    """What Circle Mint may be sending, by amount."""
+    sending = conversion_orders.c.state == ConversionState.SENDING
+    return set(conn.scalars(select(conversion_orders.c.amount).where(sending)))
 
 
 def _is_known(conn: Connection, sender: str | None) -> bool:

@@ -10,6 +10,7 @@ from domain.errors import Misuse
 from domain.states import (
     BatchStatus,
     CheckoutState,
+    ConversionState,
     GroupState,
     MintState,
     PackedState,
@@ -26,6 +27,7 @@ from domain.states import (
 from storage.tables import (
     batches,
     checkouts,
+    conversion_orders,
     group_attempts,
     mint_attempts,
     payout_groups,
@@ -56,6 +58,7 @@ MACHINES: dict[type[StrEnum], tuple[str, Table, Column[Any]]] = {
     PackedState: ("packed", group_attempts, group_attempts.c.state),
     UpkeepState: ("upkeep", upkeep, upkeep.c.state),
     ReceiptState: ("receipt", receipts, receipts.c.state),
+    ConversionState: ("conversion", conversion_orders, conversion_orders.c.state),
 }
 """Which column holds the state of which machine. `subject` in the history is the row's id."""
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 from domain.calendar import next_batch_time
 from domain.split import due_after_refunds
 from domain.states import PurchaseStatus, UsdcStatus
+from storage.conversion_orders import on_its_way
 from storage.funding import finalized_balance, promised
 from storage.tables import batches, group_attempts, payouts, purchases, readings, transfer_attempts, transfers
 
@@ -47,7 +48,8 @@ class Costs:
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """The next Monday and the wallet. `owed` is known and unpaid, `unminted` is owed once its NFT exists, `expected`
-    may be sold until the cutoff at the pace of the last four weeks. `unpriced` sales have no final fee yet."""
+    may be sold until the cutoff at the pace of the last four weeks. `unpriced` sales have no final fee yet.
+    `on_its_way` was announced or ordered, and has not arrived."""
 
     monday: datetime
     convert_by: datetime
@@ -57,6 +59,7 @@ class Outlook:
     expected: int
     balance: int
     promised: int
+    on_its_way: int
     lamports: int | None
     lamports_per_sale: int
     sales_per_week: int
@@ -71,8 +74,13 @@ class Outlook:
         return max(0, self.need - self.balance)
 
     @property
+    def to_order(self) -> int:
+        """As above, without what was announced or ordered and has not arrived."""
+        return max(0, self.to_convert - self.on_its_way)
+
+    @property
     def to_convert_known(self) -> int:
-        """As above, without what is only expected."""
+        """What the wallet lacks for what is owed, without what is only expected."""
         return max(0, self.owed + self.unminted - self.balance)
 
     @property
@@ -154,6 +162,7 @@ def outlook(conn: Connection, usdc_account: str, now: datetime) -> Outlook:
         expected=recent.creators * int(left.total_seconds()) // int(PACE_WINDOW.total_seconds()),
         balance=finalized_balance(conn, usdc_account),
         promised=promised(conn),
+        on_its_way=on_its_way(conn),
         lamports=conn.scalar(select(readings.c.amount).where(readings.c.name == "treasury_sol")),
         lamports_per_sale=recent.lamports // recent.sales if recent.sales else 0,
         sales_per_week=-(-recent.sales // 4),

@@ -124,6 +124,14 @@ def made_by(conn: Connection, name: str) -> set[str]:
     return set(conn.scalars(select(tokens.c.name).where(tokens.c.created_by == name, tokens.c.role != "user")))
 
 
+def require_another_person(conn: Connection, approvers: set[str], approver: str, created_by: str) -> None:
+    """Raise RequestError 403 `same_person` if the approver's token was made by one of those who approved before, or
+    made one of theirs: two approvals are two people's."""
+    others = approvers - {approver}
+    if created_by in others or others & made_by(conn, approver):
+        raise RequestError(403, "same_person", "of two approvers neither may have made the other's token")
+
+
 def revoke(conn: Connection, token_id: int, now: datetime) -> None:
     """End a token at once. One that was revoked before keeps its time."""
     conn.execute(update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None)).values(revoked_at=now))

@@ -112,6 +112,8 @@ class AdminTreasury:
             wallet_usdc=format_usdc(found.balance),
             promised=format_usdc(found.promised),
             to_convert=format_usdc(found.to_convert),
+            on_its_way=format_usdc(found.on_its_way),
+            to_order=format_usdc(found.to_order),
             to_convert_known=format_usdc(found.to_convert_known),
             wallet_sol=None if found.lamports is None else format_sol(found.lamports),
             lamports_per_sale=found.lamports_per_sale,

@@ -26,7 +26,8 @@ class Outlook(Answer):
     """The next Monday's batch and how long the wallet lasts. USDC as decimal strings.
 
     `need` = `owed` (known, unpaid) + `unminted` (owed once the NFT exists) + `expected` (at the pace of the last four
-    weeks). Convert `to_convert` by `convert_by`, 48 hours ahead; `to_convert_known` is without what is only expected.
+    weeks). Convert `to_convert` by `convert_by`, 48 hours ahead; `to_convert_known` is without what is only expected,
+    `to_order` without what is `on_its_way`: announced or ordered, and not arrived.
     `sales_left` and `days_left` tell how long the wallet's SOL lasts; null while nobody can tell.
     """
 
@@ -41,6 +42,8 @@ class Outlook(Answer):
     promised: Money
     to_convert: Money
     to_convert_known: Money
+    on_its_way: Money
+    to_order: Money
     wallet_sol: Money | None
     lamports_per_sale: int
     sales_per_week: int

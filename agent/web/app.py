@@ -11,6 +11,7 @@ from agent.web.admin_backups import AdminBackups
 from agent.web.admin_batches import AdminBatches
 from agent.web.admin_books import AdminBooks
 from agent.web.admin_contents import AdminContents
+from agent.web.admin_conversions import AdminConversions, ReadWires
 from agent.web.admin_events import AdminEvents
 from agent.web.admin_import import AdminImport
 from agent.web.admin_index import AdminIndex, Indexer
@@ -50,8 +51,9 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What the web room asks of other rooms. `usdc_account` is the platform wallet's; `on_work` is called after a
-    commit that left work due at once."""
+    """What the web room asks of other rooms. `usdc_account` is the token account of the platform wallet, which has the
+    address `platform_address`; `read_wires` asks Circle Mint. `on_work` is called after a commit that left work due at
+    once."""
 
     stripe: CheckoutGateway
     circle: CashDesk
@@ -60,7 +62,9 @@ class Outside:
     check_address: AddressCheck
     read_usdc: ReadUsdc
     read_treasury: ReadTreasury
+    platform_address: str
     usdc_account: str
+    read_wires: ReadWires
     planner: BatchPlanner
     metrics: WebMetrics
     render_metrics: Callable[[], Awaitable[bytes]]
@@ -103,6 +107,15 @@ class WebApp:
             *AdminBatches(store, clock).endpoints(),
             *AdminMoney(store, clock, outside.planner, outside.read_treasury).endpoints(),
             *AdminTreasury(store, clock, ids, settings, outside.usdc_account).endpoints(),
+            *AdminConversions(
+                store,
+                clock,
+                ids,
+                settings.conversion,
+                outside.platform_address,
+                outside.usdc_account,
+                outside.read_wires,
+            ).endpoints(),
             *AdminBooks(store).endpoints(),
             *AdminScrutiny(store).endpoints(),
             *AdminReports(store, clock).endpoints(),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from agent.web.conversion_rules import ConversionRules
 from agent.web.passwords import PasswordCost
 from agent.web.rates import Rate
 from domain.split import SplitRule
@@ -43,3 +44,4 @@ class WebSettings:
     circle_pin_url: str = "https://pw-auth.circle.com"
     admin_url: str = "http://127.0.0.1:8081"
     console_hours: int = 8
+    conversion: ConversionRules = field(default_factory=ConversionRules)

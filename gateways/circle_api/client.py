@@ -7,11 +7,11 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from domain.errors import AccessRefused, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
+from domain.errors import AccessRefused, Misuse, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
 from gateways.answers import Json, ShapeError, integer, mapping, parse_object, text
 from gateways.border import garbled, no_answer, one_line, retry_after_seconds
 from gateways.circle_api.cipher import EntityCipher
-from gateways.circle_api.error_codes import ACCOUNT_WIDE, ENTITY_SECRET_INVALID, IDEMPOTENCY_KEY_USED, VERDICTS, Verdict
+from gateways.circle_api.error_codes import ENTITY_SECRET_INVALID, IDEMPOTENCY_KEY_USED, W3S, ErrorCodes, Verdict
 from gateways.circle_api.rates import CallClass, Rates, build_paces
 from ports.clock import Clock
 from ports.ids import Ids
@@ -65,12 +65,14 @@ class CircleClient:
         transport: Transport,
         api_base: str,
         api_key: str,
-        entity_secret: str,
+        entity_secret: str | None,
         ids: Ids,
         clock: Clock,
         rates: Rates,
         deadline_seconds: float,
+        codes: ErrorCodes = W3S,
     ) -> None:
+        """`entity_secret` None: a service of Circle's that takes none."""
         self._transport = transport
         self._base = api_base.rstrip("/")
         self._api_key = api_key
@@ -78,7 +80,8 @@ class CircleClient:
         self._clock = clock
         self._deadline_seconds = deadline_seconds
         self._paces = build_paces(rates, clock)
-        self._cipher = EntityCipher(entity_secret, self._fetch_public_key)
+        self._cipher = None if entity_secret is None else EntityCipher(entity_secret, self._fetch_public_key)
+        self._codes = codes
 
     def __repr__(self) -> str:
         return f"CircleClient({self._base!r}, api_key='***')"
@@ -103,20 +106,20 @@ class CircleClient:
         try:
             return await self._send(call)
         except CircleRefusal as refusal:
-            if refusal.code != ENTITY_SECRET_INVALID or not call.takes_secret:
+            if refusal.code != ENTITY_SECRET_INVALID or not call.takes_secret or self._cipher is None:
                 raise
         self._cipher.forget_key()
         return await self._send(call)
 
     def judge(self, call: Call, refusal: CircleRefusal) -> PaymentSystemError:
         """What a refusal means for the caller."""
-        code = refusal.code
-        message = f"Circle: {call.name}: {one_line(refusal.message)} (HTTP {refusal.status}, code {code})"
-        verdict = VERDICTS[code][0] if code in VERDICTS else None
+        code, known = refusal.code, self._codes.verdicts
+        message = f"{self._named(call)}: {one_line(refusal.message)} (HTTP {refusal.status}, code {code})"
+        verdict = known[code][0] if code in known else None
         if refusal.status == 429 or verdict is Verdict.LATER:
             return Retryable(message, retry_after_seconds(refusal.headers, self._clock.now()))
         if verdict is not None and refusal.status < 500:
-            return (AccessRefused if code in ACCOUNT_WIDE else Rejected)(str(code), message)
+            return (AccessRefused if code in self._codes.account_wide else Rejected)(str(code), message)
         # 156020 comes as 403 and yet tells of an effect, not of a right.
         if refusal.status in _ACCESS_STATUSES and code != IDEMPOTENCY_KEY_USED:
             return AccessRefused(str(refusal.status), message)
@@ -125,7 +128,10 @@ class CircleClient:
         return Retryable(message, retry_after_seconds(refusal.headers, self._clock.now()))
 
     def garbled(self, call: Call, error: ShapeError) -> PaymentSystemError:
-        return garbled(str(error), f"Circle: {call.name}", has_effect=call.has_effect)
+        return garbled(str(error), self._named(call), has_effect=call.has_effect)
+
+    def _named(self, call: Call) -> str:
+        return f"{self._codes.service}: {call.name}"
 
     async def _send(self, call: Call) -> Json:
         body = await self._body(call)
@@ -134,7 +140,7 @@ class CircleClient:
         try:
             response = await self._transport.send(self._request(call, body))
         except TransportError as error:
-            raise no_answer(error, f"Circle: {call.name}", has_effect=call.has_effect) from error
+            raise no_answer(error, self._named(call), has_effect=call.has_effect) from error
         if response.status == 429:
             pace.hold(retry_after_seconds(response.headers, self._clock.now()) or HOLD_SECONDS)
         return self._read(call, response)
@@ -170,11 +176,13 @@ class CircleClient:
             return b""
         if not call.takes_secret:
             return orjson.dumps(call.body)
+        if self._cipher is None:
+            raise Misuse(f"{self._named(call)}: takes a secret, and there is none")
         try:
             ciphertext = await self._cipher.ciphertext()
         except ShapeError as error:
             # Nothing of this call has left yet.
-            raise garbled(str(error), f"Circle: {call.name}", has_effect=False) from error
+            raise garbled(str(error), self._named(call), has_effect=False) from error
         return orjson.dumps({**call.body, "entitySecretCiphertext": ciphertext})
 
     async def _fetch_public_key(self) -> str:

@@ -7,6 +7,7 @@ Every code that is not listed means: unknown.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -85,3 +86,15 @@ PAUSES_SENDS = frozenset(
     {"401", "403"} | {str(code) for code, (verdict, _) in VERDICTS.items() if verdict is Verdict.ACCESS}
 )
 """Codes of `Rejected` on which no send can succeed until an operator has acted: pause all, change no row."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCodes:
+    """What the codes of one of Circle's services mean. `service` is its name for messages."""
+
+    service: str
+    verdicts: Mapping[int, tuple[Verdict, str]]
+    account_wide: frozenset[int]
+
+
+W3S = ErrorCodes("Circle", VERDICTS, ACCOUNT_WIDE)

@@ -16,6 +16,7 @@ from storage.tables.chain import (
     watched_signatures,
 )
 from storage.tables.columns import ROW_ID, Moment, metadata
+from storage.tables.conversion import conversion_approvals, conversion_orders, mint_deposits
 from storage.tables.operation import alert_messages, alerts, backups, installation, switches
 from storage.tables.packed import (
     group_attempts,
@@ -65,6 +66,8 @@ __all__ = [
     "circle_transactions",
     "content_shares",
     "contents",
+    "conversion_approvals",
+    "conversion_orders",
     "conversions",
     "cursors",
     "deposit_matches",
@@ -79,6 +82,7 @@ __all__ = [
     "ledger_postings",
     "metadata",
     "mint_attempts",
+    "mint_deposits",
     "mint_payouts",
     "nettings",
     "nft_holdings",

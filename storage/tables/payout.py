@@ -183,6 +183,9 @@ conversions = Table(
     Column("note", String(200), nullable=False, server_default=""),
     moment("created_at"),
     moment("settled_at", nullable=True),
+    Column("signature", String(128)),
+    Index("uq_conversions_signature", "signature", unique=True),
 )
-"""What the operator announced. It explains deposits; only the chain releases money. Base units: `expected_usdc`, and
+"""What the operator announced, or what an order at Circle Mint became: then `signature` names the one transaction that
+explains it. It explains deposits; only the chain releases money. Base units: `expected_usdc`, and
 `received` by the deposits it explains; `settled_at`: nothing more of it is to come."""

@@ -12,6 +12,7 @@ SECRETS = {
     "DATABASE_URL": "postgresql://agent:canary-database@db.example/agent",
     "AGENT_ADMIN_TOKEN": "canary-admin-token-of-the-tests",
     "AGENT_METRICS_TOKEN": "canary-metrics-token-of-the-tests",
+    "AGENT_CIRCLE_MINT_API_KEY": "SAND_API_KEY:canary-mint-id:canary-mint-secret",
     "AGENT_ALERT_WEBHOOK_URL": "https://chat.example/services/T0/B0/canary-alert-webhook-path",
     "AGENT_INVITE_CODES": "canary-invite-one,canary-invite-two",
     "SOLANA_RPC_URLS": "https://rpc.example/?api-key=canary-rpc-key,https://other.example/v2/canary-rpc-path-key",

@@ -30,6 +30,40 @@ def shows_nothing(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
+MINT = {
+    **VALID,
+    "AGENT_CONVERSION": "circle_mint",
+    "AGENT_CAP_CONVERSION": "500000000",
+    "AGENT_CAP_CONVERSION_DAY": "1000000000",
+}
+
+
+@pytest.mark.parametrize(
+    ("environment", "changes", "line"),
+    [
+        (MINT, {"AGENT_CIRCLE_MINT_API_KEY": ""}, "AGENT_CIRCLE_MINT_API_KEY: needed with"),
+        (MINT, {"AGENT_CIRCLE_MINT_API_KEY": "LIVE_API_KEY:canary:canary"}, "this installation is test"),
+        (MINT | LIVE, {}, "AGENT_CIRCLE_MINT_API_KEY: is of the other mode; this installation is live"),
+        (MINT, {"AGENT_CIRCLE_MINT_API_URL": "https://api.circle.com/"}, "AGENT_CIRCLE_MINT_API_URL: is of the other"),
+        (MINT, {"AGENT_CIRCLE_MINT_API_URL": "circle"}, "AGENT_CIRCLE_MINT_API_URL: the http(s) address"),
+        (MINT, {"AGENT_CAP_CONVERSION": "0"}, "AGENT_CAP_CONVERSION: needed with"),
+        (MINT, {"AGENT_CAP_CONVERSION_DAY": "0"}, "AGENT_CAP_CONVERSION_DAY: needed with"),
+    ],
+)
+def test_what_circle_mint_needs_stops_the_start_where_it_is_on(
+    environment: dict[str, str], changes: dict[str, str], line: str
+) -> None:
+    told = refusal(environment | changes)
+    assert line in told and "\n" not in told
+
+
+def test_circle_mint_is_off_by_default_and_has_a_host_for_each_mode() -> None:
+    assert not load_settings(VALID).converts
+    assert load_settings(MINT).circle_mint_url == "https://api-sandbox.circle.com"
+    live = MINT | LIVE | {"AGENT_CIRCLE_MINT_API_KEY": "LIVE_API_KEY:canary-id:canary-secret"}
+    assert load_settings(live).circle_mint_url == "https://api.circle.com"
+
+
 def test_the_least_environment_is_enough_and_the_defaults_are_the_products() -> None:
     settings = load_settings({name: VALID[name] for name in REQUIRED})
     assert settings.agent_creator_bps == 9_000

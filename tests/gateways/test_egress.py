@@ -64,6 +64,12 @@ def test_the_addresses_are_those_of_the_settings_the_chat_s_too() -> None:
     for url in ("https://hooks.chat.example/any", "https://rpc.two.example/", "https://api.stripe.com/v1/events"):
         assert egress.admits(URL(url)), url
     assert not egress.admits(URL("https://rpc.two.example:8443/"))
+    mint = URL("https://api-sandbox.circle.com/v1/businessAccount/balances")
+    assert not egress.admits(mint)
+    converts = dict.fromkeys(("AGENT_CAP_CONVERSION", "AGENT_CAP_CONVERSION_DAY"), "1") | {
+        "AGENT_CONVERSION": "circle_mint"
+    }
+    assert Egress(outside_addresses(load_settings(VALID | converts))).admits(mint)
 
 
 def test_nothing_of_the_daemon_opens_a_connection_but_its_two_clients() -> None:

@@ -29,6 +29,7 @@ from chain.addresses import check_payout_owner
 from domain.errors import Rejected, Retryable
 from domain.realtime import Standing
 from gateways.circle_api.facts import ChallengeFacts, CircleTransaction, NotificationKey, UserToken
+from gateways.circle_mint import WireInstructions
 from gateways.circle_signature import NotificationVerifier
 from gateways.stripe_api import StripeGateway
 from gateways.stripe_signature import verify
@@ -44,6 +45,7 @@ SECRET = "whsec_web"
 OLD_SECRET = "whsec_web_old"
 STRIPE_API = "https://api.stripe.test"
 STRIPE_KEY = "sk_test_web"
+PLATFORM_ADDRESS = "9xQeWvG816bUx9EPjHmaT23yvVM2ZWbrrpZb9PusVFin"
 INVITE = "come-in-please"
 PASSWORD = "correct horse"
 START = datetime(2026, 11, 23, 9, 20, tzinfo=UTC)
@@ -221,7 +223,9 @@ class Shop:
             check_address=check_payout_owner,
             read_usdc=self._read_usdc,
             read_treasury=self._read_treasury,
+            platform_address=PLATFORM_ADDRESS,
             usdc_account=self.usdc_account,
+            read_wires=self._read_wires,
             planner=self.planner,
             metrics=self.counts,
             render_metrics=_render,
@@ -325,6 +329,9 @@ class Shop:
         if self.treasury is None:
             raise Retryable("no RPC answers")
         return self.treasury
+
+    async def _read_wires(self) -> list[WireInstructions]:
+        raise Retryable("Circle Mint is not in this shop")
 
     def _wake(self) -> None:
         self.woken += 1

@@ -1,0 +1,126 @@
+"""Transfers that Circle Mint shows and the database does not know: the mark of a restored backup, or of a person who
+used Circle's console. Functions run in the caller's transaction; amounts in USDC base units."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, insert, select
+
+from domain.keys import conversion_key
+from domain.states import ConversionState
+from storage.conversion_orders import ADOPTED, OPEN, ORDERED, UNSENT
+from storage.history import advance, note
+from storage.tables import chain_movements, conversion_orders
+from storage.work import revive
+
+CLOCKS_DIFFER = timedelta(minutes=10)
+"""Circle's clock and ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A transfer to the platform wallet that has not failed."""
+
+    circle_id: str
+    status: str
+    amount: int
+    destination_address: str
+    signature: str | None
+    created_at: datetime
+
+
+def adopt(conn: Connection, found: Found, uuid: UUID, now: datetime) -> bool:
+    """Give it to the order that it must be, or make one of it; True when something was written.
+
+    An order that was under way in the lost database has the same UUID here, so the same key. `uuid` is for a new row.
+    What is known, what the order under way will find by its own key, and whose deposit is explained already, are left
+    alone.
+    """
+    if _is_known(conn, found) or _is_explained(conn, found):
+        return False
+    order = _open_order(conn)
+    if order is not None and order.amount == found.amount:
+        if order.state == ConversionState.SENDING:
+            return False
+        if found.created_at >= order.created_at - CLOCKS_DIFFER:
+            _bind(conn, order, found, now)
+            return True
+    _make(conn, found, uuid, now)
+    return True
+
+
+def _open_order(conn: Connection) -> Row[Any] | None:
+    """The order under way whose transfer is not known; there is one at most."""
+    query = select(conversion_orders).where(
+        conversion_orders.c.state.in_(OPEN),
+        conversion_orders.c.origin == ORDERED,
+        conversion_orders.c.circle_transfer_id.is_(None),
+    )
+    return conn.execute(query.with_for_update()).one_or_none()
+
+
+def _is_known(conn: Connection, found: Found) -> bool:
+    mine = conversion_orders.c.circle_transfer_id == found.circle_id
+    return conn.scalar(select(conversion_orders.c.id).where(mine)) is not None
+
+
+def _is_explained(conn: Connection, found: Found) -> bool:
+    """Somebody announced it by hand, and its deposit was explained by that."""
+    if found.signature is None:
+        return False
+    arrived = conn.execute(
+        select(chain_movements.c.unexplained).where(
+            chain_movements.c.signature == found.signature, chain_movements.c.kind == "deposit"
+        )
+    ).one_or_none()
+    return arrived is not None and not arrived.unexplained
+
+
+def _bind(conn: Connection, order: Row[Any], found: Found, now: datetime) -> None:
+    assert order.state in UNSENT
+    advance(
+        conn,
+        order.id,
+        ConversionState.SENDING,
+        now,
+        f"found at Circle Mint: {found.circle_id}",
+        idempotency_key=str(conversion_key(UUID(order.uuid))),
+        sent_at=found.created_at,
+        circle_transfer_id=found.circle_id,
+        circle_status=found.status,
+        circle_status_since=now,
+    )
+    revive(conn, "conversion", order.id, now)
+
+
+def _make(conn: Connection, found: Found, uuid: UUID, now: datetime) -> None:
+    order_id = conn.scalar(
+        insert(conversion_orders)
+        .values(
+            uuid=str(uuid),
+            origin=ADOPTED,
+            state=ConversionState.SENDING,
+            amount=found.amount,
+            destination_address=found.destination_address,
+            digest="",
+            note="found at Circle Mint",
+            proposed_by="Circle Mint",
+            circle_transfer_id=found.circle_id,
+            circle_status=found.status,
+            circle_status_since=now,
+            created_at=now,
+        )
+        .returning(conversion_orders.c.id)
+    )
+    note(
+        conn,
+        "conversion",
+        order_id or 0,
+        None,
+        ConversionState.SENDING,
+        now,
+        f"found at Circle Mint: {found.circle_id}",
+    )
+    revive(conn, "conversion", order_id or 0, now)
