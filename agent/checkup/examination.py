@@ -29,6 +29,8 @@ async def examine(
     wallet, findings = await services.circle(settings, listener, clock, ids)
     for finding in findings:
         yield _masked(finding, hidden)
+    async for finding in services.circle_mint(settings, listener, clock, ids, wallet):
+        yield _masked(finding, hidden)
     async for finding in services.rpc(settings, listener):
         yield _masked(finding, hidden)
     async for finding in money.funding(settings, listener, wallet):

@@ -4,11 +4,13 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from agent.checkup.findings import Finding, failed, ok, warning
+from agent.checkup.findings import Finding, failed, ok, skipped, warning
 from agent.checkup.heard import Listener
 from config.settings import Settings
 from domain.errors import PaymentSystemError, Rejected
+from domain.money import format_usdc
 from gateways.circle_api import CircleGateway, Rates, WalletFacts
+from gateways.circle_mint import MintGateway
 from ports.clock import Clock
 from ports.ids import Ids
 from ports.transport import HttpRequest, HttpResponse, TransportError
@@ -86,6 +88,37 @@ async def circle(
         remedy = f"CIRCLE_W3S_PLATFORM_WALLET_ID: a developer-controlled wallet on {settings.blockchain}"
         return None, [failed("circle", text, remedy)]
     return wallet, [ok("circle", f"answers; the platform wallet is {wallet.address}")]
+
+
+async def circle_mint(
+    settings: Settings, listener: Listener, clock: Clock, ids: Ids, wallet: WalletFacts | None
+) -> AsyncIterator[Finding]:
+    """Nothing where conversion is manual."""
+    if not settings.converts:
+        return
+    key = settings.agent_circle_mint_api_key.get_secret_value()
+    gateway = MintGateway(listener, settings.circle_mint_url, key, ids, clock)
+    try:
+        available, wires, recipients = (
+            await gateway.available(),
+            await gateway.wire_instructions(),
+            await gateway.recipients(),
+        )
+    except Rejected as error:
+        yield failed("circle mint", str(error), "AGENT_CIRCLE_MINT_API_KEY: make one in Circle Mint's console")
+        return
+    except PaymentSystemError as error:
+        yield failed("circle mint", str(error), REACH)
+        return
+    if wallet is None:
+        yield skipped("circle mint", "the platform wallet's address is not known")
+    elif not any((one.address, one.chain) == (wallet.address, "SOL") and one.is_verified for one in recipients):
+        remedy = f"add {wallet.address} on SOL to the recipients in Circle Mint's console, and approve it"
+        yield failed("circle mint", "the platform wallet is no verified recipient: nothing can be sent to it", remedy)
+    elif not wires:
+        yield warning("circle mint", "no bank account is linked", "link the one that wires in Circle Mint's console")
+    else:
+        yield ok("circle mint", f"answers, holds {format_usdc(available)} USDC, and may pay the platform wallet")
 
 
 async def rpc(settings: Settings, listener: Listener) -> AsyncIterator[Finding]:

@@ -12,6 +12,7 @@ from agent.cli import (
     books,
     completion,
     contract,
+    converting,
     distribute,
     doctor,
     indexing,
@@ -53,7 +54,7 @@ app.add_typer(people.users, name="users")
 app.add_typer(indexing.index, name="index")
 app.add_typer(operating.database, name="db")
 app.add_typer(operating.invites, name="invite")
-app.add_typer(operating.conversions, name="conversion")
+app.add_typer(converting.conversions, name="conversion")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The operator's short commands: `status`, `db upgrade`, `invite create`, `conversion announce`."""
+"""The operator's short commands: `status`, `db upgrade`, `invite create`."""
 
 from typing import Annotated
 
@@ -9,7 +9,6 @@ Note = Annotated[str, typer.Option(help="For your own records.")]
 
 database = typer.Typer(help="The database.", no_args_is_help=True)
 invites = typer.Typer(help="Invite codes.", no_args_is_help=True)
-conversions = typer.Typer(help="Conversions of USD into USDC.", no_args_is_help=True)
 
 
 def status(as_json: AsJson = False) -> None:
@@ -48,17 +47,3 @@ def create_invite(
     from agent.cli.operations import make_invite
 
     run_command(make_invite(uses, note, as_json), as_json)
-
-
-@conversions.command("announce")
-def announce_conversion(
-    usd: Annotated[str, typer.Option(help="Dollars sent, for example 132.10.")],
-    usdc: Annotated[str | None, typer.Option(help="USDC expected; as many as dollars if left out.")] = None,
-    note: Note = "",
-    as_json: AsJson = False,
-) -> None:
-    """Tell the books that dollars are being turned into USDC. It explains the deposit; it releases no money."""
-    from agent.cli.looking import run_command
-    from agent.cli.operations import announce
-
-    run_command(announce(usd, usdc, note, as_json), as_json)

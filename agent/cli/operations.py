@@ -7,12 +7,9 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from agent.cli import texts
-from agent.cli.client import AdminClient, CommandFailed
+from agent.cli.client import CommandFailed
 from agent.cli.looking import asker, looker
 from agent.web.admin_people_bodies import Invite, NewInvite
-from agent.web.admin_treasury_bodies import NewConversion
-from config.admin_access import load_admin_access
-from domain.money import parse_decimal
 from storage import schema
 
 M = TypeVar("M", bound=BaseModel)
@@ -69,21 +66,6 @@ async def make_invite(uses: int | None, note: str, as_json: bool) -> int:
     return 0
 
 
-async def announce(usd: str, usdc: str | None, note: str, as_json: bool) -> int:
-    try:
-        cents = parse_decimal(usd, 2)
-    except ValueError as error:
-        raise CommandFailed(f"--usd: {error}") from None
-    wish = checked(NewConversion, usd_cents=cents, expected_usdc=usdc, note=note)
-    async with AdminClient(load_admin_access()) as client:
-        made = await client.announce(wish)
-    if as_json:
-        print_json(made.model_dump(mode="json"))
-    else:
-        typer.echo(f"Conversion {made.id}: {usd} USD, {made.expected_usdc} USDC expected")
-    return 0
-
-
 def checked(model: type[M], **values: Any) -> M:
     """The request's body; what its model refuses is told by the option's name."""
     try:
@@ -98,6 +80,7 @@ _OPTIONS = {
     "note": "--note",
     "usd_cents": "--usd",
     "expected_usdc": "--usdc",
+    "amount": "--usdc",
     "name": "--name",
     "role": "--role",
     "days": "--days",

@@ -113,6 +113,12 @@ async def names_each_wrong_thing(transport: AiohttpTransport, environ: Mapping[s
         assert found.state is State.FAILED and next(iter(changed)) in found.remedy, found
     refused = (await findings(transport, {**environ, "AGENT_ADMIN_TOKEN": "another token, long enough"}))["daemon"]
     assert refused.state is State.WARNING and "AGENT_ADMIN_TOKEN" in refused.remedy
+    converts = {**environ, "AGENT_CONVERSION": "circle_mint"}
+    converts |= dict.fromkeys(("AGENT_CAP_CONVERSION", "AGENT_CAP_CONVERSION_DAY"), "1000000")
+    assert (await findings(transport, converts))["circle mint"].state is State.OK
+    other_key = {**converts, "AGENT_CIRCLE_MINT_API_KEY": "SAND_API_KEY:somebody:elses"}
+    mint = (await findings(transport, other_key))["circle mint"]
+    assert mint.state is State.FAILED and "AGENT_CIRCLE_MINT_API_KEY" in mint.remedy
     late = (await findings(transport, environ, WrongClock()))["clock"]
     assert late.state is State.FAILED and "NTP" in late.remedy
 

@@ -3,6 +3,7 @@
 from agent.web.admin_events import EventDetail, EventPage, EventQuery
 from agent.web.admin_treasury_bodies import ConversionPage, Costs, Outflows, Outlook, SendsSwitch, Treasury
 from agent.web.books_bodies import EntryPage, EntryQuery, LedgerPage, LedgerQuery
+from agent.web.conversion_bodies import MintDeposits, OrderPage, WireInstructions
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
@@ -29,6 +30,7 @@ class BookPages:
     def endpoints(self) -> list[Endpoint]:
         viewer, page, root = Access.VIEWER, Face.PAGE, "/console"
         return [
+            Endpoint("GET", f"{root}/treasury/wire", Access.OPERATOR, self.wire, "Wire", query=Looked, face=page),
             Endpoint("GET", f"{root}/treasury/", viewer, self.treasury, "Treasury", query=Looked, face=page),
             Endpoint("GET", f"{root}/ledger/", viewer, self.ledger, "Balances", query=LedgerAsked, face=page),
             Endpoint("GET", f"{root}/ledger/entries", viewer, self.entries, "Entries", query=EntriesAsked, face=page),
@@ -55,8 +57,14 @@ class BookPages:
             costs=await ask(call, "/treasury/costs", Costs),
             outflows=await ask(call, "/outflows", Outflows),
             conversions=await ask(call, "/conversions", ConversionPage),
+            orders=await ask(call, "/conversions/orders", OrderPage),
+            wired=await ask(call, "/conversions/deposits", MintDeposits),
             sends=await ask(call, "/sends", SendsSwitch),
         )
+
+    async def wire(self, call: Call) -> WebResponse:
+        told = await self._api.get(call, "/conversions/wire", WireInstructions)
+        return self._renderer.page(call, "wire.html", every=SLOW_SECONDS, told=told)
 
     async def ledger(self, call: Call) -> WebResponse:
         seen = await self._api.find(call, "/ledger", LedgerPage, call.asked(LedgerAsked))

@@ -41,6 +41,7 @@ TYPED: Mapping[str, Callable[[Call], str]] = {
     "/batches/{batch_id}/approve": _digest_word,
     "/batches": _word("plan"),
     "/outflows/{movement_id}/accept": _word("accept"),
+    "/conversions/orders/{order_id}/approve": _digest_word,
     "/sends/resume": _word("resume"),
 }
 """What has to be typed, by the API's path. `retry` of a distribution asks too: see `typed_word`."""

@@ -12,12 +12,26 @@ from domain.money import format_cents
 GOOD, WAIT, BAD, INFO, IDLE = "good", "wait", "bad", "info", "idle"
 TONES: Mapping[str, str] = {
     **dict.fromkeys(
-        ("completed", "distributed", "settled", "finalized", "ready", "owned", "succeeded", "netted"), GOOD
+        (
+            "completed",
+            "distributed",
+            "settled",
+            "finalized",
+            "ready",
+            "owned",
+            "succeeded",
+            "netted",
+            "done",
+            "complete",
+        ),
+        GOOD,
     ),
     **dict.fromkeys(
         ("pending_conversion", "waiting_funds", "waiting_approval", "on_hold", "challenge", "queued"), WAIT
     ),
-    **dict.fromkeys(("waiting_for_wallet", "pending", "due"), WAIT),
+    **dict.fromkeys(("waiting_for_wallet", "pending", "due", "proposed", "approved"), WAIT),
+    **dict.fromkeys(("done", "complete"), GOOD),
+    "arriving": INFO,
     **dict.fromkeys(("failed", "parked", "orphan"), BAD),
     **dict.fromkeys(("minting", "sending", "pending_distribution", "payment_completed", "planned", "sent"), INFO),
     **dict.fromkeys(("submitted", "signed", "intended", "open", "deposit", "payout", "mint"), INFO),
@@ -44,6 +58,8 @@ DONE: Mapping[str, str] = {
     "revoke": "Revoked.",
     "close": "Closed.",
     "conversions": "Announced.",
+    "orders": "Proposed; it waits for its approval.",
+    "cancel": "Taken back.",
     "restore": "It is for sale again.",
     "reconciliations": "It is under way.",
 }

@@ -1,0 +1,122 @@
+"""What `conversion` does."""
+
+import typer
+
+from agent.cli.client import AdminClient, CommandFailed
+from agent.cli.looking import FAILED, asker
+from agent.cli.money_acts import NOBODY_TO_ASK
+from agent.cli.operations import checked, print_json
+from agent.cli.tables import console, show_facts, show_rows
+from agent.cli.terminal import StandardTerminal
+from agent.cli.texts import base_units
+from agent.web.admin_batch_bodies import Approval
+from agent.web.admin_treasury_bodies import NewConversion
+from agent.web.bodies import Reason
+from agent.web.conversion_bodies import ConversionOrder, MintDeposits, NewOrder, OrderPage, WireInstructions
+from config.admin_access import load_admin_access
+from domain.money import parse_decimal
+
+ROOT = "/admin/api/conversions"
+
+
+async def announce(usd: str, usdc: str | None, note: str, as_json: bool) -> int:
+    try:
+        cents = parse_decimal(usd, 2)
+    except ValueError as error:
+        raise CommandFailed(f"--usd: {error}") from None
+    wish = checked(NewConversion, usd_cents=cents, expected_usdc=usdc, note=note)
+    async with AdminClient(load_admin_access()) as client:
+        made = await client.announce(wish)
+    if as_json:
+        print_json(made.model_dump(mode="json"))
+    else:
+        typer.echo(f"Conversion {made.id}: {usd} USD, {made.expected_usdc} USDC expected")
+    return 0
+
+
+async def propose(usdc: str | None, note: str, as_json: bool) -> int:
+    wish = checked(NewOrder, amount=usdc, note=note)
+    async with asker(alone=False) as asks:
+        made = await asks.ask("POST", f"{ROOT}/orders", ConversionOrder, body=wish)
+    return _end(made, as_json)
+
+
+async def show_orders(limit: int, as_json: bool) -> int:
+    async with asker(alone=False) as asks:
+        page = await asks.ask("GET", f"{ROOT}/orders", OrderPage, query={"limit": str(limit)})
+        wired = await asks.ask("GET", f"{ROOT}/deposits", MintDeposits)
+    if as_json:
+        print_json({**page.model_dump(mode="json"), "deposits": wired.model_dump(mode="json")["items"]})
+        return 0
+    if not page.circle_mint:
+        typer.echo("AGENT_CONVERSION is manual: no orders are taken.")
+    for order in page.items:
+        typer.echo(order_line(order))
+    show_rows(
+        console(),
+        "Dollars seen at Circle Mint",
+        ("when", "USD", "status"),
+        [(f"{one.created_at:%Y-%m-%d %H:%M} UTC", one.amount, one.status) for one in wired.items],
+    )
+    return 0
+
+
+async def approve(order_id: int, digest: str | None, as_json: bool) -> int:
+    terminal = StandardTerminal(quiet=as_json)
+    async with asker(alone=False) as asks:
+        if digest is None:
+            order = await asks.ask("GET", f"{ROOT}/orders/{order_id}", ConversionOrder)
+            if not terminal.can_ask:
+                typer.echo("error: nobody can be asked here: see `conversion orders`, then give --digest", err=True)
+                return NOBODY_TO_ASK
+            if not terminal.ask(f"Approve {order.amount} USDC to {order.destination_address}?"):
+                return FAILED
+            digest = order.digest
+        wish = checked(Approval, digest=digest)
+        row = await asks.ask("POST", f"{ROOT}/orders/{order_id}/approve", ConversionOrder, body=wish)
+    return _end(row, as_json)
+
+
+async def cancel(order_id: int, reason: str, as_json: bool) -> int:
+    wish = checked(Reason, reason=reason)
+    async with asker(alone=False) as asks:
+        row = await asks.ask("POST", f"{ROOT}/orders/{order_id}/cancel", ConversionOrder, body=wish)
+    return _end(row, as_json)
+
+
+async def show_instructions(as_json: bool) -> int:
+    async with asker(alone=False) as asks:
+        found = await asks.ask("GET", f"{ROOT}/wire", WireInstructions)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return 0
+    for one in found.items:
+        show_facts(
+            console(),
+            f"Wire with the text {one.tracking_ref}",
+            [
+                ("to", one.beneficiary),
+                ("bank", one.bank),
+                ("account", one.account_number),
+                ("routing number", one.routing_number),
+                ("SWIFT", one.swift_code),
+            ],
+        )
+    if not found.items:
+        typer.echo("No bank account is linked yet: link one in Circle Mint's console.")
+    return 0
+
+
+def order_line(order: ConversionOrder) -> str:
+    """One order, what it waits for, and what its approvers agree to."""
+    waits = f", {order.to_wire} USD to wire" if base_units(order.to_wire) else ""
+    agreed = f", approved by {', '.join(order.approved_by)}" if order.approved_by else ""
+    return f"Order {order.id}: {order.amount} USDC, {order.state}{waits}{agreed}; digest {order.digest or 'none'}"
+
+
+def _end(order: ConversionOrder, as_json: bool) -> int:
+    if as_json:
+        print_json(order.model_dump(mode="json"))
+    else:
+        typer.echo(order_line(order))
+    return 0

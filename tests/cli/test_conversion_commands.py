@@ -1,0 +1,48 @@
+"""`conversion order|orders|approve|cancel|wire` against a real admin port."""
+
+import json
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.cli import converting_acts
+from agent.cli.client import CommandFailed
+from agent.web.conversion_rules import ConversionRules
+from gateways.circle_mint import WireInstructions
+from storage.sqlite import SqliteStore
+from tests.web.shop import Shop, opened
+
+WIRE = WireInstructions("w1", "CIR13FB13A", "CIRCLE INTERNET FINANCIAL", "A BANK", "****7427", "322286803", "SIVGUS66")
+
+
+@pytest.fixture
+async def desk(sqlite_store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shop]:
+    """A daemon that converts through Circle Mint, found by the commands' settings."""
+    shop = Shop(sqlite_store)
+    shop.settings = replace(shop.settings, conversion=ConversionRules(True, 500_000_000, 500_000_000))
+    shop.wires = [WIRE]
+    async with opened(shop):
+        monkeypatch.setenv("AGENT_ADMIN_URL", f"http://127.0.0.1:{shop.admin.port}")
+        monkeypatch.setenv("AGENT_ADMIN_TOKEN", "admin-approver")
+        yield shop
+
+
+async def test_an_order_from_the_proposal_to_its_end(desk: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    async def says(command: Coroutine[Any, Any, int], code: int = 0) -> str:
+        assert await command == code
+        return capsys.readouterr().out
+
+    made = json.loads(await says(converting_acts.propose("250.10", "Friday", True)))
+    assert (made["amount"], made["state"]) == ("250.10", "proposed")
+    await says(converting_acts.approve(made["id"], None, False), 2)  # nobody is there to be asked
+    told = await says(converting_acts.approve(made["id"], made["digest"], False))
+    assert told.startswith(f"Order {made['id']}: 250.10 USDC, approved, 250.10 USD to wire, approved by approver")
+    assert "CIR13FB13A" in (await says(converting_acts.show_instructions(False)))
+    assert "Order 1" in await says(converting_acts.show_orders(20, False))
+    assert "cancelled" in await says(converting_acts.cancel(made["id"], "not today", False))
+    with pytest.raises(CommandFailed, match="AGENT_CAP_CONVERSION"):
+        await converting_acts.propose("500.01", "", False)
+    with pytest.raises(CommandFailed, match="--usdc"):
+        await converting_acts.propose("much", "", False)
