@@ -11,11 +11,14 @@ from storage.verification.books import BOOKS
 from storage.verification.causes import CAUSED
 from storage.verification.check import Check, Finding, Page
 from storage.verification.money_out import MONEY_OUT
+from storage.verification.orders import ORDERS
 from storage.verification.sales import SALES
 from storage.verification.standing import STANDING
 from storage.verification.states import STATES
 
-CHECKS: Mapping[str, Check] = {check.name: check for check in (*BOOKS, *CAUSED, *SALES, *MONEY_OUT, *STATES, *STANDING)}
+CHECKS: Mapping[str, Check] = {
+    check.name: check for check in (*BOOKS, *CAUSED, *SALES, *MONEY_OUT, *ORDERS, *STATES, *STANDING)
+}
 """By name, in the order in which they are run."""
 
 __all__ = ["CHECKS", "Check", "Finding", "Page"]

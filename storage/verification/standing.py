@@ -5,9 +5,27 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, String, Table, cast, exists, select
 
-from domain.states import BatchStatus, GroupState, MintState, PurchaseStatus, TransferState, WalletState
+from domain.states import (
+    BatchStatus,
+    ConversionState,
+    GroupState,
+    MintState,
+    PurchaseStatus,
+    TransferState,
+    WalletState,
+)
 from storage.purchases import SOLD_OUT
-from storage.tables import batches, jobs, mint_attempts, payout_groups, purchases, refunds, transfer_attempts, users
+from storage.tables import (
+    batches,
+    conversion_orders,
+    jobs,
+    mint_attempts,
+    payout_groups,
+    purchases,
+    refunds,
+    transfer_attempts,
+    users,
+)
 from storage.verification.check import Check, Find, Finding, by_rows
 
 
@@ -107,6 +125,20 @@ STANDING = (
             payout_groups.c.state == GroupState.OPEN,
             payout_groups.c.id,
             "it is neither paid nor dissolved",
+        ),
+    ),
+    _check(
+        "conversions-wait",
+        "every order that was approved is followed to its end",
+        conversion_orders,
+        _without_job(
+            conversion_orders,
+            "conversion",
+            conversion_orders.c.state.in_(
+                [ConversionState.APPROVED, ConversionState.SENDING, ConversionState.ARRIVING]
+            ),
+            conversion_orders.c.id,
+            "it is not at its end",
         ),
     ),
     _check(

@@ -10,9 +10,10 @@ from typing import get_args
 import pytest
 from sqlalchemy import Connection, text
 
+from domain.keys import conversion_key
 from domain.ledger import Asset
 from domain.states import RefundState
-from storage import funding, history, movements, returns
+from storage import conversion_orders, funding, history, movements, returns
 from storage.conversions import Announced, announce
 from storage.movements import Movement
 from storage.planning import PlanTerms, take
@@ -51,12 +52,29 @@ def busy_shop(conn: Connection) -> None:
     )
     movements.book_lamports(conn, [Movement("faucet", PLATFORM, Asset.SOL, 9_000_000, 6, START)], START)
     _seal(conn)
+    _order_usdc(conn, shop)
     returns.record_refund(conn, first, RefundSeen("re_late", 300, RefundState.SUCCEEDED, None), MONDAY)
     shop.sold(conn, alone, buyer, MONDAY + timedelta(hours=1))
     returns.record_dispute(conn, second, DisputeSeen("dp_1", 500, "needs_response", 500, 1_500, MONDAY), MONDAY)
     returns.record_refund(conn, third, RefundSeen("re_wrong", 50, RefundState.SUCCEEDED, None), MONDAY)
     returns.record_refund(conn, third, RefundSeen("re_wrong", 50, RefundState.FAILED, None), MONDAY)
     shop.paid(conn, together, buyer, MONDAY)
+
+
+def _order_usdc(conn: Connection, shop: Sales) -> None:
+    """An order from Circle Mint to its end."""
+    wish = conversion_orders.Wish(shop.uuid(), 5_000_000, PLATFORM, "", "ada")
+    number = conversion_orders.propose(conn, wish, START)
+    digest = conversion_orders.required(conn, number).digest
+    conversion_orders.approve(conn, number, digest, "bob", "", 1, START)
+    conversion_orders.intend(conn, number, conversion_key(wish.uuid), {}, START)
+    conversion_orders.first_send(conn, number, START)
+    conversion_orders.seen(conn, number, "transfer-1", "complete", "mint-transfer", START)
+    conversion_orders.arriving(conn, number, "mint-transfer", shop.uuid(), START)
+    brought = Movement("mint-transfer", ACCOUNT, Asset.USDC, 5_000_000, 8, START)
+    movements.book_usdc(conn, brought, START)
+    assert conversion_orders.has_arrived(conn, number)
+    conversion_orders.done(conn, number, START)
 
 
 def _terms() -> PlanTerms:
@@ -226,6 +244,26 @@ TOUCHES: dict[str, tuple[str, str, list[str]]] = {
         ["UPDATE batches SET status = 'sending'", "DELETE FROM jobs WHERE kind = 'batch'"],
     ),
     "a conversion": ("entries-of-conversions", "conversions 1", ["UPDATE conversions SET usd_cents = usd_cents + 1"]),
+    "who approved an order": (
+        "conversion-orders",
+        "conversion_orders 1",
+        ["UPDATE conversion_approvals SET digest = ''"],
+    ),
+    "an order's key": (
+        "conversion-orders",
+        "conversion_orders 1",
+        ["UPDATE conversion_orders SET idempotency_key = 'k'"],
+    ),
+    "an order's deposit": (
+        "conversion-orders",
+        "conversion_orders 1",
+        ["UPDATE chain_movements SET signature = 'another' WHERE signature = 'mint-transfer'"],
+    ),
+    "an order's job": (
+        "conversions-wait",
+        "conversion_orders 1",
+        ["UPDATE conversion_orders SET state = 'arriving'", "DELETE FROM jobs WHERE kind = 'conversion'"],
+    ),
     "a dispute": ("entries-of-disputes", "disputes 1", ["UPDATE disputes SET withdrawn = withdrawn - 1"]),
     "a netting": ("entries-of-nettings", "nettings 1", ["UPDATE nettings SET amount = amount - 1 WHERE id = 1"]),
     "a movement": (
