@@ -9,6 +9,8 @@ from config.settings import Settings
 from domain.keys import uuid4_shaped
 from gateways.circle_api import CircleGateway, Rates
 from gateways.circle_api.client import DEADLINE_SECONDS, CircleClient
+from gateways.circle_mint import MintGateway
+from gateways.circle_mint.gateway import MINT_RATES
 from gateways.stripe_api import StripeGateway
 from indexer.rpc.pool import RpcPool
 from ports.clock import Clock
@@ -41,6 +43,7 @@ class Ground:
     ids: Ids
     stripe: StripeGateway
     circle: CircleGateway
+    mint: MintGateway
     client: CircleClient
     hasty: CircleClient
     rpc: RpcPool
@@ -78,6 +81,14 @@ def build_ground(settings: Settings, clock: Clock, ids: Ids, transport: Transpor
         ids,
         StripeGateway(transport, settings.stripe_secret_key.get_secret_value(), settings.agent_stripe_api_url, clock),
         CircleGateway(transport, api, key, secret, ids, clock, rates),
+        MintGateway(
+            transport,
+            settings.circle_mint_url,
+            settings.agent_circle_mint_api_key.get_secret_value(),
+            ids,
+            clock,
+            Rates.fast() if settings.agent_circle_limits == "fast" else MINT_RATES,
+        ),
         CircleClient(transport, api, key, secret, ids, clock, rates, DEADLINE_SECONDS),
         CircleClient(transport, api, key, secret, ids, clock, Rates.fast(), DEADLINE_SECONDS),
         rpc,

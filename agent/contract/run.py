@@ -2,12 +2,17 @@
 
 from collections.abc import Callable, Sequence
 
-from agent.contract import chain_checks, circle_checks, stripe_checks
+from agent.contract import chain_checks, circle_checks, mint_checks, stripe_checks
 from agent.contract.check import Check, Failed, Result, Skipped, Verdict
 from agent.contract.ground import Ground
 from domain.errors import Misuse, PaymentSystemError
 
-CHECKS: tuple[Check, ...] = (*stripe_checks.CHECKS, *circle_checks.CHECKS, *chain_checks.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *stripe_checks.CHECKS,
+    *circle_checks.CHECKS,
+    *mint_checks.CHECKS,
+    *chain_checks.CHECKS,
+)
 """In an order in which each finds what it stands on."""
 _BY_NAME = {check.name: check for check in CHECKS}
 Tell = Callable[[Result], None]

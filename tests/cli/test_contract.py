@@ -1,5 +1,6 @@
 """The contract checks, played whole against the sandbox's services, which speak the same wire; a test is the person."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from agent.contract.report import DEFAULT_FILE, build_report, require_contract_r
 from agent.contract.run import CHECKS
 from agent.identity import StartRefused
 from config.settings import Settings, load_settings
+from sandbox.service import Request
 from sandbox.world import STRIPE_EVENTS, World, WorldOptions, running_world
 from tests.config.environment import LIVE
 
@@ -81,7 +83,7 @@ async def test_every_check_runs_to_its_end_and_the_report_holds_the_answers(
     verdicts = _verdicts(report)
     assert list(verdicts) == [check.name for check in CHECKS]
     skipped = {name for name, verdict in verdicts.items() if verdict != "pass"}
-    assert skipped == {"circle.notifications", "circle.moves_nft"}
+    assert skipped == {"circle.notifications", "circle.moves_nft", "circle_mint.account", "circle_mint.transfer"}
     assert path.stat().st_mode & 0o077 == 0
     answers = report["answers"]
     assert answers["fee_cents"] == 39
@@ -137,6 +139,28 @@ async def test_what_differs_is_named_with_the_way_to_mend_it_and_stops_live_only
     shown = capsys.readouterr().out
     assert "no report is stored" in shown
     assert "✗ circle.sign_v1" in shown and "1 fail" in shown
+
+
+async def test_circle_mint_is_asked_what_its_documents_leave_open_where_it_converts(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AGENT_CONVERSION", "circle_mint")
+    for name in ("AGENT_CAP_CONVERSION", "AGENT_CAP_CONVERSION_DAY"):
+        monkeypatch.setenv(name, "1000000")
+    wishes = Wishes(None, ("circle_mint",), show=False, as_json=True)
+    assert await run(wishes, nobody) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert (_verdicts(first)["circle_mint.account"], _verdicts(first)["circle_mint.transfer"]) == ("pass", "skip")
+    world.mint.handle(Request("POST", "/_sandbox/wire", body=b'{"usd": "5.00"}'))
+    world.fronts[3].poke()
+    async with asyncio.timeout(30):
+        while not world.mint.books.available:
+            await asyncio.sleep(0.05)
+    assert await run(wishes, nobody) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert _verdicts(second)["circle_mint.transfer"] == "pass"
+    assert "code 409" in second["answers"]["mint_same_key_other_body"]
+    assert len(world.mint.books.transfers) == 1
 
 
 async def test_no_secret_shows_when_every_key_is_wrong(
