@@ -113,7 +113,7 @@ class ConversionStep:
         if recipient is None:
             return Again(LOOK, f"{self._terms.address} is no verified recipient yet: add it in Circle Mint's console")
         intended = await self._store.write(fenced(claim, lambda conn: self._intend(conn, order, recipient)))
-        return None if intended else Again(timedelta(0), "the order was changed meanwhile")
+        return None if intended else Again(timedelta(0), "the order was changed or stopped meanwhile")
 
     def _stopped(self, conn: Connection, order: Row[Any]) -> str | None:
         paused = why_paused(conn)
@@ -141,6 +141,8 @@ class ConversionStep:
         }
         if order.destination_address != self._terms.address:
             raise Misuse(f"order {order.uuid} goes to another address than the platform wallet's")
+        if self._stopped(conn, order) is not None:
+            return False
         key = conversion_key(UUID(order.uuid))
         return rows.intend(conn, order.id, key, body, self._clock.now())
 

@@ -1,6 +1,7 @@
 """USDC is ordered from Circle Mint, at most once whatever is lost, and releases money only when it is on the chain."""
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from domain.money import format_usdc, parse_decimal
 from sandbox.faults import Fault
 from tests.week.mint_account import ORDERS, USDC, converting
 from tests.week.people import on_virtual_time, parked
-from tests.week.selling import DUE
+from tests.week.selling import DUE, skip_to
 
 CENT = USDC // 100
 
@@ -67,6 +68,28 @@ async def test_a_lost_answer_is_asked_for_again_with_the_same_key(fault: Fault, 
     sent = [one for one in shop.world.transport.sent if one.method == "POST" and one.url.endswith("/transfers")]
     assert len(sent) == 3 and len({one.body for one in sent}) == 1
     assert len(shop.transfers) == 1 and shop.deposits() == [(100 * USDC, 0)]
+    await shop.close()
+
+
+@pytest.mark.parametrize(("fault", "state"), [(Fault.LOSE_ANSWER, "done"), (Fault.LOSE_REQUEST, "failed")])
+@on_virtual_time
+async def test_an_order_older_than_its_key_is_trusted_is_looked_up_and_never_sent_again(
+    fault: Fault, state: str, tmp_path: Path
+) -> None:
+    shop = converting(tmp_path)
+    world = shop.world
+    await shop.open("ada")
+    shop.wire(300 * USDC)
+    shop.fault(fault)
+    shop.fault(Fault.STATUS, times=1_000_000)
+    await shop.ordered("100.00")
+    await shop.until_order_says("unknown outcome")
+    await world.stop()
+    await skip_to(world, world.clock.now() + timedelta(hours=13))
+    await world.start()
+    await shop.order_is(state)
+    assert len(shop.transfers) == len(shop.deposits()) == (state == "done")
+    assert await parked(world) == ([] if state == "done" else [("conversion", "conversion_failed")])
     await shop.close()
 
 
