@@ -81,7 +81,10 @@ class LivedStore:
 
     dialect: Dialect = "sqlite"
 
-    def __init__(self, inner: InlineStore, life: Life, committed: Callable[[str], None] = lambda name: None) -> None:
+    def __init__(
+        self, inner: InlineStore, life: Life, committed: Callable[[str, int], None] = lambda name, changed: None
+    ) -> None:
+        """`committed` is told the process and how many rows the transaction changed."""
         self.inner, self._life, self._committed = inner, life, committed
         self.appends_at_once = inner.appends_at_once
         self.one_process = inner.one_process
@@ -95,7 +98,7 @@ class LivedStore:
     async def write(self, fn: Callable[[Connection], T]) -> T:
         await self._life.reach("before commit")
         result = await self.inner.write(fn)
-        self._committed(self._life.name)
+        self._committed(self._life.name, self.inner.changed)
         await self._life.reach("after commit")
         return result
 

@@ -17,6 +17,10 @@ from simulator.world import DATABASE
 SPELLS_A_WEEK = 3
 SHARE_AT_BUSY_TIMES = 0.8
 """What goes wrong while nothing happens finds nothing."""
+LATEST_SECONDS = 40
+"""After something begins to happen: what comes later meets nothing any more."""
+AT_ONCE = frozenset({FaultKind.PAUSES, FaultKind.FORKS})
+"""These strike in one moment; to begin before the busy time would be to miss it."""
 STORM_SECONDS = (5, 30, 120, 600, 3_600)
 DEATH_SPANS = (15, 60, 250, 1_000)
 """Points between two deaths, on average, of a world in which processes die."""
@@ -24,6 +28,8 @@ SKEW_SECONDS = (-3_600, -400, -30, 30, 400, 3_600, 20_000)
 PAUSE_SECONDS = (5, 29, 31, 120, 4_000)
 """Below and above the life of a lease."""
 FULL_PAGES = 1
+BACKUP_AGES = (600, 3_600, 20_000, 300_000)
+"""Seconds between a backup and its return: minutes, hours, days in which money moved."""
 
 
 @dataclass(slots=True)
@@ -37,26 +43,28 @@ class Mischief:
     _begun: list[tuple[FaultKind, Ended]] = field(default_factory=list)
     _settings: dict[str, str] = field(default_factory=dict)
     _death_span: int = 0
+    _end: float = 0.0
 
     async def run(self, seconds: float, busy: Sequence[float]) -> None:
         """Everything that these kinds do within so many seconds; mostly when something happens, at the `busy` times."""
-        storms = Storms(self.stage, self.dice)
+        storms, self._end = Storms(self.stage, self.dice), self.stage.clock.monotonic() + seconds
         self.stage.is_slow = bool(self.kinds)
         if FaultKind.DEATH in self.kinds:
             self._death_span = self.dice.choice(DEATH_SPANS)
         async with asyncio.TaskGroup() as group:
             for kind in sorted(self.kinds):
-                for at, lasts in self._times(seconds, busy):
+                for at, lasts in self._times(kind, seconds, busy):
                     group.create_task(self._spell(kind, storms, at, lasts))
 
-    def _times(self, seconds: float, busy: Sequence[float]) -> list[tuple[float, float]]:
+    def _times(self, kind: FaultKind, seconds: float, busy: Sequence[float]) -> list[tuple[float, float]]:
         """When spells of one kind begin, and how long they last."""
         found = []
         for _ in range(self.dice.randint(1, max(1, round(SPELLS_A_WEEK * seconds / 604_800)))):
             lasts = self.dice.choice(STORM_SECONDS)
             at = self.dice.uniform(0, seconds)
             if busy and self.dice.random() < SHARE_AT_BUSY_TIMES:
-                at = self.dice.choice(busy) + self.dice.uniform(-min(lasts, 600), 25)
+                earliest = 0 if kind in AT_ONCE else -min(lasts, 600)
+                at = self.dice.choice(busy) + self.dice.uniform(earliest, LATEST_SECONDS)
             at = min(max(0.0, at), seconds - 1)
             found.append((at, min(lasts, seconds - at)))
         return found
@@ -159,7 +167,7 @@ class Mischief:
         self.struck[FaultKind.FORKS] += 1
         self.stage.trace.tell("a fork of", depth, "slots drops", len(dropped), "transactions")
 
-    async def _restore(self, lasts: float) -> None:
+    async def _restore(self, _: float) -> None:
         """A backup is made now; later, when much has happened, it is put back."""
         stage = self.stage
         backup = stage.folder / "backup.db"
@@ -167,7 +175,8 @@ class Mischief:
             return
         stage.checker.db.copy_to(backup)
         stage.trace.tell("a backup is made")
-        await stage.clock.sleep(max(lasts, 3_600))
+        left = self._end - stage.clock.monotonic() - 60
+        await stage.clock.sleep(max(1.0, min(left, self.dice.choice(BACKUP_AGES))))
         stage.keep_down = True
         for process in stage.processes:
             await stage.kill(process)
@@ -176,6 +185,7 @@ class Mischief:
             (stage.folder / f"{DATABASE}{suffix}").unlink(missing_ok=True)
         shutil.copy(backup, stage.folder / DATABASE)
         stage.records.sent.acknowledged.clear()
+        stage.records.sent.acts = 0
         stage.records.restored = True
         self.struck[FaultKind.OLD_BACKUP] += 1
         stage.trace.tell("the backup is put back")

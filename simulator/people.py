@@ -4,6 +4,7 @@ They speak to the daemon as anybody would, over its API, and have a person's pat
 again a little later, a few times.
 """
 
+import asyncio
 import random
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,11 @@ from simulator.world import Answer
 PATIENCE_SECONDS = (0.5, 2.0, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0)
 PASSWORD = "correct horse battery"
 PRICES_CENTS = (50, 99, 100, 250, 300, 333, 999, 1_234, 20_000)
+EDITIONS = (1, 2, 3, None)
+HESITATES_SECONDS = (5, 60, 900, 20_000)
+"""Between looking at Stripe's page and paying: meanwhile others buy the last edition, or an old backup is made."""
+DECLINED, HESITATES = 0.1, 0.4
+"""Of all buyers' manners, drawn from 0 to 1: below these."""
 AGAIN = frozenset({429, 502, 503})
 
 
@@ -57,7 +63,7 @@ class Cast:
         for number in range(buyers):
             self.buyers.append(await self._sign_up(f"buyer{number}"))
         for number, creator in enumerate(self.creators):
-            await self._publish(creator, editions=None if number else 3)
+            await self._publish(creator, editions=None if number else self.dice.choice(EDITIONS))
         if len(self.creators) > 1:
             first, second = self.creators[:2]
             await self._publish(first, shares=((first, 3_333), (second, 6_667)))
@@ -79,6 +85,7 @@ class Cast:
         if login is None or login.status != 200:
             raise RuntimeError(f"{name} can't sign in: {made} {login}")
         person = Person(name, token=login.body["token"])
+        self.stage.records.secrets.update((person.token, PASSWORD))
         profile = await self.ask("GET", "/api/profile/", who=person)
         if profile is None or profile.status != 200:
             raise RuntimeError(f"{name} has no profile: {profile}")
@@ -104,6 +111,16 @@ class Cast:
     async def buy(self) -> None:
         """Somebody buys something: most pay at once, some are declined first, some never come back."""
         buyer, work, manner = self.dice.choice(self.buyers), self.dice.choice(self.works), self.dice.random()
+        await self._shop(buyer, work, manner)
+
+    async def rush(self) -> None:
+        """Many open the page of the same work at once, and pay when all of them have it."""
+        work = self.works[0]
+        async with asyncio.TaskGroup() as group:
+            for buyer in self.buyers:
+                group.create_task(self._shop(buyer, work, HESITATES))
+
+    async def _shop(self, buyer: Person, work: Work, manner: float) -> None:
         wish = {"content_id": work.id, "payment_method": "card"}
         opened = await self.ask("POST", "/api/checkout/stripe/", wish, buyer)
         if opened is None or opened.status != 200:
@@ -111,9 +128,11 @@ class Cast:
             return
         session, controls = opened.body["session_id"], self.stage.stripe.controls
         try:
-            if manner < 0.1:
+            if manner < DECLINED:
                 controls.decline(session)
                 await self.stage.clock.sleep(20)
+            elif manner <= HESITATES:
+                await self.stage.clock.sleep(self.dice.choice(HESITATES_SECONDS))
             if manner > 0.97:
                 self.stage.trace.tell(buyer.name, "leaves", session, "unpaid")
                 return
@@ -123,6 +142,28 @@ class Cast:
             return
         self.paid += 1
         self.stage.trace.tell(buyer.name, "pays", session, "for work", work.id, f"at {work.price_cents} cents")
+
+    async def pester(self) -> None:
+        """Somebody asks for what nobody gets: each is refused, or not answered, and leaves nothing behind."""
+        buyer = self.dice.choice(self.buyers)
+        account = {"email": f"{buyer.name}@example.com", "password": "a wrong password"}
+        wishes: tuple[tuple[str, Any, Person | None], ...] = (
+            ("/api/auth/signup/", {"email": "x@example.com", "password": PASSWORD, "invite_code": "guessed"}, None),
+            ("/api/auth/login/", account, None),
+            ("/api/content/", {"title": "Cheap", "description": "", "price_cents": 49, "ipfs_hash": "QmX"}, buyer),
+            ("/api/checkout/stripe/", {"content_id": 999_999, "payment_method": "card"}, buyer),
+            ("/api/checkout/stripe/", {"content_id": self.works[0].id, "payment_method": "cash"}, buyer),
+            ("/api/checkout/stripe/", {"content_id": self.works[0].id, "payment_method": "card"}, None),
+            ("/api/checkout/webhook/", {"id": "evt_forged"}, None),
+            ("/api/circle/webhook/", {"notificationId": "forged"}, None),
+        )
+        path, body, who = self.dice.choice(wishes)
+        answer = await self.stage.call("POST", path, body, who.token if who else None)
+        if answer is not None and answer.status < 400:
+            self.stage.violations.append(f"I16: POST {path} of a stranger was answered {answer.status}")
+        stolen = await self.stage.call("POST", "/admin/api/batches", {}, "guessed", admin=True)
+        if stolen is not None and stolen.status < 400:
+            self.stage.violations.append(f"I16: a batch was planned with a guessed token: {stolen.status}")
 
     # --- money that comes back --------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ class Surroundings:
     open_store: Callable[[], InlineStore]
     nudge_slowness: int = 1
     """Recurring work is nudged so many times less often: a week has fewer of what only makes safe."""
-    committed: Callable[[str], None] = lambda name: None
+    committed: Callable[[str, int], None] = lambda name, changed: None
     sockets: Sockets | None = None
 
 

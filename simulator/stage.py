@@ -2,36 +2,35 @@
 trace of all of it."""
 
 import asyncio
-import contextlib
 import json
-import logging
 import random
 import re
-import sys
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
-import structlog
 from multidict import CIMultiDict
 
 from agent.identity import StartRefused
+from config.settings import Settings
 from domain.errors import Retryable
 from ports.transport import HttpRequest, HttpResponse
 from sandbox.solana_node import Commitment
-from simulator.checker import Checker, Records
+from simulator.checker import Checker, Records, Terms
+from simulator.leases import Leases
 from simulator.life import Killed, Life
-from simulator.outside import AGENT_URL, CIRCLE_URL, STRIPE_KEY
+from simulator.outside import ADMIN_TOKEN, AGENT_URL, CIRCLE_URL, STRIPE_KEY
 from simulator.process import Process, Surroundings
+from simulator.scrutiny import Scrutiny
 from simulator.trace import Trace
 from simulator.wire import ServiceTransport
 from simulator.world import DATABASE, MONDAY, World
 from storage import schema
 from storage.errors import StorageError
+from storage.inline import InlineStore
 from storage.sqlite import open_writer
 
 TRANSFERS = f"{CIRCLE_URL}/v1/w3s/developer/transactions/transfer"
@@ -43,6 +42,8 @@ SLOWNESS = 72
 the sweep of events every three days beside each start. What a nudge only makes safe must not be what makes it work."""
 LATENCY_SECONDS = (0.0, 0.0, 0.0, 0.01, 0.04, 0.2, 0.9)
 DITHERS = (None, None, None, 0.0)
+ACCOUNT_RENT_LAMPORTS = 2_039_280
+"""Of a token account, by the sandbox's rent."""
 EVENT_ID = re.compile(rb'"id": ?"(evt_\w+)"')
 QUIET_SETTINGS = {
     "AGENT_IDLE_SECONDS": "86400",
@@ -75,7 +76,10 @@ class Stage(World):
         for process in self.processes:
             process.around = self._around(process)
         self.records = Records(self.stripe, self.circle, self.node, self.platform.address, STRIPE_KEY)
-        self.checker = Checker(folder / DATABASE, self.records)
+        self.checker = Checker(folder / DATABASE, self.records, _terms(self.settings))
+        self.records.secrets.update(_secrets(self.settings), {ADMIN_TOKEN})
+        self.scrutiny = Scrutiny(self.violations.append, self.records.sent, self.records.secrets)
+        self.leases = Leases(self.violations.append)
         self._keepers: list[asyncio.Task[None]] = []
         self._poke: asyncio.TimerHandle | None = None
 
@@ -177,8 +181,13 @@ class Stage(World):
 
     # --- the wires --------------------------------------------------------------------------------------------
 
-    def committed(self, name: str) -> None:
+    def committed(self, name: str, changed: int) -> None:
         self.trace.note(name, "commit")
+        self.scrutiny.committed(changed)
+
+    def open_store(self, name: str, one_process: bool) -> InlineStore:
+        opened = partial(self.leases.watch, name) if len(self.processes) > 1 else (lambda connection: None)
+        return InlineStore(self.folder / DATABASE, synchronous="OFF", one_process=one_process, opened=opened)
 
     def _around(self, process: Process) -> Surroundings:
         return replace(process.around, transport=_Network(self, process.name))
@@ -202,11 +211,12 @@ class Stage(World):
     async def dispatch(
         self, admin: bool, method: str, target: str, headers: CIMultiDict[str], body: bytes
     ) -> tuple[int, bytes] | None:
-        answer = await super().dispatch(admin, method, target, headers, body)
+        with self.scrutiny.request() as rows:
+            answer = await super().dispatch(admin, method, target, headers, body)
         status = None if answer is None else answer[0]
         self.trace.note("web", method, target, status)
-        if status == 500:
-            self.violations.append(f"{method} {target} was answered 500: {(answer or (0, b''))[1][:200]!r}")
+        if answer is not None:
+            self.scrutiny.judge(method, target, answer, rows)
         if status == 200 and "stripe-signature" in headers and (found := EVENT_ID.search(body)):
             self.records.sent.acknowledged.add(found[1].decode())
         return answer
@@ -222,6 +232,24 @@ def _empty_database() -> bytes:
             schema.upgrade(connection)
         engine.dispose()
         return path.read_bytes()
+
+
+def _terms(settings: Settings) -> Terms:
+    packed = settings.agent_rail == "solana"
+    worth = -(-ACCOUNT_RENT_LAMPORTS * settings.agent_sol_price_cents * 10_000 // 10**9) if packed else 0
+    return Terms(settings.agent_creator_bps, settings.agent_rounding_step, settings.agent_payout_minimum, worth)
+
+
+def _secrets(settings: Settings) -> Iterator[str]:
+    """What no output may tell, whatever happens."""
+    yield from settings.webhook_secrets
+    for secret in (
+        settings.stripe_secret_key,
+        settings.circle_w3s_api_key,
+        settings.circle_w3s_entity_secret,
+        settings.agent_derivation_secret,
+    ):
+        yield secret.get_secret_value()
 
 
 class _Network:
@@ -241,27 +269,3 @@ def _leaves(error: BaseException | None) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [leaf for part in error.exceptions for leaf in _leaves(part)]
     return [] if error is None else [error]
-
-
-@contextlib.contextmanager
-def listening(found: list[str]) -> Iterator[None]:
-    """Collect what the daemons log as a step's defect: an error that no class of ours names. Nothing is printed."""
-
-    def hear(_: Any, method: str, event: Any) -> Any:
-        if event.get("event") == "step failed":
-            why = sys.exc_info()[1]
-            found.append(f"a step failed by an error that nobody expected: {event.get('job')}: {why!r}")
-        raise structlog.DropEvent
-
-    before = structlog.get_config()
-    structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, hear],
-        wrapper_class=structlog.make_filtering_bound_logger(40),
-        cache_logger_on_first_use=False,
-    )
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
-        structlog.configure(**before)

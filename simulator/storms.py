@@ -1,25 +1,31 @@
 """Faults that last for a while: rules and switches of the services, turned on at a time and off at another."""
 
+import asyncio
 import random
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from sandbox.faults import Fault, Faults, Rule
+from sandbox.solana_node.history import Landed
 from simulator.outside import SECOND_ENDPOINT
 from simulator.scenario import FaultKind
 from simulator.stage import Stage
 
 FOR_EVER = 1 << 40
-PATHS = (
-    "",
-    "",
-    "/transactions",
-    "/sign",
-    "/v1/checkout",
-    "/v1/events",
-    "sendTransaction",
-    "getTransaction",
-    "getSignature",
+STRIPE, CIRCLE, CHAIN = "stripe", "circle", "chain"
+TARGETS = (
+    (STRIPE, ""),
+    (STRIPE, "/v1/checkout"),
+    (STRIPE, "/v1/events"),
+    (STRIPE, "/v1/charges"),
+    (CIRCLE, ""),
+    (CIRCLE, "/transactions"),
+    (CIRCLE, "/transfer"),
+    (CIRCLE, "/sign"),
+    (CHAIN, ""),
+    (CHAIN, "sendTransaction"),
+    (CHAIN, "getTransaction"),
+    (CHAIN, "getSignature"),
 )
 """Of which requests a rule takes some: all of a service, or those of one kind."""
 LATE_MS = (1_000, 9_000, 29_000, 31_000, 90_000)
@@ -41,7 +47,6 @@ class Storms:
 
     stage: Stage
     dice: random.Random
-    under_way: list[tuple[FaultKind, Ended]] = field(default_factory=list)
 
     def begin(self, kind: FaultKind) -> Ended | None:
         """None when the kind is none that lasts."""
@@ -62,6 +67,7 @@ class Storms:
             FaultKind.REORDERED_EVENTS: self._shuffle_events,
             FaultKind.RPC_LAG: self._lag,
             FaultKind.RPC_LIES: self._lie,
+            FaultKind.RPC_FORKS: self._follow_a_dead_branch,
             FaultKind.LATE_LANDING: self._land_late,
             FaultKind.CIRCLE_DISORDER: self._disorder,
         }
@@ -71,11 +77,13 @@ class Storms:
 
     def _rule(self, fault: Fault, status: int = 500, delay_ms: int = 0) -> Rule:
         headers = {"retry-after": str(self.dice.choice((1, 30, 600)))} if self.dice.random() < 0.5 else {}
-        match, share = self.dice.choice(PATHS), self.dice.choice(SHARES)
-        return Rule(match, fault, FOR_EVER, 0, share, delay_ms, status, b"{}", headers)
+        return Rule("", fault, FOR_EVER, 0, self.dice.choice(SHARES), delay_ms, status, b"{}", headers)
 
     def _add(self, rule: Rule) -> Ended:
-        faults: Faults = self.dice.choice((self.stage.stripe.faults, self.stage.circle.faults, self.stage.node.faults))
+        stage = self.stage
+        service, rule.match = self.dice.choice(TARGETS)
+        by_service = {STRIPE: stage.stripe.faults, CIRCLE: stage.circle.faults, CHAIN: stage.node.faults}
+        faults: Faults = by_service[service]
         faults.add(rule)
         return Ended(lambda: faults.rules.remove(rule), lambda: FOR_EVER - rule.times)
 
@@ -158,6 +166,27 @@ class Storms:
 
         return Ended(undo)
 
+    def _follow_a_dead_branch(self) -> Ended:
+        """One endpoint goes on along a branch without what lands meanwhile, at the same heights as the others; it is
+        back on the living one before anything of that is finalized elsewhere."""
+        node, path = self.stage.node, self._endpoint()
+        endpoint, slots = node.endpoints[path], node.slots
+        missing: list[str] = []
+        seconds = self.dice.choice((4, 12, 24)) * slots.slot_ms / 1_000
+
+        def miss(landed: Landed) -> None:
+            endpoint.hides.add(landed.signature)
+            missing.append(landed.signature)
+            asyncio.get_running_loop().call_later(seconds, endpoint.hides.discard, landed.signature)
+
+        node.on_transaction.append(miss)
+
+        def undo() -> None:
+            node.on_transaction.remove(miss)
+            endpoint.hides.difference_update(missing)
+
+        return Ended(undo, lambda: len(missing))
+
     def _land_late(self) -> Ended:
         switches = self.stage.node.switches
         if self.dice.random() < 0.5:
@@ -179,9 +208,11 @@ class Storms:
         if self.dice.random() < 0.3:
             custody.transfers.denied_addresses |= denied
         custody.switches.insufficient_async = self.dice.random() < 0.5
+        custody.switches.turned_back_views += self.dice.choice((0, 3, 20))
 
         def undo() -> None:
             custody.switches.shuffle_notifications = custody.switches.insufficient_async = False
+            custody.switches.turned_back_views = 0
             custody.transfers.denied_addresses -= denied
 
         return Ended(undo)
@@ -193,8 +224,3 @@ class Storms:
 
 def _calm(_: object) -> None:
     """The answer of a switch says nothing new."""
-
-
-def undo_all(ended: Iterable[Ended]) -> None:
-    for one in ended:
-        one.undo()

@@ -14,11 +14,12 @@ from typing import Any
 
 from ports.virtual import VirtualLoop
 from simulator.life import Killed
+from simulator.listening import listening
 from simulator.mischief import Mischief
 from simulator.operator import Operator
 from simulator.people import Cast
 from simulator.scenario import FaultKind, Scenario
-from simulator.stage import Stage, listening
+from simulator.stage import Stage
 from simulator.world import DATABASE
 
 WEEK_SECONDS = 604_800
@@ -26,14 +27,25 @@ BEFORE_MONDAY_SECONDS = WEEK_SECONDS - 3_600
 """The world begins at 10:00 on a Monday; an hour before the next one's 09:00 is 23 hours less an hour later."""
 BURST = 8
 """Purchases that come together: a work is shown somewhere, and people come."""
+ROUNDING_STEPS = (10_000, 10_000, 100, 1)
+"""With the cent as its step a split never leaves a remainder."""
+STRANGERS = 2
+PLANS_MOST = 2
+AFTER_A_PLAN_SECONDS = (60, 900, 7_200)
+"""When a debt may be met by the sale that follows it."""
 QUIET_POINTS = 5
 """Looks of the checker in a week, beside the one at the end."""
 SHARES = {FaultKind.OLD_BACKUP: 0.15, FaultKind.TWO_WORKERS: 0.35}
 """Of kinds that hide others: after an old backup some sales wait for a person, and are judged less strictly."""
 DRAIN_SECONDS = 36 * 3_600
 ROUND_SECONDS = 3_600
+LONGEST_ROUND_SECONDS = 6 * 3_600
+"""People look again after an hour, then after two, and so on: what has not come to rest by then is rarely served by
+another look, and a look costs more than a day in which nothing happens."""
 SHARE_OF_FAULTS = 0.5
 """Of the kinds that are allowed, so many are at work in one world: with all of them at once, little would happen."""
+FEW_FAULTS = 3
+"""So many and fewer are all at work: somebody who names them means them together."""
 
 
 @dataclass(slots=True)
@@ -83,7 +95,9 @@ class _World:
         self._dice = random.Random(scenario.seed)
         allowed = sorted(scenario.faults)
         self._kinds = frozenset(
-            kind for kind in allowed if self._dice.random() < SHARES.get(kind, SHARE_OF_FAULTS) or len(allowed) == 1
+            kind
+            for kind in allowed
+            if self._dice.random() < SHARES.get(kind, SHARE_OF_FAULTS) or len(allowed) <= FEW_FAULTS
         )
         self._found: list[str] = []
 
@@ -91,11 +105,12 @@ class _World:
         began = time.perf_counter()
         asyncio.get_running_loop().set_exception_handler(_mourn)
         names = ("one", "two") if FaultKind.TWO_WORKERS in self._kinds else ("one",)
-        stage = Stage(self._folder, self._dice.getrandbits(32), names, self._settings(len(names)))
+        settings = self._settings(len(names))
+        stage = Stage(self._folder, self._dice.getrandbits(32), names, settings)
         stage.trace = type(stage.trace)(stage.clock.now_ms, self._listener)
         mischief = Mischief(stage, random.Random(self._dice.getrandbits(64)), self._kinds)
         cast = Cast(stage, random.Random(self._dice.getrandbits(64)))
-        with listening(self._found):
+        with listening(self._found, stage.scrutiny.tells):
             try:
                 await self._play(stage, cast, mischief)
             finally:
@@ -124,6 +139,7 @@ class _World:
             "AGENT_USER_WALLETS": dice.choice(("user", "developer")),
             "AGENT_RAIL": dice.choice(("circle", "solana")),
             "AGENT_PAYOUT_MODE": self._scenario.payout_mode,
+            "AGENT_ROUNDING_STEP": str(dice.choice(ROUNDING_STEPS)),
         }
         if self._scenario.operators and dice.random() < 0.3:
             chosen["AGENT_APPROVERS"] = "2"
@@ -173,22 +189,47 @@ class _World:
         plot.busy += [*starts, WEEK_SECONDS - 3_600]
         for number in range(count):
             plot.add(starts[number % len(starts)] + dice.uniform(0, 60), cast.buy)
+        if dice.random() < 0.2:
+            plot.add(dice.choice(starts), cast.rush)
         for _ in range(dice.randint(0, max(2, count // 5))):
             plot.add(dice.choice(plot.busy) + dice.choice((10, 200, 20_000)) * dice.random(), cast.refund)
         for _ in range(dice.randint(0, max(2, count // 10))):
             plot.add(dice.uniform(3_600, BEFORE_MONDAY_SECONDS), cast.dispute)
-        plot.add(dice.uniform(3_600, BEFORE_MONDAY_SECONDS), partial(cast.top_up, dice.choice((0.3, 0.6, 1.0))))
-        plot.add(WEEK_SECONDS - dice.uniform(60, 4_000), partial(cast.top_up, dice.choice((0.5, 1.0))))
+        for _ in range(STRANGERS):
+            plot.add(dice.uniform(0, BEFORE_MONDAY_SECONDS), cast.pester)
+        self._deposits(plot, cast)
         for number in range(1, QUIET_POINTS + 1):
             plot.add(number * WEEK_SECONDS / (QUIET_POINTS + 1), self._look(cast))
         if self._scenario.operators:
             for number in range(7):
                 plot.add(number * 86_400 + dice.uniform(0, 80_000), operator.round)
-            if dice.random() < 0.5:
-                at = dice.uniform(3_600, BEFORE_MONDAY_SECONDS)
-                plot.busy.append(at)
-                plot.add(at, operator.plan)
+            for _ in range(dice.randint(0, PLANS_MOST)):
+                self._plan(plot, cast, operator)
         return plot
+
+    def _deposits(self, plot: "_Plot", cast: Cast) -> None:
+        """Money comes in parts, and what it covers is looked at before the next part hides it."""
+        dice = self._dice
+        early = dice.uniform(3_600, BEFORE_MONDAY_SECONDS)
+        late = WEEK_SECONDS - dice.uniform(60, 4_000)
+        for at, part in ((early, dice.choice((0.3, 0.6, 1.0))), (late, dice.choice((0.5, 1.0)))):
+            plot.add(at, partial(cast.top_up, part))
+            plot.add(at + 40, self._look(cast))
+
+    def _plan(self, plot: "_Plot", cast: Cast, operator: Operator) -> None:
+        """A batch beside the Mondays, with the money for it; some time after it somebody wants his money back, and
+        somebody else buys."""
+        dice = self._dice
+        at = dice.choice((dice.choice(plot.busy) + dice.choice((60, 600, 3_000)), dice.uniform(3_600, WEEK_SECONDS)))
+        at = min(at, BEFORE_MONDAY_SECONDS)
+        plot.busy.append(at)
+        plot.add(at, operator.plan)
+        if dice.random() < 0.5:
+            plot.add(at - 30, cast.top_up)
+        if dice.random() < 0.5:
+            after = min(at + dice.choice(AFTER_A_PLAN_SECONDS), WEEK_SECONDS - 700)
+            plot.add(after, cast.refund)
+            plot.add(after + dice.choice((5, 600)), cast.buy)
 
     def _look(self, cast: Cast) -> Callable[[], Coroutine[None, None, None]]:
         async def look() -> None:
@@ -203,12 +244,14 @@ class _World:
         """Until everything is at rest, or the patience of the checker ends."""
         end = stage.clock.monotonic() + DRAIN_SECONDS
         found: list[str] = []
+        pause = ROUND_SECONDS
         while stage.clock.monotonic() < end:
             await cast.top_up()
             if self._scenario.operators:
                 await operator.round()
                 await operator.plan()
-            await stage.clock.sleep(ROUND_SECONDS)
+            await stage.clock.sleep(pause)
+            pause = min(2 * pause, LONGEST_ROUND_SECONDS)
             found = self._judge(stage, cast)
             if not found:
                 return

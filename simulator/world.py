@@ -70,19 +70,20 @@ class World:
             self.clock,
             self.transport,
             self.ids_rng,
-            lambda: self.open_store(one_process),
+            lambda: self.open_store(name, one_process),
             self.nudge_slowness,
             self.committed,
             self.sockets,
         )
         return Process(name, around, self.settings)
 
-    def open_store(self, one_process: bool) -> InlineStore:
-        """The database that the next start uses. Only processes die here, never the machine: nothing is synced."""
+    def open_store(self, name: str, one_process: bool) -> InlineStore:
+        """The database that the next start of a process uses. Only processes die here, never the machine: nothing is
+        synced."""
         return InlineStore(self.folder / DATABASE, synchronous="OFF", one_process=one_process)
 
-    def committed(self, name: str) -> None:
-        """Called after each commit of a process."""
+    def committed(self, name: str, changed: int) -> None:
+        """Called after each commit of a process, with the number of rows that it changed."""
 
     def who_answers(self) -> Process | None:
         """The process that the next request reaches; None when nobody listens."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
@@ -20,11 +20,16 @@ PAGES_MOST = 4_294_967_294
 """SQLite's own limit."""
 
 
+def _nobody(connection: Any) -> None:
+    """Wants to know of a new connection."""
+
+
 class _Place:
     """An engine whose file can be exchanged: what it has compiled stays, since simulated processes start by the
     thousand and all say the same."""
 
     path: str | Path = ""
+    opened: Callable[[Any], None] = staticmethod(_nobody)
 
     def __init__(self, synchronous: str) -> None:
         self.engine = create_engine(
@@ -32,9 +37,13 @@ class _Place:
         )
         watch_errors(self.engine)
         sqlite_connections.prepare(self.engine, begin="BEGIN IMMEDIATE", synchronous=synchronous, readonly=False)
+        event.listen(self.engine, "connect", self._watched)
 
     def _connect(self) -> Any:
         return sqlite3.connect(self.path, check_same_thread=False)
+
+    def _watched(self, connection: Any, _: Any) -> None:
+        self.opened(connection)
 
 
 _SPARE: dict[str, list[_Place]] = {"FULL": [], "NORMAL": [], "OFF": []}
@@ -53,9 +62,14 @@ class InlineStore:
         synchronous: Literal["FULL", "NORMAL", "OFF"] = "FULL",
         *,
         one_process: bool = True,
+        opened: Callable[[Any], None] = _nobody,
     ) -> None:
-        """`one_process=False`: several simulated processes share the file, as replicas share PostgreSQL."""
+        """`one_process=False`: several simulated processes share the file, as replicas share PostgreSQL. `opened` is
+        given each new connection of the driver."""
         self.one_process = one_process
+        self.changed = 0
+        """Rows that the last write changed."""
+        self._opened = opened
         self._path = path
         self._synchronous = synchronous
         self._engine: Engine | None = None
@@ -64,7 +78,7 @@ class InlineStore:
     async def start(self) -> None:
         engine_library.check()
         self._place = _SPARE[self._synchronous].pop() if _SPARE[self._synchronous] else _Place(self._synchronous)
-        self._place.path = self._path
+        self._place.path, self._place.opened = self._path, self._opened
         self._engine = self._place.engine
 
     async def stop(self) -> None:
@@ -77,8 +91,11 @@ class InlineStore:
             _SPARE[self._synchronous].append(self._place)
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
+        connection = self._connected()
+        before = _changes(connection)
         try:
-            result: T = attempt(self._connected(), [fn])[0]
+            result: T = attempt(connection, [fn])[0]
+            self.changed = _changes(connection) - before
             return result
         except TransactionFailed as failure:
             unavailable = sqlite_connections.as_unavailable(failure.root)
@@ -116,3 +133,9 @@ class InlineStore:
             connection = self._connected()
             connection.exec_driver_sql(f"PRAGMA max_page_count={most or PAGES_MOST}")
             connection.rollback()
+
+
+def _changes(connection: Connection) -> int:
+    """Rows that were ever changed through it."""
+    total: int = connection.connection.dbapi_connection.total_changes  # type: ignore[union-attr]
+    return total

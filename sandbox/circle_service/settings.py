@@ -55,5 +55,7 @@ class Switches:
     """The next so many notifications carry a signature over other bytes."""
     shuffle_notifications: bool = False
     """Notifications that are due together are handed over in random order."""
+    turned_back_views: int = 0
+    """The next so many answers about one transaction tell the state before its present one."""
     faucet_drips: bool = False
     """POST /v1/faucet/drips works, as it does for upgraded accounts; otherwise 403."""

@@ -32,6 +32,7 @@ class State(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+UNSENT = frozenset({State.INITIATED, State.CLEARED, State.QUEUED})
 TERMINAL = frozenset({State.COMPLETE, State.FAILED, State.DENIED, State.CANCELLED})
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.INITIATED: frozenset({State.CLEARED, State.DENIED, State.FAILED, State.CANCELLED}),
@@ -59,6 +60,7 @@ class Transaction:
     create_ms: int
     update_ms: int
     state: State = State.INITIATED
+    state_before: State = State.INITIATED
     fee: Fee | None = None
     fee_level: str | None = None
     ref_id: str | None = None
@@ -100,6 +102,13 @@ class Transaction:
             "updateDate": iso(self.update_ms),
         }
         return view | {name: value for name, value in self._optional().items() if value is not None}
+
+    def view_before(self) -> dict[str, object]:
+        """As a replica of Circle's database that lags behind still tells it."""
+        told = self.view() | {"state": self.state_before.value}
+        if self.state_before in UNSENT:
+            told.pop("txHash", None)
+        return told
 
     def _optional(self) -> dict[str, object | None]:
         lamports = self.network_fee_lamports
@@ -154,7 +163,7 @@ class TransactionBook:
     def advance(self, transaction: Transaction, state: State) -> None:
         if state not in TRANSITIONS.get(transaction.state, frozenset()):
             raise IllegalState(f"{transaction.id}: {transaction.state} to {state}")
-        transaction.state = state
+        transaction.state_before, transaction.state = transaction.state, state
         transaction.update_ms = self._clock()
         self._on_change(transaction)
 

@@ -94,6 +94,9 @@ def get_transaction(custody: Custody, call: Call) -> Reply:
     call.query.choice("txType", (INBOUND, OUTBOUND))
     call.query.done()
     found = custody.transactions.get(path_id(call.params[0]), custody.user_id(call))
+    if custody.switches.turned_back_views > 0:
+        custody.switches.turned_back_views -= 1
+        return Reply(200, {"transaction": found.view_before()})
     return Reply(200, {"transaction": found.view()})
 
 

@@ -7,10 +7,10 @@ Invariants are numbered as in `docs/PROOF.md`.
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from simulator.checker import books, groups, history, payouts, rest, sales
+from simulator.checker import books, groups, history, payouts, rest, sales, secrecy
 from simulator.checker.reading import Database
 from simulator.checker.records import Records
-from simulator.checker.sales import Terms
+from simulator.checker.terms import Terms
 
 __all__ = ["Checker", "Records", "Terms"]
 
@@ -37,7 +37,7 @@ class Checker:
         """What holds besides when people have done their part, nothing is broken and money is there for everybody."""
         found = self.at_rest(accepted)
         with self.db as db:
-            return [*found, *rest.settled(db, now_us), *rest.nothing_waits(db)]
+            return [*found, *rest.settled(db, now_us), *rest.nothing_waits(db, self.records, self._terms)]
 
     def _always(self, db: Database) -> Iterator[str]:
         records = self.records
@@ -57,6 +57,8 @@ class Checker:
         yield from payouts.landed_once(records)
         yield from payouts.paid_once(db, records)
         yield from payouts.keys(db, records)
+        yield from payouts.dead_is_dead(db, records)
+        yield from secrecy.acts(db, records)
         yield from groups.membership(db)
         yield from history.moves(db)
 
@@ -69,3 +71,4 @@ class Checker:
         yield from payouts.nothing_else_left(db, records, accepted)
         yield from books.treasury(db, records)
         yield from groups.receipts_stand(db, records)
+        yield from secrecy.secrets(db, records)

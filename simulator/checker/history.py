@@ -39,7 +39,6 @@ TABLES: Mapping[str, tuple[str, str]] = {
     "packed": ("group_attempts", "state"),
     "purchase": ("purchases", "status"),
 }
-CHUNK = 5_000
 
 
 def moves(db: Database) -> Iterator[str]:
@@ -49,6 +48,7 @@ def moves(db: Database) -> Iterator[str]:
         allowed = EDGES.get(row["machine"])
         if allowed is not None and f"{row['before']}-{row['after']}" not in allowed.split():
             yield f"I9: a {row['machine']} went from '{row['before']}' to '{row['after']}'"
+    yield from _gaps(db)
     for machine, (table, column) in TABLES.items():
         stray = (
             f"SELECT t.id, t.{column} now, h.after FROM {table} t LEFT JOIN state_history h ON h.id = (SELECT MAX(id) "
@@ -57,3 +57,17 @@ def moves(db: Database) -> Iterator[str]:
         )
         for row in db.rows(stray, machine):
             yield f"I9: {machine} {row['id']} is '{row['now']}', its history ends with '{row['after']}'"
+
+
+def _gaps(db: Database) -> Iterator[str]:
+    """Each move begins where the one before it ended: nobody moved a row twice at once, or past its history."""
+    sql = (
+        "SELECT * FROM (SELECT machine, subject, before, after, LAG(after) OVER (PARTITION BY machine, subject "
+        "ORDER BY id) last FROM state_history) WHERE last IS NOT NULL AND before IS NOT last"
+    )
+    for row in db.rows(sql):
+        if row["machine"] in TABLES:
+            yield (
+                f"I9: {row['machine']} {row['subject']} went from '{row['before']}' to '{row['after']}' "
+                f"when it was '{row['last']}'"
+            )

@@ -105,6 +105,15 @@ def keys(db: Database, records: Records) -> Iterator[str]:
     yield from _successors(db.rows("SELECT 'm' || purchase_id subject, attempt, state, proof FROM mint_attempts"))
 
 
+def dead_is_dead(db: Database, records: Records) -> Iterator[str]:
+    """I8: what was proven dead never takes effect afterwards."""
+    landed = records.landed()
+    for table in ("transfer_attempts", "mint_attempts", "group_attempts"):
+        for row in db.rows(f"SELECT id, signature FROM {table} WHERE state = 'dead' AND signature IS NOT NULL"):
+            if row["signature"] in landed:
+                yield f"I8: attempt {row['id']} of {table} is called dead and took effect by {row['signature']}"
+
+
 def _successors(rows: list[sqlite3.Row]) -> Iterator[str]:
     last: dict[str, int] = {}
     for row in rows:

@@ -38,6 +38,11 @@ class Database:
         found = self.rows(sql, *values)
         return int(found[0][0] or 0) if found else 0
 
+    def raw(self) -> bytes:
+        """All bytes of the file and of its log."""
+        files = (self._path, self._path.with_name(f"{self._path.name}-wal"))
+        return b"".join(path.read_bytes() for path in files if path.exists())
+
     def copy_to(self, place: Path) -> None:
         """A backup of what is committed now."""
         with closing(sqlite3.connect(self._path)) as source, closing(sqlite3.connect(place)) as target:

@@ -25,6 +25,8 @@ class Sent:
     keys: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     acknowledged: set[str] = field(default_factory=set)
     """Ids of Stripe's events that were answered 200."""
+    acts: int = 0
+    """Operators' acts that were answered as done."""
 
 
 class Records:
@@ -37,12 +39,15 @@ class Records:
         self._platform, self._stripe_key = Pubkey.from_string(platform), stripe_key
         self.treasury_account = associated_token_address(self._platform, USDC_DEVNET)
         self.sent = Sent()
+        self.secrets: set[str] = set()
+        """What the database may nowhere hold in the clear."""
         self.restored = False
         """An old backup of the database was put back: what it did not know may be lost to it."""
         self._read = 0
         self._outflows: dict[str, dict[str, int]] = {}
         self._inflow = 0
         self._nfts: dict[str, str] = {}
+        self._landed: set[str] = set()
         self._nft_makers: Counter[str] = Counter()
 
     # --- Stripe -----------------------------------------------------------------------------------------------
@@ -87,6 +92,11 @@ class Records:
         self._read_blocks()
         return self._nfts
 
+    def landed(self) -> frozenset[str]:
+        """Signatures of all finalized transactions that took effect."""
+        self._read_blocks()
+        return frozenset(self._landed)
+
     def made_twice(self) -> list[str]:
         """Mint addresses that got more than one token."""
         self._read_blocks()
@@ -99,6 +109,10 @@ class Records:
     def usdc_of(self, owner: str) -> int:
         """Finalized base units of any owner's associated account."""
         return self._units(associated_token_address(Pubkey.from_string(owner), USDC_DEVNET))
+
+    def has_account(self, owner: str) -> bool:
+        """Whether an owner's associated USDC account is there at finalized."""
+        return self.exists(str(associated_token_address(Pubkey.from_string(owner), USDC_DEVNET)))
 
     def exists(self, address: str) -> bool:
         """Whether a finalized account is there."""
@@ -118,6 +132,7 @@ class Records:
         until = self._node.history.count_up_to(bank)
         for landed in self._node.history.landed[self._read : until]:
             if landed.err is None:
+                self._landed.add(landed.signature)
                 self._note(landed.signature, landed.token_changes())
         self._read = max(self._read, until)
 

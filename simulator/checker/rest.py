@@ -1,8 +1,12 @@
 """I12: once the faults are over everything comes to rest; what does not waits for a person, and says why."""
 
+import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator
 
 from simulator.checker.reading import Database
+from simulator.checker.records import Records
+from simulator.checker.terms import Terms
 
 RECURRING = ("plan", "events_sweep", "fund", "realtime", "batch")
 """Jobs that come again by themselves, or wait beside what they serve."""
@@ -18,18 +22,11 @@ def settled(db: Database, now_us: int) -> Iterator[str]:
         yield f"I12: job {row['kind']} {row['subject']} has been due since {row['due_at']}: {row['last_error']}"
 
 
-def nothing_waits(db: Database) -> Iterator[str]:
-    """With people at work, enough money and no faults: nothing is parked, every payout has its end."""
+def nothing_waits(db: Database, records: Records, terms: Terms) -> Iterator[str]:
+    """With people at work, enough money and no faults: nothing is parked, every payout has its end, but dust waits."""
     for row in db.rows("SELECT kind, subject, error_code, last_error FROM jobs WHERE state = 'parked'"):
         yield f"I12: {row['kind']} {row['subject']} is parked ({row['error_code']}): {row['last_error']}"
-    open_states = "('pending_conversion', 'pending_distribution', 'failed')"
-    sql = (
-        f"SELECT p.id, p.state, p.reason, p.batch_id, p.amount FROM payouts p JOIN users u ON u.id = p.recipient_id "
-        f"WHERE p.state IN {open_states} AND COALESCE(u.circle_wallet_address, u.wallet_address) IS NOT NULL "
-        "AND p.amount > p.netted_amount"
-    )
-    for row in db.rows(sql):
-        yield f"I12: payout {row['id']} of {row['amount']} is {row['state']} (batch {row['batch_id']}): {row['reason']}"
+    yield from _unpaid(db, records, terms)
     unminted = (
         "SELECT p.id, p.status, p.status_reason FROM purchases p JOIN users u ON u.id = p.buyer_id "
         "WHERE p.paid_at IS NOT NULL AND p.edition_held AND p.minted_at IS NULL AND p.status <> 'refunded'"
@@ -38,3 +35,24 @@ def nothing_waits(db: Database) -> Iterator[str]:
         yield f"I12: purchase {row['id']} is paid and not minted: {row['status']} {row['status_reason']}"
     for row in db.rows("SELECT id FROM purchases WHERE paid_at IS NOT NULL AND stripe_fee IS NULL"):
         yield f"I12: the fee of purchase {row['id']} was never fetched"
+
+
+def _unpaid(db: Database, records: Records, terms: Terms) -> Iterator[str]:
+    """Payouts that wait, but for those that are dust, and for all of an owner's together that are worth less than the
+    account that he lacks."""
+    owner = "COALESCE(u.circle_wallet_address, u.wallet_address)"
+    sql = (
+        f"SELECT p.id, p.state, p.reason, p.batch_id, p.amount - p.netted_amount due, {owner} owner "
+        "FROM payouts p JOIN users u ON u.id = p.recipient_id "
+        "WHERE p.state IN ('pending_conversion', 'pending_distribution', 'failed') "
+        f"AND {owner} IS NOT NULL AND p.amount - p.netted_amount >= ?"
+    )
+    waiting: dict[str, list[sqlite3.Row]] = defaultdict(list)
+    for row in db.rows(sql, terms.minimum):
+        waiting[row["owner"]].append(row)
+    for owner, rows in waiting.items():
+        if sum(row["due"] for row in rows) < terms.account_worth and not records.has_account(owner):
+            continue
+        for row in rows:
+            standing = f"{row['state']} (batch {row['batch_id']}): {row['reason']}"
+            yield f"I12: payout {row['id']} of {row['due']} is {standing}"

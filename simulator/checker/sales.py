@@ -3,25 +3,17 @@
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from sandbox.world import STRIPE_EVENTS
 from simulator.checker.reading import Database
 from simulator.checker.records import Records
+from simulator.checker.terms import Terms
 
 UNITS_PER_CENT = 10_000
 ALL_BPS = 10_000
 
 TELLING = frozenset(STRIPE_EVENTS) - {"payment_intent.payment_failed"}
 """Events that change something: after a lost database the others are not asked for again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The split that the world's daemons are set to: basis points of the creator side, rounding step in base units."""
-
-    creator_bps: int = 9_000
-    step: int = 10_000
 
 
 def money(db: Database, records: Records, terms: Terms) -> Iterator[str]:
@@ -117,7 +109,9 @@ def shelves(db: Database, records: Records) -> Iterator[str]:
 
 
 def inbox(db: Database, records: Records) -> Iterator[str]:
-    """I4: every event that was answered 200 is in the inbox."""
+    """I4: every event that was answered 200 is in the inbox, once."""
+    for row in db.rows("SELECT event_id, COUNT(*) n FROM stripe_events GROUP BY 1 HAVING n > 1"):
+        yield f"I4: event {row['event_id']} is in the inbox {row['n']} times"
     known = {row["event_id"] for row in db.rows("SELECT event_id FROM stripe_events")}
     for missing in sorted(records.sent.acknowledged - known):
         yield f"I4: event {missing} was answered 200 and is not in the inbox"

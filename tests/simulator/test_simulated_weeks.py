@@ -15,6 +15,7 @@ from simulator.week import simulate
 SEEDS = (21, 23)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_week_of_all_faults_breaks_no_invariant_and_is_the_same_week_twice(seed: int) -> None:
     scenario = Scenario(seed, weeks=1, purchases=2, faults=ALL_FAULTS, operators=True)

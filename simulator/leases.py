@@ -1,0 +1,42 @@
+"""I10: whose lease ends by whose hand, as SQLite itself sees it.
+
+Every connection of a simulated process carries triggers of its own that call back here, so the judgement shares no
+code with the fence that it judges.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+TABLES = ("jobs", "stripe_events", "circle_notifications")
+TRIGGERS = """
+CREATE TEMP TRIGGER watch_{table}_changes AFTER UPDATE OF lease_holder ON main.{table}
+WHEN NEW.lease_holder IS NOT OLD.lease_holder
+BEGIN SELECT lease_moved('{table}', OLD.id, OLD.lease_holder, NEW.lease_holder); END;
+CREATE TEMP TRIGGER watch_{table}_ends AFTER DELETE ON main.{table}
+BEGIN SELECT lease_moved('{table}', OLD.id, OLD.lease_holder, NULL); END;
+"""
+
+
+class Leases:
+    """Who holds what. A row under a lease is finished, released or parked by its holder's process alone; another
+    process may only take it over."""
+
+    def __init__(self, found: Callable[[str], None]) -> None:
+        self._found = found
+        self._process: dict[str, str] = {}
+        """Name of a holder → the process that claimed under it."""
+
+    def watch(self, process: str, connection: Any) -> None:
+        """Put the triggers on a new connection of a process."""
+        connection.create_function("lease_moved", 4, partial(self._moved, process))
+        for table in TABLES:
+            for statement in TRIGGERS.format(table=table).split(";\n"):
+                if statement.strip().endswith("END"):
+                    connection.execute(statement)
+
+    def _moved(self, process: str, table: str, row: int, before: str | None, after: str | None) -> None:
+        if after is not None:
+            self._process[after] = process
+        elif before is not None and self._process.get(before, process) != process:
+            self._found(f"I10: {process} ended the lease of {self._process[before]} on row {row} of {table}")
