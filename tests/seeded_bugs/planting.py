@@ -4,8 +4,13 @@ A bug names what a tired developer might have written; none of them is in the pr
 shows (none: it shows by itself).
 """
 
+import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pytest import MonkeyPatch
@@ -55,3 +60,22 @@ def nothing(*_: Any, **__: Any) -> None:
 
 def job(kind: str) -> Callable[..., bool]:
     return lambda conn, found, *more, **named: bool(found == kind)
+
+
+def without_unique(database: bytes, table: str, column: str) -> bytes:
+    """A database file whose table has lost the unique constraint of one column."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "agent.db"
+        path.write_bytes(database)
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            born = "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND type = ? AND sql IS NOT NULL"
+            (told,) = db.execute(born, (table, "table")).fetchone()
+            others = [sql for kind in ("index", "trigger") for (sql,) in db.execute(born, (table, kind))]
+            lost = re.sub(rf",\s*CONSTRAINT \w+ UNIQUE \({column}\)", "", told)
+            assert lost != told
+            db.execute("PRAGMA foreign_keys=OFF")
+            db.execute(f"DROP TABLE {table}")
+            for sql in (lost, *others):
+                db.execute(sql)
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return path.read_bytes()

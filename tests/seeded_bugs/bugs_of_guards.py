@@ -1,0 +1,92 @@
+"""Bugs in what guards the rest: fences, receipts, unique constraints, proofs of death, secrets, the audit log."""
+
+from typing import Any
+
+from pytest import MonkeyPatch
+from sqlalchemy import update
+
+import agent.steps.mint
+import agent.web.accounts
+import chain.packed
+import indexer.treasury
+import simulator.stage
+import storage.audit
+import storage.inbox
+import storage.tokens
+import storage.work
+from domain.errors import RequestError, Retryable
+from domain.states import MintState
+from simulator.scenario import FaultKind as F
+from storage.tables import users
+from tests.seeded_bugs.planting import bug, nothing, of, without_unique
+
+
+@bug(F.TWO_WORKERS, F.PAUSES)
+def skips_the_lease_fence(patch: MonkeyPatch) -> None:
+    patch.setattr(storage.work, "hold", nothing)
+
+
+@bug()
+def forgets_the_receipt(patch: MonkeyPatch) -> None:
+    """Nothing on the chain refuses a group a second time."""
+    patch.setattr(chain.packed, "receipt_instructions", lambda *_: [])
+
+
+@bug(F.DUPLICATE_EVENTS)
+def drops_the_uniqueness_of_events(patch: MonkeyPatch) -> None:
+    real = of(storage.inbox, "_sqlite_events")
+    patch.setattr(storage.inbox, "_sqlite_events", lambda rows: real(rows).partition(" ON CONFLICT")[0])
+    emptied = without_unique(simulator.stage._empty_database(), "stripe_events", "event_id")
+    patch.setattr(simulator.stage, "_empty_database", lambda: emptied)
+
+
+@bug(F.SERVER_ERRORS, F.LOST_ANSWERS, F.HTML_BODIES)
+def swallows_an_rpc_error(patch: MonkeyPatch) -> None:
+    """What no endpoint tells of a transaction, it moved nothing."""
+    real = of(indexer.treasury.TreasuryFollower, "_facts_of")
+
+    async def facts_of(self: Any, track: Any, chunk: Any) -> Any:
+        try:
+            return await real(self, track, chunk)
+        except Retryable:
+            return []
+
+    patch.setattr(indexer.treasury.TreasuryFollower, "_facts_of", facts_of)
+
+
+@bug(F.LATE_LANDING)
+def resends_with_a_new_blockhash(patch: MonkeyPatch) -> None:
+    """What takes long is given up and signed anew, while the first may still land."""
+    real = of(agent.steps.mint.MintStep, "_send")
+
+    async def send(self: Any, case: Any) -> Any:
+        if case.attempt.state == MintState.SENT:
+            return await self._bury(case, agent.steps.mint.plan_of(case.attempt), {"why": "it takes long"})
+        return await real(self, case)
+
+    patch.setattr(agent.steps.mint.MintStep, "_send", send)
+
+
+@bug()
+def keeps_tokens_in_the_clear(patch: MonkeyPatch) -> None:
+    patch.setattr(storage.tokens, "hash_secret", lambda secret: secret)
+
+
+@bug()
+def writes_no_audit_row(patch: MonkeyPatch) -> None:
+    patch.setattr(storage.audit, "record", nothing)
+
+
+@bug()
+def writes_before_it_refuses(patch: MonkeyPatch) -> None:
+    real = of(agent.web.accounts.Accounts, "log_in")
+
+    async def log_in(self: Any, call: Any) -> Any:
+        try:
+            return await real(self, call)
+        except RequestError:
+            seen = update(users).where(users.c.email.is_not(None)).values(username=users.c.username)
+            await self._store.write(lambda conn: conn.execute(seen).rowcount)
+            raise
+
+    patch.setattr(agent.web.accounts.Accounts, "log_in", log_in)
