@@ -37,6 +37,8 @@ INSTALLED_AT = "installed_at"
 BALANCE_TRIES = 6
 BALANCE_WAIT_SECONDS = 10.0
 """A movement is booked within the follower's poll of 30 s at most: a balance that differs for a minute does differ."""
+PROGRESS_SECONDS = 1.0
+"""Between two words on how far the rules are: on a small database all of them take less."""
 
 T = TypeVar("T")
 
@@ -207,6 +209,7 @@ class _Run:
                 await self._clock.sleep(BALANCE_WAIT_SECONDS)
 
     async def _check_rules(self) -> None:
+        told = self._clock.monotonic()
         for place, check in enumerate(CHECKS.values(), start=1):
             after: str | None = None
             while True:
@@ -219,7 +222,9 @@ class _Run:
                 after = page.after
                 if after is None:
                     break
-            await self._write(lambda conn, place=place: reports.move(conn, self._report, "rules", place))  # type: ignore[misc]
+            if self._clock.monotonic() - told >= PROGRESS_SECONDS:
+                await self._write(lambda conn, place=place: reports.move(conn, self._report, "rules", place))  # type: ignore[misc]
+                told = self._clock.monotonic()
 
     async def _finish(self) -> None:
         now = self._clock.now()

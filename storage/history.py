@@ -2,9 +2,24 @@
 
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, String, Table, Text, cast, insert, literal, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from domain.errors import Misuse
 from domain.states import (
@@ -63,6 +78,9 @@ MACHINES: dict[type[StrEnum], tuple[str, Table, Column[Any]]] = {
 """Which column holds the state of which machine. `subject` in the history is the row's id."""
 
 
+_NOTE = insert(state_history)
+
+
 def advance(conn: Connection, row_id: int, after: S, now: datetime, why: str | None = None, **columns: Any) -> S:
     """Move row `row_id` of the state's table to `after`, set `columns` with it, and return the state before.
 
@@ -72,7 +90,7 @@ def advance(conn: Connection, row_id: int, after: S, now: datetime, why: str | N
     transaction moved it first (then the caller's whole transaction rolls back and runs again).
     """
     machine, table, column = MACHINES[type(after)]
-    found = conn.scalar(select(column).where(table.c.id == row_id).with_for_update())
+    found = conn.scalar(_standing(type(after)), {"which": row_id})
     if found is None:
         raise Misuse(f"no {machine} {row_id}")
     before = type(after)(found)
@@ -84,6 +102,12 @@ def advance(conn: Connection, row_id: int, after: S, now: datetime, why: str | N
         raise Misuse(f"{machine} {row_id} was moved by somebody else")
     note(conn, machine, row_id, before, after, now, why)
     return before
+
+
+@cache
+def _standing(states: type[StrEnum]) -> Select[Any]:
+    _, table, column = MACHINES[states]
+    return select(column).where(table.c.id == bindparam("which")).with_for_update()
 
 
 def advance_where(
@@ -116,8 +140,5 @@ def note(
     why: str | None = None,
 ) -> None:
     """Write one history row; `before` is None at a row's birth."""
-    conn.execute(
-        insert(state_history).values(
-            machine=machine, subject=str(subject), before=before, after=after, reason=why, at=now
-        )
-    )
+    told = {"machine": machine, "subject": str(subject), "before": before, "after": after, "reason": why, "at": now}
+    conn.execute(_NOTE, told)
