@@ -21,6 +21,7 @@ from storage.approvals import require_as_planned
 from storage.distribution import pay
 from storage.history import advance, note
 from storage.movements import Movement, book_packed
+from storage.returns import settle_unpaid
 from storage.tables import (
     group_attempts,
     group_members,
@@ -285,6 +286,8 @@ def dead(conn: Connection, group_id: int, proof: Mapping[str, Any], now: datetim
     advance(conn, attempt.id, PackedState.DEAD, now, str(proof.get("why", ""))[:500], proof=json.dumps(proof))
     if attempt.signature is not None:
         chain_rows.unwatch(conn, attempt.signature)
+    inside = (group_members.c.group_id == group_id) & group_members.c.released_at.is_(None)
+    settle_unpaid(conn, conn.scalars(select(group_members.c.transfer_id).where(inside)).all(), now)
 
 
 def withdraw(conn: Connection, group_id: int, why: str, now: datetime) -> None:

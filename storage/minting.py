@@ -174,10 +174,13 @@ def finalized(
 
 
 def dead(conn: Connection, attempt_id: int, proof: dict[str, Any], now: datetime) -> None:
-    """The attempt can never take effect; `proof` says why. Its successor may be signed."""
+    """The attempt can never take effect; `proof` says why. Its successor may be signed, unless the sale was refunded in
+    full while it was under way: that ends the sale now."""
     advance(conn, attempt_id, MintState.DEAD, now, str(proof.get("why", ""))[:500], proof=json.dumps(proof))
     mint_payouts.end(conn, attempt_id, now)
-    open_payouts(conn, _attempt(conn, attempt_id).purchase_id, now)
+    purchase_id = _attempt(conn, attempt_id).purchase_id
+    open_payouts(conn, purchase_id, now)
+    settle_returns(conn, purchase_id, "mint attempt dead", now)
 
 
 def failed(conn: Connection, purchase_id: int, why: str, now: datetime) -> None:

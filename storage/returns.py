@@ -4,6 +4,7 @@
 idempotent and does not care in which order facts became known, so everything that changes one of them calls it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,14 +14,14 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from domain.keys import uuid4_shaped
 from domain.ledger import dispute_money, due_changed, refund_succeeded
 from domain.refunds import LOST_DISPUTE, OPEN_DISPUTES, Position, Returns, dispute_rank, dues, returns
-from domain.states import PurchaseStatus, RefundState, UsdcStatus
+from domain.states import MintState, PurchaseStatus, RefundState, UsdcStatus
 from storage import purchases as sales
 from storage.debts import net_debts, undo_surplus
 from storage.history import advance, note
 from storage.ledger import post
 from storage.plan_bounds import keep_within_plan
 from storage.reserves import settle_reserve
-from storage.tables import disputes, ledger_entries, payouts, purchases, refunds
+from storage.tables import disputes, ledger_entries, mint_attempts, payouts, purchases, refunds
 from storage.work import enqueue, park_new
 
 _REFUND_ORDER = (RefundState.INTENDED, RefundState.PENDING, RefundState.SUCCEEDED, RefundState.FAILED)
@@ -146,6 +147,15 @@ def settle_returns(conn: Connection, purchase_id: int, cause: str, now: datetime
         enqueue(conn, "fund", "treasury", now)
 
 
+def settle_unpaid(conn: Connection, transfer_ids: Collection[int], now: datetime) -> None:
+    """The attempt that may have paid these transfers is proven dead: what came back of their sales, was contested or
+    held while it was under way takes its effect now, before another attempt pays what is no longer due."""
+    waiting = (payouts.c.transfer_id.in_(transfer_ids)) & (payouts.c.state == UsdcStatus.PENDING_DISTRIBUTION)
+    sold = select(payouts.c.purchase_id).where(waiting).distinct().order_by(payouts.c.purchase_id)
+    for purchase_id in conn.scalars(sold).all():
+        settle_returns(conn, purchase_id, "not paid", now)
+
+
 def _returns(conn: Connection, row: Row[Any]) -> Returns:
     succeeded = conn.scalars(
         select(refunds.c.amount).where(refunds.c.purchase_id == row.id, refunds.c.state == RefundState.SUCCEEDED)
@@ -159,6 +169,8 @@ def _returns(conn: Connection, row: Row[Any]) -> Returns:
 def _settle_status(conn: Connection, row: Row[Any], full: bool, now: datetime) -> None:
     """A full refund ends the sale, unless its mint is in flight: then the outcome is waited for."""
     status = PurchaseStatus(row.status)
+    if status == PurchaseStatus.MINTING and not _mint_may_land(conn, row.id):
+        status = PurchaseStatus.PAYMENT_COMPLETED
     if full and status in (PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.COMPLETED, PurchaseStatus.FAILED):
         if row.minted_at is None:
             sales.return_edition(conn, row.id)
@@ -166,6 +178,11 @@ def _settle_status(conn: Connection, row: Row[Any], full: bool, now: datetime) -
         advance(conn, row.id, PurchaseStatus.REFUNDED, now, why, status_before_refund=status)
     elif not full and status == PurchaseStatus.REFUNDED:
         _restore(conn, row, now)
+
+
+def _mint_may_land(conn: Connection, purchase_id: int) -> bool:
+    live = (mint_attempts.c.purchase_id == purchase_id) & (mint_attempts.c.state != MintState.DEAD)
+    return conn.scalar(select(mint_attempts.c.id).where(live).limit(1)) is not None
 
 
 def _restore(conn: Connection, row: Row[Any], now: datetime) -> None:
@@ -181,7 +198,7 @@ def _restore(conn: Connection, row: Row[Any], now: datetime) -> None:
 
 
 def _settle_hold(conn: Connection, purchase_id: int, now: datetime) -> None:
-    """Held while a dispute is open; what an operator holds stays held."""
+    """Held while a dispute is open; what an operator holds stays held, and so does what was on its way then."""
     row = sales.required(conn, purchase_id)
     found = conn.execute(
         select(disputes.c.stripe_dispute_id, disputes.c.status)
@@ -193,6 +210,8 @@ def _settle_hold(conn: Connection, purchase_id: int, now: datetime) -> None:
         sales.hold(conn, purchase_id, f"{DISPUTE_HOLD}{open_ids[0]}", now)
     elif not open_ids and row.hold_reason is not None and row.hold_reason.startswith(DISPUTE_HOLD):
         sales.release(conn, purchase_id, now)
+    elif row.hold_reason is not None:
+        sales.hold(conn, purchase_id, row.hold_reason, now)
 
 
 def restate_due(conn: Connection, payout_id: int, due: int, cause: str, now: datetime) -> None:

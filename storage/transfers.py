@@ -19,7 +19,7 @@ from storage.batches import wake_when_done
 from storage.distribution import pay
 from storage.history import advance, note
 from storage.movements import Movement, book_payout, explain_cost
-from storage.returns import settle_returns
+from storage.returns import settle_returns, settle_unpaid
 from storage.tables import (
     batches,
     chain_movements,
@@ -187,6 +187,7 @@ def dead(conn: Connection, transfer_id: int, proof: Mapping[str, Any], now: date
     advance(conn, attempt.id, TransferState.DEAD, now, str(proof.get("why", ""))[:500], proof=json.dumps(proof))
     if attempt.signature is not None:
         chain_rows.unwatch(conn, attempt.signature)
+    settle_unpaid(conn, [transfer_id], now)
 
 
 def failed(conn: Connection, transfer_id: int, why: str, now: datetime) -> None:

@@ -1,7 +1,7 @@
 """What comes back at any moment of a payout, in any order: one end, books that hold, a plan that only shrinks."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from domain.evidence import Evidence
 from domain.keys import transfer_key
 from domain.ledger import Asset, debt_of, owed_to
 from domain.states import RefundState, UsdcStatus
-from storage import batches, funding, returns, transfers
+from storage import batches, funding, interventions, minting, returns, transfers
 from storage.approvals import changes
 from storage.ledger import balance
+from storage.minting import MintIntent
 from storage.plan_bounds import beyond_plan
 from storage.planning import PlanTerms, take
 from storage.returns import DisputeSeen, RefundSeen
@@ -30,6 +31,7 @@ from tests.verified import first_findings
 
 ACCOUNT = "platform-usdc"
 NOW = START + timedelta(days=3)
+MINT = MintIntent("wallet", PLATFORM, PLATFORM, "seed-late", "mint-late", "Still life #9", "RBLK", "ipfs://b")
 GAPS = 5
 """Before the plan, between plan and send, in flight, after the payout, and long after it."""
 FACTS = (
@@ -90,15 +92,22 @@ class Story:
     def send(self, conn: Connection) -> None:
         for row in conn.execute(select(transfer_rows)).all():
             if transfers.load(conn, row.id).sendable:
-                key = transfer_key(row.key_scope, UUID(row.uuid), 1)
-                transfers.intend(conn, row.id, 1, key, "wallet", PLATFORM, {}, NOW)
-                attempt = conn.scalar(select(transfer_attempts.c.id).where(transfer_attempts.c.transfer_id == row.id))
-                transfers.first_send(conn, attempt or 0, NOW)
+                number = transfers.next_attempt(conn, row.id)
+                key = transfer_key(row.key_scope, UUID(row.uuid), number)
+                transfers.intend(conn, row.id, number, key, "wallet", PLATFORM, {}, NOW)
+                attempt = transfers.load(conn, row.id).attempt
+                assert attempt is not None
+                transfers.first_send(conn, attempt.id, NOW)
 
     def land(self, conn: Connection) -> None:
-        for transfer_id in conn.scalars(select(transfer_attempts.c.transfer_id)).all():
+        live = select(transfer_attempts.c.transfer_id).where(transfer_attempts.c.state != "dead")
+        for transfer_id in conn.scalars(live).all():
             evidence = Evidence(f"payout-{transfer_id}", True, "", 9, NOW, 5_000)
             transfers.distributed(conn, transfer_id, evidence, ACCOUNT, NOW)
+
+    def bury(self, conn: Connection) -> None:
+        for transfer_id in conn.scalars(select(transfer_attempts.c.transfer_id)).all():
+            transfers.dead(conn, transfer_id, {"why": "proven"}, NOW)
 
     def nothing(self, conn: Connection) -> None:
         """Time passes."""
@@ -181,3 +190,67 @@ def test_a_due_that_grows_beyond_its_plan_leaves_the_plan_and_the_shrinking_is_n
         left = conn.scalars(select(payouts.c.batch_id).order_by(payouts.c.id)).all()
         assert left == [None, None, story.batch]
         assert [one.now for one in changes(conn, story.batch)] == [0, 0]
+
+
+IN_FLIGHT: tuple[tuple[str, Callable[[Connection, int], object], str], ...] = (
+    ("a full refund", lambda conn, sale: tell(conn, sale, ("a", 700, RefundState.SUCCEEDED)), "cancelled"),
+    ("a dispute", lambda conn, sale: tell(conn, sale, ("dispute", 0, "needs_response")), "on_hold"),
+    ("a hold", lambda conn, sale: interventions.hold(conn, sale, "a person wonders", NOW), "on_hold"),
+)
+
+
+@pytest.mark.parametrize(("comes", "state"), [one[1:] for one in IN_FLIGHT], ids=[one[0] for one in IN_FLIGHT])
+def test_what_comes_while_an_attempt_is_under_way_keeps_the_next_one_from_being_sent_once_it_is_dead(
+    story: Story, comes: Callable[[Connection, int], object], state: str
+) -> None:
+    with story.engine.begin() as conn:
+        story.plan(conn)
+        story.send(conn)
+        comes(conn, story.sale)
+        under_way = select(payouts.c.state).where(payouts.c.purchase_id == story.sale)
+        assert set(conn.scalars(under_way)) == {"pending_distribution"}
+        story.bury(conn)
+        assert set(conn.scalars(under_way)) == {state}
+        story.send(conn)
+        live = select(transfer_attempts.c.transfer_id).where(transfer_attempts.c.state != "dead")
+        others = select(payouts.c.transfer_id).where(payouts.c.purchase_id != story.sale)
+        assert set(conn.scalars(live)) == set(conn.scalars(others))
+        story.land(conn)
+        assert first_findings(conn) == {}
+
+
+def test_a_part_refunded_while_an_attempt_is_under_way_is_not_sent_with_the_next_one(story: Story) -> None:
+    with story.engine.begin() as conn:
+        story.plan(conn)
+        story.send(conn)
+        tell(conn, story.sale, ("a", 350, RefundState.SUCCEEDED))
+        story.bury(conn)
+        story.send(conn)
+        story.land(conn)
+        paid = conn.execute(
+            select(payouts.c.paid_amount, payouts.c.amount).where(payouts.c.purchase_id == story.sale)
+        ).all()
+        assert all(one.paid_amount == one.amount for one in paid)
+        assert [balance(conn, debt_of(user), Asset.USDC) for user in story.users] == [0, 0]
+        assert first_findings(conn) == {}
+
+
+def test_a_sale_refunded_in_full_while_its_mint_is_under_way_is_not_minted_anew_once_that_is_dead(
+    story: Story,
+) -> None:
+    with story.engine.begin() as conn:
+        content = conn.scalar(select(purchases.c.content_id).where(purchases.c.id == story.sale)) or 0
+        buyer = story.shop.user(conn, "late")
+        sale = story.shop.paid(conn, content, buyer)
+        minting.intend(conn, sale, story.shop.uuid(), MINT, NOW)
+        attempt = minting.load(conn, sale).attempt
+        assert attempt is not None
+        minting.signed(conn, attempt.id, b"wire", "signature", 150, NOW)
+        tell(conn, sale, ("late", 700, RefundState.SUCCEEDED))
+        status = select(purchases.c.status, purchases.c.edition_held).where(purchases.c.id == sale)
+        assert conn.execute(status).one() == ("minting", True)
+        minting.dead(conn, attempt.id, {"why": "expired"}, NOW)
+        assert conn.execute(status).one() == ("refunded", False)
+        tell(conn, sale, ("late", 700, RefundState.FAILED))
+        assert conn.execute(status).one() == ("payment_completed", True)
+        assert first_findings(conn) == {}
