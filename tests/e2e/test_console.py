@@ -21,7 +21,8 @@ from storage import schema
 from storage.sqlite import SqliteStore
 from storage.tokens import ensure_admin_token
 from tests.e2e.browser import PHONE, Person, needs_chromium, open_browser, person
-from tests.e2e.test_week import FAST_SLOTS_MS, free_port_base
+from tests.e2e.test_week import free_port_base
+from tests.soak.siege import SLOT_MS
 
 XSS = "<script>document.title='owned'</script><img src=x onerror=alert(1)>"
 SECOND = "second-approver-of-this-test"
@@ -53,7 +54,7 @@ async def test_newcomers_trade_and_two_operators_repair_and_pay_in_their_browser
 @asynccontextmanager
 async def running(tmp_path: Path) -> AsyncIterator[World]:
     """The world, where Circle waits for PINs, and the daemon, where two have to approve."""
-    options = WorldOptions(tmp_path / "data", free_port_base(), slot_ms=FAST_SLOTS_MS, rsa_bits=2048)
+    options = WorldOptions(tmp_path / "data", free_port_base(), slot_ms=SLOT_MS, rsa_bits=2048)
     async with running_world(options) as world:
         world.circle.custody.switches.auto_pin = False
         await let_second_in(tmp_path / "data" / DATABASE_FILE)

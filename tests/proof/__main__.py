@@ -13,7 +13,7 @@ from storage import engine_library
 
 engine_library.install()
 
-from tests.proof import bugs, weeks  # noqa: E402
+from tests.proof import bugs, kills, load, power, weeks  # noqa: E402
 from tests.proof.document import Account, write  # noqa: E402
 
 FOR_EVER = 1e9
@@ -32,6 +32,9 @@ class Part:
 PARTS: Mapping[str, Part] = {
     "weeks": Part("Weeks of all faults", 3, lambda asked, seconds: weeks.run(asked.weeks, asked.seed, seconds)),
     "bugs": Part("Seeded bugs", 3, lambda _, seconds: bugs.run(seconds)),
+    "kills": Part("Kills", 3, lambda asked, seconds: kills.run(asked.kills, asked.purchases, asked.seed, seconds)),
+    "load": Part("Load", 1, lambda asked, seconds: load.run(asked.load_minutes, asked.rate, asked.seed, seconds)),
+    "power": Part("Power loss", 1, lambda asked, seconds: power.run(asked.cuts, asked.seed, seconds)),
 }
 
 
@@ -41,6 +44,11 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, help="for all parts together; as long as they take if not given")
     parser.add_argument("--seed", type=int, default=1_000)
     parser.add_argument("--weeks", type=int, default=10_000)
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--purchases", type=int, default=2_000, help="under kills")
+    parser.add_argument("--load-minutes", type=float, default=30.0)
+    parser.add_argument("--rate", type=int, default=200, help="new events a second under load")
+    parser.add_argument("--cuts", type=int, default=100, help="power failures")
     asked = parser.parse_args()
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")

@@ -1,0 +1,45 @@
+"""The siege: real daemons killed hundreds of times over thousands of purchases, on both databases."""
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+
+from tests.databases import DURABLE_CONFIGURATION, running_server
+from tests.proof.document import Account
+from tests.soak.siege import Plan, Siege, besiege
+
+REPLICAS = 3
+
+
+def run(kills: int, purchases: int, seed: int, seconds: float) -> Account:
+    """Half of each figure with one daemon on SQLite, half with three replicas on PostgreSQL; rails in turn by seed."""
+    began = time.monotonic()
+    half = Plan(-(-kills // 2), -(-purchases // 2), seed, seconds=seconds / 2)
+    with tempfile.TemporaryDirectory() as folder:
+        alone = asyncio.run(besiege(half, Path(folder)))
+    three = Plan(half.kills, half.purchases, seed + 1, REPLICAS, rail="solana", seconds=seconds / 2)
+    with tempfile.TemporaryDirectory() as folder, running_server(DURABLE_CONFIGURATION) as server:
+        together = asyncio.run(besiege(three, Path(folder), server))
+    struck = alone.struck + together.struck
+    return Account(
+        f"{kills} kills over {purchases} purchases",
+        f"{alone.kills + together.kills} kills over {alone.purchases + together.purchases} purchases",
+        time.monotonic() - began,
+        {
+            "seeds": f"{half.seed} and {three.seed}",
+            "one daemon on SQLite, rail circle": _told(alone),
+            f"{REPLICAS} replicas on PostgreSQL, rail solana": f"{_told(together)}, "
+            f"{together.server_deaths} kills of the database server",
+            "faults outside": ", ".join(f"{times} × {kind}" for kind, times in sorted(struck.items())),
+            "events answered 200": alone.acknowledged + together.acknowledged,
+        },
+        [*(f"on SQLite: {one}" for one in alone.violations), *(f"on PostgreSQL: {one}" for one in together.violations)],
+    )
+
+
+def _told(siege: Siege) -> str:
+    return (
+        f"{siege.kills} kills, {siege.purchases} purchases in {siege.weeks} weeks, {siege.seconds / 60:.1f} minutes, "
+        f"the batch command run again {siege.commands} times"
+    )

@@ -1,0 +1,74 @@
+"""Real daemons that are killed with SIGKILL and started again, behind one address."""
+
+import asyncio
+import random
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from agent.cli.children import running_daemon
+from sandbox.world import World
+from tests.deploy.monitors import free_port
+from tests.soak.balancer import balanced
+
+SHORT_LIFE = (0.2, 3.0)
+"""Seconds after it listens: within the start gate, which takes 150 slots of the sandbox's 40 ms."""
+LONG_LIFE = (6.0, 20.0)
+"""Long enough to sell, mint and pay."""
+
+
+class Fleet:
+    """Use as a context manager; `live_and_die` until cancelled or enough, then the last of each place lives on."""
+
+    def __init__(self, world: World, folder: Path, replicas: int, share_of_short: float, dice: random.Random) -> None:
+        self._world, self._folder, self._dice = world, folder, dice
+        self._share_of_short = share_of_short
+        self._replicas = replicas
+        self._own = [{"AGENT_LISTEN": _address(), "AGENT_ADMIN_LISTEN": _address()} for _ in range(replicas)]
+        self.kills = 0
+
+    async def __aenter__(self) -> "Fleet":
+        self._stack = AsyncExitStack()
+        for name, port in (("AGENT_LISTEN", self._world.ports.agent), ("AGENT_ADMIN_LISTEN", self._world.ports.admin)):
+            ports = [int(own[name].rpartition(":")[2]) for own in self._own]
+            await self._stack.enter_async_context(balanced(port, lambda ports=ports: ports))  # type: ignore[misc]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def live_and_die(self, goes_on: Callable[[], bool]) -> None:
+        """Every replica dies again and again, each at moments of its own, while it `goes_on`; then all live until this
+        is cancelled. Raises AssertionError when one ends by itself."""
+        async with asyncio.TaskGroup() as group:
+            for place in range(self._replicas):
+                group.create_task(self._lives(place, random.Random(self._dice.random()), goes_on))
+
+    async def _lives(self, place: int, dice: random.Random, goes_on: Callable[[], bool]) -> None:
+        settings = self._world.environment | self._own[place]
+        ready = f"http://{settings['AGENT_LISTEN']}/readyz"
+        log = self._folder / f"replica-{place}.log"
+        while True:
+            async with running_daemon(settings, ready, log) as process:
+                ended = asyncio.create_task(process.wait())
+                life = dice.uniform(*(SHORT_LIFE if dice.random() < self._share_of_short else LONG_LIFE))
+                await asyncio.wait([ended], timeout=life if goes_on() else None)
+                if ended.done():
+                    raise AssertionError(f"a replica ended by itself: {log.read_text()[-3000:]}")
+                process.send_signal(signal.SIGKILL)
+                await ended
+                self.kills += 1
+
+
+async def again_and_again(
+    act: Callable[[], Awaitable[None]], gaps: tuple[float, float], dice: random.Random, goes_on: Callable[[], bool]
+) -> None:
+    """`act` at random moments, until cancelled or it does not go on."""
+    while goes_on():
+        await asyncio.sleep(dice.uniform(*gaps))
+        await act()
+
+
+def _address() -> str:
+    return f"127.0.0.1:{free_port()}"
