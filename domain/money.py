@@ -14,6 +14,8 @@ LAMPORTS_PER_SOL = 10**9
 SHARE_WHOLE_BPS = 10_000
 AMOUNT_MAX = 2**63 - 1
 """What the database's BIGINT holds."""
+DECIMALS_MAX = 255
+"""A token's decimals are one byte on chain."""
 
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,14})(?:\.([0-9]{1,9}))?", re.ASCII)
 
@@ -29,6 +31,8 @@ def parse_decimal(text: str, decimals: int) -> int:
     Raises ValueError for anything but plain ASCII digits with at most `decimals` places: nothing is rounded. So it does
     for an amount that no database column of ours could hold.
     """
+    if decimals > DECIMALS_MAX:
+        raise ValueError(f"no token has {decimals} decimal places")
     match = _DECIMAL.fullmatch(text)
     if match is None:
         raise ValueError(f"not a plain decimal amount: {text[:40]!r}")

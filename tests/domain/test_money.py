@@ -53,6 +53,11 @@ def test_an_amount_that_no_column_could_hold_is_refused(text: str, decimals: int
         money.parse_decimal(text, decimals)
 
 
+def test_decimals_that_no_token_can_have_are_refused_before_anything_is_built_of_them() -> None:
+    with pytest.raises(ValueError, match="no token"):
+        money.parse_decimal("10", 2**53)
+
+
 def test_the_refusal_of_a_huge_text_stays_one_short_line() -> None:
     with pytest.raises(ValueError, match="not a plain decimal") as caught:
         money.parse_decimal("9" * 100_000, 6)
