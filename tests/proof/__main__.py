@@ -13,7 +13,7 @@ from storage import engine_library
 
 engine_library.install()
 
-from tests.proof import bugs, kills, load, power, weeks  # noqa: E402
+from tests.proof import bugs, fuzz, kills, load, model, power, weeks  # noqa: E402
 from tests.proof.document import Account, write  # noqa: E402
 
 FOR_EVER = 1e9
@@ -35,6 +35,8 @@ PARTS: Mapping[str, Part] = {
     "kills": Part("Kills", 3, lambda asked, seconds: kills.run(asked.kills, asked.purchases, asked.seed, seconds)),
     "load": Part("Load", 1, lambda asked, seconds: load.run(asked.load_minutes, asked.rate, asked.seed, seconds)),
     "power": Part("Power loss", 1, lambda asked, seconds: power.run(asked.cuts, asked.seed, seconds)),
+    "model": Part("Money beside a model", 1, lambda asked, seconds: model.run(asked.histories, asked.seed, seconds)),
+    "fuzz": Part("Mangled answers", 1, lambda asked, seconds: fuzz.run(asked.answers, seconds)),
 }
 
 
@@ -49,6 +51,8 @@ def main() -> int:
     parser.add_argument("--load-minutes", type=float, default=30.0)
     parser.add_argument("--rate", type=int, default=200, help="new events a second under load")
     parser.add_argument("--cuts", type=int, default=100, help="power failures")
+    parser.add_argument("--histories", type=int, default=2_000, help="of money moved at random")
+    parser.add_argument("--answers", type=int, default=20_000, help="mangled, to each question")
     asked = parser.parse_args()
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")

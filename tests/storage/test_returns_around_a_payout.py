@@ -34,6 +34,8 @@ NOW = START + timedelta(days=3)
 MINT = MintIntent("wallet", PLATFORM, PLATFORM, "seed-late", "mint-late", "Still life #9", "RBLK", "ipfs://b")
 GAPS = 5
 """Before the plan, between plan and send, in flight, after the payout, and long after it."""
+BETWEEN = 1
+"""The gap between plan and send."""
 FACTS = (
     ("a", 100, RefundState.SUCCEEDED),
     ("b", 150, RefundState.SUCCEEDED),
@@ -145,6 +147,13 @@ def _paid() -> Any:
 places = st.lists(st.integers(0, GAPS - 1), min_size=len(FACTS), max_size=len(FACTS))
 
 
+def in_its_own_order(gap: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The dispute's facts among the others as it went. A hold takes a payout out of its plan, so that one which was
+    ended before it was heard of leaves it in."""
+    course = iter(sorted((fact for fact in gap if fact[0] == "dispute"), key=FACTS.index))
+    return [next(course) if fact[0] == "dispute" else fact for fact in gap]
+
+
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(places, st.randoms(use_true_random=False))
 def test_what_comes_back_around_a_payout_ends_the_same_in_any_order(
@@ -154,6 +163,7 @@ def test_what_comes_back_around_a_payout_ends_the_same_in_any_order(
     shuffled = [[*gap, *gap[:1]] for gap in gaps]
     for gap in shuffled:
         dice.shuffle(gap)
+    shuffled[BETWEEN] = in_its_own_order(shuffled[BETWEEN])
     ends = []
     for order in (gaps, shuffled):
         path = Path(shutil.copy(sqlite_template, tmp_path / "story.db"))
