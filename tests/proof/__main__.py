@@ -13,7 +13,7 @@ from storage import engine_library
 
 engine_library.install()
 
-from tests.proof import bugs, fuzz, kills, load, model, power, weeks  # noqa: E402
+from tests.proof import bugs, fuzz, kills, load, model, pairs, power, weeks  # noqa: E402
 from tests.proof.document import Account, write  # noqa: E402
 
 FOR_EVER = 1e9
@@ -31,6 +31,7 @@ class Part:
 
 PARTS: Mapping[str, Part] = {
     "weeks": Part("Weeks of all faults", 3, lambda asked, seconds: weeks.run(asked.weeks, asked.seed, seconds)),
+    "pairs": Part("Faults alone and in pairs", 2, lambda asked, seconds: pairs.run(asked.seed, seconds)),
     "bugs": Part("Seeded bugs", 3, lambda _, seconds: bugs.run(seconds)),
     "kills": Part("Kills", 3, lambda asked, seconds: kills.run(asked.kills, asked.purchases, asked.seed, seconds)),
     "load": Part("Load", 1, lambda asked, seconds: load.run(asked.load_minutes, asked.rate, asked.seed, seconds)),

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from agent.cli.children import running_daemon
+from agent.cli.children import DaemonFailed, running_daemon
 from sandbox.world import World
 from tests.deploy.monitors import free_port
 from tests.soak.balancer import balanced
@@ -16,6 +16,9 @@ SHORT_LIFE = (0.2, 3.0)
 """Seconds after it listens: within the start gate, which takes 150 slots of the sandbox's 40 ms."""
 LONG_LIFE = (6.0, 20.0)
 """Long enough to sell, mint and pay."""
+
+REFUSES = "cannot start: the database does not answer"
+"""A daemon's last words where its database is dead too: it is started again, as its supervisor would."""
 
 
 class Fleet:
@@ -50,15 +53,19 @@ class Fleet:
         ready = f"http://{settings['AGENT_LISTEN']}/readyz"
         log = self._folder / f"replica-{place}.log"
         while True:
-            async with running_daemon(settings, ready, log) as process:
-                ended = asyncio.create_task(process.wait())
-                life = dice.uniform(*(SHORT_LIFE if dice.random() < self._share_of_short else LONG_LIFE))
-                await asyncio.wait([ended], timeout=life if goes_on() else None)
-                if ended.done():
-                    raise AssertionError(f"a replica ended by itself: {log.read_text()[-3000:]}")
-                process.send_signal(signal.SIGKILL)
-                await ended
-                self.kills += 1
+            try:
+                async with running_daemon(settings, ready, log) as process:
+                    ended = asyncio.create_task(process.wait())
+                    life = dice.uniform(*(SHORT_LIFE if dice.random() < self._share_of_short else LONG_LIFE))
+                    await asyncio.wait([ended], timeout=life if goes_on() else None)
+                    if ended.done():
+                        raise AssertionError(f"a replica ended by itself: {log.read_text()[-3000:]}")
+                    process.send_signal(signal.SIGKILL)
+                    await ended
+                    self.kills += 1
+            except DaemonFailed as error:
+                if REFUSES not in str(error):
+                    raise
 
 
 async def again_and_again(

@@ -48,7 +48,7 @@ class Witness:
 def records_of(world: World) -> Records:
     """The worlds' own records; from now on they note what passes the fronts too."""
     records = Records(world.stripe, world.circle, world.node, world.platform.address, world.identity.stripe_secret_key)
-    _, circle, stripe = world.fronts
+    _, circle, stripe, _ = world.fronts
     circle.service, stripe.service = Witness(world.circle, records), Witness(world.stripe, records)
     return records
 

@@ -1,0 +1,41 @@
+"""Every kind of fault alone, and every two together, over one week's batch of the simulator's creators."""
+
+import time
+from collections.abc import Iterator
+from itertools import combinations
+
+from simulator.report import Report
+from simulator.scenario import FaultKind, Scenario
+from simulator.week import simulate
+from tests.proof.document import Account
+
+PURCHASES = 24
+"""The fewest for which the simulator gathers three creators."""
+
+
+def kinds() -> Iterator[frozenset[FaultKind]]:
+    """Singles first: what one alone breaks is told without the other."""
+    for size in (1, 2):
+        yield from (frozenset(chosen) for chosen in combinations(FaultKind, size))
+
+
+def run(seed: int, seconds: float) -> Account:
+    """A world for each, until all have been or the time is over."""
+    report, began, wanted = Report(), time.monotonic(), list(kinds())
+    for number, chosen in enumerate(wanted):
+        if time.monotonic() > began + seconds:
+            break
+        report.add(simulate(Scenario(seed + number, 1, PURCHASES, chosen, operators=True)))
+    singles = len(FaultKind)
+    return Account(
+        f"each of {singles} kinds alone and each of {len(wanted) - singles} pairs, a week of three creators each",
+        f"{min(singles, report.worlds)} kinds alone, {max(0, report.worlds - singles)} pairs",
+        time.monotonic() - began,
+        {
+            "seeds": f"from {seed} on, in the order of the kinds' names in `simulator/scenario.py`",
+            "purchases": report.purchases,
+            "faults injected": sum(report.faults.values()),
+            "points at which a process could have died": report.crash_points,
+        },
+        [f"seed {one['seed']}: {one['found']}" for one in report.violations],
+    )
