@@ -79,6 +79,14 @@ class AtomicMarket(Market):
 
         await self.world.until("the sale is minted", minted, seconds)
 
+    async def all_distributed(self) -> None:
+        """By the mint, or in real time after it."""
+
+        async def paid() -> bool:
+            return set(self.states()) == {"distributed"}
+
+        await self.world.until("everybody is paid", paid)
+
     def is_paid_once(self, sales: int = 1) -> None:
         """Each sale's parts have arrived, in one transaction each, which made its NFT."""
         assert self.paid() == {name: sales * part for name, part in PARTS.items()}

@@ -74,6 +74,7 @@ async def test_more_recipients_than_fit_are_paid_in_two_steps(tmp_path: Path) ->
     shop.open_accounts()
     await shop.sold_at_once()
     assert shop.why_alone() == ["12 recipients do not fit its transaction"]
+    await shop.all_distributed()
     shop.is_paid_apart()
     await shop.close()
 
@@ -99,7 +100,7 @@ async def test_lost_and_broken_answers_mint_and_pay_once(fault: Rule, tmp_path: 
     service.faults.add(replace(fault))
     shop.give_wallet()
     await shop.is_minted(purchase_id)
-    await shop.world.clock.sleep(60)
+    await shop.all_distributed()
     if shop.why_alone():
         shop.is_paid_apart()
     else:
@@ -157,9 +158,16 @@ async def test_one_that_lands_with_an_error_is_followed_by_a_mint_alone(tmp_path
 
     await shop.world.until("it is sent", sent)
     freeze(shop, shop.creators["bob"].address or "", frozen=True)
+
+    async def dead() -> bool:
+        return "dead" in shop.attempts()
+
+    await shop.world.until("it is proven dead", dead)
+    freeze(shop, shop.creators["bob"].address or "", frozen=False)
     await shop.is_minted(purchase_id)
     assert shop.attempts() == ["dead", "finalized"]
     assert shop.why_alone() == ["a try that paid too has failed"]
+    await shop.all_distributed()
     shop.is_paid_apart()
     await shop.close()
 
