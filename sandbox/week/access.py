@@ -16,6 +16,8 @@ class Access:
     circle_api: str
     circle_api_key: str = field(repr=False)
     circle_entity_secret: str = field(repr=False)
+    circle_mint_api: str
+    circle_mint_api_key: str = field(repr=False)
     platform_wallet_id: str
     platform_wallet_address: str
     solana_rpc: str

@@ -17,7 +17,7 @@ SHORT_LIFE = (0.2, 3.0)
 LONG_LIFE = (6.0, 20.0)
 """Long enough to sell, mint and pay."""
 
-REFUSES = "cannot start: the database does not answer"
+REFUSES = "cannot start: the database"
 """A daemon's last words where its database is dead too: it is started again, as its supervisor would."""
 
 
