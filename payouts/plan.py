@@ -119,6 +119,7 @@ class Planner:
         """Plan what is payable now; None when nothing is. `then` is told the batch's id in the same transaction."""
         now, key = self._clock.now(), f"offcycle:{self._ids.uuid()}"
         judge = await self.judge_for(now)
+        await self._fund(now)
 
         def plan(conn: Connection) -> Planned | None:
             planned = self.plan_in(conn, key, self.terms(now, now), approved_by, judge)
@@ -131,14 +132,13 @@ class Planner:
     async def plan_weekly(self) -> Planned | None:
         """Plan the latest Monday's batch if it is due and not planned yet."""
         now = self._clock.now()
-
+        if await self._store.read(lambda conn: _due(conn, now)) is None:
+            return None
         judge = await self.judge_for(now)
+        await self._fund(now)
 
         def plan(conn: Connection) -> Planned | None:
-            installed_at = conn.scalar(select(installation.c.set_at).where(installation.c.name == INSTALLED_AT))
-            if installed_at is None:
-                raise Misuse("the installation's first start is not recorded")
-            monday = due_batch(now, installed_at, batches.cutoffs_of_scheduled(conn))
+            monday = _due(conn, now)
             if monday is None:
                 return None
             return self.plan_in(conn, scheduled_key(monday), self.terms(monday, now), "schedule", judge)
@@ -153,12 +153,19 @@ class Planner:
         wrong = await self._inspect(outside) if outside else {}
         return lambda address: wrong.get(address) or self._judge(address)
 
+    async def _fund(self, now: datetime) -> None:
+        """Promise what the wallet covers, so that a plan says truly what it still lacks; in slices, before the plan."""
+        done = False
+        while not done:
+            done = await self._store.write(lambda conn: funding.fund(conn, self._account, now).is_done)
+
     def plan_in(self, conn: Connection, key: str, terms: PlanTerms, approved_by: str, judge: Judge) -> Planned | None:
         """Plan in the caller's transaction; None when nothing is payable under `terms` or the key is planned."""
         batch_id = take(conn, key, terms, judge, approved_by, self._ids.uuid)
         if batch_id is None:
             return None
-        funding.fund(conn, self._account, terms.now)
+        if not funding.fund(conn, self._account, terms.now).is_done:
+            enqueue(conn, "fund", "treasury", terms.now)
         enqueue(conn, "batch", batch_id, terms.now)
         return Planned(batch_id, batches.by_id(conn, batch_id).uuid, key, batches.standing(conn, batch_id))
 
@@ -176,6 +183,14 @@ class Planner:
             hold=rules.hold,
             fee_ceiling=rules.fee_ceiling,
         )
+
+
+def _due(conn: Connection, now: datetime) -> datetime | None:
+    """The Monday whose batch is to be planned now."""
+    installed_at = conn.scalar(select(installation.c.set_at).where(installation.c.name == INSTALLED_AT))
+    if installed_at is None:
+        raise Misuse("the installation's first start is not recorded")
+    return due_batch(now, installed_at, batches.cutoffs_of_scheduled(conn))
 
 
 class PlanStep:

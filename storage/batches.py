@@ -21,10 +21,9 @@ _WAITING = (BatchStatus.PLANNED, BatchStatus.WAITING_APPROVAL, BatchStatus.WAITI
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a batch's payouts stand. `counts` are of the whole plan by state, with those that have left it;
-    `open_payouts` are still to be paid by it. Amounts in base units; `uncovered` waits for conversion."""
+    """What is still to be paid by a batch: `open_payouts` of `unpaid` base units, of which `uncovered` wait for
+    conversion."""
 
-    counts: dict[str, int]
     open_payouts: int
     unpaid: int
     uncovered: int
@@ -41,22 +40,26 @@ def standing(conn: Connection, batch_id: int) -> Standing:
     unpaid = payouts.c.amount - payouts.c.netted_amount
     rows = conn.execute(
         select(payouts.c.state, func.count().label("payouts"), func.sum(unpaid).label("amount"))
-        .where(payouts.c.batch_id == batch_id)
+        .where(payouts.c.batch_id == batch_id, payouts.c.state.in_(OPEN))
         .group_by(payouts.c.state)
     ).all()
     amounts = {row.state: int(row.amount) for row in rows}
+    return Standing(
+        open_payouts=sum(row.payouts for row in rows),
+        unpaid=sum(amounts.values()),
+        uncovered=amounts.get(UsdcStatus.PENDING_CONVERSION, 0),
+    )
+
+
+def counts(conn: Connection, batch_id: int) -> dict[str, int]:
+    """How many payouts of the whole plan are in which state, with those that have left it."""
     whole = (
         select(payouts.c.state, func.count().label("payouts"))
         .select_from(batch_items.join(payouts, payouts.c.id == batch_items.c.payout_id))
         .where(batch_items.c.batch_id == batch_id)
         .group_by(payouts.c.state)
     )
-    return Standing(
-        counts={row.state: row.payouts for row in conn.execute(whole)},
-        open_payouts=sum(row.payouts for row in rows if row.state in OPEN),
-        unpaid=sum(amounts.get(state, 0) for state in OPEN),
-        uncovered=amounts.get(UsdcStatus.PENDING_CONVERSION, 0),
-    )
+    return {row.state: row.payouts for row in conn.execute(whole)}
 
 
 def waiting(conn: Connection, before: int | None = None, other_than: str = "") -> int | None:

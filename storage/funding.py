@@ -1,17 +1,30 @@
 """The platform wallet's free USDC, and which owed purchases it covers."""
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, select
 
 from domain.funding import Owed, cover, free_balance
 from domain.ledger import Asset
 from domain.states import UsdcStatus
 from storage import mint_payouts
-from storage.tables import chain_movements, payouts, state_history
+from storage.history import advance_where
+from storage.planning import lock_plans
+from storage.tables import chain_movements, payouts
 
-PAGE = 500
+SLICE = 2_000
+"""Purchases moved in one write at most: other writes wait for it, a twentieth of a second or so."""
+CHUNK = 500
+"""Ids in one IN list, as in planning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Funded:
+    """How many purchases moved; the pass goes on with another call unless it `is_done`."""
+
+    purchases: int
+    is_done: bool
 
 
 def finalized_balance(conn: Connection, usdc_account: str) -> int:
@@ -40,62 +53,28 @@ def free(conn: Connection, usdc_account: str) -> int:
     return free_balance(finalized_balance(conn, usdc_account), promised(conn))
 
 
-def fund(conn: Connection, usdc_account: str, now: datetime) -> int:
-    """Move covered purchases pending_conversion → pending_distribution, oldest payment first, whole.
-
-    Returns how many purchases moved. The first that does not fit ends the pass.
-    """
-    covered = cover(free(conn, usdc_account), _owed(conn))
-    for start in range(0, len(covered), PAGE):
-        _release(conn, covered[start : start + PAGE], now)
-    return len(covered)
-
-
-def _owed(conn: Connection) -> Iterator[Owed]:
-    """Purchases in pending_conversion, oldest payment first, page by page."""
-    after: tuple[datetime, int] | None = None
-    while True:
-        statement = (
-            select(
-                payouts.c.paid_at,
-                payouts.c.purchase_id,
-                func.sum(payouts.c.amount - payouts.c.netted_amount).label("amount"),
-            )
-            .where(payouts.c.state == UsdcStatus.PENDING_CONVERSION)
-            .group_by(payouts.c.paid_at, payouts.c.purchase_id)
-            .order_by(payouts.c.paid_at, payouts.c.purchase_id)
-            .limit(PAGE)
+def fund(conn: Connection, usdc_account: str, now: datetime, most: int = SLICE) -> Funded:
+    """Move up to `most` covered purchases pending_conversion → pending_distribution, oldest payment first, whole. The
+    first that does not fit ends the pass."""
+    lock_plans(conn)
+    owed = _owed(conn, most + 1)
+    covered = cover(free(conn, usdc_account), owed)
+    released = covered[:most]
+    for start in range(0, len(released), CHUNK):
+        mine = payouts.c.purchase_id.in_(released[start : start + CHUNK])
+        advance_where(
+            conn, mine & (payouts.c.state == UsdcStatus.PENDING_CONVERSION), UsdcStatus.PENDING_DISTRIBUTION, now
         )
-        if after is not None:
-            paid_at, purchase_id = after
-            later = (payouts.c.paid_at > paid_at) | (
-                (payouts.c.paid_at == paid_at) & (payouts.c.purchase_id > purchase_id)
-            )
-            statement = statement.where(later)
-        rows = conn.execute(statement).all()
-        for row in rows:
-            yield Owed(row.purchase_id, int(row.amount))
-        if len(rows) < PAGE:
-            return
-        after = (rows[-1].paid_at, rows[-1].purchase_id)
+    return Funded(len(released), is_done=len(covered) <= most)
 
 
-def _release(conn: Connection, purchase_ids: list[int], now: datetime) -> None:
-    mine = (payouts.c.purchase_id.in_(purchase_ids)) & (payouts.c.state == UsdcStatus.PENDING_CONVERSION)
-    moved = conn.scalars(
-        update(payouts).where(mine).values(state=UsdcStatus.PENDING_DISTRIBUTION).returning(payouts.c.id)
-    ).all()
-    if moved:
-        conn.execute(
-            insert(state_history),
-            [
-                {
-                    "machine": "payout",
-                    "subject": str(payout_id),
-                    "before": UsdcStatus.PENDING_CONVERSION,
-                    "after": UsdcStatus.PENDING_DISTRIBUTION,
-                    "at": now,
-                }
-                for payout_id in moved
-            ],
-        )
+def _owed(conn: Connection, most: int) -> list[Owed]:
+    """Purchases in pending_conversion, oldest payment first."""
+    statement = (
+        select(payouts.c.purchase_id, func.sum(payouts.c.amount - payouts.c.netted_amount))
+        .where(payouts.c.state == UsdcStatus.PENDING_CONVERSION)
+        .group_by(payouts.c.paid_at, payouts.c.purchase_id)
+        .order_by(payouts.c.paid_at, payouts.c.purchase_id)
+        .limit(most)
+    )
+    return [Owed(purchase_id, int(amount)) for purchase_id, amount in conn.execute(statement)]

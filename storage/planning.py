@@ -1,14 +1,29 @@
 """Which payouts a batch takes, and taking them: set-based, in one transaction."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, String, and_, case, cast, func, insert, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    and_,
+    case,
+    cast,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
+from domain.errors import Misuse
 from domain.keys import creator_reference, purchase_reference
 from domain.states import BatchStatus, UsdcStatus
 from storage.approvals import approve, freeze
@@ -18,9 +33,12 @@ from storage.tables import batches, payouts, purchases, screenings, transfers, u
 CHUNK = 500
 """Ids in one IN list: far below SQLite's and PostgreSQL's limits on bound values, few round trips all the same."""
 
+SCREENER = "deny-list"
+"""The local list, by which every address is screened (`payouts/addresses.py`)."""
+
 _PLAN_LOCK = 0x706C616E
 """PostgreSQL advisory lock: of several replicas that plan at once, one takes the payouts and the others find them
-taken. Row locks alone would not do: an UPDATE that waited for another plan takes its rows all the same."""
+taken."""
 
 _UNPAID = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
 
@@ -81,13 +99,19 @@ def shares(conn: Connection, terms: PlanTerms, judge: Judge) -> list[CreatorShar
         .subquery()
     )
     statement = select(
-        owed,
+        owed.c.recipient_id,
         users.c.uuid,
         users.c.username,
+        func.coalesce(users.c.circle_wallet_address, users.c.wallet_address),
+        owed.c.amount,
+        owed.c.purchases,
         users.c.address_changed_at,
-        func.coalesce(users.c.circle_wallet_address, users.c.wallet_address).label("address"),
     ).join(users, users.c.id == owed.c.recipient_id)
-    found = [_share(row, terms, judge) for row in conn.execute(statement)]
+    found = []
+    for recipient_id, uuid, name, address, amount, count, changed_at in conn.execute(statement):
+        share = CreatorShare(recipient_id, uuid, name, address, int(amount), count, None)
+        why = _left_out(terms, judge, share, changed_at)
+        found.append(share if why is None else replace(share, left_out=why))
     return sorted(found, key=lambda share: (-share.amount, share.recipient_id))
 
 
@@ -116,24 +140,22 @@ def purchase_count(conn: Connection, terms: PlanTerms, recipient_ids: Sequence[i
     return len(found)
 
 
-def _share(row: Row[Any], terms: PlanTerms, judge: Judge) -> CreatorShare:
-    left_out = None
-    if row.address is None:
-        left_out = "has no wallet yet"
-    elif row.address_changed_at is not None and row.address_changed_at > terms.now - terms.cool_off:
-        left_out = "changed the address lately"
-    elif terms.grouping == "creator" and row.amount < terms.minimum:
-        left_out = "is below the minimum"
-    elif terms.at_once is not None and not _is_taken_at_once(row, terms.at_once, terms.grouping):
-        left_out = "waits for the weekly batch: above a cap"
-    else:
-        left_out = judge(row.address)
-    return CreatorShare(row.recipient_id, row.uuid, row.username, row.address, int(row.amount), row.purchases, left_out)
+def _left_out(terms: PlanTerms, judge: Judge, share: CreatorShare, changed_at: datetime | None) -> str | None:
+    """Why a recipient gets nothing this time."""
+    if share.address is None:
+        return "has no wallet yet"
+    if changed_at is not None and changed_at > terms.now - terms.cool_off:
+        return "changed the address lately"
+    if terms.grouping == "creator" and share.amount < terms.minimum:
+        return "is below the minimum"
+    if terms.at_once is not None and not _is_taken_at_once(share, terms.at_once, terms.grouping):
+        return "waits for the weekly batch: above a cap"
+    return judge(share.address)
 
 
-def _is_taken_at_once(row: Row[Any], asked: AtOnce, grouping: str) -> bool:
-    above = grouping == "creator" and 0 < asked.ceiling < row.amount
-    return not above and (asked.only is None or row.recipient_id in asked.only)
+def _is_taken_at_once(share: CreatorShare, asked: AtOnce, grouping: str) -> bool:
+    above = grouping == "creator" and 0 < asked.ceiling < share.amount
+    return not above and (asked.only is None or share.recipient_id in asked.only)
 
 
 def payable(terms: PlanTerms) -> ColumnElement[bool]:
@@ -181,7 +203,7 @@ def take(
 
     The unique key makes it happen once, whoever comes first. The screening's results are stored.
     """
-    _lock(conn, terms)
+    _lock(conn)
     verdicts: dict[str, str | None] = {}
 
     def judged(address: str) -> str | None:
@@ -196,39 +218,33 @@ def take(
     batch_id = _create(conn, key, terms, new_uuid())
     if batch_id is None:
         return None
-    store_screenings(conn, [share.address for share in found if share.address is not None], judged, terms.now)
-    if terms.grouping == "creator":
-        _take_by_creator(conn, batch_id, taken, terms, new_uuid)
-    else:
-        _take_by_purchase(conn, batch_id, taken, terms, new_uuid)
-    _sum_up(conn, batch_id)
+    take_them = _take_by_creator if terms.grouping == "creator" else _take_by_purchase
+    _sum_up(conn, batch_id, taken, take_them(conn, batch_id, taken, terms, new_uuid))
+    _store_screenings(conn, batch_id, found, judged, terms.now)
     digest = freeze(conn, batch_id)
     approve(conn, batch_id, digest, approved_by, terms.now)
     return batch_id
 
 
 def lock_plans(conn: Connection) -> None:
-    """To the end of the transaction nobody else promises the platform wallet's money to a plan. SQLite has one writer
-    anyway."""
+    """To the end of the transaction nobody else promises the platform wallet's money. SQLite has one writer anyway."""
     if conn.dialect.name == "postgresql":
         conn.execute(select(func.pg_advisory_xact_lock(_PLAN_LOCK)))
 
 
-def _lock(conn: Connection, terms: PlanTerms) -> None:
-    """On PostgreSQL: other plans wait, and a hold or refund that comes meanwhile is seen, not overtaken. What is read
-    after this stays so to the end of the transaction."""
-    if conn.dialect.name != "postgresql":
-        return
+def _lock(conn: Connection) -> None:
+    """On PostgreSQL: what is read from here on stays so to the end of the transaction, as SQLite's single writer has it
+    anyway. Other plans wait, and so does whoever makes a payout due, less or held: it is neither taken beside the sum
+    of its transfer nor overtaken. Reading goes on."""
     lock_plans(conn)
-    chosen = select(payouts.c.id).select_from(payouts.join(purchases)).where(payable(terms)).order_by(payouts.c.id)
-    locked = chosen.with_for_update(of=payouts).subquery()
-    conn.execute(select(func.count()).select_from(locked))
+    if conn.dialect.name == "postgresql":
+        conn.execute(text("LOCK TABLE payouts IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def _take_by_creator(
     conn: Connection, batch_id: int, taken: Sequence[CreatorShare], terms: PlanTerms, new_uuid: Callable[[], UUID]
-) -> None:
-    """A transfer for each recipient, then all payouts into them with one UPDATE."""
+) -> int:
+    """A transfer for each recipient, then all payouts into them with one UPDATE; how many."""
     batch_uuid = conn.execute(select(batches.c.uuid).where(batches.c.id == batch_id)).scalar_one()
     conn.execute(
         insert(transfers),
@@ -246,7 +262,7 @@ def _take_by_creator(
             for share in sorted(taken, key=lambda share: share.recipient_id)
         ],
     )
-    conn.execute(
+    moved = conn.execute(
         update(payouts)
         .where(
             payable(terms),
@@ -261,11 +277,14 @@ def _take_by_creator(
             reason=None,
         )
     )
+    return moved.rowcount
 
 
 def _take_by_purchase(
     conn: Connection, batch_id: int, taken: Sequence[CreatorShare], terms: PlanTerms, new_uuid: Callable[[], UUID]
-) -> None:
+) -> int:
+    """The payouts, then a transfer for each of them; how many."""
+    count = 0
     for chunk in _chunks([share.recipient_id for share in taken]):
         mine = (
             select(payouts.c.id)
@@ -277,12 +296,21 @@ def _take_by_purchase(
             .where(users.c.id == payouts.c.recipient_id)
             .scalar_subquery()
         )
-        conn.execute(
+        moved = conn.execute(
             update(payouts)
             .where(payouts.c.id.in_(mine))
             .values(batch_id=batch_id, destination_address=address, reason=None)
         )
+        count += moved.rowcount
     _create_transfers(conn, batch_id, terms, new_uuid)
+    return count
+
+
+def _sum_up(conn: Connection, batch_id: int, taken: Sequence[CreatorShare], moved: int) -> None:
+    count, amount = sum(share.purchases for share in taken), sum(share.amount for share in taken)
+    if moved != count:
+        raise Misuse(f"{moved} payouts were taken into a batch of {count}: nothing of it is planned")
+    conn.execute(update(batches).where(batches.c.id == batch_id).values(payout_count=count, planned_amount=amount))
 
 
 def _create(conn: Connection, key: str, terms: PlanTerms, uuid: UUID) -> int | None:
@@ -312,17 +340,24 @@ def _create(conn: Connection, key: str, terms: PlanTerms, uuid: UUID) -> int | N
 def store_screenings(conn: Connection, addresses: Sequence[str], judge: Judge, now: datetime) -> None:
     """Keep what was said of each address that somebody was about to pay."""
     results = [
-        {
-            "address": address,
-            "screener": "deny-list",
-            "allowed": judge(address) is None,
-            "reason": judge(address),
-            "created_at": now,
-        }
+        {"address": address, "screener": SCREENER, "allowed": why is None, "reason": why, "created_at": now}
         for address in addresses
+        for why in [judge(address)]
     ]
     if results:
         conn.execute(insert(screenings), results)
+
+
+def _store_screenings(
+    conn: Connection, batch_id: int, found: Sequence[CreatorShare], judge: Judge, now: datetime
+) -> None:
+    """What the screener said of every address that was looked at: the batch's own, which it let pass, and those of the
+    recipients who were left out."""
+    names = ["address", "screener", "allowed", "reason", "created_at"]
+    told = (literal(SCREENER), literal(True), null(), literal(now, screenings.c.created_at.type))
+    passed = select(transfers.c.destination_address, *told).where(transfers.c.batch_id == batch_id).distinct()
+    conn.execute(insert(screenings).from_select(names, passed))
+    store_screenings(conn, [one.address for one in found if one.left_out and one.address is not None], judge, now)
 
 
 def _create_transfers(conn: Connection, batch_id: int, terms: PlanTerms, new_uuid: Callable[[], UUID]) -> None:
@@ -369,16 +404,6 @@ def _by_payout(conn: Connection, batch_id: int) -> list[dict[str, Any]]:
         }
         for row in conn.execute(statement.order_by(payouts.c.paid_at, payouts.c.id))
     ]
-
-
-def _sum_up(conn: Connection, batch_id: int) -> None:
-    mine = select(func.count(), func.sum(payouts.c.amount - payouts.c.netted_amount)).where(
-        payouts.c.batch_id == batch_id
-    )
-    count, amount = conn.execute(mine).one()
-    conn.execute(
-        update(batches).where(batches.c.id == batch_id).values(payout_count=count, planned_amount=int(amount or 0))
-    )
 
 
 def _chunks(items: Sequence[Any]) -> list[Sequence[Any]]:

@@ -196,7 +196,7 @@ def batch_row(conn: Connection, row: Any) -> BatchRow:
         approved_by=list(approvals.approvers(conn, row.id)),
         settled_at=row.settled_at,
         created_at=row.created_at,
-        payouts=standing.counts,
+        payouts=batches.counts(conn, row.id),
         unpaid=format_usdc(standing.unpaid),
         uncovered=format_usdc(standing.uncovered),
     )

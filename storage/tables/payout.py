@@ -33,7 +33,7 @@ payouts = Table(
     Column("reason", Text),
     moment("paid_at"),
     Column("batch_id", ROW_ID, ForeignKey("batches.id")),
-    ref("transfer_id", "transfers.id", nullable=True),
+    Column("transfer_id", ROW_ID, ForeignKey("transfers.id")),
     Column("chain", String(16), nullable=False, server_default="SOL"),
     Column("destination_address", String(64)),
     Column("signature", String(128)),
@@ -46,11 +46,24 @@ payouts = Table(
     CheckConstraint("(state = 'distributed') = (paid_amount > 0)", name="distributed"),
     CheckConstraint("paid_amount = 0 OR signature IS NOT NULL", name="paid"),
     Index("ix_payouts_state_paid", "state", "paid_at", "purchase_id"),
-    Index("ix_payouts_batch_state", "batch_id", "state"),
+    Index(
+        "ix_payouts_batch_state",
+        "batch_id",
+        "state",
+        sqlite_where=Column("batch_id").is_not(None),
+        postgresql_where=Column("batch_id").is_not(None),
+    ),
+    Index(
+        "ix_payouts_transfer_id",
+        "transfer_id",
+        sqlite_where=Column("transfer_id").is_not(None),
+        postgresql_where=Column("transfer_id").is_not(None),
+    ),
     Index("ix_payouts_signature", "signature"),
 )
 """One per recipient of a purchase, ever: the unique constraint over all rails, modes and batches. `paid_at` is the
-purchase's, repeated for the order of funding and planning. Base units: `amount` is what is due after what came back,
+purchase's, repeated for the order of funding and planning; planning a hundred thousand of them only adds to the indexes
+of batches and transfers, which hold none that is in neither. Base units: `amount` is what is due after what came back,
 `paid_amount` what the chain moved, `netted_amount` what debts used up."""
 
 batches = Table(

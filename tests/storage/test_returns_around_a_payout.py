@@ -118,9 +118,9 @@ class Story:
         """At any time the states of the plan's items are the whole batch, and no more is sent than was planned."""
         if not self.batch:
             return
-        row, standing = batches.by_id(conn, self.batch), batches.standing(conn, self.batch)
-        assert sum(standing.counts.values()) == row.payout_count
-        assert set(standing.counts) <= set(UsdcStatus)
+        row, counts = batches.by_id(conn, self.batch), batches.counts(conn, self.batch)
+        assert sum(counts.values()) == row.payout_count
+        assert set(counts) <= set(UsdcStatus)
         assert beyond_plan(conn, self.batch) is None
         items = conn.scalar(select(func.sum(batch_items.c.amount)).where(batch_items.c.batch_id == self.batch))
         shrunk = sum(change.planned - change.now for change in changes(conn, self.batch))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -16,6 +17,7 @@ from chain.addresses import ata
 from payouts.addresses import AddressJudge, DenyList
 from payouts.plan import Planner, PlanRules
 from ports.virtual import SeededIds
+from storage.planning import PlanTerms, take
 from storage.postgres import PostgresStore
 from storage.store import Store
 from storage.tables import batch_items, batches, payouts, transfers
@@ -327,7 +329,7 @@ async def test_eight_off_cycle_plans_at_once_take_each_payout_once(store: Store)
     await store.write(fill)
     planners = [planner_at(store, START + timedelta(hours=1), number) for number in range(8)]
     made = await asyncio.gather(*(planner.plan_off_cycle("somebody") for planner in planners))
-    assert sum(one.standing.counts["pending_conversion"] for one in made if one is not None) == 5
+    assert sum(one.standing.open_payouts for one in made if one is not None) == 5
     rows = await store.read(lambda conn: conn.execute(select(batches.c.payout_count)).scalars().all())
     assert sum(rows) == 5
     assert 0 not in rows
@@ -356,6 +358,48 @@ async def test_eight_replicas_that_plan_at_once_take_each_payout_once(postgres_u
     assert (await replicas[0].read(lambda conn: conn.execute(items).one())) == (40, 40, 40 * DUE)
     assert (await replicas[0].read(lambda conn: conn.execute(planned).one())) == (1, 40, 40 * DUE)
     await asyncio.gather(*(replica.stop() for replica in replicas))
+
+
+async def test_a_sale_that_becomes_due_while_a_replica_plans_waits_for_the_next_plan(postgres_url: URL) -> None:
+    """It comes between the sums of the transfers and the taking of the payouts."""
+    sales, store = Sales("treasury"), PostgresStore(postgres_url, writers=1)
+    await store.start()
+
+    def fill(conn: Any) -> int:
+        buyer = sales.user(conn, "buyer")
+        content = sales.content(conn, sales.user(conn, "artist"))
+        sales.sold(conn, content, buyer)
+        return sales.paid(conn, content, buyer)
+
+    late, cutoff = await store.write(fill), START + timedelta(days=1)
+
+    def sell_elsewhere() -> None:
+        async def sell() -> None:
+            other = PostgresStore(postgres_url, writers=1)
+            await other.start()
+            await other.write(lambda conn: sales.minted(conn, late))
+            await other.stop()
+
+        asyncio.run(sell())
+
+    def plan(conn: Any) -> int | None:
+        terms = PlanTerms(cutoff, cutoff, 10_000, False, timedelta(0), "creator", "solana")
+        return take(conn, "offcycle:1", terms, judge, "somebody", sales.uuid)
+
+    with ThreadPoolExecutor(1) as threads:
+        selling: list[Future[None]] = []
+
+        def judge(_address: str) -> None:
+            selling.append(threads.submit(sell_elsewhere))
+            wait(selling, timeout=1)
+
+        assert await store.write(plan) == 1
+        await asyncio.wrap_future(selling[0])
+    planned = select(batches.c.payout_count, batches.c.planned_amount)
+    due = select(payouts.c.batch_id).order_by(payouts.c.purchase_id)
+    assert tuple(await store.read(lambda conn: conn.execute(planned).one())) == (1, DUE)
+    assert list(await store.read(lambda conn: conn.scalars(due).all())) == [1, None]
+    await store.stop()
 
 
 async def test_a_clock_set_back_plans_no_monday_twice(store: Store) -> None:
