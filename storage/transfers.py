@@ -18,7 +18,7 @@ from storage.approvals import require_as_planned
 from storage.batches import wake_when_done
 from storage.distribution import pay
 from storage.history import advance, note
-from storage.movements import Movement, book_payout, explain_cost
+from storage.movements import Movement, MovementKind, book_payout, explain_cost
 from storage.returns import settle_returns, settle_unpaid
 from storage.tables import (
     batches,
@@ -262,6 +262,39 @@ def explained(conn: Connection, destination: str, amount: int) -> frozenset[str]
         )
     )
     return frozenset(rows)
+
+
+def unclaimed(conn: Connection, case: TransferCase) -> str | None:
+    """Signature of the outflow, booked since the live attempt began, that pays exactly this transfer and that nothing
+    claims; None where there are several, or where another attempt of unknown signature may have paid it."""
+    transfer, attempt = case.transfer, case.attempt
+    if attempt is None or attempt.signature is not None:
+        return None
+    found = conn.scalars(
+        select(chain_movements.c.signature)
+        .where(
+            chain_movements.c.asset == Asset.USDC,
+            chain_movements.c.kind == MovementKind.PAYOUT,
+            chain_movements.c.transfer_id.is_(None),
+            chain_movements.c.counterparty == transfer.destination_address,
+            chain_movements.c.amount == -transfer.amount,
+            chain_movements.c.created_at >= attempt.created_at,
+            ~exists().where(group_attempts.c.signature == chain_movements.c.signature),
+        )
+        .limit(2)
+    ).all()
+    rivals = conn.scalar(
+        select(func.count())
+        .select_from(transfers.join(transfer_attempts))
+        .where(
+            transfers.c.id != transfer.id,
+            transfers.c.destination_address == transfer.destination_address,
+            transfers.c.amount == transfer.amount,
+            transfer_attempts.c.state.in_([TransferState.INTENDED, TransferState.SUBMITTED]),
+            transfer_attempts.c.signature.is_(None),
+        )
+    )
+    return found[0] if len(found) == 1 and not rivals else None
 
 
 def watch_state(watch: Row[Any] | None) -> WatchState | None:

@@ -141,7 +141,7 @@ class CircleTransferStep:
         try:
             seen = await self._fetch_or_submit(case, claim)
             if seen is None:
-                return await self._lost(case)
+                return await self._lost(case, claim)
         except Rejected as error:
             if error.code in self._terms.pausing:
                 log.warning("circle refuses every send", code=error.code, why=str(error))
@@ -174,7 +174,7 @@ class CircleTransferStep:
                     return found
         return None
 
-    async def _lost(self, case: TransferCase) -> Outcome:
+    async def _lost(self, case: TransferCase, claim: Claim) -> Outcome:
         """Sent half a day ago, and Circle lists nothing: perhaps it never came. It is not sent again by itself, with
         any key: once the chain shows no such outflow either, a person looks at Circle's console and asks for it."""
         attempt = case.attempt
@@ -182,7 +182,8 @@ class CircleTransferStep:
         proof = await self._absence(case, attempt.first_sent_at)
         why = f"sent at {attempt.first_sent_at:%Y-%m-%d %H:%M} UTC, and Circle lists no such transfer"
         if proof is None:
-            return Unknown(UNKNOWN_WAIT, f"{why}; not yet proven that nothing left")
+            found = await self._followed(case, claim, why)
+            return found or Unknown(UNKNOWN_WAIT, f"{why}; not yet proven that nothing left")
         return self._dead(case, {"why": why, "chain": str(proof)}, lambda conn: None, retry=False)
 
     async def _absence(self, case: TransferCase, ended_at: datetime) -> object | None:
@@ -219,16 +220,33 @@ class CircleTransferStep:
             why = f"Circle: {seen.state} {seen.error_reason or ''}".strip()
             return self._dead(case, {"why": why, "circle": seen.id}, note, retry=False)
         if seen.state == "FAILED" or seen.state in NEVER_HAPPENED:
-            return await self._given_up_by_circle(case, seen, note)
+            return await self._given_up_by_circle(case, seen, note, claim)
         return Again(POLL, f"Circle: {seen.state}", commit=note)
 
-    async def _given_up_by_circle(self, case: TransferCase, seen: CircleTransaction, note: Commit) -> Outcome:
+    async def _given_up_by_circle(
+        self, case: TransferCase, seen: CircleTransaction, note: Commit, claim: Claim
+    ) -> Outcome:
         """Circle's word alone frees no money: something that it signed may still land."""
         proof = await self._absence(case, seen.update_date)
         why = f"Circle: {seen.state} {seen.error_reason or ''}".strip()
         if proof is None:
-            return Unknown(POLL * 5, f"{why}; not yet proven that nothing left", commit=note)
+            found = await self._followed(case, claim, why)
+            return found or Unknown(POLL * 5, f"{why}; not yet proven that nothing left", commit=note)
         return self._dead(case, {"why": why, "circle": seen.id, "chain": str(proof)}, note, retry=True)
+
+    async def _followed(self, case: TransferCase, claim: Claim, why: str) -> Outcome | None:
+        """What Circle lost sight of has left all the same: the one outflow like it is followed and read back as if
+        Circle had named it."""
+        attempt, transfer, now = case.attempt, case.transfer, self._clock.now()
+        assert attempt is not None
+        signature = await self._store.read(lambda conn: rows.unclaimed(conn, case))
+        if signature is None:
+            return None
+        log.warning("an outflow like the lost transfer is followed", transfer=transfer.reference, signature=signature)
+        save = fenced(claim, lambda conn: rows.watch_signature(conn, attempt.id, transfer.id, signature, now))
+        await self._store.write(save)
+        self._told_watching()
+        return Again(POLL, f"{why}; {signature} pays it, and is read back")
 
     async def _landed(self, case: TransferCase, claim: Claim) -> Outcome:
         attempt, watch, transfer = case.attempt, case.watch, case.transfer

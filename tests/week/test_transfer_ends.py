@@ -93,6 +93,27 @@ async def test_failed_without_a_signature_is_paid_anew_only_when_two_nodes_deny_
 
 
 @on_virtual_time
+async def test_a_transfer_that_circle_calls_failed_and_that_lands_all_the_same_is_paid_once(tmp_path: Path) -> None:
+    shop = await market(tmp_path)
+    shop.world.node.switches.land_after_slots = 60
+    order = await ordered(shop, State.SENT)
+    order.tx_hash = None
+    shop.world.circle.custody.transactions.fail(order, "INTERNAL_ERROR", "lost sight of it")
+
+    async def left() -> bool:
+        return len(outflows(shop.world)) == 1
+
+    await shop.world.until("it has landed", left)
+    shop.world.node.switches.land_after_slots = 0
+    await shop.world.clock.sleep(LOOKED_AT_AGAIN)
+    await shop.batch_is("settled", seconds=1_200)
+    assert [one["state"] for one in attempts(shop)] == ["finalized"]
+    assert (shop.paid(), len(outflows(shop.world)), len(orders(shop))) == ({"ada": DUE}, 1, 1)
+    await shop.world.clock.sleep(TREASURY_SEEN)
+    await shop.close()
+
+
+@on_virtual_time
 async def test_failed_on_chain_is_dead_by_its_own_transaction_and_paid_by_a_successor(tmp_path: Path) -> None:
     shop = await market(tmp_path)
     await shop.plan()
