@@ -8,6 +8,7 @@ from typing import Any
 
 from solders.account import Account
 from solders.clock import Clock as ClockSysvar
+from solders.compute_budget import ComputeBudget
 from solders.hash import Hash
 from solders.keypair import Keypair
 from solders.litesvm import LiteSVM
@@ -276,6 +277,12 @@ class SolanaNode:
     def set_rent(self, lamports_per_byte: int) -> None:
         """The chain's rent from now on; the exemption is twice that for each byte (128 more than the data)."""
         self.svm.set_rent(Rent.with_lamports_per_byte(lamports_per_byte))
+
+    def set_trace_limit(self, entries: int) -> None:
+        """How many instructions one transaction may run from now on, inner ones included: 64 on the clusters."""
+        budget = ComputeBudget(simd_0268_active=True)
+        budget.max_instruction_trace_length = entries
+        self.svm.with_compute_budget(budget)
 
     def place_account(self, address: Pubkey, account: Account | None) -> None:
         """Put an account there by decree, at every commitment at once; None removes it."""

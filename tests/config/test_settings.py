@@ -161,6 +161,7 @@ def test_a_wrong_setting_is_one_line_that_names_it_and_the_remedy(name: str, val
         ({"AGENT_STRIPE_API_URL": "http://127.0.0.1:1"}, "AGENT_STRIPE_API_URL", "https only"),
         ({"AGENT_CIRCLE_API_URL": "http://127.0.0.1:1"}, "AGENT_CIRCLE_API_URL", "https only"),
         ({"AGENT_USER_WALLETS": "developer"}, "AGENT_WALLET_SET_ID", "AGENT_USER_WALLETS=developer"),
+        ({"AGENT_RAIL": "solana"}, "AGENT_SCREENING_DENY", "AGENT_RAIL=circle"),
     ],
 )
 def test_settings_that_contradict_live_mode_or_each_other_are_named(
