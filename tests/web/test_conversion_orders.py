@@ -87,3 +87,4 @@ async def test_with_manual_conversion_the_page_offers_no_order_and_the_api_says_
     async with visiting(shop.admin.port) as visitor:
         await signed_in(visitor, "approver")
         assert "Orders at Circle Mint" not in (await visitor.get("/console/treasury/")).words
+        assert (await visitor.get("/console/treasury/wire")).status == 404

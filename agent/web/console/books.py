@@ -9,6 +9,7 @@ from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
 from agent.web.pages.rendering import SLOW_SECONDS, Renderer, go_to
 from agent.web.pages.site import Looked
+from domain.errors import RequestError
 
 
 class LedgerAsked(LedgerQuery, Looked):
@@ -63,6 +64,8 @@ class BookPages:
         )
 
     async def wire(self, call: Call) -> WebResponse:
+        if not (await self._api.get(call, "/conversions/orders", OrderPage)).circle_mint:
+            raise RequestError(404, "not_found", "AGENT_CONVERSION is manual: nothing is wired through Circle Mint")
         told = await self._api.get(call, "/conversions/wire", WireInstructions)
         return self._renderer.page(call, "wire.html", every=SLOW_SECONDS, told=told)
 
