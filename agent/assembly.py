@@ -13,7 +13,7 @@ from agent.steps.balance_watch import BalanceWatchStep
 from agent.steps.circle_notification import CircleNotificationStep
 from agent.steps.events_sweep import EventsSweepStep
 from agent.steps.fee import FeeStep
-from agent.steps.mint import MintStep, MintTerms
+from agent.steps.mint import MintLookStep, MintStep, MintTerms
 from agent.steps.mint_listing import MintListingStep
 from agent.steps.mint_payouts import MintPayouts
 from agent.steps.prune import PruneStep
@@ -94,6 +94,7 @@ CHORES = frozenset(
     {
         "fee",
         "mint_listing",
+        "mint_look",
         "refund",
         "refunds",
         "fund",
@@ -376,6 +377,18 @@ def _steps(
         day_cap=settings.agent_cap_day,
         pausing=PAUSES_SENDS,
     )
+    mint = MintStep(
+        store,
+        clock,
+        ids,
+        Sender(gateways.rpc),
+        witness,
+        gateways.circle,
+        Token2022Nft(),
+        mint_terms,
+        tracker.poke,
+        _mint_payouts(settings, gateways, planner, platform_address),
+    )
     return {
         "stripe_event": StripeEventStep(store, clock),
         "circle_notification": CircleNotificationStep(store, clock),
@@ -391,18 +404,8 @@ def _steps(
             settings.agent_wallet_set_id,
             settings.blockchain,
         ),
-        "mint": MintStep(
-            store,
-            clock,
-            ids,
-            Sender(gateways.rpc),
-            witness,
-            gateways.circle,
-            Token2022Nft(),
-            mint_terms,
-            tracker.poke,
-            _mint_payouts(settings, gateways, planner, platform_address),
-        ),
+        "mint": mint,
+        "mint_look": MintLookStep(mint),
         "mint_listing": MintListingStep(store, clock, gateways.circle, settings.agent_user_wallets),
         "balance_watch": BalanceWatchStep(
             store, clock, ids, settings.agent_balance_alert_usdc, settings.agent_balance_alert_lamports

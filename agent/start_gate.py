@@ -19,7 +19,7 @@ from domain.money import USDC_DECIMALS
 from gateways.circle_api import CircleTransaction, TransactionPage
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import adoption, mint_settlement, packed_adoption
+from storage import adoption, mint_settlement, minting, packed_adoption
 from storage.adoption import Outflow
 from storage.chain_rows import cursor, move_cursor
 from storage.movements import is_explained, orphans
@@ -27,6 +27,7 @@ from storage.receipts import closed_unknown
 from storage.store import Store
 from storage.tables import installation
 from storage.upkeep import Payer
+from storage.work import enqueue
 
 log = structlog.get_logger(__name__)
 
@@ -36,8 +37,14 @@ OVERLAP = timedelta(days=1)
 LATE_LANDING_BLOCKS = 150
 """A blockhash's life: what an earlier process signed can land for so long (reference: Solana, section 1)."""
 LOOK_AGAIN_SECONDS = 5.0
+SALES_LOOKED_AT = 500
+"""In one round, each by one question to the chain."""
 OUTFLOWS_MOST = 100_000
 """Packed payouts adopted by one start: more than a year of them."""
+
+
+class Unplaced(Retryable):
+    """Something left, and nothing says yet whom it paid."""
 
 
 class CircleOutflows(Protocol):
@@ -84,13 +91,14 @@ class StartGate:
         payer: Payer,
         seed_of: Callable[[str], str],
         slot_seconds: Callable[[], float],
-        opened: Callable[[], None],
+        wake: Callable[[], None],
     ) -> None:
         """`seed_of` a sale's payment_intent: what its mint's address is derived with."""
         self._store, self._clock, self._ids = store, clock, ids
         self._sweep, self._circle, self._follower, self._heights = sweep, circle, follower, heights
         self._witness, self._payer, self._seed_of = witness, payer, seed_of
-        self._slot_seconds, self._opened = slot_seconds, opened
+        self._slot_seconds, self._wake = slot_seconds, wake
+        self._looked_at: set[int] = set()
         self.is_open = False
         self.waits_for = "the start checks"
 
@@ -104,12 +112,14 @@ class StartGate:
                 await self._check()
             except (Retryable, OutcomeUnknown, Rejected) as error:
                 self.waits_for = str(error)
+                if isinstance(error, Unplaced):
+                    await self._look_for_mints()
                 log.warning("start gate waits", why=self.waits_for)
                 await self._clock.sleep(LOOK_AGAIN_SECONDS)
                 continue
             self.is_open, self.waits_for = True, ""
             log.info("start gate open")
-            self._opened()
+            self._wake()
             return
 
     async def _check(self) -> None:
@@ -122,7 +132,7 @@ class StartGate:
             await self._explain()
         unexplained = await self._store.read(orphans)
         if unexplained:
-            raise Retryable(
+            raise Unplaced(
                 f"{len(unexplained)} outflow(s) of the platform wallet fit no payout, the latest "
                 f"{unexplained[0].signature}: a person must decide them"
             )
@@ -184,8 +194,24 @@ class StartGate:
                 if not await self._place(seen):
                     unplaced.append(f"{seen.id} ({seen.ref_id or 'no reference'})")
         if unplaced:
-            raise Retryable(f"Circle shows {len(unplaced)} transfer(s) that fit no payout: {', '.join(unplaced[:3])}")
+            raise Unplaced(f"Circle shows {len(unplaced)} transfer(s) that fit no payout: {', '.join(unplaced[:3])}")
         await self._store.write(lambda conn: self._remember(conn, started))
+
+    async def _look_for_mints(self) -> None:
+        """Have it looked, once for each, whether paid sales without an NFT have one on chain: then their creators are
+        due, and the outflow may be what they were paid."""
+        now = self._clock.now()
+
+        def ask(conn: Connection) -> list[int]:
+            unminted = [sale for sale in minting.paid_without_nft(conn) if sale not in self._looked_at]
+            for purchase_id in unminted[:SALES_LOOKED_AT]:
+                enqueue(conn, "mint_look", purchase_id, now)
+            return unminted[:SALES_LOOKED_AT]
+
+        asked = await self._store.write(ask)
+        if asked:
+            self._looked_at.update(asked)
+            self._wake()
 
     async def _place(self, seen: CircleTransaction) -> bool:
         """True when the outflow is known, was adopted, or never became one."""

@@ -1,19 +1,36 @@
 """Checkout Sessions: the intent with its key and exact parameters, committed before Stripe is asked."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Row, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse, RequestError
+from domain.keys import uuid4_shaped
 from domain.states import CheckoutState
 from storage.history import advance, note
-from storage.tables import checkouts, contents
+from storage.tables import checkouts, contents, users
 
 LIVE = (CheckoutState.CREATING, CheckoutState.OPEN)
+MADE_ANEW = "made anew: its Session is younger than the backup that was restored"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Our UUIDs on a Session and its payment: of the checkout, and of what was sold to whom. With the latter two a sale
+    is found again that a restored backup does not know. Empty where a Session of former times has none."""
+
+    checkout: str
+    content: str = ""
+    buyer: str = ""
+
+    def as_metadata(self) -> dict[str, str]:
+        """As Stripe keeps it."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +106,53 @@ def begin(conn: Connection, wanted: Wanted, price_cents: int, params: dict[str, 
     if found is None:
         raise Misuse(f"checkout of content {wanted.content_id} by user {wanted.buyer_id} vanished")
     return _read(found)
+
+
+def find(conn: Connection, mark: Mark, now: datetime) -> Row[Any] | None:
+    """The checkout that a Session is marked with, locked; made anew where only its content and its buyer are known.
+
+    None when they are not known either. What was paid is held against the content's price like any payment.
+    """
+    wanted = select(checkouts).where(checkouts.c.uuid == mark.checkout).with_for_update()
+    found = conn.execute(wanted).one_or_none()
+    if found is None and _make_anew(conn, mark, now):
+        found = conn.execute(wanted).one()
+    return found
+
+
+def _make_anew(conn: Connection, mark: Mark, now: datetime) -> bool:
+    content = conn.execute(select(contents).where(contents.c.uuid == mark.content)).one_or_none()
+    buyer_id = conn.scalar(select(users.c.id).where(users.c.uuid == mark.buyer))
+    if content is None or buyer_id is None or not _is_uuid(mark.checkout):
+        return False
+    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
+    made = conn.scalar(
+        dialect.insert(checkouts)
+        .values(
+            uuid=mark.checkout,
+            content_id=content.id,
+            buyer_id=buyer_id,
+            idempotency_key=str(uuid4_shaped("checkout made anew", mark.checkout)),
+            params=json.dumps({"metadata": mark.as_metadata()}),
+            state=CheckoutState.COMPLETED,  # from its birth on: the buyer may have another one open
+            price_cents=content.price_cents,
+            expires_at=now,
+            created_at=now,
+        )
+        .on_conflict_do_nothing()
+        .returning(checkouts.c.id)
+    )
+    if made is not None:
+        note(conn, "checkout", made, None, CheckoutState.CREATING, now)
+        note(conn, "checkout", made, CheckoutState.CREATING, CheckoutState.COMPLETED, now, MADE_ANEW)
+    return True
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def opened(conn: Connection, checkout_id: int, session_id: str, url: str, now: datetime) -> Checkout:

@@ -206,6 +206,13 @@ def _attempt(conn: Connection, attempt_id: int) -> Row[Any]:
     return row
 
 
+def paid_without_nft(conn: Connection) -> list[int]:
+    """Ids of all paid purchases that hold an edition and have no NFT yet, oldest first."""
+    waiting = (PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING, PurchaseStatus.FAILED)
+    statement = select(purchases.c.id).where(purchases.c.status.in_(waiting), purchases.c.edition_held)
+    return list(conn.scalars(statement.where(purchases.c.paid_at.is_not(None)).order_by(purchases.c.id)))
+
+
 def purchases_of_unready_buyers(conn: Connection, paid_before: datetime) -> int:
     """How many paid purchases have waited for their buyer's wallet since before `paid_before`."""
     statement = (

@@ -14,6 +14,7 @@ from domain.money import SHARE_WHOLE_BPS, cents_to_base_units
 from domain.split import SplitRule, share_out, split_net
 from domain.states import CheckoutState, PackedState, PurchaseStatus, TransferState, UsdcStatus, WorkState
 from storage import mint_payouts
+from storage.checkouts import Mark, find
 from storage.history import advance, note
 from storage.ledger import post
 from storage.tables import (
@@ -78,18 +79,18 @@ def id_of_payment_intent(conn: Connection, payment_intent_id: str) -> int | None
 
 def ensure(
     conn: Connection,
-    checkout_uuid: str,
+    mark: Mark,
     now: datetime,
     payment_intent_id: str | None = None,
     session_id: str | None = None,
 ) -> int:
     """The purchase of a checkout, made if this is the first event that tells of it; fills in Stripe's ids.
 
-    Raises Rejected when no such checkout is ours, or when the ids contradict what is stored.
+    Raises Rejected when neither the checkout nor what it sold to whom is ours, or when the ids contradict the row's.
     """
-    checkout = conn.execute(select(checkouts).where(checkouts.c.uuid == checkout_uuid).with_for_update()).one_or_none()
+    checkout = find(conn, mark, now)
     if checkout is None:
-        raise Rejected("unknown_checkout", f"no checkout {checkout_uuid!r} is ours; the event waits for a person")
+        raise Rejected("unknown_checkout", f"no checkout {mark.checkout!r} is ours; the event waits for a person")
     found = conn.execute(
         select(purchases).where(purchases.c.checkout_id == checkout.id).with_for_update()
     ).one_or_none()

@@ -15,7 +15,7 @@ from domain.ledger import Asset
 from domain.split import SplitRule
 from domain.states import BatchStatus
 from storage import batches, checkouts, contents, minting, movements, purchases, transfers, users, wallets
-from storage.checkouts import Wanted
+from storage.checkouts import Mark, Wanted
 from storage.contents import NewContent
 from storage.minting import MintIntent
 from storage.purchases import Fee, Payment
@@ -63,7 +63,7 @@ class Sales:
         price = checkouts.for_sale(conn, content).price_cents
         wanted = Wanted(checkout_uuid, str(self.uuid()), content, buyer, at + timedelta(hours=1))
         checkout = checkouts.begin(conn, wanted, price, {}, at)
-        purchase_id = purchases.ensure(conn, checkout_uuid, at, f"pi_{checkout.id}", f"cs_{checkout.id}")
+        purchase_id = purchases.ensure(conn, Mark(checkout_uuid), at, f"pi_{checkout.id}", f"cs_{checkout.id}")
         purchases.complete_checkout(conn, purchase_id, at)
         purchases.record_payment(conn, purchase_id, Payment(f"pi_{checkout.id}", None, price, "usd", at), at)
         return purchase_id

@@ -11,6 +11,7 @@ from domain.keys import is_payment_intent_id
 from gateways.answers import Json
 from gateways.stripe_client import API_VERSION
 from gateways.stripe_facts import SessionFacts
+from storage.checkouts import Mark
 
 PRICE_CENTS = 300
 SESSION_LIFE = timedelta(minutes=45)
@@ -152,7 +153,7 @@ def _ids_of(event: Json) -> set[object]:
 
 async def _session(ground: Ground, uuid: str, title: str, like: SessionFacts | None = None) -> SessionFacts:
     expires = ground.clock.now() + SESSION_LIFE if like is None else like.expires_at
-    params = session_params(uuid, title, PRICE_CENTS, expires, ground.settings.public_base_url)
+    params = session_params(Mark(uuid, uuid, uuid), title, PRICE_CENTS, expires, ground.settings.public_base_url)
     return await ground.stripe.create_checkout_session(params, uuid)
 
 

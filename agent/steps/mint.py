@@ -19,7 +19,7 @@ from chain.usdc_payouts import UsdcPayouts
 from domain.errors import Misuse, OutcomeUnknown, Rejected, Retryable
 from domain.evidence import Evidence
 from domain.keys import mint_seed
-from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown
+from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
 from domain.realtime import Part
 from domain.states import MintState, PurchaseStatus, WatchState
 from gateways.circle_api import Lane
@@ -108,7 +108,7 @@ class MintStep:
     async def run(self, claim: Claim) -> Outcome:
         purchase_id = int(claim.subject)
         case = await self._store.read(lambda conn: rows.load(conn, purchase_id))
-        if case.purchase.status not in READY or not case.purchase.edition_held or case.purchase.paid_at is None:
+        if not _is_ready(case):
             return Done()
         if case.attempt is None:
             waits = self._waits(case)
@@ -119,13 +119,35 @@ class MintStep:
         plan = plan_of(case.attempt)
         if case.attempt.state == MintState.INTENDED:
             lamports = await self._chain.lamports(plan.mint_address)
-            maker = await self._witness.maker_of(plan.mint_address) if lamports else None
-            if maker is not None:
-                return await self._settle(case, await self._witness.mint_evidence(maker, plan))
+            there = await self._there(case, plan, lamports)
+            if there is not None:
+                return there
             case = await self._sign(case, plan, claim, lamports)
         if case.attempt is None or case.attempt.signature is None:
             return Again(timedelta(0), "mints alone, and is signed anew")
         return await self._follow(case, plan, claim)
+
+    async def look(self, claim: Claim) -> Outcome:
+        """As `run`, as far as the NFT is there already: nothing is signed or sent."""
+        case = await self._store.read(lambda conn: rows.load(conn, int(claim.subject)))
+        if not _is_ready(case) or payout_address(case.buyer) is None:
+            return Done()
+        lamports = await self._chain.lamports(self._address(case))
+        if not lamports:
+            return Done()
+        if case.attempt is None:
+            case = await self._intend(case, claim)
+        assert case.attempt is not None
+        return await self._there(case, plan_of(case.attempt), lamports) or Done()
+
+    def _address(self, case: MintCase) -> str:
+        seed = mint_seed(self._terms.derivation_secret, case.purchase.stripe_payment_intent_id)
+        return self._standard.address(self._terms.platform_address, seed)
+
+    async def _there(self, case: MintCase, plan: NftPlan, lamports: int) -> Outcome | None:
+        """The end of a mint whose NFT exists, made by a process that this database does not know of."""
+        maker = await self._witness.maker_of(plan.mint_address) if lamports else None
+        return None if maker is None else await self._settle(case, await self._witness.mint_evidence(maker, plan))
 
     def _waits(self, case: MintCase) -> Outcome | None:
         """What a mint waits for before its intent."""
@@ -279,6 +301,25 @@ class MintStep:
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         now = self._clock.now()
         return lambda conn: rows.failed(conn, int(claim.subject), f"{code}: {why}", now)
+
+
+class MintLookStep:
+    """Kind `mint_look`, subject: purchase id. Before the start gate opens: an outflow that nothing explains may be of a
+    sale whose NFT this database does not know of yet, and whose creators are therefore not due yet."""
+
+    def __init__(self, mint: MintStep) -> None:
+        self._mint = mint
+
+    async def run(self, claim: Claim) -> Outcome:
+        return await self._mint.look(claim)
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        return nothing
+
+
+def _is_ready(case: MintCase) -> bool:
+    paid = case.purchase.paid_at is not None and case.purchase.edition_held
+    return bool(paid and case.purchase.status in READY)
 
 
 def plan_of(attempt: Any) -> NftPlan:

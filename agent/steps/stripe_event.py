@@ -18,6 +18,7 @@ from domain.refunds import refund_state
 from domain.states import CheckoutState, PurchaseStatus
 from ports.clock import Clock
 from storage import purchases as rows
+from storage.checkouts import Mark
 from storage.history import advance
 from storage.purchases import Payment
 from storage.returns import DisputeSeen, RefundSeen, record_dispute, record_refund
@@ -98,12 +99,14 @@ def _integer(subject: Mapping[str, Any], name: str) -> int:
     return value
 
 
-def _checkout_uuid(subject: Mapping[str, Any]) -> str:
+def _mark(subject: Mapping[str, Any]) -> Mark:
+    """What our Session and its payment carry; the UUIDs of content and buyer are empty on those of former times."""
     metadata = subject.get("metadata")
-    uuid = metadata.get("checkout") if isinstance(metadata, dict) else None
-    if not isinstance(uuid, str):
+    given = metadata if isinstance(metadata, dict) else {}
+    checkout, content, buyer = (given.get(name) for name in ("checkout", "content", "buyer"))
+    if not isinstance(checkout, str):
         raise Rejected("unknown_checkout", "the payment names no checkout of ours; it waits for a person")
-    return uuid
+    return Mark(checkout, content if isinstance(content, str) else "", buyer if isinstance(buyer, str) else "")
 
 
 def _payment_intent(subject: Mapping[str, Any], name: str) -> str | None:
@@ -118,7 +121,7 @@ def payment_succeeded(conn: Connection, subject: Mapping[str, Any], happened: da
     payment_intent_id = _payment_intent(subject, "id")
     if payment_intent_id is None:
         raise Rejected("malformed_event", "the payment_intent has no id")
-    purchase_id = rows.ensure(conn, _checkout_uuid(subject), now, payment_intent_id=payment_intent_id)
+    purchase_id = rows.ensure(conn, _mark(subject), now, payment_intent_id=payment_intent_id)
     payment = Payment(
         payment_intent_id,
         _text(subject, "latest_charge"),
@@ -133,7 +136,7 @@ def session_completed(conn: Connection, subject: Mapping[str, Any], happened: da
     """checkout.session.completed and .async_payment_succeeded: the purchase exists, and holds an edition once paid."""
     purchase_id = rows.ensure(
         conn,
-        _checkout_uuid(subject),
+        _mark(subject),
         now,
         payment_intent_id=_payment_intent(subject, "payment_intent"),
         session_id=_text(subject, "id"),
@@ -155,7 +158,7 @@ def delayed_payment_failed(conn: Connection, subject: Mapping[str, Any], happene
     """checkout.session.async_payment_failed: a delayed method did not pay after all."""
     purchase_id = rows.ensure(
         conn,
-        _checkout_uuid(subject),
+        _mark(subject),
         now,
         payment_intent_id=_payment_intent(subject, "payment_intent"),
         session_id=_text(subject, "id"),
@@ -166,7 +169,7 @@ def delayed_payment_failed(conn: Connection, subject: Mapping[str, Any], happene
 
 def session_expired(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
     """checkout.session.expired: the buyer may open another one. No purchase exists, so no edition is held."""
-    checkout = conn.execute(select(checkouts).where(checkouts.c.uuid == _checkout_uuid(subject))).one_or_none()
+    checkout = conn.execute(select(checkouts).where(checkouts.c.uuid == _mark(subject).checkout)).one_or_none()
     if checkout is not None and checkout.state in (CheckoutState.CREATING, CheckoutState.OPEN):
         advance(conn, checkout.id, CheckoutState.EXPIRED, now)
 

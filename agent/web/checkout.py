@@ -10,8 +10,8 @@ from domain.errors import OutcomeUnknown, Rejected, RequestError, Retryable
 from domain.states import CheckoutState
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import checkouts
-from storage.checkouts import Checkout
+from storage import checkouts, users
+from storage.checkouts import Checkout, Mark
 from storage.store import Store
 
 TRIES = 3
@@ -93,7 +93,9 @@ class Shop:
     async def _begin(self, content_id: int, buyer_id: int) -> Checkout:
         """The buyer's live checkout, or a new one in the state CREATING."""
         now = self._clock.now()
-        content = await self._store.read(lambda conn: checkouts.for_sale(conn, content_id))
+        content, buyer = await self._store.read(
+            lambda conn: (checkouts.for_sale(conn, content_id), users.required(conn, buyer_id))
+        )
         wanted = checkouts.Wanted(
             uuid=str(self._ids.uuid()),
             idempotency_key=str(self._ids.uuid()),
@@ -101,8 +103,9 @@ class Shop:
             buyer_id=buyer_id,
             expires_at=(now + max(self._settings.checkout_lifetime, LEAST_LIFETIME)).replace(microsecond=0),
         )
+        mark = Mark(wanted.uuid, content.uuid, buyer.uuid)
         params = session_params(
-            wanted.uuid, content.title, content.price_cents, wanted.expires_at, self._settings.public_base_url
+            mark, content.title, content.price_cents, wanted.expires_at, self._settings.public_base_url
         )
         price: int = content.price_cents
         return await self._store.write(lambda conn: checkouts.begin(conn, wanted, price, params, now))
@@ -152,14 +155,15 @@ class Shop:
 
 
 def session_params(
-    checkout_uuid: str, title: str, price_cents: int, expires_at: datetime, public_base_url: str
+    mark: Mark, title: str, price_cents: int, expires_at: datetime, public_base_url: str
 ) -> dict[str, Any]:
     """Parameters of the Session, frozen with its key: a repeat with others would be refused by Stripe.
 
-    Our UUID is on the Session and on its payment intent, so that whichever event comes first finds its purchase. Only
-    cards: delayed methods would change when a sale counts. Adaptive pricing would charge another currency.
+    Our UUIDs are on the Session and on its payment intent, so that whichever event comes first finds its purchase, also
+    in a database from before the Session. Only cards: delayed methods would change when a sale counts. Adaptive pricing
+    would charge another currency.
     """
-    mark = {"checkout": checkout_uuid}
+    metadata = mark.as_metadata()
     return {
         "mode": "payment",
         "line_items": [
@@ -168,9 +172,9 @@ def session_params(
                 "price_data": {"currency": CURRENCY, "unit_amount": price_cents, "product_data": {"name": title}},
             }
         ],
-        "client_reference_id": checkout_uuid,
-        "metadata": mark,
-        "payment_intent_data": {"metadata": mark},
+        "client_reference_id": mark.checkout,
+        "metadata": metadata,
+        "payment_intent_data": {"metadata": metadata},
         "allowed_payment_method_types": [PAYMENT_METHOD],
         "adaptive_pricing": {"enabled": False},
         "success_url": f"{public_base_url}/checkout/success?session_id={{CHECKOUT_SESSION_ID}}",

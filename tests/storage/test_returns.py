@@ -19,6 +19,7 @@ from domain.split import SplitRule
 from domain.states import CheckoutState, RefundState, UsdcStatus, WalletState
 from storage import minting, returns, schema
 from storage import purchases as sales
+from storage.checkouts import Mark
 from storage.history import advance
 from storage.ledger import balance, post, total_imbalance
 from storage.minting import MintIntent
@@ -64,7 +65,7 @@ def _sale(conn: Connection, number: int) -> int:
         )
     )
     payment_intent_id = f"pi_{number}"
-    purchase_id = sales.ensure(conn, f"checkout-{number}", NOW, payment_intent_id=payment_intent_id)
+    purchase_id = sales.ensure(conn, Mark(f"checkout-{number}"), NOW, payment_intent_id=payment_intent_id)
     sales.record_payment(conn, purchase_id, Payment(payment_intent_id, f"ch_{number}", 300, "usd", NOW), NOW)
     return purchase_id
 

@@ -11,6 +11,7 @@ from domain.split import SplitRule
 from domain.states import UsdcStatus
 from ports.system import SystemIds
 from storage import minting, tables
+from storage.checkouts import Mark
 from storage.history import advance
 from storage.minting import MintIntent
 from storage.purchases import Fee, Payment, ensure, record_fee, record_payment
@@ -27,7 +28,7 @@ async def paid(shop: Shop, content_id: int, buyer_token: str) -> int:
     checkout = next(row for row in await shop.all(tables.checkouts) if row["stripe_session_id"] == session)
     payment = Payment(f"pi_{number}", f"ch_{number}", checkout["price_cents"], "usd", now)
     purchase_id = await shop.store.write(
-        lambda conn: ensure(conn, checkout["uuid"], now, payment.payment_intent_id, session)
+        lambda conn: ensure(conn, Mark(checkout["uuid"]), now, payment.payment_intent_id, session)
     )
     await shop.store.write(lambda conn: record_payment(conn, purchase_id, payment, now))
     return purchase_id

@@ -42,6 +42,9 @@ async def test_a_session_carries_our_uuid_on_itself_and_on_its_payment_and_takes
     assert is_uuid(row["uuid"])
     for name in ("metadata[checkout]", "payment_intent_data[metadata][checkout]", "client_reference_id"):
         assert form[name] == [row["uuid"]]
+    (content,), buyer = await shop.all(tables.contents), (await shop.all(tables.users))[row["buyer_id"] - 1]
+    for name in ("metadata", "payment_intent_data[metadata]"):
+        assert (form[f"{name}[content]"], form[f"{name}[buyer]"]) == ([content["uuid"]], [buyer["uuid"]])
     assert form["allowed_payment_method_types[0]"] == ["card"]
     assert form["adaptive_pricing[enabled]"] == ["False"] or form["adaptive_pricing[enabled]"] == ["false"]
     assert form["expires_at"] == [str(int(row["expires_at"].timestamp()))]

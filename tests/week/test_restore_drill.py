@@ -13,6 +13,7 @@ import pytest
 from tests.week.checker import outflows, rows_of
 from tests.week.people import on_virtual_time, parked
 from tests.week.selling import DUE, Market, Sale
+from tests.week.test_peer_defects import nfts
 from tests.week.virtual_world import MONDAY, VirtualWorld
 
 RAILS = pytest.mark.parametrize(
@@ -118,4 +119,65 @@ async def test_a_paid_batch_that_the_restored_database_does_not_know_is_adopted_
     # Bob's second sale makes good what his refunded first one was paid: he gets nothing more.
     assert shop.paid() == {"ada": 3 * DUE, "bob": DUE, "cleo": DUE}
     assert await parked(story.world) == []
+    await shop.close()
+
+
+@pytest.mark.parametrize("paid_out", [False, True], ids=["minted-before-the-restore", "paid-before-the-restore"])
+@on_virtual_time
+async def test_a_sale_younger_than_the_backup_is_made_anew_from_its_marks_and_minted_and_paid_once(
+    paid_out: bool, tmp_path: Path
+) -> None:
+    story = drill(tmp_path)
+    shop, world = story.shop, story.world
+    await story.begin("ada")
+    await story.back_up()
+    (young,) = await shop.sell("bob")
+    if paid_out:
+        await story.pay_out(1)
+    nfts_before = nfts(world)
+    await story.put_back()
+    assert rows_of(world, f"SELECT id FROM purchases WHERE stripe_payment_intent_id = '{young.payment}'") == []
+    await story.gate_opens()
+
+    async def is_back() -> bool:
+        sql = f"SELECT status FROM purchases WHERE stripe_payment_intent_id = '{young.payment}'"
+        return [row["status"] for row in rows_of(world, sql)] == ["completed"]
+
+    await world.until("the sale is back, with its NFT", is_back)
+    assert nfts(world) == nfts_before
+    assert await parked(world) == []
+    if not paid_out:
+        await story.pay_out(1)
+    await world.clock.sleep(60)
+    assert (await shop.plan()) is None
+    assert shop.paid() == {"ada": DUE, "bob": DUE, "cleo": 0}
+    assert (await shop.dashboard("bob"))["paid_out"] == "2.35"
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_sale_whose_content_the_backup_does_not_know_or_whose_price_differs_waits_for_a_person(
+    tmp_path: Path,
+) -> None:
+    story = drill(tmp_path)
+    shop, world = story.shop, story.world
+    await story.begin("ada")
+    await story.back_up()
+    content, buyer = rows_of(world, "SELECT uuid FROM contents")[0]["uuid"], rows_of(world, "SELECT uuid FROM users")[0]
+    intent = {"object": "payment_intent", "currency": "usd", "latest_charge": None}
+    for number, (cents, marks) in enumerate(
+        (
+            (300, {"content": "of-after-the-backup", "buyer": buyer["uuid"]}),
+            (300, {"content": content, "buyer": "of-after-the-backup"}),
+            (299, {"content": content, "buyer": buyer["uuid"]}),
+        )
+    ):
+        metadata = {"checkout": f"0b8f0f6e-6a56-4a37-9d0a-0a4c0c0b7c1{number}", **marks}
+        paid = {**intent, "id": f"pi_young{number}", "amount_received": cents, "metadata": metadata}
+        world.stripe.controls.forge_event("payment_intent.succeeded", paid)
+    await world.clock.sleep(30)
+    codes = sorted(str(code) for _, code in await parked(world))
+    assert codes == ["amount_mismatch", "unknown_checkout", "unknown_checkout"]
+    assert len(rows_of(world, "SELECT id FROM purchases")) == 1
+    assert len(rows_of(world, "SELECT id FROM checkouts")) == 3
     await shop.close()
