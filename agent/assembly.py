@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
+from agent.clock_watch import ClockWatch
 from agent.index_view import IndexView
 from agent.rail_assembly import packed_rail
 from agent.start_gate import StartGate
@@ -136,6 +137,8 @@ class Gateways:
     circle: CircleGateway
     mint: MintGateway
     rpc: RpcPool
+    clock: ClockWatch
+    """What their answers say of our clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +160,14 @@ class Engine:
 
 def build_gateways(settings: Settings, ports: Ports, metrics: Metrics) -> Gateways:
     fast = settings.agent_circle_limits == "fast"
+    heard = ClockWatch(ports.transport, ports.clock)
     return Gateways(
+        clock=heard,
         stripe=StripeGateway(
-            ports.transport, settings.stripe_secret_key.get_secret_value(), settings.agent_stripe_api_url, ports.clock
+            heard, settings.stripe_secret_key.get_secret_value(), settings.agent_stripe_api_url, ports.clock
         ),
         circle=CircleGateway(
-            ports.transport,
+            heard,
             settings.agent_circle_api_url,
             settings.circle_w3s_api_key.get_secret_value(),
             settings.circle_w3s_entity_secret.get_secret_value(),
@@ -171,7 +176,7 @@ def build_gateways(settings: Settings, ports: Ports, metrics: Metrics) -> Gatewa
             Rates.fast() if fast else Rates(),
         ),
         mint=MintGateway(
-            ports.transport,
+            heard,
             settings.circle_mint_url,
             settings.agent_circle_mint_api_key.get_secret_value(),
             ports.ids,
@@ -180,7 +185,7 @@ def build_gateways(settings: Settings, ports: Ports, metrics: Metrics) -> Gatewa
         ),
         rpc=RpcPool(
             settings.rpc_urls,
-            ports.transport,
+            heard,
             ports.clock,
             weights=settings.rpc_weights,
             requests_per_second=SANDBOX_RPC_PER_SECOND if fast else settings.rpc_rates,
@@ -300,7 +305,8 @@ def build_engine(
         ports.store, ports.clock, ports.ids, gateways.mint, platform_address, is_on=settings.converts, looked=wake
     )
     steps["conversion_listing"] = listing
-    lanes, most = _lanes(gate, listing), settings.agent_retries_max
+    lanes = _lanes(lambda: gate.is_open and gateways.clock.trusted, listing)
+    most = settings.agent_retries_max
     worker = Worker(ports.store, ports.clock, ports.ids, steps, lanes, metrics, most, idle)
     bell.append(worker.wake)
     guard = ChainGuard(
@@ -318,23 +324,23 @@ def build_engine(
     return Engine(worker, tracker, follower, gate, planner, realtime, chain, nfts, backfill, index, formats)
 
 
-def _lanes(gate: StartGate, listing: ConversionListingStep) -> list[Lane]:
-    """What signs or sends waits for the gate; the rest works from the start."""
+def _lanes(may_send: Callable[[], bool], listing: ConversionListingStep) -> list[Lane]:
+    """What signs or sends waits for the gate, and for a clock that can be trusted; the rest works from the start."""
 
     def may_convert() -> bool:
-        return gate.is_open and listing.has_looked
+        return may_send() and listing.has_looked
 
     return [
         Lane("events", Queue(stripe_events), EVENT_WIDTH),
         Lane("notifications", Queue(circle_notifications), NOTIFICATION_WIDTH),
         Lane("wallets", Queue(jobs, frozenset({"wallet"})), WALLET_WIDTH),
-        Lane("mints", Queue(jobs, frozenset({"mint"})), MINT_WIDTH, lambda: gate.is_open),
-        Lane("transfers", Queue(jobs, frozenset({"transfer"})), TRANSFER_WIDTH, lambda: gate.is_open),
-        Lane("realtime", Queue(jobs, frozenset({"realtime"})), REALTIME_WIDTH, lambda: gate.is_open),
-        Lane("packing", Queue(jobs, frozenset({"pack"})), PACKING_WIDTH, lambda: gate.is_open),
-        Lane("upkeep", Queue(jobs, frozenset({"upkeep"})), UPKEEP_WIDTH, lambda: gate.is_open),
-        Lane("signing", Queue(jobs, frozenset({"packed_sign"})), SIGNING_WIDTH, lambda: gate.is_open),
-        Lane("sending", Queue(jobs, frozenset({"packed_send"})), SENDING_WIDTH, lambda: gate.is_open),
+        Lane("mints", Queue(jobs, frozenset({"mint"})), MINT_WIDTH, may_send),
+        Lane("transfers", Queue(jobs, frozenset({"transfer"})), TRANSFER_WIDTH, may_send),
+        Lane("realtime", Queue(jobs, frozenset({"realtime"})), REALTIME_WIDTH, may_send),
+        Lane("packing", Queue(jobs, frozenset({"pack"})), PACKING_WIDTH, may_send),
+        Lane("upkeep", Queue(jobs, frozenset({"upkeep"})), UPKEEP_WIDTH, may_send),
+        Lane("signing", Queue(jobs, frozenset({"packed_sign"})), SIGNING_WIDTH, may_send),
+        Lane("sending", Queue(jobs, frozenset({"packed_send"})), SENDING_WIDTH, may_send),
         Lane("settling", Queue(jobs, frozenset({"packed_settle"})), SETTLING_WIDTH),
         Lane("conversions", Queue(jobs, frozenset({"conversion"})), CONVERSION_WIDTH, may_convert),
         Lane("chores", Queue(jobs, CHORES), CHORE_WIDTH),

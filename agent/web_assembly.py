@@ -51,7 +51,7 @@ def build_web(
         on_work=engine.worker.wake,
         database=database_path(settings.database_url.get_secret_value()),
         indexer=engine.index,
-        trouble=partial(_trouble, engine),
+        trouble=partial(_trouble, engine, gateways),
         realtime=engine.realtime.standing,
     )
     store = WakingStore(ports.store, engine.worker.wake)
@@ -91,10 +91,11 @@ def web_settings(settings: Settings) -> WebSettings:
     )
 
 
-def _trouble(engine: Engine) -> list[str]:
+def _trouble(engine: Engine, gateways: Gateways) -> list[str]:
     """What watchers are told: the chain's state, and that sends wait; an endpoint's address is nobody's business."""
     waits = [] if engine.gate.is_open else ["nothing is signed or sent yet: the start gate waits"]
-    return [*engine.chain.trouble_without_addresses(), *waits]
+    off = f"the machine's clock is {abs(gateways.clock.skew_seconds):.0f} s off: nothing is signed or sent by it"
+    return [*engine.chain.trouble_without_addresses(), *waits, *([] if gateways.clock.trusted else [off])]
 
 
 def _check_stripe(secrets: tuple[str, ...], raw_body: bytes, header: str | None, now: datetime) -> None:

@@ -1,0 +1,66 @@
+"""Whether the machine's clock can be trusted with money: it is held against the dates that Stripe, Circle and the RPC
+providers put on their answers. A clock that is minutes off calls a blockhash alive that is dead, takes a signature for
+too old, and plans a Monday on a Sunday: nothing is signed or sent by it."""
+
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import structlog
+
+from ports.clock import Clock
+from ports.transport import HttpRequest, HttpResponse, Transport
+
+log = structlog.get_logger(__name__)
+
+SKEW_MOST_SECONDS = 120.0
+"""As the security checklist has it: far more than any answer takes, far less than what does harm."""
+HEARD = 9
+"""Answers that are looked at; their median, so that one server with a wrong clock proves nothing."""
+HEARD_LEAST = 3
+
+
+class ClockWatch:
+    """A transport that listens to what passes through it."""
+
+    def __init__(self, transport: Transport, clock: Clock) -> None:
+        self._transport, self._clock = transport, clock
+        self._skews: deque[float] = deque(maxlen=HEARD)
+        self._told = True
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """As the transport's own."""
+        answer = await self._transport.send(request)
+        self._hear(answer.headers)
+        return answer
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    @property
+    def trusted(self) -> bool:
+        """False once most of the last answers were dated more than SKEW_MOST_SECONDS from our clock."""
+        return abs(self.skew_seconds) <= SKEW_MOST_SECONDS
+
+    @property
+    def skew_seconds(self) -> float:
+        """How far our clock is ahead of the others'; 0 while too few have told."""
+        if len(self._skews) < HEARD_LEAST:
+            return 0.0
+        return sorted(self._skews)[len(self._skews) // 2]
+
+    def _hear(self, headers: Mapping[str, str]) -> None:
+        try:
+            dated = parsedate_to_datetime(headers.get("date", ""))
+        except ValueError:
+            return
+        told = dated if dated.tzinfo else dated.replace(tzinfo=UTC)
+        self._skews.append(_between(self._clock.now(), told))
+        if self.trusted is not self._told:
+            self._told = self.trusted
+            log.error("clock differs from the others'", seconds=round(self.skew_seconds), sends_go_on=self.trusted)
+
+
+def _between(ours: datetime, theirs: datetime) -> float:
+    return (ours - theirs).total_seconds()

@@ -1,0 +1,68 @@
+"""A machine's clock that most others contradict signs and sends nothing until it is right again."""
+
+from datetime import timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+from agent.assembly import Ports, build_engine, build_gateways
+from agent.clock_watch import HEARD, SKEW_MOST_SECONDS
+from config.settings import load_settings
+from domain.flow import STEPS
+from metrics import Metrics
+from ports.executor import InlineExecutor
+from ports.system import SystemIds
+from ports.transport import HttpRequest, HttpResponse
+from storage.inline import InlineStore
+from storage.tables import jobs
+from tests.config.environment import VALID
+from tests.web.shop import START, HandClock
+
+PLATFORM_ADDRESS = "9xQeWvG816bUx9EPjHmaT23yvVM2ZWbrrpZb9PusVFin"
+
+
+class Dated:
+    """Somebody out there whose answers have a date."""
+
+    def __init__(self) -> None:
+        self.date: str | None = None
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, {} if self.date is None else {"date": self.date}, b"{}")
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_while_most_answers_contradict_the_clock_no_lane_that_sends_is_open(tmp_path: Path) -> None:
+    outside, clock = Dated(), HandClock()
+    ports = Ports(clock, SystemIds(), InlineExecutor(), outside, InlineStore(tmp_path / "agent.db"))
+    settings, metrics = load_settings(VALID), Metrics()
+    gateways = build_gateways(settings, ports, metrics)
+    engine = build_engine(settings, ports, gateways, metrics, PLATFORM_ADDRESS)
+    engine.gate.is_open = True
+    sending = {step.kind for step in STEPS if step.sends}
+
+    def open_lanes() -> set[str]:
+        lanes = [lane for lane in engine.worker._lanes if lane.queue.table is jobs and lane.is_open()]
+        return {kind for lane in lanes for kind in lane.queue.kinds or ()}
+
+    async def answers(seconds_off: float | None, times: int) -> None:
+        outside.date = None
+        if seconds_off is not None:
+            outside.date = format_datetime(START + timedelta(seconds=seconds_off), usegmt=True)
+        for _ in range(times):
+            await gateways.clock.send(HttpRequest("GET", "https://api.stripe.com/"))
+
+    await answers(None, 20)
+    assert sending <= open_lanes()
+    await answers(-SKEW_MOST_SECONDS, HEARD)
+    await answers(SKEW_MOST_SECONDS + 1, HEARD // 2)
+    assert sending <= open_lanes(), "the others are not most yet"
+    await answers(SKEW_MOST_SECONDS + 1, 1)
+    assert not sending & open_lanes()
+    assert {"fee", "events_sweep", "wallet"} <= open_lanes()
+    outside.date = "no date at all"
+    await gateways.clock.send(HttpRequest("GET", "https://api.stripe.com/"))
+    assert not sending & open_lanes()
+    await answers(0, HEARD // 2 + 1)
+    assert sending <= open_lanes()
