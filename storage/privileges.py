@@ -4,7 +4,7 @@ A daemon that was taken over then has no DDL, no UPDATE and no DELETE on the boo
 can drop no trigger that refuses them. SQLite has no roles: there the file's mode and the triggers are what there is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, inspect, text
 
@@ -15,17 +15,50 @@ from storage.tables import metadata
 DELETES_FROM = frozenset({"jobs", "watched_signatures", "reconciliation_findings", "sessions", "tokens"})
 """The only tables of which the daemon ever deletes rows."""
 VERSION_TABLE = "alembic_version"
+INBOX = "stripe_events"
 
 
 def grant(conn: Connection, role: str) -> None:
     """Give this role, which exists and owns nothing, what the daemon needs, and take away whatever else it had. Run as
     the owner, after each upgrade; safe to repeat. Raises Rejected."""
-    if conn.dialect.name != "postgresql":
+    tables = sorted(set(inspect(conn).get_table_names()) & set(metadata.tables))
+    _grant(conn, role, _daemon_s(tables), "ALL SEQUENCES IN SCHEMA public")
+
+
+def grant_intake(conn: Connection, role: str) -> None:
+    """As `grant`, for the process that only stores Stripe's events."""
+    sequence = conn.scalar(text(f"SELECT pg_get_serial_sequence('{INBOX}', 'id')")) if _has_roles(conn) else None
+    _grant(conn, role, {INBOX: "SELECT, INSERT"}, f"SEQUENCE {sequence}")
+
+
+def _grant(conn: Connection, role: str, rights: Mapping[str, str], sequences: str) -> None:
+    if not _has_roles(conn):
         raise Rejected("no_roles", "only PostgreSQL has roles; an SQLite file has its mode")
     _require_servant(conn, role)
     name = conn.dialect.identifier_preparer.quote(role)
-    for statement in _statements(name, sorted(set(inspect(conn).get_table_names()) & set(metadata.tables))):
+    for statement in (
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+        f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {name}",
+        f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {name}",
+        f"GRANT USAGE ON SCHEMA public TO {name}",
+        f"GRANT USAGE, SELECT ON {sequences} TO {name}",
+        f"GRANT SELECT ON {VERSION_TABLE} TO {name}",
+        *(f"GRANT {right} ON {table} TO {name}" for table, right in rights.items()),
+    ):
         conn.execute(text(statement))
+
+
+def _has_roles(conn: Connection) -> bool:
+    return conn.dialect.name == "postgresql"
+
+
+def _daemon_s(tables: Sequence[str]) -> dict[str, str]:
+    guarded = set(append_only_tables(metadata))
+    return {
+        table: ("SELECT, INSERT" if table in guarded else "SELECT, INSERT, UPDATE")
+        + (", DELETE" if table in DELETES_FROM else "")
+        for table in tables
+    }
 
 
 def _require_servant(conn: Connection, role: str) -> None:
@@ -36,15 +69,3 @@ def _require_servant(conn: Connection, role: str) -> None:
         raise Rejected("no_such_role", f"there is no role {role}: make it first, with LOGIN and a password")
     if any(found):
         raise Rejected("role_has_all", f"{role} is a superuser or the owner itself: the daemon needs a role of its own")
-
-
-def _statements(role: str, tables: list[str]) -> Iterator[str]:
-    yield "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
-    yield f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}"
-    yield f"GRANT USAGE ON SCHEMA public TO {role}"
-    yield f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}"
-    yield f"GRANT SELECT ON {VERSION_TABLE} TO {role}"
-    guarded = set(append_only_tables(metadata))
-    for table in tables:
-        rights = "SELECT, INSERT" if table in guarded else "SELECT, INSERT, UPDATE"
-        yield f"GRANT {rights}{', DELETE' if table in DELETES_FROM else ''} ON {table} TO {role}"

@@ -42,8 +42,8 @@ log_min_messages = fatal
 """
 """What is left out keeps the server's own defaults: every commit is flushed."""
 
-DAEMON_ROLE = "agent daemon"
-"""A name that has to be quoted."""
+DAEMON_ROLE, INTAKE_ROLE = "agent daemon", "agent intake"
+"""Names that have to be quoted."""
 
 
 class PostgresServer:
@@ -60,7 +60,7 @@ class PostgresServer:
         self._server.start()
         self._numbers = count(1)
         self._template: str | None = None
-        self._has_role = False
+        self._roles: set[str] = set()
 
     @property
     def programs(self) -> Path:
@@ -106,16 +106,17 @@ class PostgresServer:
         assert self._template is not None
         return await self.empty_database(self._template)
 
-    async def restricted(self, url: URL) -> URL:
-        """The database through a role that has what `privileges.grant` gives, and nothing else."""
-        if not self._has_role:
-            await self.command(f'CREATE ROLE "{DAEMON_ROLE}" LOGIN')
-            self._has_role = True
+    async def restricted(self, url: URL, *, intake: bool = False) -> URL:
+        """The database through a role that has what the daemon, or the intake, is granted, and nothing else."""
+        role, grant = (INTAKE_ROLE, privileges.grant_intake) if intake else (DAEMON_ROLE, privileges.grant)
+        if role not in self._roles:
+            await self.command(f'CREATE ROLE "{role}" LOGIN')
+            self._roles.add(role)
         owner = PostgresStore(url, writers=1)
         await owner.start()
-        await owner.write(lambda conn: privileges.grant(conn, DAEMON_ROLE))
+        await owner.write(lambda conn: grant(conn, role))
         await owner.stop()
-        return url.set(username=DAEMON_ROLE)
+        return url.set(username=role)
 
     async def drop(self, url: URL) -> None:
         await self.command(f"DROP DATABASE {url.database} WITH (FORCE)")

@@ -16,6 +16,7 @@ from agent.cli import (
     distribute,
     doctor,
     indexing,
+    intake,
     money,
     operating,
     people,
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
+app.command("intake")(intake.intake)
 app.command("sandbox")(sandbox.play)
 app.command("sandbox-services")(sandbox.services)
 app.command("simulate")(simulate.simulate)

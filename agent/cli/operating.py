@@ -25,13 +25,16 @@ def upgrade(
         str | None,
         typer.Option(help="PostgreSQL, run as the tables' owner: the daemon's role, which gets the least it needs."),
     ] = None,
+    grant_intake_to: Annotated[
+        str | None, typer.Option(help="The same for the role of `intake`, which may only store Stripe's events.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring the database to this version's tables. The daemon must be stopped."""
     from agent.cli.looking import run_command
     from agent.cli.operations import upgrade_database
 
-    run_command(upgrade_database(as_json, grant_to), as_json)
+    run_command(upgrade_database(as_json, grant_to, grant_intake_to), as_json)
 
 
 @invites.command("create")

@@ -35,7 +35,7 @@ async def show_status(as_json: bool) -> int:
     return 0
 
 
-async def upgrade_database(as_json: bool, role: str | None = None) -> int:
+async def upgrade_database(as_json: bool, role: str | None = None, intake_role: str | None = None) -> int:
     from agent.cli.alone import locked_store
     from storage import privileges
 
@@ -45,13 +45,17 @@ async def upgrade_database(as_json: bool, role: str | None = None) -> int:
         after = await store.read(schema.revision)
         if role is not None:
             await store.write(lambda conn: privileges.grant(conn, role))
+        if intake_role is not None:
+            await store.write(lambda conn: privileges.grant_intake(conn, intake_role))
     if as_json:
-        print_json({"before": before, "after": after, "granted_to": role})
+        print_json({"before": before, "after": after, "granted_to": role, "granted_intake_to": intake_role})
         return 0
     moved = f"went from schema {before or 'none'} to {after}" if before != after else f"is at schema {after} already"
     typer.echo(f"The database {moved}.")
     if role is not None:
         typer.echo(f"{role} has the daemon's rights and no others.")
+    if intake_role is not None:
+        typer.echo(f"{intake_role} may store Stripe's events, and nothing else.")
     return 0
 
 

@@ -308,8 +308,7 @@ class Shop:
         return await self.send("POST", "/api/checkout/webhook/", raw=raw, headers=known)
 
     def signed(self, raw: bytes, secret: str = SECRET, offset: float = 0) -> str:
-        t = int(self.clock.now().timestamp() + offset)
-        return f"t={t},v1={hmac.new(secret.encode(), f'{t}.'.encode() + raw, hashlib.sha256).hexdigest()}"
+        return signed_by(secret, raw, self.clock.now() + timedelta(seconds=offset))
 
     async def rows(self, table: Any) -> int:
         """How many rows a table has."""
@@ -355,6 +354,12 @@ EVENT: dict[str, Any] = {
     "livemode": False,
     "data": {"object": {"id": "pi_1"}},
 }
+
+
+def signed_by(secret: str, raw: bytes, at: datetime) -> str:
+    """A Stripe-Signature header of that moment."""
+    t = int(at.timestamp())
+    return f"t={t},v1={hmac.new(secret.encode(), f'{t}.'.encode() + raw, hashlib.sha256).hexdigest()}"
 
 
 def event(**changes: Any) -> bytes:
