@@ -159,3 +159,15 @@ def test_files_that_the_docs_name_exist(page: Path) -> None:
 def test_decisions_are_numbered_without_a_gap() -> None:
     numbers = sorted(int(path.name[:4]) for path in (ROOT / "docs/adr").glob("[0-9]*.md"))
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_every_item_of_the_security_checklist_names_tests_that_exist() -> None:
+    text = (ROOT / "docs/SECURITY.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([0-9]+) \|.*\| ([^|]+) \|$", text, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 39))
+    for number, cell in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", cell)
+        assert named, f"item {number} has no test"
+        for file, test in named:
+            functions = ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8")))
+            assert any(getattr(one, "name", "") == test for one in functions), f"{number}: {file}::{test}"
