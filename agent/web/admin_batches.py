@@ -149,7 +149,7 @@ class AdminBatches:
                     409,
                     "may_be_a_payout",
                     "somebody whom this may have paid is still to be paid, and would be paid once more: hold those "
-                    "sales first or restore a newer backup; if none of it was theirs, say `not_a_payout`",
+                    "sales first or restore a newer backup; if none of it was theirs, say so (not_a_payout)",
                 )
             if not accept_orphan(conn, movement_id):
                 raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")

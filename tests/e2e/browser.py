@@ -112,5 +112,5 @@ async def person(browser: Browser, *origins: str) -> AsyncIterator[Person]:
     context = await browser.new_context(viewport={"width": 1280, "height": 860})
     somebody = Person(context, await context.new_page(), origins)
     yield somebody
-    assert somebody.complaints == []
+    assert somebody.complaints == [], somebody.complaints
     await context.close()

@@ -163,7 +163,7 @@ def checks(seen: Overview) -> list[Check]:
             WAIT if seen.waiting_for_wallet else GOOD,
             "waiting" if seen.waiting_for_wallet else "none",
             "Buyers without a wallet",
-            f"{seen.waiting_for_wallet} mints wait",
+            f"{counted(seen.waiting_for_wallet, 'mint')} waiting",
             "/console/purchases/?status=payment_completed",
         ),
     ]

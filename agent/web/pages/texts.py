@@ -101,6 +101,11 @@ def minute(moment: datetime | None) -> str:
     return "–" if moment is None else f"{moment.astimezone(UTC):%d %b %H:%M}"
 
 
+def day(moment: datetime) -> str:
+    """ "20 Nov 2036" in UTC: for what is not of this year."""
+    return f"{moment.astimezone(UTC):%d %b %Y}"
+
+
 def exact(moment: datetime | None) -> str:
     return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
@@ -164,6 +169,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "counted": counted,
     "span": span,
     "minute": minute,
+    "day": day,
     "exact": exact,
     "short": short,
     "grouped": grouped,
