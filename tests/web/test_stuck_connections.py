@@ -197,7 +197,7 @@ async def test_under_a_flood_of_forged_webhooks_each_valid_one_is_answered_withi
             forged += 1
 
     async with opened(shop), asyncio.TaskGroup() as group:
-        for number in range(64):
+        for number in range(8):  # as fast as they can, in this process too: they cost the loop twice
             group.create_task(flood(number))
         for number in range(200):
             async with asyncio.timeout(1):
