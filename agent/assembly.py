@@ -7,6 +7,7 @@ from functools import partial
 
 from agent.clock_watch import ClockWatch
 from agent.index_view import IndexView
+from agent.lanes import lanes_of
 from agent.rail_assembly import packed_rail
 from agent.start_gate import StartGate
 from agent.steps.alert import AlertStep
@@ -25,7 +26,7 @@ from agent.steps.stripe_event import StripeEventStep
 from agent.steps.stripe_watch import StripeWatchStep
 from agent.steps.wallet import WalletStep
 from agent.waking_store import WakingStore
-from agent.worker import Lane, Step, Worker
+from agent.worker import Step, Worker
 from chain.addresses import ata
 from chain.nft import Token2022Nft
 from config.settings import Settings
@@ -69,49 +70,8 @@ from ports.ids import Ids
 from ports.sockets import Sockets
 from ports.transport import Transport
 from storage.store import Store
-from storage.tables import circle_notifications, jobs, stripe_events
 from storage.upkeep import Payer
-from storage.work import Queue
 
-EVENT_WIDTH = 32
-NOTIFICATION_WIDTH = 16
-WALLET_WIDTH = 16
-MINT_WIDTH = 64
-TRANSFER_WIDTH = 32
-"""Widths of the lanes: how many rows are worked on at once. Transfers wait for Circle's 5 calls a second, so 32 of
-them wait well below the lease; mints wait mostly for blocks."""
-PACKING_WIDTH = 2
-UPKEEP_WIDTH = 16
-SIGNING_WIDTH = 24
-SENDING_WIDTH = 64
-SETTLING_WIDTH = 16
-"""The packed rail's stages. Ten signatures a second are had with as many in work as a second's reading and signing
-takes; more would only wait with an ageing blockhash. Thousands may be in flight: their rows wait, not their workers."""
-REALTIME_WIDTH = 1
-CONVERSION_WIDTH = 1
-"""Orders go one at a time."""
-CHORE_WIDTH = 16
-CHORES = frozenset(
-    {
-        "fee",
-        "mint_listing",
-        "mint_look",
-        "refund",
-        "refunds",
-        "fund",
-        "plan",
-        "batch",
-        "events_sweep",
-        "seal",
-        "prune",
-        "reconcile",
-        "stripe_watch",
-        "balance_watch",
-        "alert",
-        "receipts",
-        "conversion_listing",
-    }
-)
 RESEND_SLOTS = 10
 """A transaction that the next ten leaders have not taken is handed over again."""
 SANDBOX_RPC_PER_SECOND = 2_000.0
@@ -305,7 +265,7 @@ def build_engine(
         ports.store, ports.clock, ports.ids, gateways.mint, platform_address, is_on=settings.converts, looked=wake
     )
     steps["conversion_listing"] = listing
-    lanes = _lanes(lambda: gate.is_open and gateways.clock.trusted, listing)
+    lanes = lanes_of(lambda: gate.is_open and gateways.clock.trusted, listing)
     most = settings.agent_retries_max
     worker = Worker(ports.store, ports.clock, ports.ids, steps, lanes, metrics, most, idle)
     bell.append(worker.wake)
@@ -322,29 +282,6 @@ def build_engine(
     backfill = Backfill(follower, gateways.rpc, ports.clock)
     index = IndexView(ports.store, ports.clock, gateways.rpc, follower, backfill, fast_path)
     return Engine(worker, tracker, follower, gate, planner, realtime, chain, nfts, backfill, index, formats)
-
-
-def _lanes(may_send: Callable[[], bool], listing: ConversionListingStep) -> list[Lane]:
-    """What signs or sends waits for the gate, and for a clock that can be trusted; the rest works from the start."""
-
-    def may_convert() -> bool:
-        return may_send() and listing.has_looked
-
-    return [
-        Lane("events", Queue(stripe_events), EVENT_WIDTH),
-        Lane("notifications", Queue(circle_notifications), NOTIFICATION_WIDTH),
-        Lane("wallets", Queue(jobs, frozenset({"wallet"})), WALLET_WIDTH),
-        Lane("mints", Queue(jobs, frozenset({"mint"})), MINT_WIDTH, may_send),
-        Lane("transfers", Queue(jobs, frozenset({"transfer"})), TRANSFER_WIDTH, may_send),
-        Lane("realtime", Queue(jobs, frozenset({"realtime"})), REALTIME_WIDTH, may_send),
-        Lane("packing", Queue(jobs, frozenset({"pack"})), PACKING_WIDTH, may_send),
-        Lane("upkeep", Queue(jobs, frozenset({"upkeep"})), UPKEEP_WIDTH, may_send),
-        Lane("signing", Queue(jobs, frozenset({"packed_sign"})), SIGNING_WIDTH, may_send),
-        Lane("sending", Queue(jobs, frozenset({"packed_send"})), SENDING_WIDTH, may_send),
-        Lane("settling", Queue(jobs, frozenset({"packed_settle"})), SETTLING_WIDTH),
-        Lane("conversions", Queue(jobs, frozenset({"conversion"})), CONVERSION_WIDTH, may_convert),
-        Lane("chores", Queue(jobs, CHORES), CHORE_WIDTH),
-    ]
 
 
 def _steps(
