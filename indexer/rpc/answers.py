@@ -107,7 +107,8 @@ def _status(value: object, slot: int) -> SignatureStatus | None:
     status = fields(value, "status")
     if "err" not in status:
         malformed("status.err", "there")
-    commitment = _COMMITMENTS.get(status.get("confirmationStatus"))
+    told = status.get("confirmationStatus")
+    commitment = _COMMITMENTS.get(told) if isinstance(told, str) else None
     if commitment is None:
         malformed("confirmationStatus", "a commitment")
     return SignatureStatus(count(status.get("slot"), "status.slot", slot), status["err"], commitment)

@@ -36,6 +36,7 @@ GARBAGE: list[Any] = [
     {"context": {"slot": 2**60}, "value": {}},
     {"context": {"slot": 435_889_000}, "value": [None, {"slot": "x"}]},
     {"context": {"slot": 435_889_000}, "value": {"blockhash": "0OIl", "lastValidBlockHeight": 1}},
+    {"context": {"slot": 435_889_000}, "value": [{"slot": 1, "err": None, "confirmationStatus": []}] * 2},
 ]
 
 

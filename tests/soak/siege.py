@@ -27,6 +27,7 @@ from sandbox.week.stages import Stages
 from sandbox.week.wire import Wire
 from sandbox.world import World, WorldOptions, now_ms, running_world
 from simulator.checker import Records
+from storage.errors import StoreUnavailable
 from tests.databases import PostgresServer
 from tests.soak.fleet import Fleet, again_and_again
 from tests.soak.weather import OBSERVER, Weather
@@ -165,10 +166,14 @@ async def _week(world: World, plan: Plan, siege: Siege) -> None:
 
 
 async def _at_rest(url: str, records: Records) -> list[str]:
-    """What the checker finds when nothing changes its mind any more; [] as soon as it finds nothing."""
+    """What the checker finds when nothing changes its mind any more; [] as soon as it finds nothing. The server may
+    still be recovering from its last death."""
     give_up = time.monotonic() + REST_SECONDS
-    while found := await judged(url, records, now_ms() * 1_000):
-        if time.monotonic() > give_up:
-            break
+    while True:
+        try:
+            found = await judged(url, records, now_ms() * 1_000)
+        except StoreUnavailable as error:
+            found = [str(error)]
+        if not found or time.monotonic() > give_up:
+            return found
         await asyncio.sleep(2)
-    return found
