@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,15 @@ class Drill:
         for session_id in self.open_sessions:
             self.world.stripe.controls.pay(session_id)
         await self.world.clock.sleep(20)
+
+    async def all_are_minted(self, sales: int) -> None:
+        """Wait until so many sales have their NFT and their fee."""
+        sql = "SELECT id FROM purchases WHERE status = 'completed' AND stripe_fee IS NOT NULL"
+
+        async def holds() -> bool:
+            return len(rows_of(self.world, sql)) == sales
+
+        await self.world.until(f"{sales} sales are minted", holds)
 
     def refund(self, sale: Sale, cents: int | None = None) -> None:
         self.world.stripe.controls.refund(sale.payment, cents)
@@ -181,3 +191,75 @@ async def test_a_sale_whose_content_the_backup_does_not_know_or_whose_price_diff
     assert len(rows_of(world, "SELECT id FROM purchases")) == 1
     assert len(rows_of(world, "SELECT id FROM checkouts")) == 3
     await shop.close()
+
+
+@pytest.mark.parametrize("rail", ["circle", "solana"])
+@on_virtual_time
+async def test_sales_that_were_minted_and_paid_since_the_backup_are_adopted_and_paid_once(
+    rail: str, tmp_path: Path
+) -> None:
+    """Their NFTs are found while the gate is closed: without them nobody could tell whom the outflows paid."""
+    story = drill(tmp_path, agent_rail=rail)
+    shop = story.shop
+    await story.begin("ada", "bob")
+    await story.back_up()
+    await story.late_buyers_pay()
+    await story.all_are_minted(4)
+    await story.pay_out(1)
+    assert shop.paid() == {"ada": 2 * DUE, "bob": 2 * DUE, "cleo": 0}
+    paid_before = len(outflows(story.world))
+    await story.put_back()
+    await story.gate_opens()
+    assert len(outflows(story.world)) == paid_before
+    assert (await shop.dashboard("ada"))["paid_out"] == "4.70"
+    assert await shop.plan() is None
+    assert await parked(story.world) == []
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_packed_outflow_that_fits_no_payout_waits_for_a_person_and_nothing_is_sent_till_then(
+    tmp_path: Path,
+) -> None:
+    """The split was changed before the restart: what was paid is nobody's due any more."""
+    story = drill(tmp_path, agent_rail="solana")
+    shop, world = story.shop, story.world
+    await story.begin("ada", "bob")
+    await story.back_up()
+    await story.late_buyers_pay()
+    await story.all_are_minted(4)
+    await story.pay_out(1)
+    await story.put_back(agent_creator_bps=8000)
+    shown: list[dict[str, Any]] = []
+
+    async def seen() -> bool:
+        shown[:] = (await world.operator("GET", "/admin/api/outflows")).body["items"]
+        return bool(shown)
+
+    await world.until("the outflow is seen", seen)
+    (outflow,) = shown
+    (signature,) = outflows(world)
+    assert (outflow["signature"], outflow["amount"]) == (signature, "9.40")
+    await world.clock.sleep(60)
+    assert list(outflows(world)) == [signature]
+    # The operator knows what it was: all of these sales are paid already.
+    for sale in rows_of(world, "SELECT id FROM purchases"):
+        held = await world.operator("POST", f"/admin/api/purchases/{sale['id']}/hold", {"reason": "paid before"})
+        assert held.status == 200, held
+    assert world.daemon is not None and not world.daemon.engine.gate.is_open
+    decided = {"reason": "paid them before the restore", "not_a_payout": True}
+    accepted = await world.operator("POST", f"/admin/api/outflows/{outflow['id']}/accept", decided)
+    assert accepted.body["items"] == []
+    await story.gate_opens()
+    await shop.sell("cleo")
+    await shop.plan()
+
+    async def paid() -> bool:
+        return "distributed" in shop.states()
+
+    await world.until("sends go on", paid)
+    assert sorted(shop.states()) == ["distributed", *["on_hold"] * 4]
+    assert (shop.paid()["ada"], shop.paid()["bob"]) == (2 * DUE, 2 * DUE)
+    await world.clock.sleep(10)
+    await world.verify()  # the checker knows one split for all sales
+    await world.close()
