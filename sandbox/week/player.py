@@ -223,11 +223,10 @@ class Week:
 
             async def check_creator(creator: Creator) -> None:
                 creator.on_chain = await self._chain.usdc_of(creator.member.address)
-                await self._shop.read_dashboard(creator)
-                advance(1)
 
             await each(check_sale, seen.sales)
             await each(check_creator, seen.creators)
+            await self._follow("dashboards", seen.creators, self._shop.has_dashboard, advance)
             seen.platform_after = await self._chain.usdc_of(self._access.platform_wallet_address)
             seen.ledger_sum = await self._shop.ledger_imbalance()
         await self._open_a_checkout()

@@ -85,9 +85,11 @@ class Shop:
         await self.refresh(sale)
         return bool(sale.purchase) and sale.purchase["usdc_payment_status"] == DISTRIBUTED
 
-    async def read_dashboard(self, creator: Creator) -> None:
+    async def has_dashboard(self, creator: Creator) -> bool:
+        """Read anew; False while the daemon can't read the wallet's balance from the chain, and says so."""
         member = creator.member
         creator.dashboard = await self._get(f"/api/creators/{member.user_id}/dashboard/", member.token)
+        return not creator.dashboard["available_balance_unavailable"]
 
     async def ledger_imbalance(self) -> int:
         """Sum over assets of the absolute imbalance."""

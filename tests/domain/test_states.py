@@ -81,6 +81,7 @@ def test_only_these_states_are_final() -> None:
         "WalletState": {"ready"},
         "CheckoutState": {"completed"},
         "RefundState": {"failed"},
+        "ConversionState": {"done", "failed", "cancelled"},
         "WithdrawalState": {"completed", "failed", "dropped"},
     }
 

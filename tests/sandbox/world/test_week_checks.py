@@ -65,6 +65,7 @@ def good_week() -> Seen:
         deposited=2 * DUE,
         platform_after=7,
         ledger_sum=0,
+        before_batch=sales,
         dry_run="Total purchases: 2\nTotal USDC to distribute: 4.70\nNumber of creators: 1\n\nBREAKDOWN BY CREATOR:\n",
     )
 
@@ -144,6 +145,7 @@ def test_the_report_has_the_promised_keys_and_forms() -> None:
         "creators": 1,
         "minted": 2,
         "distributed": 2,
+        "paid_in_real_time": 0,
         "usdc_distributed": "4.70",
         "on_chain": {"nfts": 2, "usdc_received": "4.70"},
         "ledger_sum": 0,
