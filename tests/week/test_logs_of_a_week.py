@@ -10,6 +10,9 @@ import pytest
 
 from tests.programs import ROOT
 
+pytestmark = pytest.mark.xdist_group("logs of a week")
+"""One worker plays the week once for all of them."""
+
 PLAYING = """
 import sys
 from pathlib import Path
