@@ -15,10 +15,10 @@ from domain.errors import PaymentSystemError, Rejected
 from domain.keys import derivation_fingerprint
 from gateways.circle_api import WalletFacts
 from ports.clock import Clock
+from storage.listings import INSTALLED_AT
 from storage.store import Store
 from storage.tables import installation
 
-INSTALLED_AT = "installed_at"
 FINGERPRINT = "derivation_fingerprint"
 PLATFORM_ADDRESS = "platform_address"
 GENESIS_HASH = "genesis_hash"

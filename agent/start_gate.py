@@ -6,11 +6,11 @@ fits; what fits none waits for a person, and until then nothing is sent. Webhook
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from agent.identity import StartRefused
 from domain.errors import OutcomeUnknown, Rejected, Retryable
@@ -21,11 +21,10 @@ from ports.clock import Clock
 from ports.ids import Ids
 from storage import adoption, mint_settlement, minting, packed_adoption
 from storage.adoption import Outflow
-from storage.chain_rows import cursor, move_cursor
+from storage.listings import read_since, read_whole
 from storage.movements import is_explained, orphans
 from storage.receipts import closed_unknown
 from storage.store import Store
-from storage.tables import installation
 from storage.upkeep import Payer
 from storage.work import enqueue
 
@@ -187,7 +186,7 @@ class StartGate:
 
     async def _adopt(self) -> None:
         started = self._clock.now()
-        since = await self._store.read(self._since)
+        since = await self._store.read(lambda conn: read_since(conn, CURSOR, self._clock.now())) - OVERLAP
         unplaced: list[str] = []
         async for page in self._circle.list_transactions(self._payer.wallet_id, since):
             for seen in page.transactions:
@@ -195,7 +194,7 @@ class StartGate:
                     unplaced.append(f"{seen.id} ({seen.ref_id or 'no reference'})")
         if unplaced:
             raise Unplaced(f"Circle shows {len(unplaced)} transfer(s) that fit no payout: {', '.join(unplaced[:3])}")
-        await self._store.write(lambda conn: self._remember(conn, started))
+        await self._store.write(lambda conn: read_whole(conn, CURSOR, started, self._clock.now()))
 
     async def _look_for_mints(self) -> None:
         """Have it looked, once for each, whether paid sales without an NFT have one on chain: then their creators are
@@ -241,18 +240,6 @@ class StartGate:
         if adoption.is_known(conn, seen.id):
             return True
         return seen.tx_hash is not None and is_explained(conn, seen.tx_hash)
-
-    def _since(self, conn: Connection) -> datetime:
-        at = cursor(conn, CURSOR)
-        if at is not None and at.position is not None:
-            return datetime.fromtimestamp(at.position, UTC) - OVERLAP
-        installed_at = conn.scalar(select(installation.c.set_at).where(installation.c.name == "installed_at"))
-        return (installed_at or self._clock.now()) - OVERLAP
-
-    def _remember(self, conn: Connection, started: datetime) -> None:
-        move_cursor(
-            conn, CURSOR, cursor(conn, CURSOR), started.isoformat(), int(started.timestamp()), self._clock.now()
-        )
 
 
 def _adopter(outflow: PackedOutflow, payer: Payer, ids: Ids, now: datetime) -> Callable[[Connection], bool]:

@@ -2,20 +2,18 @@
 the order that it was, or a new row. Until that was done once after a start, no order is sent."""
 
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
-from sqlalchemy import Connection, select
 
 from domain.outcomes import Commit, Done, Outcome, nothing
 from gateways.circle_mint import MintTransfer
 from ports.clock import Clock
 from ports.ids import Ids
 from storage import conversion_adoption as adoption
-from storage.chain_rows import cursor, move_cursor
+from storage.listings import read_since, read_whole
 from storage.store import Store
-from storage.tables import installation
 from storage.work import Claim
 
 log = structlog.get_logger(__name__)
@@ -52,10 +50,10 @@ class ConversionListingStep:
         if not self._is_on:
             return Done()
         started = self._clock.now()
-        since = await self._store.read(self._since)
+        since = await self._store.read(lambda conn: read_since(conn, CURSOR, self._clock.now())) - OVERLAP
         async for one in self._mint.transfers(since):
             await self._place(one)
-        await self._store.write(lambda conn: self._remember(conn, started))
+        await self._store.write(lambda conn: read_whole(conn, CURSOR, started, self._clock.now()))
         if not self.has_looked:
             self.has_looked = True
             self._looked()
@@ -70,18 +68,6 @@ class ConversionListingStep:
         adopted = await self._store.write(lambda conn: adoption.adopt(conn, found, uuid, now))
         if adopted:
             log.warning("a transfer at Circle Mint was unknown and is adopted", circle=one.id, status=one.status)
-
-    def _since(self, conn: Connection) -> datetime:
-        at = cursor(conn, CURSOR)
-        if at is not None and at.position is not None:
-            return datetime.fromtimestamp(at.position, UTC) - OVERLAP
-        installed_at = conn.scalar(select(installation.c.set_at).where(installation.c.name == "installed_at"))
-        return (installed_at or self._clock.now()) - OVERLAP
-
-    def _remember(self, conn: Connection, started: datetime) -> None:
-        move_cursor(
-            conn, CURSOR, cursor(conn, CURSOR), started.isoformat(), int(started.timestamp()), self._clock.now()
-        )
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         return nothing

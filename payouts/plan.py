@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from domain.calendar import due_batch, scheduled_key
 from domain.errors import Misuse
@@ -13,12 +13,11 @@ from ports.clock import Clock
 from ports.ids import Ids
 from storage import batches, funding
 from storage.batches import Standing
+from storage.listings import first_start
 from storage.planning import CreatorShare, Judge, PlanTerms, outside_addresses, purchase_count, shares, take
 from storage.store import Store
-from storage.tables import installation
 from storage.work import Claim, enqueue
 
-INSTALLED_AT = "installed_at"
 Inspect = Callable[[Sequence[str]], Awaitable[Mapping[str, str]]]
 """Which of these addresses are no wallets, and why."""
 Then = Callable[[Connection, int], None]
@@ -187,7 +186,7 @@ class Planner:
 
 def _due(conn: Connection, now: datetime) -> datetime | None:
     """The Monday whose batch is to be planned now."""
-    installed_at = conn.scalar(select(installation.c.set_at).where(installation.c.name == INSTALLED_AT))
+    installed_at = first_start(conn)
     if installed_at is None:
         raise Misuse("the installation's first start is not recorded")
     return due_batch(now, installed_at, batches.cutoffs_of_scheduled(conn))

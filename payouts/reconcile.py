@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 import structlog
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from domain.errors import Misuse
 from domain.ledger import Asset
@@ -20,6 +20,7 @@ from domain.reconciliation import Colour, Verdict, is_due, judge
 from gateways.circle_api import CircleTransaction, TransactionPage
 from gateways.stripe_facts import BalanceEntry
 from ports.clock import Clock
+from storage.listings import first_start
 from storage.movements import movement_sum, orphans
 from storage.reconciliation import mirrors, reports, sales, strays
 from storage.reconciliation.mirrors import CircleRow, StripeRow
@@ -27,13 +28,11 @@ from storage.reconciliation.reports import FindingRow
 from storage.reconciliation.strays import StraysPage
 from storage.store import Store
 from storage.switches import SENDS_PAUSED, turn, why_on
-from storage.tables import installation
 from storage.verification import CHECKS
 from storage.work import Claim, fenced
 
 log = structlog.get_logger(__name__)
 
-INSTALLED_AT = "installed_at"
 BALANCE_TRIES = 6
 BALANCE_WAIT_SECONDS = 10.0
 """A movement is booked within the follower's poll of 30 s at most: a balance that differs for a minute does differ."""
@@ -253,7 +252,7 @@ class _Run:
 
 
 def _installed_at(conn: Connection) -> datetime:
-    found: datetime | None = conn.scalar(select(installation.c.set_at).where(installation.c.name == INSTALLED_AT))
+    found = first_start(conn)
     if found is None:
         raise Misuse("the installation's first start is not recorded")
     return found

@@ -179,26 +179,25 @@ def intend(conn: Connection, group_id: int, wallet_id: str, platform_address: st
     if not all(member.is_payable for member in _members(conn, group_id)):
         raise Retryable(f"a payout of group {group_id} has changed meanwhile")
     require_as_planned(conn, members)
-    last = select(func.max(group_attempts.c.attempt)).where(group_attempts.c.group_id == group_id)
-    attempt_id = conn.scalar(
-        insert(group_attempts)
-        .values(
-            group_id=group_id,
-            attempt=(conn.scalar(last) or 0) + 1,
-            state=PackedState.INTENDED,
-            wallet_id=wallet_id,
-            platform_address=platform_address,
-            created_at=now,
-        )
-        .returning(group_attempts.c.id)
-    )
-    note(conn, "packed", attempt_id or 0, None, PackedState.INTENDED, now)
+    _attempt(conn, group_id, wallet_id, platform_address, now, now)
 
 
 def begun(
     conn: Connection, group_id: int, wallet_id: str, platform_address: str, begun_at: datetime, now: datetime
 ) -> int:
     """File the attempt of a group that the chain has paid, or may have, without this database; its id."""
+    return _attempt(conn, group_id, wallet_id, platform_address, begun_at, now, "adopted")
+
+
+def _attempt(
+    conn: Connection,
+    group_id: int,
+    wallet_id: str,
+    platform_address: str,
+    begun_at: datetime,
+    now: datetime,
+    reason: str | None = None,
+) -> int:
     last = select(func.max(group_attempts.c.attempt)).where(group_attempts.c.group_id == group_id)
     attempt_id: int | None = conn.scalar(
         insert(group_attempts)
@@ -213,7 +212,7 @@ def begun(
         .returning(group_attempts.c.id)
     )
     assert attempt_id is not None
-    note(conn, "packed", attempt_id, None, PackedState.INTENDED, now, "adopted")
+    note(conn, "packed", attempt_id, None, PackedState.INTENDED, now, reason)
     return attempt_id
 
 

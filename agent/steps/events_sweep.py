@@ -6,15 +6,14 @@ from typing import Any, Protocol
 
 import orjson
 import structlog
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from domain.outcomes import Commit, Done, Outcome, nothing
 from gateways.stripe_facts import EventPage
 from ports.clock import Clock
-from storage.chain_rows import cursor, move_cursor
 from storage.inbox import StripeEvent, add_stripe_events
+from storage.listings import read_since, read_whole
 from storage.store import Store
-from storage.tables import installation
 from storage.work import Claim
 
 log = structlog.get_logger(__name__)
@@ -70,21 +69,13 @@ class EventsSweepStep:
             ours = [raw for raw in page.events if raw.get("livemode", self._livemode) is self._livemode]
             events = [_event(raw, started) for raw in ours]
             found += await self._store.write(lambda conn, events=events: add_stripe_events(conn, events))  # type: ignore[misc]
-        await self._store.write(lambda conn: self._remember(conn, started))
+        await self._store.write(lambda conn: read_whole(conn, CURSOR, started, self._clock.now()))
         if found:
             log.warning("events found that no webhook brought", events=found)
         return found
 
     def _since(self, conn: Connection, now: datetime) -> datetime:
-        at = cursor(conn, CURSOR)
-        first_start = conn.scalar(select(installation.c.set_at).where(installation.c.name == "installed_at"))
-        base = datetime.fromtimestamp(at.position, UTC) if at is not None and at.position else first_start or now
-        return max(base - OVERLAP, now - LONGEST_LOOK_BACK)
-
-    def _remember(self, conn: Connection, started: datetime) -> None:
-        move_cursor(
-            conn, CURSOR, cursor(conn, CURSOR), started.isoformat(), int(started.timestamp()), self._clock.now()
-        )
+        return max(read_since(conn, CURSOR, now) - OVERLAP, now - LONGEST_LOOK_BACK)
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         return nothing

@@ -19,6 +19,7 @@ from payouts.realtime import GATHERS, RealtimePlanner, Turn
 from ports.virtual import SeededIds
 from storage import approvals, batches, packing, purchases
 from storage.inline import InlineStore
+from storage.listings import INSTALLED_AT
 from storage.store import Store
 from storage.switches import SENDS_PAUSED, turn
 from storage.tables import batch_items, payouts, users
@@ -112,7 +113,7 @@ async def shop_in(store: Store) -> Shop:
             name: sales.content(conn, sales.user(conn, name), BIG if name == "big" else 300)
             for name in ("ada", "bob", "big")
         }
-        identity.pin(conn, identity.INSTALLED_AT, START.isoformat(), START)
+        identity.pin(conn, INSTALLED_AT, START.isoformat(), START)
         return Shop(store, sales, contents, buyer)
 
     return await store.write(write)

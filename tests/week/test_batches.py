@@ -17,6 +17,7 @@ from chain.addresses import ata
 from payouts.addresses import AddressJudge, DenyList
 from payouts.plan import Planner, PlanRules
 from ports.virtual import SeededIds
+from storage.listings import INSTALLED_AT
 from storage.planning import PlanTerms, take
 from storage.postgres import PostgresStore
 from storage.store import Store
@@ -298,7 +299,7 @@ async def test_eight_planners_of_one_monday_make_one_batch(store: Store, groupin
     sales, monday = Sales("treasury"), START + timedelta(days=6, hours=21)
 
     def fill(conn: Any) -> None:
-        identity.pin(conn, identity.INSTALLED_AT, START.isoformat(), START)
+        identity.pin(conn, INSTALLED_AT, START.isoformat(), START)
         artist, buyer = sales.user(conn, "artist"), sales.user(conn, "buyer")
         content = sales.content(conn, artist)
         for _ in range(3):
@@ -342,7 +343,7 @@ async def test_eight_replicas_that_plan_at_once_take_each_payout_once(postgres_u
     await asyncio.gather(*(replica.start() for replica in replicas))
 
     def fill(conn: Any) -> None:
-        identity.pin(conn, identity.INSTALLED_AT, START.isoformat(), START)
+        identity.pin(conn, INSTALLED_AT, START.isoformat(), START)
         artist, buyer = sales.user(conn, "artist"), sales.user(conn, "buyer")
         content = sales.content(conn, artist)
         for _ in range(40):
@@ -409,7 +410,7 @@ async def test_a_clock_set_back_plans_no_monday_twice(store: Store) -> None:
         artist, buyer = sales.user(conn, "artist"), sales.user(conn, "buyer")
         sales.sold(conn, sales.content(conn, artist), buyer)
 
-    await store.write(lambda conn: identity.pin(conn, identity.INSTALLED_AT, "", START - timedelta(days=30)))
+    await store.write(lambda conn: identity.pin(conn, INSTALLED_AT, "", START - timedelta(days=30)))
     await store.write(sell)
     assert await planner_at(store, monday + timedelta(minutes=7), 1).plan_weekly() is not None
     await store.write(sell)
