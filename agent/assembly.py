@@ -156,15 +156,14 @@ def build_gateways(settings: Settings, ports: Ports, metrics: Metrics) -> Gatewa
 
 
 def build_follower(
-    settings: Settings, store: Store, rpc: RpcPool, clock: Clock, platform_address: str, wake: Callable[[], None]
+    settings: Settings, store: Store, rpc: RpcPool, witness: ReadBack, clock: Clock, wake: Callable[[], None]
 ) -> TreasuryFollower:
     """Also used by the commands that read the chain without the daemon."""
     return TreasuryFollower(
         store,
         rpc,
+        witness,
         clock,
-        platform_wallet=platform_address,
-        usdc_mint=settings.usdc_mint,
         poll_seconds=settings.agent_treasury_poll_ms / 1000,
         wake=wake,
     )
@@ -231,7 +230,8 @@ def build_engine(
             ring()
 
     pace = gateways.rpc.pace
-    follower = build_follower(settings, ports.store, gateways.rpc, ports.clock, platform_address, wake)
+    witness = ReadBack(gateways.rpc, platform_address, settings.usdc_mint)
+    follower = build_follower(settings, ports.store, gateways.rpc, witness, ports.clock, wake)
     fast_path = build_fast_path(settings, ports, gateways, metrics)
     idle = float(settings.agent_idle_seconds)
     tracker = SignatureTracker(
@@ -246,7 +246,7 @@ def build_engine(
         gateways.circle,
         follower,
         gateways.rpc,
-        ReadBack(gateways.rpc, platform_address, settings.usdc_mint),
+        witness,
         Payer(settings.circle_w3s_platform_wallet_id, platform_address),
         partial(mint_seed, settings.agent_derivation_secret.get_secret_value().encode()),
         lambda: pace.seconds,
@@ -256,9 +256,17 @@ def build_engine(
     planner = build_planner(settings, waking, ports.clock, ports.ids, gateways.rpc, platform_address)
     account = ata(platform_address, settings.usdc_mint)
     realtime = RealtimePlanner(waking, ports.clock, ports.ids, planner, _realtime_rules(settings), account)
-    steps = _steps(settings, ports, gateways, platform_address, planner, realtime, sweep, tracker)
+    steps = _steps(settings, ports, gateways, platform_address, witness, planner, realtime, sweep, tracker)
     packed, formats = packed_rail(
-        settings, ports.store, ports.clock, ports.ids, gateways.circle, gateways.rpc, platform_address, tracker.poke
+        settings,
+        ports.store,
+        ports.clock,
+        ports.ids,
+        gateways.circle,
+        gateways.rpc,
+        witness,
+        platform_address,
+        tracker.poke,
     )
     steps |= packed
     listing = ConversionListingStep(
@@ -289,6 +297,7 @@ def _steps(
     ports: Ports,
     gateways: Gateways,
     platform_address: str,
+    witness: ReadBack,
     planner: Planner,
     realtime: RealtimePlanner,
     sweep: EventsSweepStep,
@@ -297,7 +306,6 @@ def _steps(
     store, clock, ids = ports.store, ports.clock, ports.ids
     pace = gateways.rpc.pace
     account = ata(platform_address, settings.usdc_mint)
-    witness = ReadBack(gateways.rpc, platform_address, settings.usdc_mint)
     mint_terms = MintTerms(
         wallet_id=settings.circle_w3s_platform_wallet_id,
         platform_address=platform_address,

@@ -35,13 +35,13 @@ def packed_rail(
     ids: Ids,
     circle: CircleGateway,
     rpc: RpcPool,
+    witness: ReadBack,
     platform_address: str,
     signed: Callable[[], None],
 ) -> tuple[dict[str, Step], FormatProbe]:
     """The steps by kind, and what finds out at the start which format is taken."""
     terms = packed_terms(settings, platform_address)
     chain = PackedChain(rpc, settings.usdc_mint)
-    witness = ReadBack(rpc, platform_address, settings.usdc_mint)
     bisector = Bisector(clock, ids, terms)
     settle = PackedSettleStep(store, clock, witness, bisector, terms)
     wanted = TransactionFormat(settings.agent_packed_format if settings.agent_rail == "solana" else "v0")

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from config.settings import DEVNET_USDC
 from gateways.transport import AiohttpTransport
+from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
 from indexer.treasury import TreasuryFollower
 from ports.system import SystemClock
@@ -29,7 +30,7 @@ async def main(url: str, wallet: str, file: str) -> dict[str, float]:
     await store.start()
     await store.write(schema.upgrade)
     rpc = RpcPool([url], transport, clock, requests_per_second=UNBOUND)
-    follower = TreasuryFollower(store, rpc, clock, platform_wallet=wallet, usdc_mint=DEVNET_USDC, poll_seconds=1.0)
+    follower = TreasuryFollower(store, rpc, ReadBack(rpc, wallet, DEVNET_USDC), clock, poll_seconds=1.0)
     resting = _resident()
     begun = clock.monotonic()
     await follower.backfill_until_caught_up()

@@ -14,6 +14,7 @@ from chain.addresses import ata
 from domain.errors import Retryable
 from indexer.effects.accounts import Account, parse_token_account
 from indexer.effects.errors import MalformedAnswer
+from indexer.rpc.errors import EndpointError
 from indexer.rpc.node import ACCOUNTS_MAX, Node
 from indexer.rpc.pool import RpcPool
 from ports.clock import Clock
@@ -87,18 +88,10 @@ class NftWatch:
         return seen
 
     async def _search(self, holding: Holding) -> Seen:
-        """Where it is now. That it is nowhere counts only when two endpoints say so, where two are configured."""
+        """Where it is now, be it elsewhere or nowhere, by two endpoints where two are configured."""
         slot = self._rpc.finalized_slot
-        for candidate in await self._rpc.largest_holders(holding.mint_address):
-            if candidate.amount != 1:
-                continue
-            found = await self._rpc.get_accounts([candidate.account])
-            holder = _holder(found.accounts[0], holding.mint_address)
-            if holder is not None:
-                return Seen(holding, holder, candidate.account, found.slot)
-        if await self._rpc.agree(lambda node: _is_burned(node, holding.mint_address)):
-            return Seen(holding, None, None, slot)
-        raise Retryable(f"the NFT {holding.mint_address} is not where it was, and no endpoint shows where it is")
+        holder, account = await self._rpc.vouched(lambda node: _whereabouts(node, holding.mint_address))
+        return Seen(holding, holder, account, slot)
 
     async def _until_due(self) -> float:
         """Seconds until the next is due."""
@@ -125,5 +118,13 @@ def _holder(account: Account | None, mint: str) -> str | None:
     return held.owner if (held.mint, held.amount) == (mint, 1) else None
 
 
-async def _is_burned(node: Node, mint: str) -> bool:
-    return not any(one.amount for one in await node.largest_holders(mint))
+async def _whereabouts(node: Node, mint: str) -> tuple[str, str] | tuple[None, None]:
+    """Holder and token account; nobody and none where the one token is burned."""
+    holders = [one for one in await node.largest_holders(mint) if one.amount]
+    for one in holders:
+        holder = _holder((await node.get_accounts([one.account])).accounts[0], mint)
+        if holder is not None:
+            return holder, one.account
+    if holders:
+        raise EndpointError(f"{node.label}: the NFT {mint} is not where it was, and not shown where it is")
+    return None, None

@@ -29,17 +29,31 @@ from indexer.rpc.errors import EndpointError
 from indexer.rpc.node import Node
 from indexer.rpc.pool import RpcPool
 
+KEPT_MOST = 1024
+"""Decoded transactions kept in memory: most are asked for by their step and by the follower of each address."""
+
 
 class ReadBack:
-    """Finalized transactions as evidence for the steps. Not being found is Retryable: it proves nothing."""
+    """Finalized transactions as evidence for the steps. Not being found is Retryable: it proves nothing.
+
+    One for the whole process: what two endpoints have shown is final, and asked for once.
+    """
 
     def __init__(self, rpc: RpcPool, platform_wallet: str, usdc_mint: str) -> None:
-        self._rpc, self._wallet, self._usdc_mint = rpc, platform_wallet, usdc_mint
-        self._usdc_account = ata(platform_wallet, usdc_mint, programs.TOKEN)
+        self._rpc, self.wallet, self.usdc_mint = rpc, platform_wallet, usdc_mint
+        self.usdc_account = ata(platform_wallet, usdc_mint, programs.TOKEN)
+        self._known: dict[str, TransactionFacts] = {}
 
     async def read_back(self, signature: str) -> TransactionFacts:
-        """The facts of a finalized transaction, from the first endpoint that shows it whole. Raises Retryable."""
+        """The facts of a finalized transaction that two endpoints show alike (one, where only one is configured).
+        Raises Retryable."""
+        known = self._known.pop(signature, None) or await self._read(signature)
+        self._known[signature] = known
+        if len(self._known) > KEPT_MOST:
+            del self._known[next(iter(self._known))]
+        return known
 
+    async def _read(self, signature: str) -> TransactionFacts:
         async def show(node: Node) -> TransactionFacts:
             result = await node.get_transaction(signature)
             if result is None:
@@ -49,7 +63,7 @@ class ReadBack:
             except MalformedAnswer as error:
                 raise EndpointError(f"{node.label}: getTransaction: {error}") from error
 
-        return await self._rpc.ask(show)
+        return await self._rpc.vouched(show)
 
     async def mint_evidence(self, signature: str, plan: NftPlan) -> Evidence:
         """Whether it made exactly the planned NFT, in the buyer's account; and what USDC it paid to whom."""
@@ -66,7 +80,7 @@ class ReadBack:
         made = facts.nft_mints[0] if len(facts.nft_mints) == 1 else None
         if made is None or made.owner is None or made.metadata is None or not paid:
             return None
-        seeds = [one.seed for one in facts.allocations if (one.address, one.base) == (made.mint, self._wallet)]
+        seeds = [one.seed for one in facts.allocations if (one.address, one.base) == (made.mint, self.wallet)]
         if len(seeds) != 1:
             return None
         told = made.metadata
@@ -77,9 +91,9 @@ class ReadBack:
         facts = await self.read_back(signature)
         verdict = check_transfer(
             facts,
-            mint=self._usdc_mint,
+            mint=self.usdc_mint,
             source_owner=intent.source_owner,
-            source_account=ata(intent.source_owner, self._usdc_mint, programs.TOKEN),
+            source_account=ata(intent.source_owner, self.usdc_mint, programs.TOKEN),
             destination_owner=intent.destination_owner,
             amount_base_units=intent.amount,
         )
@@ -111,10 +125,10 @@ class ReadBack:
         """What a transaction with exactly one receipt of ours paid to whom; None for any other."""
         facts = await self.read_back(signature)
         made = self._receipts(facts)
-        ours = [one for one in facts.token_movements if one.mint == self._usdc_mint and one.delta]
-        legs = tuple((one.owner, one.delta) for one in ours if one.account != self._usdc_account)
+        ours = [one for one in facts.token_movements if one.mint == self.usdc_mint and one.delta]
+        legs = tuple((one.owner, one.delta) for one in ours if one.account != self.usdc_account)
         known = [(owner, amount) for owner, amount in legs if owner is not None and amount > 0]
-        seeds = [one.seed for one in facts.allocations if made == (one.address,) and one.base == self._wallet]
+        seeds = [one.seed for one in facts.allocations if made == (one.address,) and one.base == self.wallet]
         if len(seeds) != 1 or len(known) != len(legs) or not known:
             return None
         return PackedOutflow(signature, made[0], seeds[0], tuple(known), facts.slot, moment(facts))
@@ -128,7 +142,7 @@ class ReadBack:
             if entry.failed:
                 continue
             made = (await self.read_back(entry.signature)).allocations
-            if any((one.address, one.base) == (account, self._wallet) for one in made):
+            if any((one.address, one.base) == (account, self.wallet) for one in made):
                 return True
         return False
 
@@ -146,10 +160,10 @@ class ReadBack:
         raise Retryable(f"{address} exists, and no endpoint lists the transaction that made it")
 
     def _paid(self, facts: TransactionFacts) -> tuple[tuple[str, int], ...] | None:
-        return usdc_paid(facts, self._usdc_mint, self._wallet, self._usdc_account)
+        return usdc_paid(facts, self.usdc_mint, self.wallet, self.usdc_account)
 
     def _receipts(self, facts: TransactionFacts) -> tuple[str, ...]:
-        return receipts_made(facts, self._wallet, self._usdc_mint, self._usdc_account)
+        return receipts_made(facts, self.wallet, self.usdc_mint, self.usdc_account)
 
     def _evidence(self, facts: TransactionFacts, verdict: Verdict) -> Evidence:
         return Evidence(
@@ -158,6 +172,6 @@ class ReadBack:
             why="" if verdict.reason is None else f"{verdict.reason.value}: {verdict.detail}",
             slot=facts.slot,
             block_time=moment(facts),
-            cost_lamports=platform_cost_lamports(facts, self._wallet),
+            cost_lamports=platform_cost_lamports(facts, self.wallet),
             fee_lamports=facts.fee_lamports,
         )

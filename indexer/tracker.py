@@ -1,8 +1,9 @@
-"""One loop for all signatures in flight: asks for 256 at a time, and calls one expired only with proof."""
+"""One loop for all signatures in flight: asks for 256 at a time, and calls none final or expired on one endpoint's word
+where several are configured."""
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -16,7 +17,7 @@ from indexer.fast_path import FastPath
 from indexer.rpc.errors import EndpointError
 from indexer.rpc.node import STATUSES_MAX, Node
 from indexer.rpc.pool import RpcPool, Testimony
-from indexer.rpc.values import SignatureStatus
+from indexer.rpc.values import SignatureStatus, SignatureStatuses
 from indexer.together import together
 from indexer.waking import Bell
 from ports.clock import Clock
@@ -81,6 +82,8 @@ class SignatureTracker:
         """Signature → state and slot, of everything that is open as of the last poll."""
         self._asked_at: dict[str, float] = {}
         self._heard: set[str] = set()
+        self._doubted: set[str] = set()
+        """Final by the word of one endpoint alone: the net is narrow until another one says so too."""
         self._root = 0
         self._next_final: int | None = None
         self._all_followed = False
@@ -163,7 +166,7 @@ class SignatureTracker:
 
     def _is_followed(self, signature: str, state: WatchState, asked_at: float) -> bool:
         """Whether what happens to it next will be told."""
-        if self._fast_path is None:
+        if self._fast_path is None or signature in self._doubted:
             return False
         if state is WatchState.CONFIRMED:
             return self._fast_path.is_live
@@ -172,6 +175,8 @@ class SignatureTracker:
     def _look_ahead(self) -> None:
         """From how things stand: what to follow, and what the next news of a slot must reach to matter."""
         standing = self._standing
+        self._doubted.intersection_update(standing)
+        self._rpc.doubt(self._doubted)
         if self._fast_path is None:
             return
         self._asked_at = {name: at for name, at in self._asked_at.items() if name in standing}
@@ -199,11 +204,34 @@ class SignatureTracker:
         begun = self._clock.monotonic()
         age = self._clock.now() - min(row.created_at for row in batch)
         old = age > timedelta(seconds=CACHE_SLOTS * self._rpc.pace.seconds)
-        answer = await self._rpc.get_signature_statuses([row.signature for row in batch], search_history=old)
+        question = partial(_statuses, batch=batch, old=old)
+        told = await self._rpc.tell(question)
         self._asked_at.update(dict.fromkeys((row.signature for row in batch), begun))
-        pairs = list(zip(batch, answer.statuses, strict=True))
-        await self._record([_fate(row.signature, status) for row, status in pairs])
-        return [row for row, status in pairs if status is None]
+        pairs = list(zip(batch, told.answer.statuses, strict=True))
+        doubted = await self._doubts(batch, told, question)
+        self._doubted = (self._doubted - {row.signature for row in batch}) | doubted
+        await self._record([_fate(row.signature, status) for row, status in pairs if row.signature not in doubted])
+        return [row for row, status in pairs if status is None or row.signature in doubted]
+
+    async def _doubts(
+        self,
+        batch: Sequence[Watched],
+        told: Testimony[SignatureStatuses],
+        question: Callable[[Node], Awaitable[SignatureStatuses]],
+    ) -> set[str]:
+        """What one endpoint alone calls final. One more call for all that became final together, in one batch."""
+        alone = {
+            place: status
+            for place, status in enumerate(told.answer.statuses)
+            if status is not None and status.commitment == "finalized"
+        }
+        if not alone or self._rpc.witnesses == 1:
+            return set()
+        async for other in self._rpc.others(question, told.label):
+            alone = {place: status for place, status in alone.items() if other.statuses[place] != status}
+            if not alone:
+                break
+        return {batch[place].signature for place in alone}
 
     async def _expire(self, rows: Sequence[Watched]) -> None:
         """Prove those expired whose last valid block is finalized history. One block height for all of them."""
@@ -217,10 +245,12 @@ class SignatureTracker:
             await self._record([fate for fate in fates if fate is not None])
 
     def _judge(self, row: Watched, place: int, witnesses: Sequence[Testimony[_Witness]]) -> Fate | None:
-        """Expired if as many endpoints as needed are past the last valid block and know nothing, and none knows it."""
-        for one in witnesses:
-            if one.answer.statuses[place] is not None:
-                return _fate(row.signature, one.answer.statuses[place])
+        """Expired if as many endpoints as needed are past the last valid block and none knows it; final if as many say
+        so."""
+        known = [status for one in witnesses if (status := one.answer.statuses[place]) is not None]
+        if known:
+            held = [one for one in known if one.commitment != "finalized" or known.count(one) >= self._rpc.witnesses]
+            return _fate(row.signature, held[0]) if held else None
         last_valid = row.last_valid_block_height or 0
         proving = [one for one in witnesses if one.answer.block_height > last_valid]
         if len(proving) < self._rpc.witnesses:
@@ -245,6 +275,10 @@ class SignatureTracker:
         now = self._clock.now()
         if await self._store.write(lambda conn: record_fates(conn, fates, now)):
             self._wake()
+
+
+async def _statuses(node: Node, batch: Sequence[Watched], old: bool) -> SignatureStatuses:
+    return await node.get_signature_statuses([row.signature for row in batch], search_history=old)
 
 
 async def _witness(node: Node, batch: Sequence[Watched]) -> _Witness:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 import structlog
 from sqlalchemy import Connection
 
-from chain import programs
-from chain.addresses import ata
 from domain.errors import Retryable
 from domain.ledger import Asset
 from indexer.effects.facts import TransactionFacts
@@ -95,22 +93,20 @@ class TreasuryFollower:
         self,
         store: Store,
         rpc: RpcPool,
+        read_back: ReadBack,
         clock: Clock,
         *,
-        platform_wallet: str,
-        usdc_mint: str,
         poll_seconds: float,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store, self._rpc, self._clock = store, rpc, clock
-        self._wallet, self._usdc_mint = platform_wallet, usdc_mint
+        self._store, self._rpc, self._read_back, self._clock = store, rpc, read_back, clock
+        self._wallet, self._usdc_mint = read_back.wallet, read_back.usdc_mint
         self._poll_seconds, self._wake = poll_seconds, wake
-        self.usdc_account = ata(platform_wallet, usdc_mint, programs.TOKEN)
+        self.usdc_account = read_back.usdc_account
         self.tracks = (
             Track(USDC_CURSOR, self.usdc_account, Asset.USDC),
-            Track(SOL_CURSOR, platform_wallet, Asset.SOL),
+            Track(SOL_CURSOR, self._wallet, Asset.SOL),
         )
-        self._known_facts = _Facts(ReadBack(rpc, platform_wallet, usdc_mint))
         self._bell = Bell(clock)
         self._one_at_a_time = asyncio.Lock()
         self._head: Head | None = None
@@ -191,7 +187,7 @@ class TreasuryFollower:
     async def _facts_of(self, track: Track, chunk: Sequence[ListedSignature]) -> list[TransactionFacts]:
         """A failed transaction moved no token; it costs its payer the fee."""
         wanted = [one for one in chunk if track.asset is Asset.SOL or not one.failed]
-        return await together([self._known_facts.get(one.signature) for one in wanted])
+        return await together([self._read_back.read_back(one.signature) for one in wanted])
 
     # --- read again ----------------------------------------------------------------------------------------------
 
@@ -278,20 +274,3 @@ class TreasuryFollower:
             return usdc.amount - booked[0], sol.amount - booked[1]
 
         return await self._store.write(store)
-
-
-class _Facts:
-    """The newest decoded transactions: most payouts are in the history of both addresses."""
-
-    def __init__(self, read_back: ReadBack) -> None:
-        self._read_back = read_back
-        self._known: dict[str, TransactionFacts] = {}
-
-    async def get(self, signature: str) -> TransactionFacts:
-        known = self._known.pop(signature, None)
-        if known is None:
-            known = await self._read_back.read_back(signature)
-        self._known[signature] = known
-        if len(self._known) > CHUNK * CHUNK:
-            del self._known[next(iter(self._known))]
-        return known

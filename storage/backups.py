@@ -12,7 +12,7 @@ from uuid import UUID
 import pysqlite3
 from sqlalchemy import Connection, Row, func, insert, select
 
-from storage.database_file import FILE_MODE
+from storage.database_file import FILE_MODE, sync
 from storage.errors import StoreUnavailable
 from storage.tables import backups
 
@@ -55,7 +55,8 @@ def copy_sqlite(source: Path, target: Path) -> Copy:
             connection.execute("VACUUM INTO ?", (str(target),))
         finally:
             connection.close()
-        _sync(target)
+        sync(target)
+        sync(target.parent)
         verify(target)
         return Copy(target.stat().st_size, digest(target))
     except (pysqlite3.Error, OSError) as error:
@@ -117,13 +118,3 @@ def last_started(conn: Connection) -> datetime | None:
 def listed(conn: Connection, limit: int) -> Sequence[Row[Any]]:
     """The latest backups, newest first."""
     return conn.execute(select(backups).order_by(backups.c.id.desc()).limit(limit)).all()
-
-
-def _sync(file: Path) -> None:
-    """The copy and its name are on the disk."""
-    for place in (file, file.parent):
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

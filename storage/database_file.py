@@ -62,14 +62,29 @@ def footprint(database: Path) -> Footprint | None:
 
 
 def prepare_place(database: Path) -> None:
-    """Make the directory and the file, readable by the owner only. A directory that exists keeps its rights."""
+    """Make the directory and the file, readable by the owner only. A directory that exists keeps its rights.
+
+    What is new is on the disk under its name: a synced row in a file that no directory lists is lost with the power.
+    """
     try:
+        new = [place for place in (database, *database.parents) if not place.exists()]
         database.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         refuse_network_file_system(database.parent)
         os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
         database.chmod(FILE_MODE)
+        for place in new:
+            sync(place.parent)
     except OSError as error:
         raise StoreUnavailable(f"the database file cannot be opened: {error.strerror}") from error
+
+
+def sync(place: Path) -> None:
+    """Have a file's content, or the names in a directory, on the disk."""
+    descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def refuse_network_file_system(directory: Path, mounts: Path = MOUNTS) -> None:

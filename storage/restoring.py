@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import backups
 from storage.adoption import RESTORED_AT
-from storage.database_file import FILE_MODE, FileLock, prepare_place
+from storage.database_file import FILE_MODE, FileLock, prepare_place, sync
 from storage.errors import StoreUnavailable
 from storage.history import note
 from storage.sqlite import open_writer
@@ -83,7 +83,7 @@ def put_in_place(file: Path, database: Path, now: datetime) -> Path | None:
         for suffix in (_WAL, _SHM):
             database.with_name(database.name + suffix).unlink(missing_ok=True)
         os.replace(incoming, database)
-        _sync_folder(database.parent)
+        sync(database.parent)
         return aside
     except OSError as error:
         raise StoreUnavailable(f"the backup can't be put in place: {error.strerror}") from None
@@ -120,13 +120,5 @@ def _set_aside(database: Path, now: datetime) -> Path:
     wal = database.with_name(database.name + _WAL)
     if wal.exists():
         os.link(wal, aside.with_name(aside.name + _WAL))
-    _sync_folder(database.parent)
+    sync(database.parent)
     return aside
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

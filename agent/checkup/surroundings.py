@@ -2,18 +2,20 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from agent.checkup.findings import Finding, failed, ok, skipped, warning
 from config.settings import SECRET_NAMES, Settings
 from domain.errors import PaymentSystemError
 from ports.clock import Clock
-from storage import backups, schema
+from storage import backups, durability, schema
 from storage.database_file import footprint
 from storage.errors import DatabaseLocked, SchemaDiffers
 from storage.opening import database_path, open_store
 
 DISK_LEAST = 2 * 1024**3
 BACKUP_AGE_MOST = timedelta(hours=26)
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 TAKE_ONE = "python main.py backup FILE, daily"
 
 
@@ -31,8 +33,27 @@ def keys(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield ok("secrets", "come from files")
     if settings.stripe_secret_key.get_secret_value().startswith("sk_"):
         yield warning("stripe key", "may do everything", "make a restricted key: docs/runbooks/least-rights.md")
+    yield _witnesses(settings)
+
+
+def _durable(lacking: list[str]) -> Finding:
+    if lacking:
+        remedy = "turn them on in postgresql.conf; a pooler between must pass session settings on"
+        return failed("durability", f"a power cut loses what was answered for: {', '.join(lacking)}", remedy)
+    return ok("durability", "an answered commit is on the disk")
+
+
+def _witnesses(settings: Settings) -> Finding:
+    """One provider's word ends sales and credits deposits where it is the only one. Two addresses of one host are one
+    provider, but for those on this machine."""
+    hosts = {urlsplit(url).hostname or "" for url in settings.rpc_urls}
+    remedy = "a provider of another company in SOLANA_RPC_URLS"
     if len(settings.rpc_urls) < 2:
-        yield warning("rpc", "one endpoint: its word is the only witness", "a second provider in SOLANA_RPC_URLS")
+        stake = "all your money rests on it: " if settings.live else ""
+        return warning("rpc", f"one endpoint: {stake}its word alone completes sales and credits deposits", remedy)
+    if len(hosts) < 2 and not hosts & LOOPBACK:
+        return warning("rpc", "all endpoints are of one host: one provider vouches for itself", remedy)
+    return ok("rpc", f"{len(settings.rpc_urls)} endpoints: nothing ends on the word of one")
 
 
 def backup_age(newest: datetime | None, clock: Clock) -> Finding:
@@ -62,6 +83,7 @@ async def database(settings: Settings, clock: Clock) -> AsyncIterator[Finding]:
     try:
         await store.read(schema.check)
         yield ok("database", f"{store.dialect}, schema {schema.head()}")
+        yield _durable(await store.read(durability.lacking))
         yield backup_age(await store.read(backups.last_started), clock)
     except SchemaDiffers as error:
         yield failed("database", str(error), "python main.py db upgrade, or install the version that fits")

@@ -27,6 +27,7 @@ from config.settings import Settings, SettingsError, load_settings
 from domain.errors import PaymentSystemError, Rejected, RequestError, Retryable
 from gateways.transport import AiohttpTransport
 from indexer.backfill import Backfill
+from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
 from ports.system import SystemClock, SystemIds
 from storage import schema
@@ -55,7 +56,8 @@ class Alone:
         self._money = AdminMoney(store, clock, planner, self._read_treasury)
         self._work = AdminWork(store, clock, web)
         self._scrutiny = AdminScrutiny(store)
-        follower = build_follower(settings, store, self._rpc, clock, platform_address, lambda: None)
+        witness = ReadBack(self._rpc, platform_address, settings.usdc_mint)
+        follower = build_follower(settings, store, self._rpc, witness, clock, lambda: None)
         self._backfill = Backfill(follower, self._rpc, clock)
         self._index = IndexView(store, clock, self._rpc, follower, self._backfill)
 

@@ -1,7 +1,7 @@
-"""Several endpoints as one: positive answers from the first that has one, negative facts only from two that agree."""
+"""Several endpoints as one: what only guides comes from the first that answers, what something final follows from needs
+two that agree, be it there or not there."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -23,12 +23,15 @@ from indexer.rpc.values import (
     SignatureStatuses,
     Simulation,
 )
+from indexer.together import together
 from ports.clock import Clock
 from ports.transport import Transport
 
 T = TypeVar("T")
 WITNESSES = 2
-"""Endpoints that must answer before something counts as not there, where so many are configured."""
+"""Endpoints that must say the same before something final follows from it, where so many are configured."""
+DOUBT_SECONDS = 60.0
+"""For so long one endpoint may lie behind another in what it calls final before that is trouble."""
 RENT_GOOD_SECONDS = 3600.0
 """Rent changes with the cluster's governance, announced weeks before."""
 DEADLINE_SECONDS = 10.0
@@ -92,10 +95,11 @@ class RpcPool:
         self._clock = clock
         self._rents: dict[int, tuple[float, int]] = {}
         self._unanswered_since: float | None = None
+        self._doubted: dict[str, float] = {}
 
     @property
     def witnesses(self) -> int:
-        """How many endpoints must answer before a negative fact holds: two, or one where only one is configured."""
+        """How many endpoints must say something before it holds: two, or one where only one is configured."""
         return min(WITNESSES, len(self._endpoints))
 
     @property
@@ -117,11 +121,24 @@ class RpcPool:
         if self._unanswered_since is not None:
             seconds = self._clock.monotonic() - self._unanswered_since
             return [f"no RPC endpoint has answered for {seconds:.0f} s"]
+        return [*self._too_few_well(), *self._contradictions()]
+
+    def _too_few_well(self) -> list[str]:
         well = [endpoint for endpoint in self._endpoints if endpoint.is_well]
         if len(well) >= self.witnesses:
             return []
         unwell = ", ".join(endpoint.name for endpoint in self._endpoints if not endpoint.is_well)
         return [f"{len(well)} of {len(self._endpoints)} RPC endpoints are well, {self.witnesses} needed; not: {unwell}"]
+
+    def _contradictions(self) -> list[str]:
+        now = self._clock.monotonic()
+        lasting = sum(now - since >= DOUBT_SECONDS for since in self._doubted.values())
+        return [f"{lasting} transactions are final by the word of one RPC endpoint alone"] if lasting else []
+
+    def doubt(self, signatures: Collection[str]) -> None:
+        """These are final by the word of one endpoint alone, and no others are."""
+        now = self._clock.monotonic()
+        self._doubted = {signature: self._doubted.get(signature, now) for signature in signatures}
 
     async def look_around(self) -> list[EndpointHealth]:
         """Ask every endpoint how far it is, so that one that lags is known before it is needed. Raises Retryable."""
@@ -136,16 +153,48 @@ class RpcPool:
 
     async def ask(self, question: Callable[[Node], Awaitable[T]]) -> T:
         """Put a question to one endpoint after the other until one answers all of it."""
+        return (await self.tell(question)).answer
+
+    async def tell(self, question: Callable[[Node], Awaitable[T]]) -> Testimony[T]:
+        """As `ask`, with the name of the endpoint that answered."""
         failed: list[EndpointError] = []
         for node in self._nodes():
-            try:
-                answer = await question(node)
-            except EndpointError as error:
-                failed.append(error)
-            else:
+            answer = await _attempt(question, node)
+            if isinstance(answer, _Answer):
                 self._unanswered_since = None
-                return answer
+                return Testimony(node.label, answer.value)
+            failed.append(answer)
         raise self._none_answered(failed)
+
+    async def others(self, question: Callable[[Node], Awaitable[T]], beside: str) -> AsyncIterator[T]:
+        """What the endpoints other than `beside` say, one after the other, for as long as the caller asks."""
+        for endpoint in self._turns.as_they_are():
+            if endpoint.label == beside:
+                continue
+            answer = await _attempt(question, Node(endpoint, self._memory, self._memory.finalized))
+            if isinstance(answer, _Answer):
+                yield answer.value
+
+    async def vouched(self, question: Callable[[Node], Awaitable[T]]) -> T:
+        """What something final follows from: the first answer that as many endpoints give as there must be witnesses.
+
+        No more of them are asked than that takes. Raises Disagreement when no two say the same, Retryable when too few
+        answer.
+        """
+        nodes, most = self._nodes(), 0
+        given: list[Testimony[T]] = []
+        failed: list[EndpointError] = []
+        while nodes and most < self.witnesses:
+            asked, nodes = nodes[: self.witnesses - most], nodes[self.witnesses - most :]
+            told, lost = await self._put(question, asked)
+            given, failed = [*given, *told], [*failed, *lost]
+            answers = [one.answer for one in given]
+            most = max(map(answers.count, answers), default=0)
+            if most >= self.witnesses:
+                return next(one for one in answers if answers.count(one) == most)
+        if len(given) < self.witnesses:
+            raise self._none_answered(failed, self.witnesses, answered=len(given))
+        raise Disagreement(f"no two endpoints say the same: {', '.join(one.label for one in given)}")
 
     async def testify(self, question: Callable[[Node], Awaitable[T]], *, floor: int = 0) -> list[Testimony[T]]:
         """Put a question to all endpoints at once; at least `witnesses` must answer, from slot `floor` or later.
@@ -163,16 +212,21 @@ class RpcPool:
     async def _ask_all(
         self, question: Callable[[Node], Awaitable[T]], nodes: Sequence[Node], needed: int
     ) -> list[Testimony[T]]:
-        async with asyncio.TaskGroup() as group:
-            asked = [(node.label, group.create_task(_attempt(question, node))) for node in nodes]
-        results = [(label, task.result()) for label, task in asked]
-        failed = [result for _, result in results if isinstance(result, EndpointError)]
-        answered = [Testimony(label, result.value) for label, result in results if isinstance(result, _Answer)]
-        if answered:
-            self._unanswered_since = None
+        answered, failed = await self._put(question, nodes)
         if len(answered) < needed:
             raise self._none_answered(failed, needed, answered=len(answered))
         return answered
+
+    async def _put(
+        self, question: Callable[[Node], Awaitable[T]], nodes: Sequence[Node]
+    ) -> tuple[list[Testimony[T]], list[EndpointError]]:
+        """What they answer, asked at once, and why the others do not."""
+        answers = await together([_attempt(question, node) for node in nodes])
+        results = [(node.label, answer) for node, answer in zip(nodes, answers, strict=True)]
+        answered = [Testimony(label, result.value) for label, result in results if isinstance(result, _Answer)]
+        if answered:
+            self._unanswered_since = None
+        return answered, [result for _, result in results if isinstance(result, EndpointError)]
 
     async def agree(self, question: Callable[[Node], Awaitable[T]], *, floor: int | None = None) -> T:
         """A fact that counts only if all endpoints that answer say the same, two at least where two are configured.

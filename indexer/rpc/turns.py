@@ -22,6 +22,13 @@ class Turns:
             self._credits[place] += endpoint.weight
         first = max(range(len(self._endpoints)), key=lambda place: self._credits[place])
         self._credits[first] -= self._total
-        ordered = [self._endpoints[first], *(one for one in self._endpoints if one is not self._endpoints[first])]
-        asked = [one for one in ordered if not one.excluded]
-        return sorted(asked, key=lambda one: (one.rests_for(), one.is_lagging))
+        return _best([self._endpoints[first], *(one for one in self._endpoints if one is not self._endpoints[first])])
+
+    def as_they_are(self) -> list[Endpoint]:
+        """All that may be asked, best first, for a second opinion: nobody's turn is used up."""
+        return _best(self._endpoints)
+
+
+def _best(ordered: Sequence[Endpoint]) -> list[Endpoint]:
+    asked = [one for one in ordered if not one.excluded]
+    return sorted(asked, key=lambda one: (one.rests_for(), one.is_lagging))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL
 
-from agent.checkup import Finding, State, examine
+from agent.checkup import Finding, State, examine, surroundings
 from agent.cli import safekeeping
 from agent.cli.client import CommandFailed
 from agent.cli.terminal import StandardTerminal
@@ -22,7 +22,7 @@ from sandbox.world import World
 from storage import adoption, backups
 from storage.postgres import PostgresStore
 from tests.cli.test_processes import command, daemon, world
-from tests.config.environment import VALID
+from tests.config.environment import LIVE, VALID
 from tests.databases import PostgresServer
 
 __all__ = ["world"]
@@ -98,6 +98,7 @@ async def finds_a_healthy_daemon(world: World) -> None:
     assert ended.code == 0, ended
     seen = {one["check"]: one["state"] for one in json.loads(ended.out)["findings"]}
     assert {check for check, state in seen.items() if state == "warning"} == {"secrets", "stripe key", "usdc", "backup"}
+    assert seen["rpc"] == "ok"
     assert {"stripe", "circle", "rpc 1", "rpc 2", "clock", "sol", "daemon", "database"} <= set(seen)
 
 
@@ -113,6 +114,9 @@ async def names_each_wrong_thing(transport: AiohttpTransport, environ: Mapping[s
         assert found.state is State.FAILED and next(iter(changed)) in found.remedy, found
     refused = (await findings(transport, {**environ, "AGENT_ADMIN_TOKEN": "another token, long enough"}))["daemon"]
     assert refused.state is State.WARNING and "AGENT_ADMIN_TOKEN" in refused.remedy
+    alone = {**environ, "SOLANA_RPC_URLS": environ["SOLANA_RPC_URLS"].split(",")[0]}
+    warned = (await findings(transport, alone))["rpc"]
+    assert warned.state is State.WARNING and "SOLANA_RPC_URLS" in warned.remedy
     converts = {**environ, "AGENT_CONVERSION": "circle_mint"}
     converts |= dict.fromkeys(("AGENT_CAP_CONVERSION", "AGENT_CAP_CONVERSION_DAY"), "1000000")
     assert (await findings(transport, converts))["circle mint"].state is State.OK
@@ -146,6 +150,29 @@ async def puts_back(copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 def postgres_tools(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """pg_dump and pg_restore of the tests' own server."""
     monkeypatch.setenv("PATH", f"{postgres_server.programs}:{os.defpath}")
+
+
+@pytest.mark.parametrize(
+    ("urls", "told"),
+    [
+        ("https://rpc.example", "all your money rests on it: its word alone completes sales"),
+        ("https://rpc.example/one,https://rpc.example/two", "all endpoints are of one host"),
+        ("https://rpc.example,https://other.example", "nothing ends on the word of one"),
+    ],
+)
+def test_one_provider_of_the_chain_is_warned_of_where_money_is_real(urls: str, told: str) -> None:
+    environ = VALID | LIVE | {"SOLANA_RPC_URLS": urls}
+    (found,) = [one for one in surroundings.keys(load_settings(environ), environ) if one.check == "rpc"]
+    assert told in found.text
+
+
+async def test_a_server_that_keeps_nothing_through_a_power_cut_is_found(postgres_url: URL) -> None:
+    """The tests' own server: nothing is flushed there."""
+    environ = {**VALID, "DATABASE_URL": postgres_url.render_as_string(hide_password=False)}
+    settings, clock = load_settings(environ), SystemClock()
+    found = {one.check: one async for one in surroundings.database(settings, clock)}["durability"]
+    assert found.state is State.FAILED
+    assert "fsync = off, full_page_writes = off" in found.text and "postgresql.conf" in found.remedy
 
 
 async def test_postgresql_is_dumped_and_restored_into_an_empty_database_only(

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert, select
 
 from domain.errors import Retryable
 from indexer.nft_watch import NftWatch
+from indexer.rpc.errors import Disagreement
 from sandbox.faults import Fault, Rule
 from sandbox.solana_node.token_layouts import TOKEN_2022, associated_token_address
 from storage import nft_holdings
@@ -150,6 +151,30 @@ async def test_an_endpoint_that_hides_the_account_alone_moves_nothing(quick: Qui
     lie: Any = lambda params: {"context": {"slot": 2**31}, "value": [None] * len(params[0])}  # noqa: E731
     shop.indexed.world.node.endpoints["/a"].lies["getMultipleAccounts"] = lie
     with pytest.raises(Retryable):
+        await shop.watch.look()
+    assert (await shop.history(), await shop.is_transferred()) == ([], False)
+
+
+async def test_an_endpoint_that_shows_the_nft_elsewhere_alone_moves_nothing(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    shop = await Gallery(indexed).open()
+    shop.move(shop.bob, FRIEND.pubkey())
+    indexed.finalize()
+    of_friend = str(associated_token_address(FRIEND.pubkey(), shop.mint, TOKEN_2022))
+    known = indexed.world.rpc("getMultipleAccounts", [of_friend], {"encoding": "base64"})["value"][0]
+    indexed.world.node.airdrop(FRIEND.pubkey(), SOL)
+    shop.move(FRIEND, shop.bob.pubkey())
+    indexed.finalize()
+
+    def lie(params: list[Any]) -> Any:
+        return {"context": {"slot": 2**31}, "value": [known if one == of_friend else None for one in params[0]]}
+
+    held = {"address": of_friend, "amount": "1", "decimals": 0, "uiAmount": 1.0, "uiAmountString": "1"}
+    indexed.world.node.endpoints["/a"].lies |= {
+        "getMultipleAccounts": lie,
+        "getTokenLargestAccounts": lambda _: {"context": {"slot": 2**31}, "value": [held]},
+    }
+    with pytest.raises(Disagreement):
         await shop.watch.look()
     assert (await shop.history(), await shop.is_transferred()) == ([], False)
 

@@ -1,7 +1,10 @@
 """What a transaction of ours really did."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
+import orjson
 import pytest
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
@@ -98,8 +101,8 @@ async def test_a_transfer_is_held_against_its_intent(quick: Quick) -> None:
         assert not (await reader(indexed).transfer_evidence(signature, intent)).matches
 
 
-async def test_a_transaction_is_read_from_the_endpoint_that_has_it(quick: Quick) -> None:
-    indexed = quick("/a", "/b")
+async def test_a_transaction_is_read_from_the_endpoints_that_have_it(quick: Quick) -> None:
+    indexed = quick("/a", "/b", "/c")
     signature = indexed.world.send(indexed.world.pay(SOL))
     other = indexed.world.send(indexed.world.pay(2 * SOL))
     indexed.finalize()
@@ -108,6 +111,47 @@ async def test_a_transaction_is_read_from_the_endpoint_that_has_it(quick: Quick)
     answer = indexed.world.rpc("getTransaction", other, {"encoding": "base64", "maxSupportedTransactionVersion": 1})
     indexed.world.node.endpoints["/a"].lies["getTransaction"] = lambda _: answer  # another transaction than asked for
     assert (await reader(indexed).read_back(signature)).signature == signature
+
+
+def shown(indexed: Indexed, signature: str) -> Any:
+    config = {"encoding": "base64", "maxSupportedTransactionVersion": 1}
+    return indexed.world.rpc("getTransaction", signature, config)
+
+
+async def test_a_transaction_that_one_endpoint_alone_shows_is_no_evidence(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    signature = indexed.world.send(indexed.world.pay(SOL))
+    indexed.finalize()
+    indexed.world.node.endpoints["/b"].hides.add(signature)
+    with pytest.raises(Retryable, match="fewer than 2 RPC endpoints"):
+        await reader(indexed).read_back(signature)
+
+
+async def test_an_endpoint_that_invents_an_amount_is_contradicted_and_outvoted(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    indexed.world.node.mint_usdc(indexed.world.alice.pubkey(), 10 * USDC)
+    signature = indexed.world.send(indexed.world.pay_usdc(3 * USDC, BUYER), skipPreflight=True)
+    indexed.finalize()
+    truth = shown(indexed, signature)
+    invented = orjson.loads(orjson.dumps(truth).replace(b'"7000000"', b'"2000000"').replace(b'"3000000"', b'"8000000"'))
+    assert invented != truth
+    indexed.world.node.endpoints["/a"].lies["getTransaction"] = lambda _: invented
+    intent = TransferIntent(indexed.wallet, str(BUYER), 8 * USDC)
+    with pytest.raises(Disagreement):
+        await reader(indexed).transfer_evidence(signature, intent)
+    indexed.restart(("/a", "/b", "/c"))
+    evidence = await reader(indexed).transfer_evidence(signature, replace(intent, amount=3 * USDC))
+    assert evidence.matches
+    assert indexed.wire.count("getTransaction") == 3
+
+
+async def test_what_two_endpoints_have_shown_is_asked_for_once(quick: Quick) -> None:
+    indexed = quick("/a", "/b", "/c")
+    signature = indexed.world.send(indexed.world.pay(SOL))
+    indexed.finalize()
+    read = reader(indexed)
+    assert await read.read_back(signature) == await read.read_back(signature)
+    assert indexed.wire.count("getTransaction") == 2
 
 
 async def test_a_sender_builds_on_confirmed_blocks(quick: Quick) -> None:

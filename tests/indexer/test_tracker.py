@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from solders.signature import Signature
@@ -139,8 +140,8 @@ async def test_an_endpoint_that_lags_behind_the_last_valid_block_proves_nothing(
     assert len(json.loads(row.proof or "")["endpoints"]) == 2
 
 
-async def test_an_endpoint_that_denies_a_landed_transaction_is_outvoted_by_one_that_shows_it(quick: Quick) -> None:
-    indexed = quick("/a", "/b")
+async def test_an_endpoint_that_denies_a_landed_transaction_is_outvoted_by_two_that_show_it(quick: Quick) -> None:
+    indexed = quick("/a", "/b", "/c")
     signature, _ = await send(indexed)
     indexed.world.node.endpoint("/a").hides.add(signature)
     indexed.world.pass_slots(400)
@@ -158,6 +159,67 @@ async def test_an_endpoint_that_lies_about_the_block_height_expires_nothing_alon
     await indexed.rpc.send(raw)
     indexed.finalize()
     await indexed.tracker.poll()
+    assert (await indexed.fate(signature)).state is WatchState.FINALIZED
+
+
+def final(err: object = None) -> Any:
+    """A lie: whatever is asked about is finalized."""
+    status = {"slot": 7, "confirmations": None, "err": err, "confirmationStatus": "finalized"}
+    return lambda params: {"context": {"slot": 2**31}, "value": [status] * len(params[0])}
+
+
+@pytest.mark.parametrize("err", [None, {"InstructionError": [0, {"Custom": 1}]}])
+async def test_one_endpoint_that_calls_a_signature_final_ends_nothing_alone(quick: Quick, err: object) -> None:
+    indexed = quick("/a", "/b")
+    signature, _ = await send(indexed, land=False)
+    indexed.world.node.endpoints["/a"].lies["getSignatureStatuses"] = final(err)
+    for _ in range(20):
+        indexed.world.pass_slots(20)
+        await indexed.tracker.poll()
+        assert (await indexed.fate(signature)).state is WatchState.WATCHING
+    assert await due(indexed) == []
+    indexed.world.now_ms += 60_000
+    assert indexed.rpc.trouble() == ["1 transactions are final by the word of one RPC endpoint alone"]
+    indexed.world.node.endpoints["/a"].lies.clear()
+    await indexed.tracker.poll()
+    assert indexed.rpc.trouble() == []
+    assert (await indexed.fate(signature)).state is WatchState.EXPIRED
+
+
+async def test_an_endpoint_that_says_a_landed_transaction_failed_is_not_believed(quick: Quick) -> None:
+    indexed = quick("/a", "/b", "/c")
+    signature, _ = await send(indexed)
+    indexed.world.node.endpoints["/c"].hides.add(signature)
+    indexed.world.node.endpoints["/a"].lies["getSignatureStatuses"] = final("AccountInUse")
+    indexed.finalize()
+    await indexed.tracker.poll()
+    assert (await indexed.fate(signature)).state is WatchState.WATCHING
+    indexed.world.node.endpoints["/c"].hides.clear()
+    indexed.world.node.faults.add(Rule("POST /a", Fault.LOSE_REQUEST, times=1))
+    await indexed.tracker.poll()
+    row = await indexed.fate(signature)
+    assert (row.state, row.err) == (WatchState.FINALIZED, None)
+
+
+async def test_what_became_final_together_is_vouched_for_with_one_more_call(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    for number in range(20):
+        await send(indexed, SOL // 1000 + number, number)
+    indexed.finalize()
+    before = indexed.wire.count("getSignatureStatuses")
+    assert await indexed.tracker.poll() == 0
+    assert indexed.wire.count("getSignatureStatuses") - before == 2
+    assert [one.calls for one in indexed.rpc.health()][1] == 1
+
+
+async def test_an_endpoint_some_slots_behind_is_waited_for(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    signature, _ = await send(indexed)
+    indexed.world.node.endpoint("/b").lag_slots = 10
+    indexed.finalize()
+    assert await indexed.tracker.poll() == 1
+    indexed.world.pass_slots(10)
+    assert await indexed.tracker.poll() == 0
     assert (await indexed.fate(signature)).state is WatchState.FINALIZED
 
 

@@ -330,6 +330,23 @@ async def test_an_endpoint_whose_history_lacks_the_cursor_is_not_believed(quick:
         await indexed.treasury.follow()
 
 
+async def test_a_deposit_that_one_endpoint_alone_shows_is_not_credited(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    deposit(indexed, USDC)
+    indexed.finalize()
+    await indexed.treasury.follow()
+    at = await indexed.store.read(lambda conn: cursor(conn, "treasury_usdc"))
+    invented = deposit(indexed, 500 * USDC)
+    indexed.finalize()
+    indexed.world.node.endpoints["/b"].hides.add(invented)  # for "/b" it never was
+    with pytest.raises(Retryable, match="fewer than 2 RPC endpoints"):
+        await indexed.treasury.follow()
+    assert await indexed.sum_of(indexed.usdc_account) == USDC
+    assert await indexed.store.read(lambda conn: cursor(conn, "treasury_usdc")) == at
+    indexed.world.node.endpoints["/a"].hides.add(invented)  # the liar is found out, and its tale leaves no trace
+    assert (await indexed.treasury.follow()).deposits == 0
+
+
 async def test_a_page_that_goes_missing_between_two_pages_is_noticed(quick: Quick) -> None:
     """A node that forgets `before` answers an empty page, which must not look like the end of the history."""
     indexed = quick()

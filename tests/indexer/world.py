@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, insert, select
 from chain import programs
 from chain.addresses import ata
 from indexer.fast_path import FastPath
+from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
 from indexer.tracker import SignatureTracker
 from indexer.treasury import TreasuryFollower
@@ -140,9 +141,8 @@ class Indexed:
         self.treasury = TreasuryFollower(
             self.store,
             self.rpc,
+            ReadBack(self.rpc, self.wallet, self.usdc_mint),
             self.clock,
-            platform_wallet=self.wallet,
-            usdc_mint=self.usdc_mint,
             poll_seconds=1.0,
             wake=self._wake,
         )

@@ -1,6 +1,7 @@
 """What only the SQLite store can meet: full and failing disks, its file, its lock, its library."""
 
 import asyncio
+import os
 import resource
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pysqlite3
 import pytest
 from sqlalchemy import Connection, text
 
-from storage.database_file import refuse_network_file_system
+from storage.database_file import prepare_place, refuse_network_file_system
 from storage.errors import DatabaseLocked, StoreBroken, StoreBusy, StoreUnavailable, UnsafePlace
 from storage.sqlite import SqliteStore
 from storage.sqlite_connections import as_unavailable
@@ -109,6 +110,25 @@ async def test_the_file_and_a_new_directory_are_the_owners_alone(tmp_path: Path)
         **dict.fromkeys(("agent.db", "agent.db-wal", "agent.db-shm", "agent.db.lock"), 0o600),
     }
     await store.stop()
+
+
+def test_the_name_of_a_new_file_is_on_the_disk_before_anything_is_answered_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def recording(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", recording)
+    path = tmp_path / "new" / "newer" / "agent.db"
+    prepare_place(path)
+    assert set(synced) == {place.stat().st_ino for place in (tmp_path, path.parent.parent, path.parent)}
+    synced.clear()
+    prepare_place(path)
+    assert synced == []
 
 
 async def test_a_second_store_on_the_same_file_is_refused_until_the_first_stops(

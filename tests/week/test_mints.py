@@ -202,6 +202,30 @@ async def test_a_mint_that_both_nodes_deny_is_found_by_its_address_and_not_made_
 
 
 @on_virtual_time
+async def test_a_node_that_calls_a_mint_final_which_no_other_knows_completes_nothing(tmp_path: Path) -> None:
+    shop = gallery(tmp_path)
+    world = shop.world
+    await shop.open()
+    stop_sends(world, True)
+    final = {"slot": 7, "confirmations": None, "err": None, "confirmationStatus": "finalized"}
+    world.node.endpoints["/"].lies["getSignatureStatuses"] = lambda params: {
+        "context": {"slot": 2**31},
+        "value": [final] * len(params[0]),
+    }
+    await shop.pay()
+    await signature_of_attempt(world)
+    await world.clock.sleep(600)
+    shown = await purchase_becomes(shop, 1, status="minting")
+    assert [one["state"] for one in shown["mints"]] == ["sent"]
+    ready = await world.call("GET", "/readyz", admin=True)
+    assert ready.body["why"] == ["1 transactions are final by the word of one RPC endpoint alone"]
+    world.node.endpoints["/"].lies.clear()
+    stop_sends(world, False)
+    await is_minted(shop, ["dead", "finalized"])
+    await shop.close()
+
+
+@on_virtual_time
 async def test_one_node_that_lags_far_behind_proves_nothing(tmp_path: Path) -> None:
     shop = gallery(tmp_path)
     await shop.open()
