@@ -138,24 +138,29 @@ class Worker:
         free = [(lane, lane.width - lane.running) for lane in self._lanes if lane.is_open()]
         wanted = [(lane, room) for lane, room in free if room > 0]
         claimed, due = await self._store.write(lambda conn: self._look(conn, wanted, now))
-        for lane, claims in claimed:
-            for claim in claims:
-                lane.running += 1
-                self._running[claim.table.name, claim.id, claim.epoch] = claim
-                self._busy.set()
-                group.create_task(self._work(lane, claim))
-        if claimed:
-            return 0.0
+        for lane, claim in claimed:
+            lane.running += 1
+            self._running[claim.table.name, claim.id, claim.epoch] = claim
+            self._busy.set()
+            group.create_task(self._work(lane, claim))
         return self._idle_seconds if due is None else min(self._idle_seconds, max(0.0, (due - now).total_seconds()))
 
     def _look(
         self, conn: Connection, wanted: Sequence[tuple[Lane, int]], now: datetime
-    ) -> tuple[list[tuple[Lane, list[Claim]]], datetime | None]:
-        """The claims of all lanes in one transaction; without any, when the next row is due."""
-        rooms = [(lane.queue, room) for lane, room in wanted]
-        found = work.claim(conn, rooms, self._holder, now, LEASE)
-        claimed = [(lane, claims) for (lane, _), claims in zip(wanted, found, strict=True) if claims]
-        return claimed, None if claimed else work.next_due(conn, [queue for queue, _ in rooms], now)
+    ) -> tuple[list[tuple[Lane, Claim]], datetime | None]:
+        """The claims of all lanes in one transaction, and when the next row of a lane with room is due."""
+        due = work.next_due(conn, [lane.queue for lane, _ in wanted], now)
+        claimed: list[tuple[Lane, Claim]] = []
+        left = []
+        for (lane, room), moment in zip(wanted, due, strict=True):
+            ready = moment is not None and moment <= now
+            claims = work.claim(conn, lane.queue, room, self._holder, now, LEASE) if ready else []
+            claimed += [(lane, claim) for claim in claims]
+            if len(claims) < room:
+                left.append(lane.queue)
+        if claimed:
+            due = work.next_due(conn, left, now)
+        return claimed, min((moment for moment in due if moment is not None), default=None)
 
     async def _work(self, lane: Lane, claim: Claim) -> None:
         started = self._clock.monotonic()

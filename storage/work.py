@@ -8,11 +8,11 @@ so that finishing notices it and runs the row once more.
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy import (
-    CompoundSelect,
+    ColumnElement,
     Connection,
     Insert,
     Integer,
@@ -24,7 +24,7 @@ from sqlalchemy import (
     case,
     delete,
     func,
-    literal_column,
+    null,
     select,
     union_all,
     update,
@@ -34,13 +34,12 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from domain.errors import PaymentSystemError
 from domain.states import WorkState
+from storage.statements import fixed, varying
 from storage.tables import circle_notifications, jobs, stripe_events
 
 T = TypeVar("T")
 UNKNOWN_OUTCOME = "unknown outcome: "
 """Begins the `last_error` of a row whose step may have changed something outside."""
-STATEMENTS_KEPT = 64
-"""Of the sets of queues that a worker asks about: they differ by which lanes are full and which wait for the gate."""
 
 
 class LeaseLost(PaymentSystemError):
@@ -90,62 +89,52 @@ class Queue:
     table: Table
     kinds: frozenset[str] | None = None
 
+    def holds(self, table: str, kind: str | None) -> bool:
+        return table == self.table.name and (self.kinds is None or kind in self.kinds)
 
-def claim(
-    conn: Connection, wanted: Sequence[tuple[Queue, int]], holder: str, now: datetime, lease: timedelta
-) -> list[list[Claim]]:
-    """Claim of each queue up to so many due rows; each queue's claims in its place, oldest due first.
+
+def next_due(conn: Connection, queues: Sequence[Queue], now: datetime) -> list[datetime | None]:
+    """For each queue when its next row can be claimed: that row's due time, or the end of its lease if that is later.
+    None where no row waits."""
+    found: dict[tuple[str, str | None], datetime] = {}
+    for name, kind, moment in conn.execute(_NEXT_DUE, {"now": now}):
+        if moment is not None:
+            found[name, kind] = moment
+    return [min((at for key, at in found.items() if queue.holds(*key)), default=None) for queue in queues]
+
+
+def _next_due_of(table: Table, kind: ColumnElement[Any]) -> Select[Any]:
+    """All that waits, read once for all queues: a worker asks this at each of its turns."""
+    leased = table.c.lease_until > bindparam("now", type_=table.c.lease_until.type)
+    moment = func.min(case((leased, table.c.lease_until), else_=table.c.due_at), type_=table.c.due_at.type)
+    return select(fixed(table.name), kind, moment).where(table.c.state == fixed(WorkState.DUE))
+
+
+_NEXT_DUE = union_all(
+    _next_due_of(jobs, jobs.c.kind).group_by(jobs.c.kind),
+    _next_due_of(stripe_events, null()),
+    _next_due_of(circle_notifications, null()),
+)
+
+
+def claim(conn: Connection, queue: Queue, most: int, holder: str, now: datetime, lease: timedelta) -> list[Claim]:
+    """Claim up to `most` due rows of a queue, oldest due first.
 
     Rows whose lease has run out are claimed again: their worker died or hangs, and `hold` will refuse its writes.
     """
-    queues = tuple(queue for queue, _ in wanted)
-    rooms = {f"most_{place}": most for place, (_, most) in enumerate(wanted)}
-    found: list[list[int]] = [[] for _ in wanted]
-    if queues:
-        for place, row_id in conn.execute(_claimable(queues, conn.dialect.name), {"now": now, **rooms}):
-            found[place].append(row_id)
-    chosen: dict[Table, list[int]] = {}
-    for queue, ids in zip(queues, found, strict=True):
-        if ids:
-            chosen.setdefault(queue.table, []).extend(ids)
-    taken = {table: _take_all(conn, table, ids, holder, now + lease) for table, ids in chosen.items()}
-    return [[taken[queue.table][row_id] for row_id in ids] for queue, ids in zip(queues, found, strict=True)]
-
-
-@lru_cache(maxsize=STATEMENTS_KEPT)
-def _claimable(queues: tuple[Queue, ...], dialect: str) -> CompoundSelect[Any]:
-    """One statement for all queues, each by its own index range: a worker asks this at each of its turns."""
-    return union_all(*(_claimable_of(place, queue, dialect) for place, queue in enumerate(queues)))
-
-
-def _claimable_of(place: int, queue: Queue, dialect: str) -> Select[Any]:
-    table = queue.table
-    now = bindparam("now", type_=table.c.due_at.type)
-    free = (table.c.lease_until.is_(None)) | (table.c.lease_until <= now)
-    ids = (
-        select(table.c.id)
-        .where(table.c.state == WorkState.DUE, table.c.due_at <= now, free)
-        .order_by(table.c.due_at, table.c.id)
-        .limit(bindparam(f"most_{place}", type_=Integer()))
-    )
-    if queue.kinds is not None:
-        ids = ids.where(table.c.kind.in_(sorted(queue.kinds)))
-    if dialect == "postgresql":
-        ids = ids.with_for_update(skip_locked=True)
-    found = ids.subquery(f"queue_{place}")
-    return select(literal_column(str(place), Integer()), found.c.id)
-
-
-def _take_all(conn: Connection, table: Table, ids: Sequence[int], holder: str, until: datetime) -> dict[int, Claim]:
-    rows = conn.execute(_take(table), {"chosen": ids, "holder": holder, "until": until})
-    return {row["id"]: _claim(table, row) for row in rows.mappings()}
+    asked = {"now": now, "most": most, "holder": holder, "until": now + lease}
+    rows = conn.execute(_take(queue), asked).mappings().all()
+    return [_claim(queue.table, row) for row in sorted(rows, key=lambda row: (row["due_at"], row["id"]))]
 
 
 @cache
-def _take(table: Table) -> ReturningUpdate[Any]:
+def _take(queue: Queue) -> ReturningUpdate[Any]:
+    """The rows are chosen in a CTE, which PostgreSQL runs once: a bare subquery it may run again, beyond its limit."""
+    table = queue.table
+    chosen = _claimable(queue).cte("chosen")
     return (
         update(table)
-        .where(table.c.id.in_(bindparam("chosen", expanding=True)))
+        .where(table.c.id.in_(select(chosen.c.id)))
         .values(
             lease_holder=bindparam("holder"),
             lease_until=bindparam("until", type_=table.c.lease_until.type),
@@ -155,24 +144,18 @@ def _take(table: Table) -> ReturningUpdate[Any]:
     )
 
 
-def next_due(conn: Connection, queues: Sequence[Queue], now: datetime) -> datetime | None:
-    """When the next row of these can be claimed: its due time, or the end of its lease if that is later."""
-    moments = conn.scalars(_next_due(tuple(queues)), {"now": now}).all() if queues else []
-    return min((moment for moment in moments if moment is not None), default=None)
-
-
-@lru_cache(maxsize=STATEMENTS_KEPT)
-def _next_due(queues: tuple[Queue, ...]) -> CompoundSelect[Any]:
-    return union_all(*(_next_due_of(queue) for queue in queues))
-
-
-def _next_due_of(queue: Queue) -> Select[Any]:
+def _claimable(queue: Queue) -> Select[Any]:
     table = queue.table
     now = bindparam("now", type_=table.c.due_at.type)
-    leased = (table.c.lease_until.is_not(None)) & (table.c.lease_until > now)
-    moment = func.min(case((leased, table.c.lease_until), else_=table.c.due_at), type_=table.c.due_at.type)
-    found = select(moment).where(table.c.state == WorkState.DUE)
-    return found if queue.kinds is None else found.where(table.c.kind.in_(sorted(queue.kinds)))
+    free = (table.c.lease_until.is_(None)) | (table.c.lease_until <= now)
+    ids = (
+        select(table.c.id)
+        .where(table.c.state == fixed(WorkState.DUE), table.c.due_at <= now, free)
+        .order_by(table.c.due_at, table.c.id)
+        .limit(varying(bindparam("most", type_=Integer())))
+        .with_for_update(skip_locked=True)
+    )
+    return ids if queue.kinds is None else ids.where(table.c.kind.in_([fixed(kind) for kind in sorted(queue.kinds)]))
 
 
 def hold(conn: Connection, claimed: Claim) -> None:
@@ -259,14 +242,25 @@ def finish(conn: Connection, claimed: Claim, now: datetime) -> None:
 
 def again(conn: Connection, claimed: Claim, due_at: datetime, now: datetime, why: str, counts: bool) -> None:
     """Run the row again at `due_at`, or at once when it was woken meanwhile. Under `hold`."""
-    woken = conn.scalar(_wakes(claimed.table), {"which": claimed.id}) != claimed.wakes
     attempts = claimed.attempts + 1 if counts else claimed.attempts
-    _release(conn, claimed, due_at=now if woken else due_at, attempts=attempts, last_error=why[:2000])
+    due = {"woken": claimed.wakes, "now": now, "later": due_at}
+    conn.execute(_again(claimed.table), {"which": claimed.id, "tries": attempts, "why": why[:2000], **due})
 
 
 @cache
-def _wakes(table: Table) -> Select[Any]:
-    return select(table.c.wakes).where(table.c.id == bindparam("which"))
+def _again(table: Table) -> Update:
+    now, later = (bindparam(name, type_=table.c.due_at.type) for name in ("now", "later"))
+    return (
+        update(table)
+        .where(table.c.id == bindparam("which"))
+        .values(
+            lease_holder=None,
+            lease_until=None,
+            due_at=case((table.c.wakes == bindparam("woken"), later), else_=now),
+            attempts=bindparam("tries"),
+            last_error=bindparam("why"),
+        )
+    )
 
 
 def park(conn: Connection, claimed: Claim, code: str, why: str) -> None:

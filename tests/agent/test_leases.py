@@ -19,6 +19,7 @@ from storage.work import Claim, LeaseLost, fenced
 
 MONDAY = datetime(2026, 11, 23, 9, tzinfo=UTC)
 PAY, TRACE = "pay", "trace"
+ALL = work.Queue(jobs)
 JOBS = 60
 
 
@@ -116,10 +117,7 @@ async def test_a_worker_paused_past_its_lease_commits_nothing_and_the_other_one_
     async with working(store, clock, slow, 1) as slow_ends:
         await reached(slow)
         clock.time += LEASE - timedelta(seconds=1)
-        assert (
-            await store.write(lambda conn: work.claim(conn, [(work.Queue(jobs), 16)], "quick", clock.now(), LEASE)[0])
-            == []
-        )
+        assert await store.write(lambda conn: work.claim(conn, ALL, 16, "quick", clock.now(), LEASE)) == []
         clock.time += timedelta(seconds=2)
         async with working(store, clock, quick, 3) as quick_ends:
             await quick_ends.until("done")
@@ -131,15 +129,15 @@ async def test_a_worker_paused_past_its_lease_commits_nothing_and_the_other_one_
 async def test_a_job_made_anew_under_the_same_id_is_no_prey_of_the_one_that_held_the_last(store: Store) -> None:
     clock = HandClock()
     await store.write(lambda conn: work.enqueue(conn, PAY, 7, MONDAY))
-    (old,) = await store.write(lambda conn: work.claim(conn, [(work.Queue(jobs), 1)], "slow", clock.now(), LEASE)[0])
+    (old,) = await store.write(lambda conn: work.claim(conn, ALL, 1, "slow", clock.now(), LEASE))
     clock.time += 2 * LEASE
 
     def finish_and_ask_again(conn: Connection) -> Claim:
-        (taken,) = work.claim(conn, [(work.Queue(jobs), 1)], "quick", clock.now(), LEASE)[0]
+        (taken,) = work.claim(conn, ALL, 1, "quick", clock.now(), LEASE)
         work.hold(conn, taken)
         work.finish(conn, taken, clock.now())
         work.enqueue(conn, PAY, 7, clock.now())
-        (new,) = work.claim(conn, [(work.Queue(jobs), 1)], "quick", clock.now(), LEASE)[0]
+        (new,) = work.claim(conn, ALL, 1, "quick", clock.now(), LEASE)
         return new
 
     new = await store.write(finish_and_ask_again)

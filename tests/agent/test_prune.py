@@ -45,8 +45,7 @@ def sign_ins(conn: Connection) -> None:
 
 async def pruned(store: Store, slices_most: int) -> Outcome:
     await store.write(lambda conn: work.revive(conn, "prune", "sign_ins", START))
-    wanted = [(work.Queue(jobs), 1)]
-    ((claim,),) = await store.write(lambda conn: work.claim(conn, wanted, "w", START, timedelta(minutes=1)))
+    (claim,) = await store.write(lambda conn: work.claim(conn, work.Queue(jobs), 1, "w", START, timedelta(minutes=1)))
     return await PruneStep(store, HandClock(), slices_most).run(claim)
 
 

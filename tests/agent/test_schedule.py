@@ -91,9 +91,7 @@ async def test_a_nudge_during_a_run_lets_the_job_run_once_more(inline_store: Inl
     await schedule.nudge(WEEKLY_PLAN)
     later = clock.now() + timedelta(seconds=1)
     (claimed,) = await inline_store.write(
-        lambda conn: work.claim(
-            conn, [(work.Queue(jobs, frozenset({"plan"})), 10)], "worker", later, timedelta(minutes=2)
-        )[0]
+        lambda conn: work.claim(conn, work.Queue(jobs, frozenset({"plan"})), 10, "worker", later, timedelta(minutes=2))
     )
     await schedule.nudge(WEEKLY_PLAN)
     await inline_store.write(lambda conn: work.finish(conn, claimed, later))

@@ -55,9 +55,7 @@ async def test_failed_work_is_set_going_again_one_by_one_and_all_at_once(at_home
         people = [at_home.sales.user(conn, name, wallet=False) for name in ("Ada", "Ben", "Cy")]
         for user_id in people:
             enqueue(conn, "wallet", user_id, now)
-        for claimed in claim(conn, [(Queue(tables.jobs, frozenset({"wallet"})), 100)], "w", now, timedelta(minutes=1))[
-            0
-        ]:
+        for claimed in claim(conn, Queue(tables.jobs, frozenset({"wallet"})), 100, "w", now, timedelta(minutes=1)):
             park(conn, claimed, "155219", "Circle\x1b[2J refused")
         return people
 

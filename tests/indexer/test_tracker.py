@@ -36,7 +36,7 @@ async def send(indexed: Indexed, lamports: int = SOL, subject: int = 1, *, land:
 async def due(indexed: Indexed) -> list[tuple[str, str]]:
     now = indexed.clock.now()
     claims = await indexed.store.write(
-        lambda conn: work.claim(conn, [(work.Queue(jobs), 10)], "w", now, timedelta(minutes=1))[0]
+        lambda conn: work.claim(conn, work.Queue(jobs), 10, "w", now, timedelta(minutes=1))
     )
     return subjects(claims)
 
@@ -61,7 +61,7 @@ async def test_a_parked_job_is_revived_by_its_signatures_fate(indexed: Indexed) 
     now = indexed.clock.now()
     await indexed.store.write(lambda conn: work.enqueue(conn, "mint", 1, now))
     (claim,) = await indexed.store.write(
-        lambda conn: work.claim(conn, [(work.Queue(jobs), 1)], "w", now, timedelta(minutes=1))[0]
+        lambda conn: work.claim(conn, work.Queue(jobs), 1, "w", now, timedelta(minutes=1))
     )
     await indexed.store.write(lambda conn: work.park(conn, claim, "attempts_used_up", "no answer"))
     await send(indexed)

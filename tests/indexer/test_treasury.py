@@ -72,7 +72,7 @@ async def test_a_deposit_is_booked_once_and_makes_the_funding_due(indexed: Index
     assert await booked(indexed, CONVERSION_CLEARING, Asset.USDC) == -250 * USDC
     now = indexed.clock.now()
     claims = await indexed.store.write(
-        lambda conn: work.claim(conn, [(work.Queue(jobs), 10)], "w", now, timedelta(minutes=1))[0]
+        lambda conn: work.claim(conn, work.Queue(jobs), 10, "w", now, timedelta(minutes=1))
     )
     assert subjects(claims) == [("fund", "treasury")]
     assert indexed.woken == 1

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from pytest import MonkeyPatch
-from sqlalchemy import select, union_all
 
 import agent.start_gate
 import agent.steps.circle_notification
@@ -191,24 +190,24 @@ def drops_work_that_should_run_again(patch: MonkeyPatch) -> None:
 
 @bug()
 def never_wakes_up(patch: MonkeyPatch) -> None:
-    patch.setattr(storage.work, "next_due", lambda *_, **__: None)
+    """It sees what is due and not when the next of it is."""
+    real = storage.work.next_due
+
+    def only_now(conn: Any, queues: Any, now: Any) -> list[Any]:
+        return [moment if moment and moment <= now else None for moment in real(conn, queues, now)]
+
+    patch.setattr(storage.work, "next_due", only_now)
 
 
 @bug(F.DEATH)
 def leaves_leases_behind(patch: MonkeyPatch) -> None:
-    real = storage.work._claimable_of
+    real = storage.work._claimable
 
-    def claimable(place: int, queue: Any, dialect: str) -> Any:
-        found = real(place, queue, dialect)
-        return found.where(
-            found.selected_columns.id.in_(select(queue.table.c.id).where(queue.table.c.lease_until.is_(None)))
-        )
+    def claimable(queue: Any) -> Any:
+        return real(queue).where(queue.table.c.lease_until.is_(None))
 
-    patch.setattr(
-        storage.work,
-        "_claimable",
-        lambda queues, dialect: union_all(*(claimable(place, queue, dialect) for place, queue in enumerate(queues))),
-    )
+    patch.setattr(storage.work, "_claimable", claimable)
+    patch.setattr(storage.work, "_take", storage.work._take.__wrapped__)
     patch.setattr("agent.startup.release_all", nothing)
 
 

@@ -69,7 +69,7 @@ async def test_the_job_comes_again_until_a_deposit_is_handed_out(inline_store: I
     step, runs = FundStep(inline_store, Fixed(), ACCOUNT, most=1), 0
 
     def due(conn: Connection) -> list[work.Claim]:
-        return work.claim(conn, [(work.Queue(jobs, frozenset({"fund"})), 1)], "worker", START, MINUTE)[0]
+        return work.claim(conn, work.Queue(jobs, frozenset({"fund"})), 1, "worker", START, MINUTE)
 
     while claims := await inline_store.write(due):
         outcome = await step.run(claims[0])

@@ -68,9 +68,7 @@ async def test_a_batch_one_unit_above_its_cap_is_paused_as_a_whole(
 
     batch_id = await inline_store.write(plan)
     (claim,) = await inline_store.write(
-        lambda conn: work.claim(conn, [(work.Queue(jobs, frozenset({"batch"})), 1)], "w", START, timedelta(minutes=1))[
-            0
-        ]
+        lambda conn: work.claim(conn, work.Queue(jobs, frozenset({"batch"})), 1, "w", START, timedelta(minutes=1))
     )
     outcome = await BatchStep(inline_store, Fixed(), Limits(batch_cap=cap)).run(claim)
     assert isinstance(outcome, Again)

@@ -38,7 +38,7 @@ def everything_under_way(conn: Connection) -> None:
     sales.paid(conn, content, buyer, later)
     sales.paid(conn, content, unlucky, later)
     inbox.add_stripe_events(conn, [StripeEvent("evt_1", "payment_intent.succeeded", START, b"{}", START)])
-    (claimed,) = work.claim(conn, [(work.Queue(jobs, frozenset({"mint"})), 1)], "worker", later, later - START)[0]
+    (claimed,) = work.claim(conn, work.Queue(jobs, frozenset({"mint"})), 1, "worker", later, later - START)
     work.park(conn, claimed, "why", "a person decides")
 
 

@@ -32,7 +32,7 @@ async def parked_job(shop: Shop, kind: str, subject: int) -> None:
 
     def spoil(conn: Any) -> None:
         enqueue(conn, kind, subject, now)
-        for claimed in claim(conn, [(Queue(tables.jobs), 100)], "w", now, timedelta(minutes=1))[0]:
+        for claimed in claim(conn, Queue(tables.jobs), 100, "w", now, timedelta(minutes=1)):
             if (claimed.kind, claimed.subject) == (kind, str(subject)):
                 park(conn, claimed, "attempts_used_up", "Circle: no answer")
             else:
