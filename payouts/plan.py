@@ -14,8 +14,9 @@ from ports.ids import Ids
 from storage import batches, funding
 from storage.batches import Standing
 from storage.listings import first_start
-from storage.planning import CreatorShare, Judge, PlanTerms, outside_addresses, purchase_count, shares, take
+from storage.planning import CreatorShare, Judge, PlanTerms, outside_addresses, purchase_count, shares
 from storage.store import Store
+from storage.taking import take
 from storage.work import Claim, enqueue
 
 Inspect = Callable[[Sequence[str]], Awaitable[Mapping[str, str]]]

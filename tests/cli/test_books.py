@@ -13,8 +13,9 @@ from domain.ledger import Asset
 from domain.states import RefundState
 from storage import funding, movements, returns
 from storage.movements import Movement
-from storage.planning import PlanTerms, take
+from storage.planning import PlanTerms
 from storage.returns import RefundSeen
+from storage.taking import take
 from storage.verification import CHECKS
 from tests.cli.conftest import TOKEN, House
 from tests.sales import PLATFORM, START, Sales

@@ -35,6 +35,7 @@ import storage.movements
 import storage.planning
 import storage.purchases
 import storage.returns
+import storage.taking
 import storage.transfers
 import storage.work
 from domain.outcomes import Done
@@ -70,7 +71,7 @@ def never_plans_a_monday(patch: MonkeyPatch) -> None:
 
 @bug(purchases=9)
 def takes_sales_after_the_cut_off(patch: MonkeyPatch) -> None:
-    real = storage.planning.take
+    real = storage.taking.take
 
     def take(conn: Any, key: str, terms: Any, *more: Any) -> Any:
         return real(conn, key, replace(terms, cutoff=terms.cutoff - timedelta(days=3)), *more)
@@ -80,6 +81,7 @@ def takes_sales_after_the_cut_off(patch: MonkeyPatch) -> None:
 
     original = storage.planning.payable
     patch.setattr(storage.planning, "payable", payable)
+    patch.setattr(storage.taking, "payable", payable)
     patch.setattr(payouts.plan, "take", take)
 
 

@@ -11,9 +11,10 @@ from domain.evidence import Evidence
 from domain.states import BatchStatus, GroupState, UsdcStatus
 from storage import batches, funding, groups, packing, purchases, receipts
 from storage.groups import NewGroup
-from storage.planning import PlanTerms, take
+from storage.planning import PlanTerms
 from storage.store import Store
 from storage.tables import group_attempts, group_members, payout_groups, payouts
+from storage.taking import take
 from tests.sales import PLATFORM, START, Sales
 
 LATER = START + timedelta(hours=1)

@@ -32,10 +32,11 @@ from simulator.checker import books, history, payouts, sales
 from simulator.checker.reading import Database
 from storage import funding, interventions, retries, returns, schema, tables, transfers
 from storage.ledger import balance
-from storage.planning import PlanTerms, take
+from storage.planning import PlanTerms
 from storage.reserves import REASON
 from storage.returns import DisputeSeen, RefundSeen
 from storage.sqlite import open_writer
+from storage.taking import take
 from storage.transfers import TransferCase
 from tests.sales import PLATFORM, START, Sales
 from tests.storage.money_model import OPEN, TAKEN, Model, Payout, Sale

@@ -10,8 +10,9 @@ from domain.outcomes import Again
 from payouts.batch import BatchStep, Limits
 from storage import batches, funding, work
 from storage.inline import InlineStore
-from storage.planning import PlanTerms, shares, take
+from storage.planning import PlanTerms, shares
 from storage.tables import jobs
+from storage.taking import take
 from tests.sales import START, Sales
 
 ACCOUNT = "platform-usdc"

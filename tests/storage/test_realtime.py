@@ -12,7 +12,7 @@ from domain.split import SplitRule
 from domain.states import RefundState
 from storage import funding, purchases
 from storage.inline import InlineStore
-from storage.planning import PlanTerms, lock_plans, take
+from storage.planning import PlanTerms, lock_plans
 from storage.purchases import Fee
 from storage.realtime import payable_sale
 from storage.returns import RefundSeen, record_refund
@@ -20,6 +20,7 @@ from storage.store import Store
 from storage.switches import SENDS_PAUSED, turn
 from storage.tables import purchases as purchase_rows
 from storage.tables import users
+from storage.taking import take
 from tests.sales import START, Sales
 
 ACCOUNT = "platform-usdc"

@@ -21,11 +21,12 @@ from storage.approvals import changes
 from storage.ledger import balance
 from storage.minting import MintIntent
 from storage.plan_bounds import beyond_plan
-from storage.planning import PlanTerms, take
+from storage.planning import PlanTerms
 from storage.returns import DisputeSeen, RefundSeen
 from storage.sqlite import open_writer
 from storage.tables import batch_items, jobs, payouts, purchases, transfer_attempts
 from storage.tables import transfers as transfer_rows
+from storage.taking import take
 from tests.sales import PLATFORM, START, Sales
 from tests.verified import first_findings
 

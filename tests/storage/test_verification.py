@@ -16,11 +16,12 @@ from domain.states import RefundState
 from storage import conversion_orders, funding, history, movements, returns
 from storage.conversions import Announced, announce
 from storage.movements import Movement
-from storage.planning import PlanTerms, take
+from storage.planning import PlanTerms
 from storage.returns import DisputeSeen, RefundSeen
 from storage.sealing import LEDGER, next_seals, write_seals
 from storage.sqlite import open_writer
 from storage.store import Store
+from storage.taking import take
 from storage.verification import CHECKS
 from storage.verification.causes import CAUSES
 from tests.sales import PLATFORM, START, Sales
