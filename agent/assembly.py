@@ -9,6 +9,7 @@ from agent.clock_watch import ClockWatch
 from agent.index_view import IndexView
 from agent.lanes import lanes_of
 from agent.rail_assembly import packed_rail
+from agent.reading_assembly import build_follower, build_planner
 from agent.start_gate import StartGate
 from agent.steps.alert import AlertStep
 from agent.steps.balance_watch import BalanceWatchStep
@@ -53,13 +54,12 @@ from indexer.tracker import SignatureTracker
 from indexer.treasury import TreasuryFollower
 from indexer.wallet_check import WalletCheck
 from metrics import Metrics
-from payouts.addresses import AddressJudge, DenyList
 from payouts.at_mint import AtMint
 from payouts.batch import BatchStep, Limits
 from payouts.conversion import ConversionStep, ConversionTerms
 from payouts.conversion_listing import ConversionListingStep
 from payouts.fund import FundStep
-from payouts.plan import Planner, PlanRules, PlanStep
+from payouts.plan import Planner, PlanStep
 from payouts.rails.circle_transfer import CircleTransferStep, RailTerms
 from payouts.rails.formats import FormatProbe
 from payouts.realtime import RealtimePlanner, RealtimeStep
@@ -120,7 +120,7 @@ class Engine:
 
 def build_gateways(settings: Settings, ports: Ports, metrics: Metrics) -> Gateways:
     fast = settings.agent_circle_limits == "fast"
-    heard = ClockWatch(ports.transport, ports.clock)
+    heard = ClockWatch(ports.transport, ports.clock, metrics.clock_skew)
     return Gateways(
         clock=heard,
         stripe=StripeGateway(
@@ -155,20 +155,6 @@ def build_gateways(settings: Settings, ports: Ports, metrics: Metrics) -> Gatewa
     )
 
 
-def build_follower(
-    settings: Settings, store: Store, rpc: RpcPool, witness: ReadBack, clock: Clock, wake: Callable[[], None]
-) -> TreasuryFollower:
-    """Also used by the commands that read the chain without the daemon."""
-    return TreasuryFollower(
-        store,
-        rpc,
-        witness,
-        clock,
-        poll_seconds=settings.agent_treasury_poll_ms / 1000,
-        wake=wake,
-    )
-
-
 def build_fast_path(settings: Settings, ports: Ports, gateways: Gateways, metrics: Metrics) -> FastPath | None:
     """None without SOLANA_WS_URL: then signatures are polled."""
     if ports.sockets is None or not settings.ws_url:
@@ -178,24 +164,6 @@ def build_fast_path(settings: Settings, ports: Ports, gateways: Gateways, metric
 
 def split_rule(settings: Settings) -> SplitRule:
     return SplitRule(settings.agent_creator_bps, settings.agent_rounding_step, Rounding(settings.agent_rounding))
-
-
-def build_planner(
-    settings: Settings, store: Store, clock: Clock, ids: Ids, rpc: RpcPool, platform_address: str
-) -> Planner:
-    """Also used by the dry run that works without the daemon."""
-    account = ata(platform_address, settings.usdc_mint)
-    rules = PlanRules(
-        minimum=settings.agent_payout_minimum,
-        require_available=settings.require_available,
-        cool_off=timedelta(hours=settings.agent_address_cool_off_hours),
-        grouping=settings.grouping,
-        rail=settings.agent_rail,
-        hold=timedelta(days=settings.agent_hold_days),
-        fee_ceiling=settings.agent_packed_fee_ceiling_lamports if settings.agent_rail == "solana" else 0,
-    )
-    judge = AddressJudge(DenyList(settings.denied_addresses), {platform_address, account, settings.usdc_mint})
-    return Planner(store, clock, ids, rules, judge, account, WalletCheck(rpc))
 
 
 def _realtime_rules(settings: Settings) -> RealtimeRules:

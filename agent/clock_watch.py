@@ -3,7 +3,7 @@ providers put on their answers. A clock that is minutes off calls a blockhash al
 too old, and plans a Monday on a Sunday: nothing is signed or sent by it."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -22,10 +22,12 @@ HEARD_LEAST = 3
 
 
 class ClockWatch:
-    """A transport that listens to what passes through it."""
+    """A transport that listens to what passes through it. `observe` is told of the skew after each answer."""
 
-    def __init__(self, transport: Transport, clock: Clock) -> None:
-        self._transport, self._clock = transport, clock
+    def __init__(
+        self, transport: Transport, clock: Clock, observe: Callable[[float], None] = lambda seconds: None
+    ) -> None:
+        self._transport, self._clock, self._observe = transport, clock, observe
         self._skews: deque[float] = deque(maxlen=HEARD)
         self._told = True
 
@@ -57,6 +59,7 @@ class ClockWatch:
             return
         told = dated if dated.tzinfo else dated.replace(tzinfo=UTC)
         self._skews.append(_between(self._clock.now(), told))
+        self._observe(self.skew_seconds)
         if self.trusted is not self._told:
             self._told = self.trusted
             log.error("clock differs from the others'", seconds=round(self.skew_seconds), sends_go_on=self.trusted)

@@ -60,6 +60,10 @@ class Families:
         self.call_seconds = self._histogram(
             "outgoing_request_seconds", "Duration of HTTP calls to other services.", CALL_SECONDS, "service"
         )
+        self.clock_skew = self._gauge(
+            "clock_skew_seconds",
+            "How far our clock is ahead of what Stripe, Circle and the RPC providers date their answers with.",
+        )
         self.rpc_calls = self._counter("rpc_calls", "Solana JSON-RPC calls.", "endpoint", "method", "outcome")
         self.rpc_seconds = self._histogram(
             "rpc_call_seconds", "Duration of Solana JSON-RPC calls.", CALL_SECONDS, "endpoint"

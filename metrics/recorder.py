@@ -100,6 +100,10 @@ class Metrics:
         self._families.calls.labels(service, self._outcome(outcome)).inc()
         self._families.call_seconds.labels(service).observe(seconds)
 
+    def clock_skew(self, seconds: float) -> None:
+        """Of our clock against the others', ahead is positive."""
+        self._families.clock_skew.set(seconds)
+
     def rpc_call(self, label: str, method: str, seconds: float, outcome: str) -> None:
         """The RPC pool's observer. Of the label (`rpc2 (host)`) only the number is kept: hosts may hold keys."""
         match = _ENDPOINT.match(label)

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, exists, func, or_, select
 
 from domain.ledger import Asset, debt_of
+from domain.shelf import Shelf
 from domain.split import due_after_refunds, share_out
 from domain.states import PurchaseStatus, UsdcStatus, derive_usdc_status
 from storage.ledger import balance
@@ -16,16 +16,6 @@ from storage.tables import content_shares, contents, payouts, purchases, refunds
 
 UNPAID = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.FAILED)
 """Due and unpaid, and not held. A failed payout is still owed: it can always be retried."""
-
-
-class Shelf(StrEnum):
-    """Statuses of the library (product.md, section 6)."""
-
-    MINTING = "minting"
-    WAITING_FOR_WALLET = "waiting_for_wallet"
-    OWNED = "owned"
-    TRANSFERRED = "transferred"
-    REFUNDED = "refunded"
 
 
 @dataclass(frozen=True, slots=True)

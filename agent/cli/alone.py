@@ -6,10 +6,11 @@ Balances are read from the chain at once, and an unreadable one is an error here
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from agent.assembly import build_follower, build_planner
 from agent.cli.client import CommandFailed
+from agent.cli.lock import locked_store
 from agent.identity import PLATFORM_ADDRESS, recorded
 from agent.index_view import IndexView, backfill_row
+from agent.reading_assembly import build_follower, build_planner
 from agent.web.admin_batch_bodies import BatchRow, Preview
 from agent.web.admin_money import AdminMoney
 from agent.web.admin_scrutiny import AdminScrutiny
@@ -22,16 +23,13 @@ from agent.web.index_bodies import BackfillRow, IndexStatus
 from agent.web.messages import WebRequest
 from agent.web.settings import WebSettings
 from chain.addresses import ata
-from config.logs import configure_logging
-from config.settings import Settings, SettingsError, load_settings
-from domain.errors import PaymentSystemError, Rejected, RequestError, Retryable
+from config.settings import Settings
+from domain.errors import Rejected, RequestError, Retryable
 from gateways.transport import AiohttpTransport
 from indexer.backfill import Backfill
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
 from ports.system import SystemClock, SystemIds
-from storage import schema
-from storage.opening import open_store
 from storage.store import Store
 
 _HERE = WebRequest("GET", "/")
@@ -109,26 +107,6 @@ class Alone:
     async def _read_treasury(self) -> tuple[int, int]:
         usdc = await self._rpc.get_token_amount(self._account)
         return usdc.amount, (await self._rpc.get_balance(self._address)).amount
-
-
-@asynccontextmanager
-async def locked_store(*, check: bool = True) -> AsyncIterator[tuple[Settings, Store]]:
-    """The settings and the opened database, this process alone on it. Raises CommandFailed."""
-    try:
-        settings = load_settings()
-        configure_logging("ERROR", settings.confidential, as_json=False)
-        store = open_store(settings.database_url.get_secret_value())
-        await store.start()
-    except (SettingsError, PaymentSystemError) as error:
-        raise CommandFailed(str(error)) from None
-    try:
-        if check:
-            await store.read(schema.check)
-        yield settings, store
-    except PaymentSystemError as error:
-        raise CommandFailed(str(error)) from None
-    finally:
-        await store.stop()
 
 
 @asynccontextmanager

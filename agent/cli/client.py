@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from agent.cli.texts import plain
-from agent.web.admin_backups import Backup, BackupWish
+from agent.web.admin_backup_bodies import Backup, BackupWish
 from agent.web.admin_batch_bodies import BatchPage, BatchPlanned, BatchRow, Preview
 from agent.web.admin_treasury_bodies import Conversion, NewConversion
 from agent.web.admin_work_bodies import Status, WorkPage

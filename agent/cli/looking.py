@@ -50,8 +50,8 @@ async def asker(*, alone: bool) -> AsyncIterator[Asker]:
         if down is None:
             yield client
             return
-    from agent.cli.alone import locked_store
     from agent.cli.desk import Desk
+    from agent.cli.lock import locked_store
 
     try:
         async with locked_store() as (settings, store):

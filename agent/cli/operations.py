@@ -10,7 +10,6 @@ from agent.cli import texts
 from agent.cli.client import CommandFailed
 from agent.cli.looking import asker, looker
 from agent.web.admin_people_bodies import Invite, NewInvite
-from storage import schema
 
 M = TypeVar("M", bound=BaseModel)
 BATCHES_SHOWN = 5
@@ -36,8 +35,8 @@ async def show_status(as_json: bool) -> int:
 
 
 async def upgrade_database(as_json: bool, role: str | None = None, intake_role: str | None = None) -> int:
-    from agent.cli.alone import locked_store
-    from storage import privileges
+    from agent.cli.lock import locked_store
+    from storage import privileges, schema
 
     async with locked_store(check=False) as (_, store):
         before = await store.read(schema.revision)

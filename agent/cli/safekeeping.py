@@ -13,12 +13,12 @@ import typer
 from sqlalchemy import URL, inspect, make_url
 
 from agent.backup import Backups
-from agent.cli.alone import locked_store
 from agent.cli.client import AdminClient, CommandFailed, DaemonDown
 from agent.cli.encryption import opened, sealing
+from agent.cli.lock import locked_store
 from agent.cli.terminal import Terminal
 from agent.identity import FINGERPRINT, GENESIS_HASH, REMEDIES
-from agent.web.admin_backups import Backup, BackupWish, backup_body
+from agent.web.admin_backup_bodies import Backup, BackupWish
 from config.admin_access import load_admin_access
 from config.settings import Settings, load_settings
 from domain.errors import PaymentSystemError
@@ -101,7 +101,7 @@ async def _copied_alone(place: Path, file: Path) -> Backup:
         taker = Backups(SystemClock(), SystemIds(), ThreadExecutor(), database)
         taken = replace(await taker.copy(place), name=str(file))
         await store.write(taker.recorded(taken, WHO))
-        return backup_body(taken)
+        return Backup.model_validate(taken, from_attributes=True)
 
 
 async def _dumped(settings: Settings, file: Path) -> Backup:
@@ -133,7 +133,7 @@ async def _told(wish: BackupWish) -> Backup:
             raise CommandFailed("--external needs --started-at")
         told = Taken(wish.kind, wish.external, wish.started_at, clock.now(), wish.size_bytes, wish.sha256)
         await store.write(Backups(clock, SystemIds(), ThreadExecutor(), None).recorded(told, WHO))
-        return backup_body(told)
+        return Backup.model_validate(told, from_attributes=True)
 
 
 async def put_back(file: Path, terminal: Terminal, *, yes: bool, as_json: bool, identity: Path | None = None) -> int:

@@ -7,7 +7,7 @@ from agent.cli.looking import FAILED, asker
 from agent.cli.operations import checked, print_json
 from agent.cli.tables import console, show_rows
 from agent.cli.texts import counted, plain
-from agent.web.admin_events import EventPage, EventRow
+from agent.web.admin_event_bodies import EventPage, EventRow
 from agent.web.admin_work_bodies import ManyWish, NotRetried, RetriedMany
 
 ROOT = "/admin/api"

@@ -1,50 +1,15 @@
 """Webhook deliveries on the operator's port: listed, read, worked on once more."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, JsonValue
-
+from agent.web.admin_event_bodies import EventDetail, EventPage, EventQuery, EventRow
 from agent.web.audit import audited
-from agent.web.bodies import Answer, Line, Moment, Paging
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.messages import not_found
-from domain.states import WorkState
 from ports.clock import Clock
 from storage import webhook_events
 from storage.store import Store
 from storage.work_payload import read_body
-
-
-class EventQuery(Paging):
-    """`event_id` is the sender's own (`evt_…`)."""
-
-    state: WorkState | None = None
-    type: Annotated[Line, Field(min_length=1, max_length=100)] | None = None
-    event_id: Annotated[Line, Field(min_length=1, max_length=255)] | None = None
-
-
-class EventRow(Answer):
-    id: int
-    source: str
-    event_id: str
-    type: str
-    state: WorkState
-    attempts: int
-    error_code: str | None
-    error: str | None
-    due_at: Moment
-    created_at: Moment
-
-
-class EventPage(Answer):
-    items: list[EventRow]
-    next: int | None
-
-
-class EventDetail(EventRow):
-    """`body` is what the sender signed: JSON, or text where it is none."""
-
-    body: JsonValue
 
 
 class AdminEvents:

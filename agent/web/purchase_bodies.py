@@ -1,8 +1,8 @@
 """Bodies of purchases, the library and the creator's dashboard. Amounts are decimal strings."""
 
 from agent.web.bodies import Answer, Moment, Money
+from domain.shelf import Shelf
 from domain.states import PurchaseStatus, UsdcStatus
-from storage.views import Shelf
 
 
 class LibraryItem(Answer):

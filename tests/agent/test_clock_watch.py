@@ -58,6 +58,7 @@ async def test_while_most_answers_contradict_the_clock_no_lane_that_sends_is_ope
     await answers(-SKEW_MOST_SECONDS, HEARD)
     await answers(SKEW_MOST_SECONDS + 1, HEARD // 2)
     assert sending <= open_lanes(), "the others are not most yet"
+    assert b"payment_agent_clock_skew_seconds 120.0" in metrics.render()
     await answers(SKEW_MOST_SECONDS + 1, 1)
     assert not sending & open_lanes()
     assert {"fee", "events_sweep", "wallet"} <= open_lanes()

@@ -1,0 +1,32 @@
+"""The database under its lock, for commands that work while no daemon runs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from agent.cli.client import CommandFailed
+from config.logs import configure_logging
+from config.settings import Settings, SettingsError, load_settings
+from domain.errors import PaymentSystemError
+from storage import schema
+from storage.opening import open_store
+from storage.store import Store
+
+
+@asynccontextmanager
+async def locked_store(*, check: bool = True) -> AsyncIterator[tuple[Settings, Store]]:
+    """The settings and the opened database, this process alone on it. Raises CommandFailed."""
+    try:
+        settings = load_settings()
+        configure_logging("ERROR", settings.confidential, as_json=False)
+        store = open_store(settings.database_url.get_secret_value())
+        await store.start()
+    except (SettingsError, PaymentSystemError) as error:
+        raise CommandFailed(str(error)) from None
+    try:
+        if check:
+            await store.read(schema.check)
+        yield settings, store
+    except PaymentSystemError as error:
+        raise CommandFailed(str(error)) from None
+    finally:
+        await store.stop()
