@@ -6,6 +6,7 @@ Amounts in USDC base units; a cap of 0 is none.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 
 class PayoutMode(StrEnum):
@@ -129,15 +130,19 @@ def room(rules: RealtimeRules, platform: Platform) -> int | None:
     return min(bounds, default=None)
 
 
-def fitting(amounts_oldest_first: Iterable[int], most: int) -> int:
-    """How many of them fit into `most`; the first that does not ends the pass, so that no later one goes before it."""
-    count = 0
-    for amount in amounts_oldest_first:
+T = TypeVar("T")
+
+
+def last_fitting(oldest_first: Iterable[tuple[T, int]], most: int) -> T | None:
+    """The last of them that fits into `most` with all before it; the first that does not ends the pass, so that no
+    later one goes before it. None: not even the first does."""
+    last = None
+    for item, amount in oldest_first:
         most -= amount
         if most < 0:
             break
-        count += 1
-    return count
+        last = item
+    return last
 
 
 def sale_bar(rules: RealtimeRules, platform: Platform, parts: Collection[int], owed_before: int) -> Bar | None:

@@ -104,11 +104,11 @@ class Planner:
     async def preview(self) -> Preview:
         """What an off-cycle batch would take now; changes nothing."""
         now = self._clock.now()
-        judge = await self.judge_for(now)
+        outside = await self.read_outside(now)
 
         def look(conn: Connection) -> Preview:
-            terms = self.terms(now, now)
-            found = shares(conn, terms, judge)
+            terms = self.terms(now, now, outside)
+            found = shares(conn, terms, self._judge)
             taken = [share.recipient_id for share in found if share.left_out is None]
             count = purchase_count(conn, terms, taken)
             return Preview(found, count, funding.free(conn, self._account), funding.promised(conn))
@@ -118,11 +118,11 @@ class Planner:
     async def plan_off_cycle(self, approved_by: str, then: Then = nothing_more) -> Planned | None:
         """Plan what is payable now; None when nothing is. `then` is told the batch's id in the same transaction."""
         now, key = self._clock.now(), f"offcycle:{self._ids.uuid()}"
-        judge = await self.judge_for(now)
+        outside = await self.read_outside(now)
         await self._fund(now)
 
         def plan(conn: Connection) -> Planned | None:
-            planned = self.plan_in(conn, key, self.terms(now, now), approved_by, judge)
+            planned = self.plan_in(conn, key, self.terms(now, now, outside), approved_by)
             if planned is not None:
                 then(conn, planned.batch_id)
             return planned
@@ -134,24 +134,24 @@ class Planner:
         now = self._clock.now()
         if await self._store.read(lambda conn: _due(conn, now)) is None:
             return None
-        judge = await self.judge_for(now)
+        outside = await self.read_outside(now)
         await self._fund(now)
 
         def plan(conn: Connection) -> Planned | None:
             monday = _due(conn, now)
             if monday is None:
                 return None
-            return self.plan_in(conn, scheduled_key(monday), self.terms(monday, now), "schedule", judge)
+            return self.plan_in(conn, scheduled_key(monday), self.terms(monday, now, outside), "schedule")
 
         return await self._store.write(plan)
 
-    async def judge_for(self, now: datetime) -> Judge:
-        """The judge, with what the chain says now of the external addresses that would be paid."""
+    async def read_outside(self, now: datetime) -> Mapping[str, str | None] | None:
+        """What the chain says now of the external addresses that would be paid; None where nobody asks it."""
         if self._inspect is None:
-            return self._judge
-        outside = await self._store.read(lambda conn: outside_addresses(conn, self.terms(now, now)))
-        wrong = await self._inspect(outside) if outside else {}
-        return lambda address: wrong.get(address) or self._judge(address)
+            return None
+        found = await self._store.read(lambda conn: outside_addresses(conn, self.terms(now, now)))
+        wrong = await self._inspect(found) if found else {}
+        return {address: wrong.get(address) for address in found}
 
     async def _fund(self, now: datetime) -> None:
         """Promise what the wallet covers, so that a plan says truly what it still lacks; in slices, before the plan."""
@@ -159,9 +159,9 @@ class Planner:
         while not done:
             done = await self._store.write(lambda conn: funding.fund(conn, self._account, now).is_done)
 
-    def plan_in(self, conn: Connection, key: str, terms: PlanTerms, approved_by: str, judge: Judge) -> Planned | None:
+    def plan_in(self, conn: Connection, key: str, terms: PlanTerms, approved_by: str) -> Planned | None:
         """Plan in the caller's transaction; None when nothing is payable under `terms` or the key is planned."""
-        batch_id = take(conn, key, terms, judge, approved_by, self._ids.uuid)
+        batch_id = take(conn, key, terms, self._judge, approved_by, self._ids.uuid)
         if batch_id is None:
             return None
         if not funding.fund(conn, self._account, terms.now).is_done:
@@ -169,8 +169,8 @@ class Planner:
         enqueue(conn, "batch", batch_id, terms.now)
         return Planned(batch_id, batches.by_id(conn, batch_id).uuid, key, batches.standing(conn, batch_id))
 
-    def terms(self, cutoff: datetime, now: datetime) -> PlanTerms:
-        """Of a plan made now of what was paid before `cutoff`."""
+    def terms(self, cutoff: datetime, now: datetime, outside: Mapping[str, str | None] | None = None) -> PlanTerms:
+        """Of a plan made now of what was paid before `cutoff`; `outside` as `read_outside` gives it."""
         rules = self._rules
         return PlanTerms(
             cutoff=cutoff,
@@ -182,6 +182,7 @@ class Planner:
             rail=rules.rail,
             hold=rules.hold,
             fee_ceiling=rules.fee_ceiling,
+            outside=outside,
         )
 
 

@@ -4,6 +4,7 @@ It is planned, frozen, approved by digest and sent like every other batch. What 
 let through is not planned at all, and waits for the Monday.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -18,7 +19,7 @@ from payouts.plan import Planned, Planner
 from ports.clock import Clock
 from ports.ids import Ids
 from storage import batches, funding
-from storage.planning import AtOnce, Judge, lock_plans
+from storage.planning import AtOnce, lock_plans
 from storage.realtime import KEY, left, narrowed, platform
 from storage.store import Store
 from storage.work import Claim
@@ -60,23 +61,23 @@ class RealtimePlanner:
         wait = await self._store.read(self._gathers)
         if wait is not None:
             return Turn(wait=wait)
-        judge = await self._planner.judge_for(self._clock.now())
+        outside = await self._planner.read_outside(self._clock.now())
         key = f"{KEY}{self._ids.uuid()}"
 
         def plan(conn: Connection) -> Turn:
             lock_plans(conn)
             wait = self._gathers(conn)
-            return Turn(wait=wait) if wait is not None else self._plan(conn, key, judge)
+            return Turn(wait=wait) if wait is not None else self._plan(conn, key, outside)
 
         return await self._store.write(plan)
 
     def standing(self, conn: Connection) -> Standing | None:
         """For whoever looks; None when the mode is weekly. Addresses are judged without the chain."""
-        return self._standing(conn, self._planner.judge) if self.is_on else None
+        return self._standing(conn) if self.is_on else None
 
-    def _standing(self, conn: Connection, judge: Judge) -> Standing:
+    def _standing(self, conn: Connection) -> Standing:
         now = self._clock.now()
-        waits = left(conn, self._planner.terms(now, now), judge)
+        waits = left(conn, self._planner.terms(now, now), self._planner.judge)
         if not waits.payouts:
             return Standing(waits, None)
         return Standing(waits, realtime.why_left(self._rules, platform(conn, self._account, now), waits))
@@ -86,15 +87,15 @@ class RealtimePlanner:
         now, last = self._clock.now(), batches.last_planned(conn, KEY)
         return None if last is None or not last <= now < last + GATHERS else last + GATHERS - now
 
-    def _plan(self, conn: Connection, key: str, judge: Judge) -> Turn:
+    def _plan(self, conn: Connection, key: str, outside: Mapping[str, str | None] | None) -> Turn:
         now, rules = self._clock.now(), self._rules
         funding.fund(conn, self._account, now)
         stands, planned = platform(conn, self._account, now), None
         if realtime.bar(rules, stands) is None:
-            terms = replace(self._planner.terms(now, now), at_once=AtOnce(rules.ceiling))
-            terms = narrowed(conn, terms, judge, realtime.room(rules, stands))
-            planned = self._planner.plan_in(conn, key, terms, APPROVER, judge)
-        return Turn(planned, self._standing(conn, judge))
+            terms = replace(self._planner.terms(now, now, outside), at_once=AtOnce(rules.ceiling))
+            terms = narrowed(conn, terms, self._planner.judge, realtime.room(rules, stands))
+            planned = self._planner.plan_in(conn, key, terms, APPROVER)
+        return Turn(planned, self._standing(conn))
 
 
 class RealtimeStep:

@@ -1,6 +1,6 @@
 """Which payouts a batch would take, and what each recipient would get of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,6 +17,8 @@ _PLAN_LOCK = 0x706C616E
 taken."""
 
 _UNPAID = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
+
+NOT_READ = "has become payable a moment ago: its external address is read on chain for the next plan"
 
 Judge = Callable[[str], str | None]
 """Why an address can't be paid, or None. Pure: screening, form, own treasury."""
@@ -37,7 +39,8 @@ class AtOnce:
 class PlanTerms:
     """Under which rules payouts are taken. `minimum` in USDC base units; `hold`: how long after the payment a payout
     waits at least; `fee_ceiling` bounds one transaction of the rail, in lamports (0: the rail has none of its own);
-    `at_once`: what a real-time plan asks beyond that."""
+    `at_once`: what a real-time plan asks beyond that. `outside`: what the chain was found to say against each external
+    address, None for nothing; one that is not in it was not read and is not paid. Without it nobody asks the chain."""
 
     cutoff: datetime
     now: datetime
@@ -49,6 +52,7 @@ class PlanTerms:
     hold: timedelta = timedelta(0)
     fee_ceiling: int = 0
     at_once: AtOnce | None = None
+    outside: Mapping[str, str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ def shares(conn: Connection, terms: PlanTerms, judge: Judge) -> list[CreatorShar
             owed.c.amount,
             owed.c.purchases,
             users.c.address_changed_at,
+            users.c.circle_wallet_address.is_(None),
         )
         .join(users, users.c.id == owed.c.recipient_id)
         .order_by(owed.c.amount.desc(), owed.c.recipient_id)
@@ -100,9 +105,12 @@ def _share(
     amount: int,
     purchases: int,
     changed_at: datetime | None,
+    is_outside: bool,
 ) -> CreatorShare:
     due = int(amount)
     left_out = _left_out(terms, judge, recipient_id, address, due, changed_at)
+    if left_out is None and is_outside and terms.outside is not None and address is not None:
+        left_out = terms.outside.get(address, NOT_READ)
     return CreatorShare(recipient_id, uuid, name, address, due, purchases, left_out)
 
 

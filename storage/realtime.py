@@ -1,6 +1,6 @@
 """What real-time payout decides by: how the platform stands, and what one sale would pay to whom. Base units."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,8 @@ from storage.tables import disputes, payouts, purchases, refunds, users
 
 KEY = "realtime:"
 """Begins the key of a batch that real time planned; its UUID follows."""
+PAGE = 500
+"""Payouts read at once to see how many fit into the caps: seldom more do."""
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """Before every payment: a bound that lets nothing through."""
 
@@ -47,17 +49,35 @@ def narrowed(conn: Connection, terms: PlanTerms, judge: Judge, most: int | None)
     if most is None:
         return terms
     taken = {share.recipient_id for share in shares(conn, terms, judge) if share.left_out is None}
+    last = realtime.last_fitting(_oldest_first(conn, terms, taken), most) or (_NEVER, 0)
+    return replace(terms, at_once=replace(terms.at_once, last=last, only=frozenset(taken)))
+
+
+def _oldest_first(
+    conn: Connection, terms: PlanTerms, recipient_ids: Collection[int]
+) -> Iterator[tuple[tuple[datetime, int], int]]:
+    """These recipients' payable payouts, (paid_at, id) with what is unpaid, read page by page as they are asked for."""
+    place, page = (_NEVER, 0), _page(conn, terms, (_NEVER, 0))
+    while page:
+        for row in page:
+            place = (row.paid_at, row.id)
+            if row.recipient_id in recipient_ids:
+                yield place, row.unpaid
+        page = _page(conn, terms, place)
+
+
+def _page(conn: Connection, terms: PlanTerms, after: tuple[datetime, int]) -> Sequence[Row[datetime, int, int, int]]:
+    paid_at, payout_id = after
+    later = (payouts.c.paid_at > paid_at) | ((payouts.c.paid_at == paid_at) & (payouts.c.id > payout_id))
     unpaid = (payouts.c.amount - payouts.c.netted_amount).label("unpaid")
     statement = (
         select(payouts.c.paid_at, payouts.c.id, payouts.c.recipient_id, unpaid)
         .select_from(payouts.join(purchases))
-        .where(payable(terms))
+        .where(payable(terms), payouts.c.paid_at >= paid_at, later)
         .order_by(payouts.c.paid_at, payouts.c.id)
+        .limit(PAGE)
     )
-    found = [row for row in conn.execute(statement) if row.recipient_id in taken]
-    count = realtime.fitting((row.unpaid for row in found), most)
-    last = (found[count - 1].paid_at, found[count - 1].id) if count else (_NEVER, 0)
-    return replace(terms, at_once=replace(terms.at_once, last=last, only=frozenset(taken)))
+    return conn.execute(statement).all()
 
 
 def left(conn: Connection, terms: PlanTerms, judge: Judge) -> Left:

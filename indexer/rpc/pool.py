@@ -32,8 +32,9 @@ WITNESSES = 2
 """Endpoints that must say the same before something final follows from it, where so many are configured."""
 DOUBT_SECONDS = 60.0
 """For so long one endpoint may lie behind another in what it calls final before that is trouble."""
-RENT_GOOD_SECONDS = 3600.0
-"""Rent changes with the cluster's governance, announced weeks before."""
+RENT_GOOD_SECONDS = 10.0
+"""A burst of mints or groups shares one answer. What was built with a rent that has just risen fails its trial run, and
+is built anew a moment later."""
 DEADLINE_SECONDS = 10.0
 SLOT_SECONDS = 0.2
 """The cluster's target (reference/solana.md, section 1), until it is measured."""
@@ -291,7 +292,7 @@ class RpcPool:
         return await self.ask(lambda node: node.fee_of(message))
 
     async def minimum_rent(self, size: int) -> int:
-        """Lamports that keep `size` data bytes alive; an answer is used for an hour."""
+        """Lamports that keep `size` data bytes alive; an answer is used for some seconds."""
         known = self._rents.get(size)
         if known is None or self._clock.monotonic() - known[0] > RENT_GOOD_SECONDS:
             lamports = await self.ask(lambda node: node.minimum_rent(size))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.realtime import Bar, PayoutMode, Platform, RealtimeRules, bar, fitting, room, sale_bar
+from domain.realtime import Bar, PayoutMode, Platform, RealtimeRules, bar, last_fitting, room, sale_bar
 
 RULES = RealtimeRules(PayoutMode.REALTIME)
 STANDS = Platform(False, False, None, free=1_000, begun_today=0, unbegun=0)
@@ -66,6 +66,7 @@ def test_a_batch_has_the_room_that_the_tightest_cap_leaves(rules: RealtimeRules,
 
 @given(st.lists(st.integers(1, 100)), st.integers(0, 500))
 def test_what_fits_is_the_longest_run_from_the_oldest(amounts: list[int], most: int) -> None:
-    count = fitting(amounts, most)
+    last = last_fitting(enumerate(amounts, start=1), most)
+    count = last or 0
     assert sum(amounts[:count]) <= most
     assert count == len(amounts) or sum(amounts[: count + 1]) > most

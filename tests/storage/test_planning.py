@@ -1,17 +1,25 @@
 """What a plan takes, and what stops it as a whole: days of hold, the cap of a batch."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from solders.keypair import Keypair
+from sqlalchemy import Connection, update
 
 from domain.outcomes import Again
+from domain.realtime import PayoutMode, RealtimeRules
+from payouts.addresses import AddressJudge, DenyList
 from payouts.batch import BatchStep, Limits
+from payouts.plan import Planned, Planner, PlanRules
+from payouts.realtime import RealtimePlanner
+from ports.virtual import SeededIds, VirtualClock
 from storage import batches, funding, work
 from storage.inline import InlineStore
 from storage.planning import PlanTerms, shares
-from storage.tables import jobs
+from storage.tables import jobs, users
 from storage.taking import take
 from tests.sales import START, Sales
 
@@ -35,6 +43,44 @@ class Fixed:
 def terms(after: timedelta, **changes: Any) -> PlanTerms:
     moment = START + after
     return PlanTerms(moment, moment, 10_000, False, timedelta(0), "purchase", "circle", **changes)
+
+
+@pytest.mark.parametrize("kind", ["weekly", "real time"])
+async def test_an_address_that_became_payable_after_the_chain_was_read_is_paid_by_the_next_plan(
+    inline_store: InlineStore, kind: str
+) -> None:
+    shop, read = Sales(ACCOUNT), list[list[str]]()
+
+    def sell(conn: Connection, name: str) -> None:
+        seller = shop.user(conn, name, wallet=False)
+        address = str(Keypair.from_seed(seller.to_bytes(32, "big")).pubkey())
+        conn.execute(update(users).where(users.c.id == seller).values(wallet_address=address))
+        shop.sold(conn, shop.content(conn, seller), shop.user(conn, f"buyer of {name}"), START)
+        shop.deposit(conn, DUE)
+
+    async def inspect(addresses: Sequence[str]) -> dict[str, str]:
+        read.append(list(addresses))
+        if len(read) == 1:
+            await inline_store.write(lambda conn: sell(conn, "bob"))
+        return {}
+
+    clock, ids, judge = VirtualClock(START + timedelta(hours=1)), SeededIds(Random(1)), AddressJudge(DenyList(()), ())
+    rules = PlanRules(10_000, False, timedelta(0), "purchase", "circle")
+    planner = Planner(inline_store, clock, ids, rules, judge, ACCOUNT, inspect)
+    mode = RealtimeRules(PayoutMode.REALTIME)
+    at_once = RealtimePlanner(inline_store, clock, ids, planner, mode, ACCOUNT)
+
+    async def plan() -> Planned | None:
+        clock.shift(timedelta(minutes=1))
+        return await planner.plan_off_cycle("test") if kind == "weekly" else (await at_once.plan()).planned
+
+    await inline_store.write(lambda conn: sell(conn, "ada"))
+    for have_read in (1, 2):
+        planned = await plan()
+        assert planned is not None and planned.standing.open_payouts == 1
+        assert len(read) == have_read
+    assert not set(read[0]) & set(read[1])
+    assert await plan() is None
 
 
 async def test_money_is_kept_back_for_the_days_of_the_setting_and_not_longer(inline_store: InlineStore) -> None:
