@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Insert, select
 
 from storage.history import note
+from storage.statements import insert_into
 from storage.tables import chain_facts
 
 
@@ -33,20 +34,27 @@ class FactChange:
 def record_facts(conn: Connection, found: Mapping[str, str], now: datetime) -> list[FactChange]:
     """Store what was found; returns what differs from what was stored. A fact seen for the first time is no change."""
     known = {fact.name: fact for fact in known_facts(conn)}
-    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
     changes = []
     for name, value in sorted(found.items()):
         before = known.get(name)
         is_new = before is None or before.value != value
-        moments = {"seen_at": now} | ({"changed_at": now} if is_new else {})
-        statement = insert(chain_facts).values(name=name, value=value, seen_at=now, changed_at=now)
-        conn.execute(
-            statement.on_conflict_do_update(index_elements=[chain_facts.c.name], set_={"value": value, **moments})
-        )
+        changed_at = now if before is None or is_new else before.changed_at
+        told = {"name": name, "value": value, "seen_at": now, "changed_at": changed_at}
+        conn.execute(_seen(conn.dialect.name), told)
         if before is not None and is_new:
             changes.append(FactChange(name, before.value, value))
             note(conn, "chain", name, None, "changed", now, f"{before.value} → {value}")
     return changes
+
+
+@cache
+def _seen(dialect: str) -> Insert:
+    statement = insert_into(chain_facts, dialect)
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[chain_facts.c.name],
+        set_={"value": new.value, "seen_at": new.seen_at, "changed_at": new.changed_at},
+    )
 
 
 def known_facts(conn: Connection) -> Sequence[ChainFact]:

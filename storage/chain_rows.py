@@ -6,12 +6,13 @@ What the platform wallet gained and lost is in `storage.movements`.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Insert, Row, bindparam, delete, func, select, update
 
 from domain.errors import Misuse
 from domain.states import WatchState
+from storage.statements import among, insert_into
 from storage.tables import cursors, readings, watched_signatures
 from storage.work import revive
 
@@ -79,23 +80,18 @@ def watch(
     In the transaction that stores the signed bytes, before they are sent. Idempotent; then poke the tracker. Raises
     Misuse when the signature is watched for something else.
     """
-    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
-    conn.execute(
-        insert(watched_signatures)
-        .values(
-            signature=signature,
-            purpose=purpose,
-            subject=str(subject),
-            last_valid_block_height=last_valid_block_height,
-            state=WatchState.WATCHING,
-            created_at=now,
-            changed_at=now,
-        )
-        .on_conflict_do_nothing(index_elements=[watched_signatures.c.signature])
-    )
+    named = {"signature": signature, "purpose": purpose, "subject": str(subject), "state": WatchState.WATCHING}
+    times = {"last_valid_block_height": last_valid_block_height, "created_at": now, "changed_at": now}
+    conn.execute(_watch(conn.dialect.name), {**named, **times})
     found = watched(conn, signature)
     if found is None or (found.purpose, found.subject) != (purpose, str(subject)):
         raise Misuse(f"signature {signature} is watched for something else than {purpose} {subject}")
+
+
+@cache
+def _watch(dialect: str) -> Insert:
+    born = insert_into(watched_signatures, dialect)
+    return born.on_conflict_do_nothing(index_elements=[watched_signatures.c.signature])
 
 
 def unwatch(conn: Connection, signature: str) -> None:
@@ -105,30 +101,31 @@ def unwatch(conn: Connection, signature: str) -> None:
 
 def watched(conn: Connection, signature: str) -> Watched | None:
     """What is known of a signature; None when nobody ever had it watched."""
-    row = conn.execute(select(watched_signatures).where(watched_signatures.c.signature == signature)).one_or_none()
+    row = conn.execute(_WATCHED, {"of": signature}).one_or_none()
     return None if row is None else _watched(row)
+
+
+_WATCHED = select(watched_signatures).where(watched_signatures.c.signature == bindparam("of"))
 
 
 def open_watches(conn: Connection) -> list[Watched]:
     """All signatures whose fate is open, oldest first."""
-    rows = conn.execute(
-        select(watched_signatures)
-        .where(watched_signatures.c.state.in_(OPEN))
-        .order_by(watched_signatures.c.created_at, watched_signatures.c.signature)
-    )
-    return [_watched(row) for row in rows]
+    return [_watched(row) for row in conn.execute(_OPEN_WATCHES)]
+
+
+_IS_OPEN = watched_signatures.c.state.in_(among(OPEN))
+_OPEN_WATCHES = (
+    select(watched_signatures).where(_IS_OPEN).order_by(watched_signatures.c.created_at, watched_signatures.c.signature)
+)
 
 
 def open_watch_count(conn: Connection) -> int:
-    return int(
-        conn.scalar(select(func.count()).select_from(watched_signatures).where(watched_signatures.c.state.in_(OPEN)))
-        or 0
-    )
+    return int(conn.scalar(select(func.count()).select_from(watched_signatures).where(_IS_OPEN)) or 0)
 
 
 def open_watches_by_state(conn: Connection) -> dict[str, int]:
     """How many open signatures are in which state."""
-    query = select(watched_signatures.c.state, func.count().label("rows")).where(watched_signatures.c.state.in_(OPEN))
+    query = select(watched_signatures.c.state, func.count().label("rows")).where(_IS_OPEN)
     return {row.state: row.rows for row in conn.execute(query.group_by(watched_signatures.c.state))}
 
 
@@ -143,35 +140,37 @@ def record_fates(conn: Connection, fates: Sequence[Fate], now: datetime) -> int:
 
     Final states never change, so an answer that comes late, or to two replicas, does nothing.
     """
-    known = {
-        row.signature: row
-        for row in conn.execute(
-            select(watched_signatures)
-            .where(
-                watched_signatures.c.signature.in_([fate.signature for fate in fates]),
-                watched_signatures.c.state.in_(OPEN),
-            )
-            .order_by(watched_signatures.c.signature)
-            .with_for_update()
-        )
-    }
+    told = {"of": [fate.signature for fate in fates]}
+    known = {row.signature: row for row in conn.execute(_OPEN_OF_THESE, told)}
     changed = [fate for fate in fates if fate.signature in known and known[fate.signature].state != fate.state]
     if not changed:
         return 0
     conn.execute(
-        update(watched_signatures)
-        .where(watched_signatures.c.signature == bindparam("which"))
-        .values(state=bindparam("after"), slot=bindparam("at"), err=bindparam("error"), proof=bindparam("why")),
+        _CHANGED,
         [
-            {"which": fate.signature, "after": fate.state, "at": fate.slot, "error": fate.err, "why": fate.proof}
+            {
+                "of": fate.signature,
+                "state": fate.state,
+                "slot": fate.slot,
+                "err": fate.err,
+                "proof": fate.proof,
+                "changed_at": now,
+            }
             for fate in changed
         ],
     )
-    names = [fate.signature for fate in changed]
-    conn.execute(update(watched_signatures).where(watched_signatures.c.signature.in_(names)).values(changed_at=now))
     for purpose, subject in _waiting(known[fate.signature] for fate in changed if fate.state not in OPEN):
         revive(conn, purpose, subject, now)
     return len(changed)
+
+
+_OPEN_OF_THESE = (
+    select(watched_signatures)
+    .where(watched_signatures.c.signature.in_(bindparam("of", expanding=True)), _IS_OPEN)
+    .order_by(watched_signatures.c.signature)
+    .with_for_update()
+)
+_CHANGED = update(watched_signatures).where(watched_signatures.c.signature == bindparam("of"))
 
 
 def _waiting(rows: Iterable[Row[tuple[object, ...]]]) -> list[tuple[str, str]]:
@@ -181,8 +180,11 @@ def _waiting(rows: Iterable[Row[tuple[object, ...]]]) -> list[tuple[str, str]]:
 
 def cursor(conn: Connection, name: str) -> Cursor | None:
     """Where a follower stands; None before its first row."""
-    row = conn.execute(select(cursors).where(cursors.c.name == name)).one_or_none()
+    row = conn.execute(_CURSOR, {"of": name}).one_or_none()
     return None if row is None else Cursor(row.value, row.position)
+
+
+_CURSOR = select(cursors).where(cursors.c.name == bindparam("of"))
 
 
 def move_cursor(
@@ -193,19 +195,19 @@ def move_cursor(
     False, and nothing changed, when somebody else moved it since: the caller writes none of its rows.
     """
     if before is None:
-        insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
         born = conn.execute(
-            insert(cursors)
+            insert_into(cursors, conn.dialect.name)
             .values(name=name, value=value, position=position, moved_at=now)
             .on_conflict_do_nothing(index_elements=[cursors.c.name])
         )
         return born.rowcount == 1
     moved = conn.execute(
-        update(cursors)
-        .where(cursors.c.name == name, cursors.c.value == before.value)
-        .values(value=value, position=position, moved_at=now)
+        _MOVE, {"of": name, "stood": before.value, "value": value, "position": position, "moved_at": now}
     )
     return moved.rowcount == 1
+
+
+_MOVE = update(cursors).where(cursors.c.name == bindparam("of"), cursors.c.value == bindparam("stood"))
 
 
 def reading(conn: Connection, name: str) -> Reading | None:
@@ -222,14 +224,17 @@ def read_at(conn: Connection, name: str) -> datetime | None:
 
 def record_reading(conn: Connection, name: str, amount: int, slot: int, now: datetime) -> None:
     """Store a balance unless a newer one is known."""
-    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(readings).values(name=name, amount=amount, slot=slot, read_at=now)
-    conn.execute(
-        statement.on_conflict_do_update(
-            index_elements=[readings.c.name],
-            set_={"amount": amount, "slot": slot, "read_at": statement.excluded.read_at},
-            where=readings.c.slot <= slot,
-        )
+    conn.execute(_read(conn.dialect.name), {"name": name, "amount": amount, "slot": slot, "read_at": now})
+
+
+@cache
+def _read(dialect: str) -> Insert:
+    statement = insert_into(readings, dialect)
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[readings.c.name],
+        set_={"amount": new.amount, "slot": new.slot, "read_at": new.read_at},
+        where=readings.c.slot <= new.slot,
     )
 
 

@@ -3,16 +3,18 @@
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, bindparam, select
+from sqlalchemy.sql.dml import ReturningInsert
 
 from domain.errors import Misuse, RequestError
 from domain.keys import uuid4_shaped
 from domain.states import CheckoutState
 from storage.history import advance, note
+from storage.statements import among, insert_into, locked_row_of, row_of
 from storage.tables import checkouts, contents, users
 
 LIVE = (CheckoutState.CREATING, CheckoutState.OPEN)
@@ -61,7 +63,7 @@ class Checkout:
 
 def for_sale(conn: Connection, content_id: int) -> Row[Any]:
     """The content, if it can be bought now. Raises RequestError 404 `content_not_found` or 409 `sold_out`."""
-    row = conn.execute(select(contents).where(contents.c.id == content_id)).one_or_none()
+    row = conn.execute(row_of(contents), {"which": content_id}).one_or_none()
     if row is None or row.taken_down_at is not None:
         raise RequestError(404, "content_not_found", f"there is no content {content_id} for sale")
     if row.editions is not None and row.editions_taken >= row.editions:
@@ -83,23 +85,8 @@ def begin(conn: Connection, wanted: Wanted, price_cents: int, params: dict[str, 
         live = None
     if live is not None:
         return _read(live)
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    made = conn.scalar(
-        dialect.insert(checkouts)
-        .values(
-            uuid=wanted.uuid,
-            content_id=wanted.content_id,
-            buyer_id=wanted.buyer_id,
-            idempotency_key=wanted.idempotency_key,
-            params=json.dumps(params),
-            state=CheckoutState.CREATING,
-            price_cents=price_cents,
-            expires_at=wanted.expires_at,
-            created_at=now,
-        )
-        .on_conflict_do_nothing()
-        .returning(checkouts.c.id)
-    )
+    born = {"params": json.dumps(params), "state": CheckoutState.CREATING, "price_cents": price_cents}
+    made = conn.scalar(_born(conn.dialect.name), {**asdict(wanted), **born, "created_at": now})
     if made is not None:
         note(conn, "checkout", made, None, CheckoutState.CREATING, now)
     found = _live(conn, wanted)
@@ -108,16 +95,23 @@ def begin(conn: Connection, wanted: Wanted, price_cents: int, params: dict[str, 
     return _read(found)
 
 
+@cache
+def _born(dialect: str) -> ReturningInsert[Any]:
+    return insert_into(checkouts, dialect).on_conflict_do_nothing().returning(checkouts.c.id)
+
+
 def find(conn: Connection, mark: Mark, now: datetime) -> Row[Any] | None:
     """The checkout that a Session is marked with, locked; made anew where only its content and its buyer are known.
 
     None when they are not known either. What was paid is held against the content's price like any payment.
     """
-    wanted = select(checkouts).where(checkouts.c.uuid == mark.checkout).with_for_update()
-    found = conn.execute(wanted).one_or_none()
+    found = conn.execute(_MARKED, {"of": mark.checkout}).one_or_none()
     if found is None and _make_anew(conn, mark, now):
-        found = conn.execute(wanted).one()
+        found = conn.execute(_MARKED, {"of": mark.checkout}).one()
     return found
+
+
+_MARKED = select(checkouts).where(checkouts.c.uuid == bindparam("of")).with_for_update()
 
 
 def _make_anew(conn: Connection, mark: Mark, now: datetime) -> bool:
@@ -125,22 +119,19 @@ def _make_anew(conn: Connection, mark: Mark, now: datetime) -> bool:
     buyer_id = conn.scalar(select(users.c.id).where(users.c.uuid == mark.buyer))
     if content is None or buyer_id is None or not _is_uuid(mark.checkout):
         return False
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     made = conn.scalar(
-        dialect.insert(checkouts)
-        .values(
-            uuid=mark.checkout,
-            content_id=content.id,
-            buyer_id=buyer_id,
-            idempotency_key=str(uuid4_shaped("checkout made anew", mark.checkout)),
-            params=json.dumps({"metadata": mark.as_metadata()}),
-            state=CheckoutState.COMPLETED,  # from its birth on: the buyer may have another one open
-            price_cents=content.price_cents,
-            expires_at=now,
-            created_at=now,
-        )
-        .on_conflict_do_nothing()
-        .returning(checkouts.c.id)
+        _born(conn.dialect.name),
+        {
+            "uuid": mark.checkout,
+            "content_id": content.id,
+            "buyer_id": buyer_id,
+            "idempotency_key": str(uuid4_shaped("checkout made anew", mark.checkout)),
+            "params": json.dumps({"metadata": mark.as_metadata()}),
+            "state": CheckoutState.COMPLETED,  # from its birth on: the buyer may have another one open
+            "price_cents": content.price_cents,
+            "expires_at": now,
+            "created_at": now,
+        },
     )
     if made is not None:
         note(conn, "checkout", made, None, CheckoutState.CREATING, now)
@@ -160,12 +151,12 @@ def opened(conn: Connection, checkout_id: int, session_id: str, url: str, now: d
 
     Raises Misuse when the row names another Session.
     """
-    row = conn.execute(select(checkouts).where(checkouts.c.id == checkout_id).with_for_update()).one()
+    row = conn.execute(locked_row_of(checkouts), {"which": checkout_id}).one()
     if row.stripe_session_id not in (None, session_id):
         raise Misuse(f"checkout {checkout_id} is Session {row.stripe_session_id}, Stripe now says {session_id}")
     if row.state == CheckoutState.CREATING:
         advance(conn, checkout_id, CheckoutState.OPEN, now, stripe_session_id=session_id, url=url)
-    return _read(conn.execute(select(checkouts).where(checkouts.c.id == checkout_id)).one())
+    return _read(conn.execute(row_of(checkouts), {"which": checkout_id}).one())
 
 
 def abandon(conn: Connection, checkout_id: int, reason: str, now: datetime) -> None:
@@ -176,15 +167,18 @@ def abandon(conn: Connection, checkout_id: int, reason: str, now: datetime) -> N
 
 
 def _live(conn: Connection, wanted: Wanted) -> Row[Any] | None:
-    return conn.execute(
-        select(checkouts)
-        .where(
-            checkouts.c.content_id == wanted.content_id,
-            checkouts.c.buyer_id == wanted.buyer_id,
-            checkouts.c.state.in_(LIVE),
-        )
-        .with_for_update()
-    ).one_or_none()
+    return conn.execute(_LIVE, {"what": wanted.content_id, "whose": wanted.buyer_id}).one_or_none()
+
+
+_LIVE = (
+    select(checkouts)
+    .where(
+        checkouts.c.content_id == bindparam("what"),
+        checkouts.c.buyer_id == bindparam("whose"),
+        checkouts.c.state.in_(among(LIVE)),
+    )
+    .with_for_update()
+)
 
 
 def _read(row: Row[Any]) -> Checkout:

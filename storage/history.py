@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    Update,
     bindparam,
     cast,
     insert,
@@ -39,6 +40,7 @@ from domain.states import (
     WithdrawalState,
     require_transition,
 )
+from storage.statements import change_of
 from storage.tables import (
     batches,
     checkouts,
@@ -89,15 +91,13 @@ def advance(conn: Connection, row_id: int, after: S, now: datetime, why: str | N
     Raises IllegalTransition when the table of transitions has no such edge, Misuse when the row is gone or another
     transaction moved it first (then the caller's whole transaction rolls back and runs again).
     """
-    machine, table, column = MACHINES[type(after)]
+    machine, _, column = MACHINES[type(after)]
     found = conn.scalar(_standing(type(after)), {"which": row_id})
     if found is None:
         raise Misuse(f"no {machine} {row_id}")
     before = type(after)(found)
     require_transition(before, after)
-    moved = conn.execute(
-        update(table).where(table.c.id == row_id, column == before).values({column.name: after, **columns})
-    )
+    moved = conn.execute(_moving(type(after)), {"which": row_id, "standing": before, column.name: after, **columns})
     if moved.rowcount != 1:
         raise Misuse(f"{machine} {row_id} was moved by somebody else")
     note(conn, machine, row_id, before, after, now, why)
@@ -108,6 +108,13 @@ def advance(conn: Connection, row_id: int, after: S, now: datetime, why: str | N
 def _standing(states: type[StrEnum]) -> Select[Any]:
     _, table, column = MACHINES[states]
     return select(column).where(table.c.id == bindparam("which")).with_for_update()
+
+
+@cache
+def _moving(states: type[StrEnum]) -> Update:
+    """Sets the columns that its parameters name."""
+    _, table, column = MACHINES[states]
+    return change_of(table).where(column == bindparam("standing"))
 
 
 def advance_where(

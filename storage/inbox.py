@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Dialect
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Dialect, Insert
 
 from domain.states import WorkState
+from storage.statements import insert_into
 from storage.tables import Moment, circle_notifications
 
 _EVENT_COLUMNS = "event_id, type, stripe_created_at, body, state, due_at, created_at"
@@ -70,20 +70,15 @@ def add_circle_notification(
     conn: Connection, notification_id: str, notification_type: str, body: bytes, now: datetime
 ) -> bool:
     """Store a notification, due now; False when it is stored already."""
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    made = conn.execute(
-        dialect.insert(circle_notifications)
-        .values(
-            notification_id=notification_id,
-            type=notification_type,
-            body=body,
-            state=WorkState.DUE,
-            due_at=now,
-            created_at=now,
-        )
-        .on_conflict_do_nothing(index_elements=[circle_notifications.c.notification_id])
-    )
-    return made.rowcount == 1
+    told = {"notification_id": notification_id, "type": notification_type, "body": body}
+    born = {"state": WorkState.DUE, "due_at": now, "created_at": now}
+    return conn.execute(_add_circle(conn.dialect.name), {**told, **born}).rowcount == 1
+
+
+@cache
+def _add_circle(dialect: str) -> Insert:
+    born = insert_into(circle_notifications, dialect)
+    return born.on_conflict_do_nothing(index_elements=[circle_notifications.c.notification_id])
 
 
 def event_time(seconds: object, otherwise: datetime) -> datetime:

@@ -20,6 +20,7 @@ from storage import refunds
 from storage.history import note
 from storage.returns import DISPUTE_HOLD, NO_EDITION, settle_returns
 from storage.tables import purchases
+from storage.users import required
 from storage.work import enqueue, revive
 
 OPERATOR_HOLD = "operator: "
@@ -84,7 +85,7 @@ def release(conn: Connection, purchase_id: int, wait: timedelta, now: datetime) 
     """Let the creators be paid for a sale whose buyer has had no wallet for `wait`. The NFT still follows if he gets
     one."""
     row = _required(conn, purchase_id)
-    buyer = sales.buyer_of(conn, purchase_id)
+    buyer = required(conn, row.buyer_id)
     if row.released_at is not None:
         raise RequestError(409, "released_already", f"the creators of purchase {purchase_id} are paid already or soon")
     waits = row.status == PurchaseStatus.PAYMENT_COMPLETED and row.edition_held

@@ -3,11 +3,14 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Insert, bindparam, insert, select
+from sqlalchemy.sql.dml import ReturningInsert
 
 from domain.ledger import Asset, Entry, balanced, imbalance
+from storage.statements import insert_into
 from storage.tables import ledger_balances, ledger_entries, ledger_postings
 
 
@@ -28,9 +31,8 @@ def post_all(conn: Connection, entries: Sequence[Entry], now: datetime) -> int:
         balanced(entry)
     if not entries:
         return 0
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     born = conn.execute(
-        dialect.insert(ledger_entries).on_conflict_do_nothing().returning(ledger_entries.c.key, ledger_entries.c.id),
+        _entries(conn.dialect.name),
         [{"key": one.key, "kind": one.kind, "subject": one.subject, "created_at": now} for one in entries],
     )
     ids = {row.key: row.id for row in born}
@@ -38,29 +40,45 @@ def post_all(conn: Connection, entries: Sequence[Entry], now: datetime) -> int:
     if not postings:
         return 0
     conn.execute(
-        insert(ledger_postings),
+        _POSTINGS,
         [{"entry_id": which, "account": p.account, "asset": p.asset, "amount": p.amount} for which, p in postings],
     )
     sums: dict[tuple[str, Asset], int] = defaultdict(int)
     for _, posting in postings:
         sums[posting.account, posting.asset] += posting.amount
-    for (account, asset), amount in sorted(sums.items()):
-        statement = dialect.insert(ledger_balances).values(account=account, asset=asset, amount=amount)
-        conn.execute(
-            statement.on_conflict_do_update(
-                index_elements=[ledger_balances.c.account, ledger_balances.c.asset],
-                set_={"amount": ledger_balances.c.amount + statement.excluded.amount},
-            )
-        )
+    conn.execute(
+        _balances(conn.dialect.name),
+        [{"account": account, "asset": asset, "amount": amount} for (account, asset), amount in sorted(sums.items())],
+    )
     return len(ids)
+
+
+@cache
+def _entries(dialect: str) -> ReturningInsert[Any]:
+    born = insert_into(ledger_entries, dialect).on_conflict_do_nothing()
+    return born.returning(ledger_entries.c.key, ledger_entries.c.id)
+
+
+_POSTINGS = insert(ledger_postings)
+
+
+@cache
+def _balances(dialect: str) -> Insert:
+    statement = insert_into(ledger_balances, dialect)
+    return statement.on_conflict_do_update(
+        index_elements=[ledger_balances.c.account, ledger_balances.c.asset],
+        set_={"amount": ledger_balances.c.amount + statement.excluded.amount},
+    )
 
 
 def balance(conn: Connection, account: str, asset: Asset) -> int:
     """Running balance of one account in the asset's smallest unit; 0 when nothing was ever booked."""
-    found = conn.scalar(
-        select(ledger_balances.c.amount).where(ledger_balances.c.account == account, ledger_balances.c.asset == asset)
-    )
-    return int(found or 0)
+    return int(conn.scalar(_BALANCE, {"of": account, "in": asset}) or 0)
+
+
+_BALANCE = select(ledger_balances.c.amount).where(
+    ledger_balances.c.account == bindparam("of"), ledger_balances.c.asset == bindparam("in")
+)
 
 
 def total_imbalance(conn: Connection) -> int:

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, exists, func, insert, select, update
 
 from domain.ledger import Asset
 from domain.realtime import Part
 from domain.states import MintState
 from storage.history import note
+from storage.statements import ONE
 from storage.tables import chain_movements, mint_attempts, mint_payouts
 from storage.work import enqueue
 
@@ -48,10 +49,12 @@ def release(conn: Connection, attempt_id: int, why: str, now: datetime) -> None:
 def end(conn: Connection, attempt_id: int, now: datetime, *, unpaid: bool = False) -> None:
     """The attempt has landed or is proven dead: what it was to pay is promised no longer. `unpaid`: the NFT was made by
     a transaction that paid nothing."""
-    mine = mint_payouts.c.mint_attempt_id == attempt_id
-    values = {"ended_at": now, "released_at": now} if unpaid else {"ended_at": now}
-    if conn.execute(update(mint_payouts).where(mine, _PROMISED).values(**values)).rowcount:
+    ended = {"ended_at": now, "released_at": now} if unpaid else {"ended_at": now}
+    if conn.execute(_END, {"of": attempt_id, **ended}).rowcount:
         enqueue(conn, "fund", "treasury", now)
+
+
+_END = update(mint_payouts).where(mint_payouts.c.mint_attempt_id == bindparam("of"), _PROMISED)
 
 
 def settles_in_two_steps(conn: Connection, attempt_id: int, why: str, now: datetime) -> None:
@@ -62,12 +65,15 @@ def settles_in_two_steps(conn: Connection, attempt_id: int, why: str, now: datet
 
 def of_attempt(conn: Connection, attempt_id: int) -> list[Part]:
     """What the attempt pays, by recipient; empty when it mints alone."""
-    rows = conn.execute(
-        select(mint_payouts)
-        .where(mint_payouts.c.mint_attempt_id == attempt_id, _HELD)
-        .order_by(mint_payouts.c.recipient_id)
-    )
+    rows = conn.execute(_OF_ATTEMPT, {"of": attempt_id})
     return [Part(row.recipient_id, row.destination_address, row.amount) for row in rows]
+
+
+_OF_ATTEMPT = (
+    select(mint_payouts)
+    .where(mint_payouts.c.mint_attempt_id == bindparam("of"), _HELD)
+    .order_by(mint_payouts.c.recipient_id)
+)
 
 
 def of_purchase(conn: Connection, purchase_id: int) -> list[list[Part]]:
@@ -107,8 +113,15 @@ def _sum(conn: Connection, also: ColumnElement[bool]) -> int:
 
 def under_way(conn: Connection, purchase_id: int) -> bool:
     """Whether the sale's mint may still pay its recipients: till that is decided no payout of it may be born."""
-    mine = mint_attempts.c.purchase_id == purchase_id, _PROMISED
-    return conn.scalar(select(mint_payouts.c.id).join(mint_attempts).where(*mine).limit(1)) is not None
+    return conn.scalar(_UNDER_WAY, {"of": purchase_id}) is not None
+
+
+_UNDER_WAY = (
+    select(mint_payouts.c.id)
+    .join(mint_attempts)
+    .where(mint_attempts.c.purchase_id == bindparam("of"), _PROMISED)
+    .limit(ONE)
+)
 
 
 def carries(signature: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select
 
 from domain.errors import Misuse
 from domain.evidence import Evidence
@@ -16,8 +16,9 @@ from domain.states import MintState, PurchaseStatus
 from storage import chain_rows, mint_payouts, mint_settlement, nft_holdings
 from storage.history import advance, note
 from storage.movements import explain_cost
-from storage.purchases import buyer_of, by_id, open_payouts, required
+from storage.purchases import by_id, open_payouts, required
 from storage.returns import settle_returns
+from storage.statements import change_of, row_of
 from storage.tables import contents, mint_attempts, purchases, users, watched_signatures
 from storage.work import enqueue
 
@@ -55,50 +56,35 @@ def load(conn: Connection, purchase_id: int) -> MintCase:
     purchase = by_id(conn, purchase_id)
     if purchase is None:
         raise Misuse(f"no purchase {purchase_id}")
-    mine = mint_attempts.c.purchase_id == purchase_id
-    attempt = conn.execute(select(mint_attempts).where(mine, mint_attempts.c.state != MintState.DEAD)).one_or_none()
+    attempts = conn.execute(_ATTEMPTS, {"of": purchase_id}).all()
+    live = [attempt for attempt in attempts if attempt.state != MintState.DEAD]
+    if len(live) > 1:
+        raise Misuse(f"purchase {purchase_id} has {len(live)} mints under way")
+    attempt = live[0] if live else None
     watch = None
     if attempt is not None and attempt.signature is not None:
-        watch = conn.execute(
-            select(watched_signatures).where(watched_signatures.c.signature == attempt.signature)
-        ).one_or_none()
-    dead = select(func.count()).select_from(mint_attempts).where(mine, mint_attempts.c.state == MintState.DEAD)
+        watch = conn.execute(_WATCH, {"of": attempt.signature}).one_or_none()
     return MintCase(
         purchase=purchase,
-        buyer=buyer_of(conn, purchase_id),
-        content=conn.execute(select(contents).where(contents.c.id == purchase.content_id)).one(),
+        buyer=conn.execute(row_of(users), {"which": purchase.buyer_id}).one(),
+        content=conn.execute(row_of(contents), {"which": purchase.content_id}).one(),
         attempt=attempt,
         watch=watch,
-        dead_attempts=conn.scalar(dead) or 0,
+        dead_attempts=len(attempts) - len(live),
         pays=[] if attempt is None else mint_payouts.of_attempt(conn, attempt.id),
     )
+
+
+_ATTEMPTS = select(mint_attempts).where(mint_attempts.c.purchase_id == bindparam("of")).order_by(mint_attempts.c.id)
+_WATCH = select(watched_signatures).where(watched_signatures.c.signature == bindparam("of"))
 
 
 def intend(conn: Connection, purchase_id: int, uuid: UUID, intent: MintIntent, now: datetime) -> int:
     """Commit an attempt's intent; the purchase is `minting` from here on. The attempt's id."""
     purchase = required(conn, purchase_id)
-    number = conn.scalar(
-        select(func.coalesce(func.max(mint_attempts.c.attempt), 0)).where(mint_attempts.c.purchase_id == purchase_id)
-    )
-    attempt_id: int | None = conn.scalar(
-        insert(mint_attempts)
-        .values(
-            uuid=str(uuid),
-            purchase_id=purchase_id,
-            attempt=(number or 0) + 1,
-            state=MintState.INTENDED,
-            wallet_id=intent.wallet_id,
-            platform_address=intent.platform_address,
-            buyer_address=intent.buyer_address,
-            seed=intent.seed,
-            mint_address=intent.mint_address,
-            name=intent.name,
-            symbol=intent.symbol,
-            uri=intent.uri,
-            created_at=now,
-        )
-        .returning(mint_attempts.c.id)
-    )
+    number = conn.scalar(_LAST_NUMBER, {"of": purchase_id})
+    born = {"uuid": str(uuid), "purchase_id": purchase_id, "attempt": (number or 0) + 1, "created_at": now}
+    attempt_id: int | None = conn.scalar(_INTEND, {**born, "state": MintState.INTENDED, **asdict(intent)})
     assert attempt_id is not None
     note(conn, "mint", attempt_id, None, MintState.INTENDED, now)
     if purchase.status != PurchaseStatus.MINTING:
@@ -106,11 +92,15 @@ def intend(conn: Connection, purchase_id: int, uuid: UUID, intent: MintIntent, n
     return attempt_id
 
 
+_LAST_NUMBER = select(func.max(mint_attempts.c.attempt)).where(mint_attempts.c.purchase_id == bindparam("of"))
+_INTEND = insert(mint_attempts).returning(mint_attempts.c.id)
+
+
 def signed(
     conn: Connection, attempt_id: int, wire: bytes, signature: str, last_valid_block_height: int, now: datetime
 ) -> None:
     """Store the signed bytes and have the signature watched, before anything is sent."""
-    purchase_id = conn.scalar(select(mint_attempts.c.purchase_id).where(mint_attempts.c.id == attempt_id))
+    purchase_id = _attempt(conn, attempt_id).purchase_id
     advance(
         conn,
         attempt_id,
@@ -121,7 +111,7 @@ def signed(
         last_valid_block_height=last_valid_block_height,
         signed_at=now,
     )
-    chain_rows.watch(conn, signature, "mint", purchase_id or 0, last_valid_block_height, now)
+    chain_rows.watch(conn, signature, "mint", purchase_id, last_valid_block_height, now)
 
 
 def sent(conn: Connection, attempt_id: int, now: datetime) -> None:
@@ -196,11 +186,11 @@ def failed(conn: Connection, purchase_id: int, why: str, now: datetime) -> None:
 
 def say(conn: Connection, purchase_id: int, reason: str) -> None:
     """Tell why a paid purchase is not minted yet (waits for the buyer's wallet)."""
-    conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(status_reason=reason))
+    conn.execute(change_of(purchases), {"which": purchase_id, "status_reason": reason})
 
 
 def _attempt(conn: Connection, attempt_id: int) -> Row[Any]:
-    row = conn.execute(select(mint_attempts).where(mint_attempts.c.id == attempt_id)).one_or_none()
+    row = conn.execute(row_of(mint_attempts), {"which": attempt_id}).one_or_none()
     if row is None:
         raise Misuse(f"no mint attempt {attempt_id}")
     return row

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from domain.errors import Misuse, Rejected
 from domain.keys import uuid4_shaped
@@ -17,6 +16,7 @@ from storage import mint_payouts
 from storage.checkouts import Mark, find
 from storage.history import advance, note
 from storage.ledger import post
+from storage.statements import ONE, change_of, fixed, locked_row_of, row_of
 from storage.tables import (
     checkouts,
     content_shares,
@@ -28,7 +28,6 @@ from storage.tables import (
     stripe_events,
     transfer_attempts,
     transfers,
-    users,
 )
 from storage.work import enqueue
 
@@ -62,12 +61,12 @@ class Fee:
 
 
 def by_id(conn: Connection, purchase_id: int) -> Row[Any] | None:
-    return conn.execute(select(purchases).where(purchases.c.id == purchase_id)).one_or_none()
+    return conn.execute(row_of(purchases), {"which": purchase_id}).one_or_none()
 
 
 def required(conn: Connection, purchase_id: int) -> Row[Any]:
     """The purchase, locked for the rest of the transaction where the database has row locks."""
-    row = conn.execute(select(purchases).where(purchases.c.id == purchase_id).with_for_update()).one_or_none()
+    row = conn.execute(locked_row_of(purchases), {"which": purchase_id}).one_or_none()
     if row is None:
         raise Misuse(f"no purchase {purchase_id}")
     return row
@@ -91,9 +90,7 @@ def ensure(
     checkout = find(conn, mark, now)
     if checkout is None:
         raise Rejected("unknown_checkout", f"no checkout {mark.checkout!r} is ours; the event waits for a person")
-    found = conn.execute(
-        select(purchases).where(purchases.c.checkout_id == checkout.id).with_for_update()
-    ).one_or_none()
+    found = conn.execute(_OF_CHECKOUT, {"of": checkout.id}).one_or_none()
     if found is None:
         return _create(conn, checkout, now, payment_intent_id, session_id)
     _fill(conn, found, "stripe_payment_intent_id", payment_intent_id)
@@ -104,26 +101,17 @@ def ensure(
 def _create(
     conn: Connection, checkout: Row[Any], now: datetime, payment_intent_id: str | None, session_id: str | None
 ) -> int:
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    purchase_id = conn.scalar(
-        dialect.insert(purchases)
-        .values(
-            uuid=checkout.uuid,
-            checkout_id=checkout.id,
-            content_id=checkout.content_id,
-            buyer_id=checkout.buyer_id,
-            gross_amount=checkout.price_cents,
-            stripe_payment_intent_id=payment_intent_id,
-            stripe_checkout_session_id=session_id,
-            status=PurchaseStatus.PENDING,
-            edition_held=False,
-            created_at=now,
-        )
-        .returning(purchases.c.id)
-    )
+    sold = {"content_id": checkout.content_id, "buyer_id": checkout.buyer_id, "gross_amount": checkout.price_cents}
+    told = {"stripe_payment_intent_id": payment_intent_id, "stripe_checkout_session_id": session_id}
+    born = {"uuid": checkout.uuid, "checkout_id": checkout.id, "status": PurchaseStatus.PENDING, "created_at": now}
+    purchase_id = conn.scalar(_CREATE, {**born, **sold, **told, "edition_held": False})
     assert purchase_id is not None
     note(conn, "purchase", purchase_id, None, PurchaseStatus.PENDING, now)
     return int(purchase_id)
+
+
+_OF_CHECKOUT = select(purchases).where(purchases.c.checkout_id == bindparam("of")).with_for_update()
+_CREATE = insert(purchases).returning(purchases.c.id)
 
 
 def _fill(conn: Connection, row: Row[Any], column: str, value: str | None) -> None:
@@ -132,15 +120,17 @@ def _fill(conn: Connection, row: Row[Any], column: str, value: str | None) -> No
         return
     if stored is not None:
         raise Rejected("contradiction", f"purchase {row.id} has {column} {stored}, an event says {value}")
-    conn.execute(update(purchases).where(purchases.c.id == row.id).values({column: value}))
+    conn.execute(change_of(purchases), {"which": row.id, column: value})
 
 
 def complete_checkout(conn: Connection, purchase_id: int, now: datetime) -> None:
     """The buyer has gone through the Session: it is closed for him."""
-    checkout_id = conn.scalar(select(purchases.c.checkout_id).where(purchases.c.id == purchase_id))
-    state = conn.scalar(select(checkouts.c.state).where(checkouts.c.id == checkout_id))
-    if checkout_id is not None and state != CheckoutState.COMPLETED:
-        advance(conn, checkout_id, CheckoutState.COMPLETED, now)
+    purchase = by_id(conn, purchase_id)
+    if purchase is None or purchase.checkout_id is None:
+        return
+    checkout = conn.execute(row_of(checkouts), {"which": purchase.checkout_id}).one()
+    if checkout.state != CheckoutState.COMPLETED:
+        advance(conn, checkout.id, CheckoutState.COMPLETED, now)
 
 
 def record_payment(conn: Connection, purchase_id: int, payment: Payment, now: datetime) -> None:
@@ -174,15 +164,18 @@ def record_payment(conn: Connection, purchase_id: int, payment: Payment, now: da
 
 def file_early(conn: Connection, event_row_id: int, payment_intent_id: str) -> None:
     """File a reversal's event under the sale it waits for."""
-    conn.execute(update(stripe_events).where(stripe_events.c.id == event_row_id).values(waits_for=payment_intent_id))
+    conn.execute(change_of(stripe_events), {"which": event_row_id, "waits_for": payment_intent_id})
 
 
 def _revive_early(conn: Connection, payment_intent_id: str, now: datetime) -> None:
-    conn.execute(
-        update(stripe_events)
-        .where(stripe_events.c.waits_for == payment_intent_id, stripe_events.c.state == WorkState.PARKED)
-        .values(state=WorkState.DUE, due_at=now, attempts=0, waits_for=None)
-    )
+    conn.execute(_REVIVE_EARLY, {"of": payment_intent_id, "now": now})
+
+
+_REVIVE_EARLY = (
+    update(stripe_events)
+    .where(stripe_events.c.waits_for == bindparam("of"), stripe_events.c.state == fixed(WorkState.PARKED))
+    .values(state=fixed(WorkState.DUE), due_at=bindparam("now"), attempts=0, waits_for=None)
+)
 
 
 def take_edition(conn: Connection, purchase_id: int, now: datetime) -> bool:
@@ -192,7 +185,7 @@ def take_edition(conn: Connection, purchase_id: int, now: datetime) -> bool:
         return bool(row.edition_held)
     if hold_edition(conn, purchase_id):
         return True
-    conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(status_reason=SOLD_OUT))
+    conn.execute(change_of(purchases), {"which": purchase_id, "status_reason": SOLD_OUT})
     enqueue(conn, "refund", purchase_id, now)
     return False
 
@@ -200,15 +193,17 @@ def take_edition(conn: Connection, purchase_id: int, now: datetime) -> bool:
 def hold_edition(conn: Connection, purchase_id: int) -> bool:
     """Take one edition in one conditional UPDATE; False when none is left. The caller knows that none is held."""
     row = required(conn, purchase_id)
-    free = (contents.c.editions.is_(None)) | (contents.c.editions_taken < contents.c.editions)
-    taken = conn.execute(
-        update(contents)
-        .where(contents.c.id == row.content_id, free)
-        .values(editions_taken=contents.c.editions_taken + 1)
-    )
+    taken = conn.execute(_TAKE_ONE, {"which": row.content_id})
     if taken.rowcount == 1:
-        conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(edition_held=True))
+        conn.execute(change_of(purchases), {"which": purchase_id, "edition_held": True})
     return taken.rowcount == 1
+
+
+_TAKE_ONE = (
+    change_of(contents)
+    .where((contents.c.editions.is_(None)) | (contents.c.editions_taken < contents.c.editions))
+    .values(editions_taken=contents.c.editions_taken + 1)
+)
 
 
 def return_edition(conn: Connection, purchase_id: int) -> None:
@@ -216,10 +211,11 @@ def return_edition(conn: Connection, purchase_id: int) -> None:
     row = required(conn, purchase_id)
     if not row.edition_held:
         return
-    conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(edition_held=False, edition_number=None))
-    conn.execute(
-        update(contents).where(contents.c.id == row.content_id).values(editions_taken=contents.c.editions_taken - 1)
-    )
+    conn.execute(change_of(purchases), {"which": purchase_id, "edition_held": False, "edition_number": None})
+    conn.execute(_GIVE_ONE_BACK, {"which": row.content_id})
+
+
+_GIVE_ONE_BACK = change_of(contents).values(editions_taken=contents.c.editions_taken - 1)
 
 
 def edition_number(conn: Connection, purchase_id: int) -> int:
@@ -230,21 +226,23 @@ def edition_number(conn: Connection, purchase_id: int) -> int:
     row = required(conn, purchase_id)
     if row.edition_number is not None:
         return int(row.edition_number)
-    used = select(purchases.c.edition_number).where(
-        purchases.c.content_id == row.content_id, purchases.c.edition_number.is_not(None)
-    )
-    numbered = conn.execute(
-        update(contents)
-        .where(contents.c.id == row.content_id)
-        .values(editions_numbered=contents.c.editions_numbered + 1)
-        .returning(contents.c.editions_numbered, contents.c.editions)
-    ).one()
+    numbered = conn.execute(_NUMBER_ONE, {"which": row.content_id}).one()
     number = int(numbered.editions_numbered)
     if numbered.editions is not None and number > numbered.editions:
+        used = select(purchases.c.edition_number).where(
+            purchases.c.content_id == row.content_id, purchases.c.edition_number.is_not(None)
+        )
         taken = set(conn.scalars(used))
         number = next(free for free in range(1, numbered.editions + 1) if free not in taken)
-    conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(edition_number=number))
+    conn.execute(change_of(purchases), {"which": purchase_id, "edition_number": number})
     return number
+
+
+_NUMBER_ONE = (
+    change_of(contents)
+    .values(editions_numbered=contents.c.editions_numbered + 1)
+    .returning(contents.c.editions_numbered, contents.c.editions)
+)
 
 
 def record_fee(conn: Connection, purchase_id: int, fee: Fee, rule: SplitRule, now: datetime) -> None:
@@ -258,20 +256,17 @@ def record_fee(conn: Connection, purchase_id: int, fee: Fee, rule: SplitRule, no
     if fee.gross_cents != row.gross_amount or fee.net_cents != fee.gross_cents - fee.fee_cents or fee.net_cents < 0:
         raise Rejected("fee_mismatch", f"purchase {purchase_id}: {fee.balance_transaction_id} does not fit the sale")
     split = split_net(cents_to_base_units(fee.net_cents), rule)
-    conn.execute(
-        update(purchases)
-        .where(purchases.c.id == purchase_id)
-        .values(
-            stripe_fee=fee.fee_cents,
-            net_after_stripe=fee.net_cents,
-            stripe_balance_transaction_id=fee.balance_transaction_id,
-            stripe_charge_id=fee.charge_id,
-            available_on=fee.available_on,
-            split_rule=f"{rule.creator_bps} bps, step {rule.step}, {rule.rounding}",
-            creator_amount=split.creator,
-            platform_amount=split.platform,
-        )
-    )
+    final = {
+        "stripe_fee": fee.fee_cents,
+        "net_after_stripe": fee.net_cents,
+        "stripe_balance_transaction_id": fee.balance_transaction_id,
+        "stripe_charge_id": fee.charge_id,
+        "available_on": fee.available_on,
+        "split_rule": f"{rule.creator_bps} bps, step {rule.step}, {rule.rounding}",
+        "creator_amount": split.creator,
+        "platform_amount": split.platform,
+    }
+    conn.execute(change_of(purchases), {"which": purchase_id, **final})
     post(conn, fee_final(row.stripe_payment_intent_id, fee.gross_cents, fee.fee_cents), now)
     open_payouts(conn, purchase_id, now)
 
@@ -287,38 +282,40 @@ def open_payouts(conn: Connection, purchase_id: int, now: datetime) -> bool:
         return False
     if (row.minted_at is None and row.released_at is None) or row.creator_amount is None:
         return False
-    if conn.scalar(select(func.count()).select_from(payouts).where(payouts.c.purchase_id == purchase_id)):
+    if conn.scalar(_ANY_PAYOUT, {"of": purchase_id}) is not None:
         return True
     shares = shares_of(conn, row.content_id)
     parts = share_out(row.creator_amount, shares)
-    author = conn.scalar(select(contents.c.author_id).where(contents.c.id == row.content_id))
+    author = conn.scalar(_AUTHOR, {"which": row.content_id})
     ordered = sorted(parts, key=lambda user: (user != author, user))
     state = UsdcStatus.ON_HOLD if row.hold_reason else UsdcStatus.PENDING_CONVERSION
     for number, user in enumerate(ordered, start=1):
         if parts[user] == 0:
             continue
-        payout_id = conn.scalar(
-            insert(payouts)
-            .values(
-                uuid=_payout_uuid(row.uuid, number),
-                purchase_id=purchase_id,
-                recipient_id=user,
-                recipient_number=number,
-                share_bps=shares[user],
-                amount=parts[user],
-                state=state,
-                state_before_hold=UsdcStatus.PENDING_CONVERSION if row.hold_reason else None,
-                reason=row.hold_reason,
-                paid_at=row.paid_at,
-                created_at=now,
-            )
-            .returning(payouts.c.id)
-        )
+        born = {
+            "uuid": _payout_uuid(row.uuid, number),
+            "purchase_id": purchase_id,
+            "recipient_id": user,
+            "recipient_number": number,
+            "share_bps": shares[user],
+            "amount": parts[user],
+            "state": state,
+            "state_before_hold": UsdcStatus.PENDING_CONVERSION if row.hold_reason else None,
+            "reason": row.hold_reason,
+            "paid_at": row.paid_at,
+            "created_at": now,
+        }
+        payout_id = conn.scalar(_BORN, born)
         note(conn, "payout", payout_id or 0, None, state, now, row.hold_reason)
     net = cents_to_base_units(row.net_after_stripe)
     post(conn, sale_due(row.stripe_payment_intent_id, net, row.platform_amount, parts), now)
     enqueue(conn, "fund", "treasury", now)
     return True
+
+
+_ANY_PAYOUT = select(payouts.c.id).where(payouts.c.purchase_id == bindparam("of")).limit(ONE)
+_AUTHOR = select(contents.c.author_id).where(contents.c.id == bindparam("which"))
+_BORN = insert(payouts).returning(payouts.c.id)
 
 
 def _payout_uuid(purchase_uuid: str, number: int) -> str:
@@ -327,15 +324,18 @@ def _payout_uuid(purchase_uuid: str, number: int) -> str:
 
 def shares_of(conn: Connection, content_id: int) -> dict[int, int]:
     """Recipient → basis points of the creator side; the author alone where no collaborators were named."""
-    rows = conn.execute(
-        select(content_shares.c.user_id, content_shares.c.share_bps).where(content_shares.c.content_id == content_id)
-    ).all()
+    rows = conn.execute(_SHARES, {"of": content_id}).all()
     if rows:
         return {row.user_id: row.share_bps for row in rows}
-    author = conn.scalar(select(contents.c.author_id).where(contents.c.id == content_id))
+    author = conn.scalar(_AUTHOR, {"which": content_id})
     if author is None:
         raise Misuse(f"no content {content_id}")
     return {author: SHARE_WHOLE_BPS}
+
+
+_SHARES = select(content_shares.c.user_id, content_shares.c.share_bps).where(
+    content_shares.c.content_id == bindparam("of")
+)
 
 
 def fail_payment(conn: Connection, purchase_id: int, now: datetime) -> None:
@@ -387,20 +387,20 @@ def shrink_transfer(conn: Connection, transfer_id: int | None) -> None:
         select(func.sum(payouts.c.amount - payouts.c.netted_amount)).where(payouts.c.transfer_id == transfer_id)
     )
     if left:
-        conn.execute(update(transfers).where(transfers.c.id == transfer_id).values(amount=int(left)))
+        conn.execute(change_of(transfers), {"which": transfer_id, "amount": int(left)})
 
 
 def unlink(conn: Connection, payout_id: int) -> None:
     """Take a payout out of its batch and transfer; the transfer pays the rest."""
     transfer_id = conn.scalar(select(payouts.c.transfer_id).where(payouts.c.id == payout_id))
-    conn.execute(update(payouts).where(payouts.c.id == payout_id).values(batch_id=None, transfer_id=None))
+    conn.execute(change_of(payouts), {"which": payout_id, "batch_id": None, "transfer_id": None})
     shrink_transfer(conn, transfer_id)
 
 
 def release(conn: Connection, purchase_id: int, now: datetime) -> None:
     """End the hold of a purchase: its payouts go back, their money is checked anew by the next funding pass."""
     row = required(conn, purchase_id)
-    conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(hold_reason=None))
+    conn.execute(change_of(purchases), {"which": purchase_id, "hold_reason": None})
     held = select(payouts).where(
         payouts.c.purchase_id == purchase_id,
         payouts.c.state == UsdcStatus.ON_HOLD,
@@ -441,10 +441,3 @@ def payout_address(user: Row[Any]) -> str | None:
     """Where a user is paid: his Circle wallet, else the external address of users from before."""
     address: str | None = user.circle_wallet_address or user.wallet_address
     return address
-
-
-def buyer_of(conn: Connection, purchase_id: int) -> Row[Any]:
-    """The buyer's user row."""
-    return conn.execute(
-        select(users).join(purchases, purchases.c.buyer_id == users.c.id).where(purchases.c.id == purchase_id)
-    ).one()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from domain.keys import uuid4_shaped
 from domain.ledger import dispute_money, due_changed, refund_succeeded
@@ -21,6 +21,7 @@ from storage.history import advance, note
 from storage.ledger import post
 from storage.plan_bounds import keep_within_plan
 from storage.reserves import settle_reserve
+from storage.statements import change_of, fixed
 from storage.tables import disputes, ledger_entries, mint_attempts, payouts, purchases, refunds
 from storage.work import enqueue, park_new
 
@@ -136,7 +137,8 @@ def settle_returns(conn: Connection, purchase_id: int, cause: str, now: datetime
     """Make the purchase what its refunds and disputes say. `cause` names what changed, once per change."""
     row = sales.required(conn, purchase_id)
     told = _returns(conn, row)
-    conn.execute(update(purchases).where(purchases.c.id == purchase_id).values(refunded_amount=told.refunded))
+    if told.refunded != row.refunded_amount:
+        conn.execute(change_of(purchases), {"which": purchase_id, "refunded_amount": told.refunded})
     _settle_status(conn, row, told.refunded >= row.gross_amount, now)
     _settle_hold(conn, purchase_id, now)
     recipients = _settle_dues(conn, purchase_id, told, cause, now)
@@ -157,13 +159,17 @@ def settle_unpaid(conn: Connection, transfer_ids: Collection[int], now: datetime
 
 
 def _returns(conn: Connection, row: Row[Any]) -> Returns:
-    succeeded = conn.scalars(
-        select(refunds.c.amount).where(refunds.c.purchase_id == row.id, refunds.c.state == RefundState.SUCCEEDED)
-    ).all()
-    found = conn.execute(select(disputes).where(disputes.c.purchase_id == row.id)).all()
+    succeeded = conn.scalars(_SUCCEEDED, {"of": row.id}).all()
+    found = conn.execute(_DISPUTES, {"of": row.id}).all()
     lost = [one.amount for one in found if one.status == LOST_DISPUTE]
     contested = [one.amount for one in found if one.status in OPEN_DISPUTES]
     return returns(row.gross_amount, succeeded, lost, contested)
+
+
+_SUCCEEDED = select(refunds.c.amount).where(
+    refunds.c.purchase_id == bindparam("of"), refunds.c.state == fixed(RefundState.SUCCEEDED)
+)
+_DISPUTES = select(disputes).where(disputes.c.purchase_id == bindparam("of")).order_by(disputes.c.id)
 
 
 def _settle_status(conn: Connection, row: Row[Any], full: bool, now: datetime) -> None:
@@ -200,11 +206,7 @@ def _restore(conn: Connection, row: Row[Any], now: datetime) -> None:
 def _settle_hold(conn: Connection, purchase_id: int, now: datetime) -> None:
     """Held while a dispute is open; what an operator holds stays held, and so does what was on its way then."""
     row = sales.required(conn, purchase_id)
-    found = conn.execute(
-        select(disputes.c.stripe_dispute_id, disputes.c.status)
-        .where(disputes.c.purchase_id == purchase_id)
-        .order_by(disputes.c.id)
-    ).all()
+    found = conn.execute(_DISPUTES, {"of": purchase_id})
     open_ids = [one.stripe_dispute_id for one in found if one.status in OPEN_DISPUTES]
     if open_ids and (row.hold_reason is None or row.hold_reason.startswith(DISPUTE_HOLD)):
         sales.hold(conn, purchase_id, f"{DISPUTE_HOLD}{open_ids[0]}", now)
@@ -224,9 +226,7 @@ def restate_due(conn: Connection, payout_id: int, due: int, cause: str, now: dat
 
 def _settle_dues(conn: Connection, purchase_id: int, told: Returns, cause: str, now: datetime) -> list[int]:
     row = sales.required(conn, purchase_id)
-    found = conn.execute(
-        select(payouts).where(payouts.c.purchase_id == purchase_id).order_by(payouts.c.id).with_for_update()
-    ).all()
+    found = conn.execute(_PAYOUTS, {"of": purchase_id}).all()
     if not found or row.creator_amount is None:
         return []
     wanted = dues(row.creator_amount, row.gross_amount, told.returned, sales.shares_of(conn, row.content_id))
@@ -235,6 +235,9 @@ def _settle_dues(conn: Connection, purchase_id: int, told: Returns, cause: str, 
         if payout.amount != due and not _in_flight(conn, payout):
             _change_due(conn, payout, due, cause, now)
     return sorted({payout.recipient_id for payout in found})
+
+
+_PAYOUTS = select(payouts).where(payouts.c.purchase_id == bindparam("of")).order_by(payouts.c.id).with_for_update()
 
 
 def _in_flight(conn: Connection, payout: Row[Any]) -> bool:

@@ -4,7 +4,24 @@ SQLite plans a statement by the values of some parameters: one that is compared 
 and a LIMIT. It then plans anew at each execution, which takes many times as long as the execution itself.
 """
 
-from sqlalchemy import BindParameter, ColumnElement, Integer, String, literal_column
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    Table,
+    Update,
+    bindparam,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 
 
 def fixed(word: str) -> ColumnElement[str]:
@@ -22,3 +39,31 @@ def varying(limit: BindParameter[int]) -> ColumnElement[int]:
 
 ONE = literal_column("1", Integer())
 """A LIMIT that is always the same."""
+
+
+def among(words: Iterable[str]) -> list[ColumnElement[str]]:
+    """For `in_`: a list that is always the same, which SQLAlchemy need not fit into the text at each execution."""
+    return [fixed(word) for word in words]
+
+
+@cache
+def row_of(table: Table) -> Select[Any]:
+    """The row `which`."""
+    return select(table).where(table.c.id == bindparam("which"))
+
+
+@cache
+def locked_row_of(table: Table) -> Select[Any]:
+    """The row `which`, locked for the rest of the transaction where the database has row locks."""
+    return row_of(table).with_for_update()
+
+
+@cache
+def change_of(table: Table) -> Update:
+    """Sets the columns that its parameters name in the row `which`."""
+    return update(table).where(table.c.id == bindparam("which"))
+
+
+def insert_into(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that may say what is to be done on a conflict, which each database has a class of its own for."""
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import RequestError
@@ -43,11 +43,11 @@ class NewToken:
 
 def issue(conn: Connection, token: str, user_id: int, expires_at: datetime, now: datetime) -> None:
     """Store a user's token."""
-    conn.execute(
-        insert(tokens).values(
-            token_hash=hash_secret(token), user_id=user_id, role="user", expires_at=expires_at, created_at=now
-        )
-    )
+    named = {"token_hash": hash_secret(token), "user_id": user_id, "role": "user"}
+    conn.execute(_ISSUE, {**named, "expires_at": expires_at, "created_at": now})
+
+
+_ISSUE = insert(tokens)
 
 
 def make(conn: Connection, token: NewToken, now: datetime) -> int:
@@ -101,12 +101,15 @@ def end_others_of_settings(conn: Connection, token: str, now: datetime, name: st
 def find(conn: Connection, token: str, now: datetime) -> Bearer | None:
     """Whom the token stands for; None when it is unknown, expired or revoked."""
     wanted = hash_secret(token)
-    row = conn.execute(
-        select(tokens).where(tokens.c.token_hash == wanted, tokens.c.revoked_at.is_(None), tokens.c.expires_at > now)
-    ).one_or_none()
+    row = conn.execute(_FIND, {"hash": wanted, "now": now}).one_or_none()
     if row is None or not hmac.compare_digest(row.token_hash.encode(), wanted.encode()):
         return None
     return Bearer(row.id, row.role, row.user_id, row.name, row.created_by)
+
+
+_FIND = select(tokens).where(
+    tokens.c.token_hash == bindparam("hash"), tokens.c.revoked_at.is_(None), tokens.c.expires_at > bindparam("now")
+)
 
 
 def operators_page(conn: Connection, before: int | None, limit: int) -> Sequence[Row[Any]]:

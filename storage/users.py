@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import RequestError
 from domain.keys import hash_secret
 from domain.states import WalletState
 from storage.history import advance, note
+from storage.statements import row_of
 from storage.tables import invites, users
 from storage.work import enqueue
 
@@ -125,11 +126,14 @@ def _insert(conn: Connection, user: NewUser, now: datetime, wallet_state: Wallet
 
 def required(conn: Connection, user_id: int) -> Row[Any]:
     """The row of a user that must exist."""
-    return conn.execute(select(users).where(users.c.id == user_id)).one()
+    return conn.execute(row_of(users), {"which": user_id}).one()
 
 
 def by_email(conn: Connection, email: str) -> Row[Any] | None:
-    return conn.execute(select(users).where(users.c.email == email)).one_or_none()
+    return conn.execute(_BY_EMAIL, {"of": email}).one_or_none()
+
+
+_BY_EMAIL = select(users).where(users.c.email == bindparam("of"))
 
 
 def replace_password_hash(conn: Connection, user_id: int, old: str, new: str) -> None:

@@ -3,17 +3,18 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from domain.errors import Misuse
 from domain.states import PurchaseStatus, WalletState
 from storage.history import advance
+from storage.statements import row_of
 from storage.tables import purchases, users
 from storage.work import enqueue
 
 
 def user(conn: Connection, user_id: int) -> Row[Any]:
-    row = conn.execute(select(users).where(users.c.id == user_id)).one_or_none()
+    row = conn.execute(row_of(users), {"which": user_id}).one_or_none()
     if row is None:
         raise Misuse(f"no user {user_id}")
     return row
@@ -21,7 +22,10 @@ def user(conn: Connection, user_id: int) -> Row[Any]:
 
 def id_by_uuid(conn: Connection, user_uuid: str) -> int | None:
     """Circle knows our users by their UUID."""
-    return conn.scalar(select(users.c.id).where(users.c.uuid == user_uuid))
+    return conn.scalar(_BY_UUID, {"of": user_uuid})
+
+
+_BY_UUID = select(users.c.id).where(users.c.uuid == bindparam("of"))
 
 
 def challenged(conn: Connection, user_id: int, challenge_id: str | None, now: datetime) -> None:

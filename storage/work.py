@@ -29,12 +29,11 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from domain.errors import PaymentSystemError
 from domain.states import WorkState
-from storage.statements import fixed, varying
+from storage.statements import among, change_of, fixed, insert_into, varying
 from storage.tables import circle_notifications, jobs, stripe_events
 
 T = TypeVar("T")
@@ -73,8 +72,7 @@ def enqueue(conn: Connection, kind: str, subject: str | int, now: datetime, due_
 
 @cache
 def _enqueue(dialect: str) -> Insert:
-    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    statement = insert(jobs)
+    statement = insert_into(jobs, dialect)
     earlier = func.min if dialect == "sqlite" else func.least
     return statement.on_conflict_do_update(
         index_elements=[jobs.c.kind, jobs.c.subject],
@@ -155,7 +153,7 @@ def _claimable(queue: Queue) -> Select[Any]:
         .limit(varying(bindparam("most", type_=Integer())))
         .with_for_update(skip_locked=True)
     )
-    return ids if queue.kinds is None else ids.where(table.c.kind.in_([fixed(kind) for kind in sorted(queue.kinds)]))
+    return ids if queue.kinds is None else ids.where(table.c.kind.in_(among(sorted(queue.kinds))))
 
 
 def hold(conn: Connection, claimed: Claim) -> None:
@@ -176,9 +174,8 @@ def _epoch(table: Table) -> Select[Any]:
 
 def park_new(conn: Connection, kind: str, subject: str, code: str, why: str, now: datetime) -> None:
     """Put something that no step can settle before a person: a row that is parked from its birth. Idempotent."""
-    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
     conn.execute(
-        insert(jobs)
+        insert_into(jobs, conn.dialect.name)
         .values(
             kind=kind,
             subject=subject,
@@ -288,22 +285,23 @@ def retry(conn: Connection, table: Table, row_id: int, now: datetime) -> bool:
 def revive(conn: Connection, kind: str, subject: str | int, now: datetime) -> None:
     """Make the job due now even if it is parked: a person asked for it, or a new fact settles what it waited for."""
     enqueue(conn, kind, subject, now)
-    conn.execute(
-        update(jobs)
-        .where(jobs.c.kind == kind, jobs.c.subject == str(subject), jobs.c.state == WorkState.PARKED)
-        .values(state=WorkState.DUE, due_at=now, attempts=0)
+    conn.execute(_REVIVE, {"of_kind": kind, "of": str(subject), "now": now})
+
+
+_REVIVE = (
+    update(jobs)
+    .where(
+        jobs.c.kind == bindparam("of_kind"),
+        jobs.c.subject == bindparam("of"),
+        jobs.c.state == fixed(WorkState.PARKED),
     )
+    .values(state=fixed(WorkState.DUE), due_at=bindparam("now"), attempts=0)
+)
 
 
 def _release(conn: Connection, claimed: Claim, **values: object) -> None:
     changed = {"lease_holder": None, "lease_until": None, **values}
-    conn.execute(_change(claimed.table), {"which": claimed.id, **changed})
-
-
-@cache
-def _change(table: Table) -> Update:
-    """Sets the columns that its parameters name."""
-    return update(table).where(table.c.id == bindparam("which"))
+    conn.execute(change_of(claimed.table), {"which": claimed.id, **changed})
 
 
 def _claim(table: Table, row: RowMapping) -> Claim:

@@ -4,11 +4,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from domain.outcomes import Commit, Done, Outcome, nothing
 from ports.clock import Clock
 from storage import mint_listing, wallets
+from storage.statements import row_of
 from storage.store import Store
 from storage.tables import circle_notifications, transfer_attempts, transfers
 from storage.work import Claim, enqueue
@@ -21,10 +22,7 @@ class CircleNotificationStep:
         self._store, self._clock = store, clock
 
     async def run(self, claim: Claim) -> Outcome:
-        columns = select(circle_notifications.c.type, circle_notifications.c.body)
-        row = await self._store.read(
-            lambda conn: conn.execute(columns.where(circle_notifications.c.id == claim.id)).one()
-        )
+        row = await self._store.read(lambda conn: conn.execute(row_of(circle_notifications), {"which": claim.id}).one())
         content = _notification(row.body)
         return Done(lambda conn: self._hint(conn, row.type, content))
 
@@ -55,10 +53,13 @@ def _notification(body: bytes) -> Mapping[str, Any]:
 
 
 def _transfer_id(conn: Connection, content: Mapping[str, Any]) -> int | None:
-    by_transaction = select(transfer_attempts.c.transfer_id).where(
-        transfer_attempts.c.circle_transaction_id == str(content.get("id"))
-    )
-    found = conn.scalar(by_transaction)
+    found = conn.scalar(_BY_TRANSACTION, {"of": str(content.get("id"))})
     if found is not None:
         return int(found)
-    return conn.scalar(select(transfers.c.id).where(transfers.c.reference == str(content.get("refId"))))
+    return conn.scalar(_BY_REFERENCE, {"of": str(content.get("refId"))})
+
+
+_BY_TRANSACTION = select(transfer_attempts.c.transfer_id).where(
+    transfer_attempts.c.circle_transaction_id == bindparam("of")
+)
+_BY_REFERENCE = select(transfers.c.id).where(transfers.c.reference == bindparam("of"))

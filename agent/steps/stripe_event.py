@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from domain.errors import Rejected
 from domain.keys import is_payment_intent_id
@@ -33,6 +33,9 @@ Handler = Callable[[Connection, Mapping[str, Any], datetime, datetime], None]
 """(connection, data.object, event's own time, now)."""
 
 
+_BODY = select(stripe_events.c.body).where(stripe_events.c.id == bindparam("which"))
+
+
 class StripeEventStep:
     """Kind `stripe_event`: works one inbox row on."""
 
@@ -40,9 +43,7 @@ class StripeEventStep:
         self._store, self._clock = store, clock
 
     async def run(self, claim: Claim) -> Outcome:
-        body = await self._store.read(
-            lambda conn: conn.scalar(select(stripe_events.c.body).where(stripe_events.c.id == claim.id))
-        )
+        body = await self._store.read(lambda conn: conn.scalar(_BODY, {"which": claim.id}))
         event = parse_event(body or b"")
         handler = HANDLERS.get(event["type"])
         if handler is None:
