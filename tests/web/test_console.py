@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from agent.web.console.app import NAVIGATION
 from agent.web.endpoint import Access, Endpoint, Face
 from agent.web.pages.files import FOLDER
 from domain.ledger import Asset
@@ -20,6 +21,7 @@ from tests.web.shop import ROLES, Shop
 from tests.web.test_admin import parked_job
 from tests.web.visitor import Visitor, signed_in, visiting
 
+LEAD_ELSEWHERE = {"/", "/console/events/", *(href.removesuffix("/") for _, href, _ in NAVIGATION)}
 XSS = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\"'"
 
 
@@ -231,7 +233,7 @@ async def test_strange_names_are_text_and_pages_run_nothing_inline(shop: Shop, v
     await minted(shop, purchase_id)
     await signed_in(visitor, "approver")
     for endpoint in pages(shop, "GET"):
-        if endpoint.path in ("/", "/console/events/"):
+        if endpoint.path in LEAD_ELSEWHERE:
             continue
         page = await visitor.get(concrete(endpoint))
         assert page.status in (200, 404, 409, 422), (endpoint.path, page.status, page.words)
@@ -282,6 +284,12 @@ async def test_signing_in_is_on_record(shop: Shop, visitor: Visitor) -> None:
         visitor.forget()
     found = [(row["actor"], row["action"]) for row in await shop.all(tables.audit_log)]
     assert found == [(role, "sign_in") for role in ROLES]
+
+
+async def test_an_address_as_people_type_it_leads_to_its_page(shop: Shop, visitor: Visitor) -> None:
+    for path in ("/console", "/console/treasury", "/console/audit"):
+        answer = await visitor.get(path)
+        assert (answer.status, answer.headers["Location"]) == (303, f"{path}/")
 
 
 async def test_wrong_addresses_are_told_in_a_page(shop: Shop, visitor: Visitor) -> None:

@@ -61,6 +61,10 @@ class Console:
         self.endpoints = [
             *files.endpoints(),
             Endpoint("GET", "/", Access.PUBLIC, _home, "To the console", face=Face.PAGE),
+            *(
+                Endpoint("GET", href.removesuffix("/"), Access.PUBLIC, _with_slash, f"To {href}", face=Face.PAGE)
+                for _, href, _ in NAVIGATION
+            ),
             *SignIn(store, clock, ids, site, renderer).endpoints(),
             *OverviewPage(asked, renderer).endpoints(),
             *PurchasePages(asked, renderer).endpoints(),
@@ -72,6 +76,11 @@ class Console:
             *AuditPages(asked, renderer).endpoints(),
             *forms_of(api, renderer),
         ]
+
+
+async def _with_slash(call: Call) -> WebResponse:
+    """An address as people type it."""
+    return go_to(f"{call.request.path}/")
 
 
 async def _home(_: Call) -> WebResponse:

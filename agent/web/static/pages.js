@@ -48,6 +48,9 @@
     });
   });
 
+  const here = document.querySelector("nav.side [aria-current]");
+  if (here) here.scrollIntoView({ block: "nearest", inline: "center" });  // on a phone the list is wider than the page
+
   const copy = async (element) => {
     if (!navigator.clipboard) return;
     try { await navigator.clipboard.writeText(element.dataset.copy); } catch { return; }
