@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+from agent.web.payout_way import PayoutWay
 from chain.addresses import ata
 from config.settings import Settings
 from indexer.readback import ReadBack
@@ -44,3 +45,9 @@ def build_planner(
     )
     judge = AddressJudge(DenyList(settings.denied_addresses), {platform_address, account, settings.usdc_mint})
     return Planner(store, clock, ids, rules, judge, account, WalletCheck(rpc))
+
+
+def payout_way(settings: Settings) -> PayoutWay:
+    return PayoutWay(
+        settings.agent_payout_mode, settings.agent_rail, settings.grouping, settings.agent_atomic_settlement
+    )

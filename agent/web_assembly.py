@@ -6,6 +6,7 @@ from functools import partial
 
 from agent.assembly import Engine, Gateways, Ports, split_rule
 from agent.probe import Probe
+from agent.reading_assembly import payout_way
 from agent.waking_store import WakingStore
 from agent.web.admin_money import ReadTreasury
 from agent.web.app import Outside, WebApp
@@ -88,6 +89,7 @@ def web_settings(settings: Settings) -> WebSettings:
             settings.agent_cap_conversion_day,
             settings.agent_approvers,
         ),
+        payouts=payout_way(settings),
     )
 
 

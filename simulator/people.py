@@ -23,6 +23,10 @@ HESITATES_SECONDS = (5, 60, 900, 20_000)
 """Between looking at Stripe's page and paying: meanwhile others buy the last edition, or an old backup is made."""
 DECLINED, HESITATES = 0.1, 0.4
 """Of all buyers' manners, drawn from 0 to 1: below these."""
+PAYS_AT_ONCE = 0.5
+FINDS_HIS_PIN_SECONDS = (60, 600, 7_200)
+"""After having paid: by then Stripe has named its fee, and the mint may pay the creators in the same transaction."""
+HAS_AN_ACCOUNT = 0.7
 AGAIN = frozenset({429, 502, 503})
 
 
@@ -55,6 +59,8 @@ class Cast:
     paid: int = 0
     accepted: set[str] = field(default_factory=set)
     """Signatures of outflows that the operator declared his own."""
+    newcomers: int = 0
+    without_pin: int = 0
 
     async def gather(self, creators: int, buyers: int) -> None:
         """Everybody signs up, every creator publishes."""
@@ -119,6 +125,27 @@ class Cast:
         async with asyncio.TaskGroup() as group:
             for buyer in self.buyers:
                 group.create_task(self._shop(buyer, work, HESITATES))
+
+    async def newcomer(self) -> None:
+        """Somebody signs up and pays before he has a wallet; the treasurer has sent money ahead of sales, and most
+        creators have been paid in USDC before."""
+        self.newcomers += 1
+        work, custody = self.dice.choice(self.works), self.stage.circle.custody
+        switches = custody.switches
+        for wallet in list(custody.wallets.wallets.values()):
+            if self.dice.random() < HAS_AN_ACCOUNT:
+                self.stage.node.mint_usdc(Pubkey.from_string(wallet.address), 0)
+        await self.top_up()
+        await self.deposit(work.price_cents * 9_000)
+        self.without_pin, switches.auto_pin = self.without_pin + 1, False
+        try:
+            await self._shop(await self._sign_up(f"newcomer{self.newcomers}"), work, PAYS_AT_ONCE)
+            await self.stage.clock.sleep(self.dice.choice(FINDS_HIS_PIN_SECONDS))
+        except RuntimeError as error:
+            self.stage.trace.tell("a newcomer gives up:", error)
+        finally:
+            self.without_pin -= 1
+            switches.auto_pin = self.without_pin == 0
 
     async def _shop(self, buyer: Person, work: Work, manner: float) -> None:
         wish = {"content_id": work.id, "payment_method": "card"}

@@ -42,6 +42,8 @@ ROUND_SECONDS = 3_600
 LONGEST_ROUND_SECONDS = 6 * 3_600
 """People look again after an hour, then after two, and so on: what has not come to rest by then is rarely served by
 another look, and a look costs more than a day in which nothing happens."""
+SHARE_OF_ATOMIC = 0.5
+"""Of the worlds in real time: there mints pay too, where the rules hold."""
 SHARE_OF_FAULTS = 0.5
 """Of the kinds that are allowed, so many are at work in one world: with all of them at once, little would happen."""
 FEW_FAULTS = 3
@@ -100,6 +102,7 @@ class _World:
             if self._dice.random() < SHARES.get(kind, SHARE_OF_FAULTS) or len(allowed) <= FEW_FAULTS
         )
         self._found: list[str] = []
+        self._mints_pay = False
 
     async def run(self) -> Outcome:
         began = time.perf_counter()
@@ -143,6 +146,9 @@ class _World:
         }
         if self._scenario.operators and dice.random() < 0.3:
             chosen["AGENT_APPROVERS"] = "2"
+        if self._scenario.payout_mode == "realtime" and dice.random() < SHARE_OF_ATOMIC:
+            self._mints_pay = True
+            chosen |= {"AGENT_ATOMIC_SETTLEMENT": "true", "AGENT_USER_WALLETS": "user"}
         if workers > 1:
             chosen["AGENT_IDLE_SECONDS"] = "600"
         return chosen
@@ -191,6 +197,9 @@ class _World:
             plot.add(starts[number % len(starts)] + dice.uniform(0, 60), cast.buy)
         if dice.random() < 0.2:
             plot.add(dice.choice(starts), cast.rush)
+        if self._mints_pay:
+            for _ in range(max(2, count // 2)):
+                plot.add(dice.uniform(3_600, BEFORE_MONDAY_SECONDS), cast.newcomer)
         for _ in range(dice.randint(0, max(2, count // 5))):
             plot.add(dice.choice(plot.busy) + dice.choice((10, 200, 20_000)) * dice.random(), cast.refund)
         for _ in range(dice.randint(0, max(2, count // 10))):

@@ -10,7 +10,7 @@ from agent.cli.client import CommandFailed
 from agent.cli.lock import locked_store
 from agent.identity import PLATFORM_ADDRESS, recorded
 from agent.index_view import IndexView, backfill_row
-from agent.reading_assembly import build_follower, build_planner
+from agent.reading_assembly import build_follower, build_planner, payout_way
 from agent.web.admin_batch_bodies import BatchRow, Preview
 from agent.web.admin_money import AdminMoney
 from agent.web.admin_scrutiny import AdminScrutiny
@@ -50,7 +50,7 @@ class Alone:
         )
         self._address, self._account = platform_address, ata(platform_address, settings.usdc_mint)
         planner = build_planner(settings, store, clock, ids, self._rpc, platform_address)
-        web = WebSettings(settings.public_base_url, settings.live)
+        web = WebSettings(settings.public_base_url, settings.live, payouts=payout_way(settings))
         self._money = AdminMoney(store, clock, planner, self._read_treasury)
         self._work = AdminWork(store, clock, web)
         self._scrutiny = AdminScrutiny(store)

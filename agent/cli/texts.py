@@ -8,6 +8,7 @@ from datetime import datetime
 
 from agent.web.admin_batch_bodies import BatchRow, Preview
 from agent.web.admin_work_bodies import Status, WorkPage
+from agent.web.payout_way import told
 from domain.money import USDC_DECIMALS, format_usdc, parse_decimal
 from domain.states import UsdcStatus
 
@@ -98,6 +99,7 @@ def status_lines(status: Status, gate: bool | None, batches: Iterable[BatchRow],
     if not status.treasury.readings:
         lines.append("Platform wallet: not read yet")
     lines.append(f"Still to convert: {status.treasury.to_convert} USDC")
+    lines.append(f"Creators are paid {told(status.payouts)}")
     lines += [f"{title}: {_counts(status.counts.get(name, {}))}" for name, title in _TITLES.items()]
     held = "balanced" if status.ledger_imbalance == 0 else f"OUT OF BALANCE by {status.ledger_imbalance} units"
     lines.append(f"Ledger: {held}")

@@ -9,6 +9,7 @@ from agent.web.admin_batch_bodies import BatchRow
 from agent.web.admin_batches import batch_row
 from agent.web.bodies import Answer, Moment, Money
 from agent.web.endpoint import Access, Call, Endpoint
+from agent.web.payout_way import PayoutWayBody
 from agent.web.settings import WebSettings
 from domain.calendar import next_batch_time
 from domain.money import format_cents, format_sol, format_usdc
@@ -85,6 +86,7 @@ class Overview(Answer):
     short_usdc: Money
     next_batch_at: Moment
     open_batches: list[BatchRow]
+    payouts: PayoutWayBody
     realtime: Realtime | None
     work: Queue
     waiting_for_wallet: int
@@ -157,6 +159,7 @@ class AdminOverview:
             short_usdc=format_usdc(max(0, waiting - max(0, free or 0))),
             next_batch_at=next_batch_time(now),
             open_batches=[batch_row(conn, row) for row in batches],
+            payouts=self._settings.payouts.body(),
             realtime=_realtime(self._realtime(conn)),
             work=_queue(read, self._clock),
             waiting_for_wallet=read.waiting_for_wallet,

@@ -100,6 +100,7 @@ class AdminWork:
             return Status(
                 live=self._settings.livemode,
                 now=self._clock.now(),
+                payouts=self._settings.payouts.body(),
                 counts=operator_views.counts(conn),
                 treasury=treasury_body(conn),
                 ledger_imbalance=total_imbalance(conn),

@@ -6,6 +6,7 @@ from pydantic import Field, JsonValue
 
 from agent.web.admin_treasury_bodies import Treasury
 from agent.web.bodies import Answer, Asked, Moment, RowId
+from agent.web.payout_way import PayoutWayBody
 
 
 class WorkQuery(Asked):
@@ -89,6 +90,7 @@ class Status(Answer):
 
     live: bool
     now: Moment
+    payouts: PayoutWayBody
     counts: dict[str, dict[str, int]]
     treasury: Treasury
     ledger_imbalance: int

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from agent.web.conversion_rules import ConversionRules
 from agent.web.passwords import PasswordCost
+from agent.web.payout_way import PayoutWay
 from agent.web.rates import Rate
 from domain.split import SplitRule
 
@@ -45,3 +46,4 @@ class WebSettings:
     admin_url: str = "http://127.0.0.1:8081"
     console_hours: int = 8
     conversion: ConversionRules = field(default_factory=ConversionRules)
+    payouts: PayoutWay = field(default_factory=PayoutWay)

@@ -9,6 +9,7 @@ from agent.cli import texts
 from agent.web.admin_batch_bodies import BatchRow, CreatorPart, LeftOut, Preview
 from agent.web.admin_treasury_bodies import Balance, Treasury
 from agent.web.admin_work_bodies import Status, WorkItem, WorkPage
+from agent.web.payout_way import PayoutWay
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
@@ -109,6 +110,7 @@ def test_status_tells_the_gate_the_balances_the_books_and_what_waits_for_a_perso
     status = Status(
         live=False,
         now=NOW,
+        payouts=PayoutWay("realtime", "solana", "creator", atomic_settlement=True).body(),
         counts={"purchases": {"completed": 47}, "jobs": {"due": 2, "parked": 1}},
         treasury=Treasury(
             readings=[Balance(name="treasury_usdc", amount="112.50", slot=9, read_at=NOW)], to_convert="1.00"
@@ -132,4 +134,6 @@ def test_status_tells_the_gate_the_balances_the_books_and_what_waits_for_a_perso
     assert "Platform wallet: 112.50 USDC (read 0 s ago)" in lines
     assert "Purchases: 47 completed" in lines and "Payouts: none" in lines
     assert "Ledger: balanced" in lines
+    way = "in real time, with the mint where the rules hold, over the solana rail: many creators in one transaction"
+    assert f"Creators are paid {way}" in lines
     assert lines[-2:] == ["Parked for a person: 1 and more", "  mint 7, 8 attempts: 155219: Circle [2J refused"]

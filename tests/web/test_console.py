@@ -52,7 +52,8 @@ async def test_a_token_opens_a_session_whose_cookie_no_script_and_no_other_site_
     (row,) = await shop.all(tables.sessions)
     assert row["session_hash"] not in cookie
     assert row["expires_at"] == shop.clock.now() + timedelta(hours=8)
-    assert "viewer" in (await visitor.follow(entered)).words
+    words = (await visitor.follow(entered)).words
+    assert "viewer" in words and "weekly, over the circle rail: one transfer for each purchase" in words
 
 
 async def test_the_overview_says_what_real_time_leaves_to_the_monday(shop: Shop, visitor: Visitor) -> None:

@@ -9,6 +9,7 @@ from agent.web.pages.api import Api
 from agent.web.pages.charts import BarChart, Part, bar_chart, share_bar
 from agent.web.pages.rendering import Renderer
 from agent.web.pages.texts import BAD, GOOD, WAIT, counted, grouped, span, tone, words
+from agent.web.payout_way import told
 from domain.money import USDC_DECIMALS, parse_decimal
 
 OLD_WORK_SECONDS = 300
@@ -170,10 +171,9 @@ def checks(seen: Overview) -> list[Check]:
 
 
 def _pays(seen: Overview) -> Check:
-    """How creators are paid."""
-    place = "/console/batches/"
-    if seen.realtime is None:
-        return Check(GOOD, "weekly", "Payouts", "Mondays 09:00 UTC", place)
-    if seen.realtime.why is None:
-        return Check(GOOD, "real time", "Payouts", "as soon as minted", place)
-    return Check(WAIT, "weekly", "Payouts", f"real time leaves {seen.realtime.number} to the Monday", place)
+    """How creators are paid, and whether it is so now."""
+    way = "real time" if seen.payouts.mode == "realtime" else "weekly"
+    if seen.realtime is not None and seen.realtime.why is not None:
+        text = f"real time leaves {seen.realtime.number} to the Monday; over the {seen.payouts.rail} rail"
+        return Check(WAIT, "weekly", "Payouts", text, "/console/batches/")
+    return Check(GOOD, way, "Payouts", told(seen.payouts), "/console/batches/")
