@@ -11,7 +11,7 @@ from indexer.rpc.pool import RpcPool
 from indexer.rpc.values import EndpointHealth
 from indexer.treasury import Track, TreasuryFollower
 from ports.clock import Clock
-from storage import chain_rows, deposits, movements, nft_holdings
+from storage import chain_rows, deposits, movement_rows, nft_holdings
 from storage.chain_facts import known_facts
 from storage.store import Store
 
@@ -95,6 +95,6 @@ def _track(conn: Connection, track: Track) -> TrackRow:
         signature=None if at is None else at.value,
         slot=None if at is None else at.position,
         moved_at=chain_rows.moved_at(conn, track.name),
-        booked=shown(movements.movement_sum(conn, track.address, track.asset)),
+        booked=shown(movement_rows.movement_sum(conn, track.address, track.asset)),
         on_chain=None if read is None else shown(read.amount),
     )

@@ -22,7 +22,7 @@ from ports.ids import Ids
 from storage import adoption, mint_settlement, minting, packed_adoption
 from storage.adoption import Outflow
 from storage.listings import read_since, read_whole
-from storage.movements import is_explained, orphans
+from storage.outflows import is_explained, orphans
 from storage.receipts import closed_unknown
 from storage.store import Store
 from storage.upkeep import Payer

@@ -26,14 +26,9 @@ from ports.clock import Clock
 from storage import receipts
 from storage.chain_rows import Cursor, cursor, move_cursor, record_reading
 from storage.errors import StoreUnavailable
-from storage.movements import (
-    MovementKind,
-    book_lamports,
-    book_usdc,
-    booked_signatures,
-    judge_unclaimed,
-    movement_sum,
-)
+from storage.movement_rows import MovementKind, booked_signatures, movement_sum
+from storage.movements import book_usdc, judge_unclaimed
+from storage.network_costs import book_lamports
 from storage.store import Store
 
 _log = structlog.get_logger(__name__)

@@ -21,7 +21,8 @@ from gateways.circle_api import CircleTransaction, TransactionPage
 from gateways.stripe_facts import BalanceEntry
 from ports.clock import Clock
 from storage.listings import first_start
-from storage.movements import movement_sum, orphans
+from storage.movement_rows import movement_sum
+from storage.outflows import orphans
 from storage.reconciliation import mirrors, reports, sales, strays
 from storage.reconciliation.mirrors import CircleRow, StripeRow
 from storage.reconciliation.reports import FindingRow

@@ -20,7 +20,8 @@ from storage import batches, chain_rows, receipts, transfers
 from storage.approvals import require_as_planned
 from storage.distribution import pay
 from storage.history import advance, note
-from storage.movements import Movement, book_packed
+from storage.movement_rows import Movement
+from storage.movements import book_packed
 from storage.returns import settle_unpaid
 from storage.tables import (
     group_attempts,

@@ -25,7 +25,8 @@ from storage.approvals import approve, digest_of
 from storage.dues_paid import UNPAID, new_transfer, promise, recipients_at
 from storage.groups import NewGroup
 from storage.history import advance, note
-from storage.movements import book_adopted, orphans
+from storage.movements import book_adopted
+from storage.outflows import orphans
 from storage.switches import SENDS_PAUSED, why_on
 from storage.tables import batches, disputes, mint_attempts, payouts, purchases, refunds
 from storage.upkeep import Payer

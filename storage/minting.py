@@ -15,7 +15,7 @@ from domain.realtime import Part
 from domain.states import MintState, PurchaseStatus
 from storage import chain_rows, mint_payouts, mint_settlement, nft_holdings
 from storage.history import advance, note
-from storage.movements import explain_cost
+from storage.network_costs import explain_cost
 from storage.purchases import by_id, open_payouts, required
 from storage.returns import settle_returns
 from storage.statements import change_of, row_of

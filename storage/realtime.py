@@ -13,7 +13,7 @@ from domain.split import share_out
 from domain.states import UsdcStatus
 from storage import batches, funding, transfers
 from storage.debts import open_debt
-from storage.movements import orphans
+from storage.outflows import orphans
 from storage.planning import Judge, PlanTerms, payable, shares
 from storage.purchases import payout_address, required, shares_of
 from storage.reserves import risk

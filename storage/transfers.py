@@ -18,7 +18,9 @@ from storage.approvals import require_as_planned
 from storage.batches import wake_when_done
 from storage.distribution import pay
 from storage.history import advance, note
-from storage.movements import Movement, MovementKind, book_payout, explain_cost
+from storage.movement_rows import Movement, MovementKind
+from storage.movements import book_payout
+from storage.network_costs import explain_cost
 from storage.returns import settle_returns, settle_unpaid
 from storage.tables import (
     batches,

@@ -13,7 +13,7 @@ from domain.evidence import Evidence
 from domain.states import UpkeepState
 from storage import chain_rows
 from storage.history import advance, note
-from storage.movements import explain_cost
+from storage.network_costs import explain_cost
 from storage.tables import upkeep, upkeep_items, watched_signatures
 from storage.work import enqueue
 

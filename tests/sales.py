@@ -14,7 +14,18 @@ from domain.keys import hash_secret, transfer_key
 from domain.ledger import Asset
 from domain.split import SplitRule
 from domain.states import BatchStatus
-from storage import batches, checkouts, contents, minting, movements, purchases, transfers, users, wallets
+from storage import (
+    batches,
+    checkouts,
+    contents,
+    minting,
+    movement_rows,
+    movements,
+    purchases,
+    transfers,
+    users,
+    wallets,
+)
 from storage.checkouts import Mark, Wanted
 from storage.contents import NewContent
 from storage.minting import MintIntent
@@ -98,7 +109,7 @@ class Sales:
 
     def deposit(self, conn: Connection, base_units: int, at: datetime = START) -> None:
         signature = f"deposit-{next(self.numbers)}"
-        movement = movements.Movement(signature, self.usdc_account, Asset.USDC, base_units, 7, at)
+        movement = movement_rows.Movement(signature, self.usdc_account, Asset.USDC, base_units, 7, at)
         movements.book_usdc(conn, movement, at)
 
     def pay(self, conn: Connection, batch_id: int, at: datetime, *, fails: int = 0) -> None:

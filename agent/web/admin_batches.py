@@ -23,7 +23,7 @@ from domain.money import format_usdc
 from ports.clock import Clock
 from storage import approvals, batches
 from storage.dues_paid import may_have_paid
-from storage.movements import accept_orphan, orphan_row, orphan_rows
+from storage.outflows import accept_orphan, orphan_row, orphan_rows
 from storage.store import Store
 from storage.switches import SENDS_PAUSED, turn, why_on
 from storage.tables import batch_items, payouts, users

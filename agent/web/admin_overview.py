@@ -17,7 +17,7 @@ from domain.realtime import WHY, Standing
 from domain.states import UsdcStatus, WorkState
 from ports.clock import Clock
 from storage import glance, mint_payouts, operator_views, probes
-from storage.movements import orphan_rows
+from storage.outflows import orphan_rows
 from storage.store import Store
 from storage.switches import SENDS_PAUSED, why_on
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from storage import transfers
-from storage.movements import orphans
+from storage.outflows import orphans
 from storage.switches import SENDS_PAUSED, why_on
 
 PAUSED = timedelta(minutes=1)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, func, select
 from domain.ledger import STRIPE_BALANCE, Asset
 from domain.reconciliation import AtCircle, AtStripe, Back, Due, Payment, SaleFacts
 from domain.states import PurchaseStatus, RefundState, TransferState, UsdcStatus
-from storage.movements import MovementKind
+from storage.movement_rows import MovementKind
 from storage.tables import (
     balance_transactions,
     chain_movements,

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, exists, func, or_, select
 
 from domain.ledger import Asset
-from storage.movements import MovementKind
+from storage.movement_rows import MovementKind
 from storage.tables import (
     balance_transactions,
     chain_movements,

@@ -15,7 +15,7 @@ from domain.ledger import Asset, Entry, Posting
 from domain.money import SHARE_WHOLE_BPS, cents_to_base_units
 from domain.split import share_out
 from domain.states import RefundState
-from storage.movements import MovementKind
+from storage.movement_rows import MovementKind
 from storage.tables import (
     chain_movements,
     content_shares,

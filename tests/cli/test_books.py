@@ -11,8 +11,8 @@ from agent.cli import tracing, verification
 from agent.cli.client import CommandFailed
 from domain.ledger import Asset
 from domain.states import RefundState
-from storage import funding, movements, returns
-from storage.movements import Movement
+from storage import funding, network_costs, returns
+from storage.movement_rows import Movement
 from storage.planning import PlanTerms
 from storage.returns import RefundSeen
 from storage.taking import take
@@ -41,7 +41,7 @@ def paid_and_refunded(shop: Sales) -> Callable[[Connection], int]:
         shop.pay(conn, batch, LATER)
         shop.settle(conn, batch, LATER)
         for signature, lamports in ((f"mint-signature-{sale}", -5_115_000), ("payout-1", -5_000)):
-            movements.book_lamports(conn, [Movement(signature, PLATFORM, Asset.SOL, lamports, 9, LATER)], LATER)
+            network_costs.book_lamports(conn, [Movement(signature, PLATFORM, Asset.SOL, lamports, 9, LATER)], LATER)
         returns.record_refund(conn, sale, RefundSeen("re_late", 100, RefundState.SUCCEEDED, None), LATER)
         return sale
 

@@ -15,7 +15,10 @@ from sandbox.faults import Fault, Rule
 from storage import ledger, work
 from storage.chain_rows import cursor, reading
 from storage.inline import InlineStore
-from storage.movements import Movement, book_payout, explain_cost, orphans
+from storage.movement_rows import Movement
+from storage.movements import book_payout
+from storage.network_costs import explain_cost
+from storage.outflows import orphans
 from storage.tables import jobs, transfer_attempts
 from tests.indexer.world import Indexed, Killed, subjects
 from tests.sandbox.solana.world import SOL

@@ -20,6 +20,7 @@ from storage import (
     chain_rows,
     funding,
     inbox,
+    movement_rows,
     movements,
     probes,
     switches,
@@ -119,7 +120,7 @@ def event(event_id: str) -> StripeEvent:
 async def test_an_outflow_that_nothing_explains_is_an_orphan(store: Store, sales: Sales) -> None:
     def arrange(conn: Connection) -> None:
         sales.deposit(conn, 5_000_000)
-        stolen = movements.Movement("sig", sales.usdc_account, Asset.USDC, -1_000_000, 8, START, "somebody")
+        stolen = movement_rows.Movement("sig", sales.usdc_account, Asset.USDC, -1_000_000, 8, START, "somebody")
         movements.book_usdc(conn, stolen, START)
 
     await store.write(arrange)

@@ -12,20 +12,11 @@ from domain.ledger import Asset
 from domain.realtime import Part
 from domain.split import SplitRule
 from domain.states import PurchaseStatus, RefundState
-from storage import (
-    funding,
-    mint_payouts,
-    mint_settlement,
-    minting,
-    movements,
-    purchases,
-    returns,
-    transfers,
-)
+from storage import funding, mint_payouts, mint_settlement, minting, movements, outflows, purchases, returns, transfers
 from storage.debts import open_debt
 from storage.interventions import OPERATOR_HOLD
 from storage.minting import MintIntent
-from storage.movements import Movement, MovementKind
+from storage.movement_rows import Movement, MovementKind
 from storage.purchases import Fee
 from storage.returns import RefundSeen
 from storage.store import Store
@@ -195,7 +186,7 @@ async def test_an_unknown_outflow_is_adopted_by_the_sale_that_its_mint_names_eve
         others = ((("owner-ada", PARTS[0]),), (("owner-ada", PARTS[0]), ("owner-bob", PARTS[1] + 1)))
         assert [mint_settlement.place(conn, s.sale, legs) for legs in others] == [None, None]
         assert mint_settlement.adopt(conn, s.sale, outflow, Payer("wallet", PLATFORM), Sales(ACCOUNT).uuid, NOW)
-        assert movements.orphans(conn) == []
+        assert outflows.orphans(conn) == []
         assert movements.judge_unclaimed(conn, ACCOUNT, NOW) == 0
         case = minting.load(conn, s.sale)
         assert case.attempt is not None
@@ -212,7 +203,7 @@ async def test_an_outflow_that_a_person_took_for_his_own_is_the_mints_once_it_is
         s = scene(conn)
         movements.book_usdc(conn, s.outflow(), NOW)
         row = conn.execute(select(chain_movements).where(chain_movements.c.signature == SIGNATURE)).one()
-        assert movements.accept_orphan(conn, row.id)
+        assert outflows.accept_orphan(conn, row.id)
         s.signed()
         s.landed()
         assert first_findings(conn) == {}

@@ -13,9 +13,9 @@ from sqlalchemy import Connection, text
 from domain.keys import conversion_key
 from domain.ledger import Asset
 from domain.states import RefundState
-from storage import conversion_orders, funding, history, movements, returns
+from storage import conversion_orders, funding, history, movements, network_costs, returns
 from storage.conversions import Announced, announce
-from storage.movements import Movement
+from storage.movement_rows import Movement
 from storage.planning import PlanTerms
 from storage.returns import DisputeSeen, RefundSeen
 from storage.sealing import LEDGER, next_seals, write_seals
@@ -48,10 +48,10 @@ def busy_shop(conn: Connection) -> None:
     funding.fund(conn, ACCOUNT, START)
     shop.pay(conn, batch, MONDAY)
     shop.settle(conn, batch, MONDAY)
-    movements.book_lamports(
+    network_costs.book_lamports(
         conn, [Movement(f"mint-signature-{first}", PLATFORM, Asset.SOL, -5_115_000, 5, START)], START
     )
-    movements.book_lamports(conn, [Movement("faucet", PLATFORM, Asset.SOL, 9_000_000, 6, START)], START)
+    network_costs.book_lamports(conn, [Movement("faucet", PLATFORM, Asset.SOL, 9_000_000, 6, START)], START)
     _seal(conn)
     _order_usdc(conn, shop)
     returns.record_refund(conn, first, RefundSeen("re_late", 300, RefundState.SUCCEEDED, None), MONDAY)
@@ -328,6 +328,6 @@ def test_every_kind_of_entry_that_the_ledger_makes_has_its_cause() -> None:
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     made = [call.args[1] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "_entry"]
     kinds = {kind.value for kind in made if isinstance(kind, ast.Constant)}
-    costs = {f"network_{cost}" for cost in get_args(movements.Cost)}
+    costs = {f"network_{cost}" for cost in get_args(network_costs.Cost)}
     assert len(kinds) > 10
     assert kinds | costs == set(CAUSES)

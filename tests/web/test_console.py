@@ -15,7 +15,8 @@ from agent.web.pages.files import FOLDER
 from domain.ledger import Asset
 from domain.realtime import Bar, Left, Standing
 from storage import tables
-from storage.movements import Movement, book_usdc
+from storage.movement_rows import Movement
+from storage.movements import book_usdc
 from tests.web.sales import fee_known, minted, paid, wallet
 from tests.web.shop import ROLES, Shop
 from tests.web.test_admin import parked_job

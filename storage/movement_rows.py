@@ -1,0 +1,136 @@
+"""Rows of what the platform wallet gained and lost on chain: one for each (signature, account, asset), ever."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from domain.errors import Misuse
+from domain.ledger import (
+    Asset,
+)
+from storage.tables import chain_movements
+
+
+class MovementKind(StrEnum):
+    DEPOSIT = "deposit"
+    PAYOUT = "payout"
+    """USDC: a payout of ours (`transfer_id` NULL = a group's, whose attempt carries the signature, or one of several
+    transfers', to be claimed by its step). SOL: its cost."""
+    ORPHAN = "orphan"
+    """USDC left and nothing of ours explains it: stops all sends until a person has looked."""
+    MINT = "mint"
+    OTHER = "other"
+    """SOL that moved from or to outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One finalized change of one account: `amount` > 0 came in, < 0 went out.
+
+    `counterparty` is the owner of the one account on the other side, None when there are several or none.
+    """
+
+    signature: str
+    account: str
+    asset: Asset
+    amount: int
+    slot: int
+    block_time: datetime | None
+    counterparty: str | None = None
+
+
+KEY = (chain_movements.c.signature, chain_movements.c.account, chain_movements.c.asset)
+
+
+def row_values(movement: Movement, kind: MovementKind, now: datetime) -> dict[str, Any]:
+    return {
+        "signature": movement.signature,
+        "account": movement.account,
+        "asset": movement.asset,
+        "amount": movement.amount,
+        "slot": movement.slot,
+        "block_time": movement.block_time,
+        "kind": kind,
+        "counterparty": movement.counterparty,
+        "unexplained": movement.amount if kind is MovementKind.DEPOSIT else None,
+        "created_at": now,
+    }
+
+
+def record_movement(
+    conn: Connection, movement: Movement, kind: MovementKind, now: datetime, transfer_id: int | None = None
+) -> bool:
+    """Insert the row; False when this (signature, account, asset) is there already, and nothing is written then.
+
+    Books nothing in the ledger: `book_usdc`, `book_payout` and `book_lamports` do both. Raises Misuse when the transfer
+    already has another transaction.
+    """
+    if transfer_id is not None:
+        require_unpaid(conn, transfer_id, movement.signature)
+    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
+    born = conn.scalar(
+        insert(chain_movements)
+        .values(**row_values(movement, kind, now), transfer_id=transfer_id)
+        .on_conflict_do_nothing(index_elements=KEY)
+        .returning(chain_movements.c.id)
+    )
+    return born is not None
+
+
+def find(conn: Connection, movement: Movement) -> Row[tuple[object, ...]] | None:
+    return conn.execute(
+        select(chain_movements)
+        .where(
+            chain_movements.c.signature == movement.signature,
+            chain_movements.c.account == movement.account,
+            chain_movements.c.asset == movement.asset,
+        )
+        .with_for_update()
+    ).one_or_none()
+
+
+def require_unpaid(conn: Connection, transfer_id: int, signature: str) -> None:
+    other = conn.scalar(
+        select(chain_movements.c.signature).where(
+            chain_movements.c.transfer_id == transfer_id, chain_movements.c.signature != signature
+        )
+    )
+    if other is not None:
+        raise Misuse(f"transfer {transfer_id} is already paid by {other}, now {signature} claims it")
+
+
+def as_movement(row: Row[tuple[object, ...]]) -> Movement:
+    return Movement(
+        signature=row.signature,
+        account=row.account,
+        asset=Asset(row.asset),
+        amount=row.amount,
+        slot=row.slot,
+        block_time=row.block_time,
+        counterparty=row.counterparty,
+    )
+
+
+def movement_sum(conn: Connection, account: str, asset: Asset) -> int:
+    """What the account holds by all that was booked: the balance that funding may promise from."""
+    total = conn.scalar(
+        select(func.sum(chain_movements.c.amount)).where(
+            chain_movements.c.account == account, chain_movements.c.asset == asset
+        )
+    )
+    return int(total or 0)
+
+
+def booked_signatures(conn: Connection, account: str, asset: Asset, signatures: Sequence[str]) -> set[str]:
+    """Which of these transactions have a row for this account and asset."""
+    query = select(chain_movements.c.signature).where(
+        chain_movements.c.account == account,
+        chain_movements.c.asset == asset,
+        chain_movements.c.signature.in_(signatures),
+    )
+    return set(conn.scalars(query))

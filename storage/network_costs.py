@@ -1,0 +1,89 @@
+"""What transactions did to the platform wallet's SOL: costs of ours, and what came from or went outside."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection, select, union_all, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from domain.ledger import (
+    Asset,
+    Entry,
+    network_cost,
+    sol_moved,
+    sol_moved_claimed,
+)
+from storage.ledger import post, post_all
+from storage.movement_rows import (
+    KEY,
+    Movement,
+    MovementKind,
+    row_values,
+)
+from storage.tables import chain_movements, group_attempts, mint_attempts, transfer_attempts, upkeep
+
+Cost = Literal["mint", "payout"]
+"""What a transaction of ours was for, when it cost lamports."""
+
+
+def book_lamports(conn: Connection, movements: Sequence[Movement], now: datetime) -> int:
+    """Book what transactions did to the platform wallet's SOL, one movement each; returns how many were not booked yet.
+
+    A transaction known as ours is a cost (`network_cost`, the same entry that its step posts); any other is
+    `sol_moved`, and put right by `explain_cost` if it turns out to be ours later.
+    """
+    if not movements:
+        return 0
+    costs = costs_of(conn, [one.signature for one in movements])
+    kinds = {one.signature: MovementKind(costs.get(one.signature, MovementKind.OTHER)) for one in movements}
+    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
+    born = conn.execute(
+        insert(chain_movements).on_conflict_do_nothing(index_elements=KEY).returning(chain_movements.c.signature),
+        [row_values(one, kinds[one.signature], now) for one in movements],
+    )
+    new = set(born.scalars())
+    post_all(conn, [_cost_entry(one, costs.get(one.signature)) for one in movements if one.signature in new], now)
+    return len(new)
+
+
+def _cost_entry(movement: Movement, cost: Cost | None) -> Entry:
+    if cost is None:
+        return sol_moved(movement.signature, movement.amount)
+    return network_cost(movement.signature, cost, -movement.amount)
+
+
+def explain_cost(conn: Connection, signature: str, cost: Cost, now: datetime) -> None:
+    """A transaction turned out to be ours after what it cost was booked as `sol_moved`: book it as `network_cost`.
+
+    Does nothing where it was known as ours, or has not been seen by the follower yet. Idempotent.
+    """
+    row = conn.execute(
+        update(chain_movements)
+        .where(
+            chain_movements.c.signature == signature,
+            chain_movements.c.asset == Asset.SOL,
+            chain_movements.c.kind == MovementKind.OTHER,
+        )
+        .values(kind=MovementKind(cost))
+        .returning(chain_movements.c.amount)
+    ).one_or_none()
+    if row is not None:
+        post(conn, sol_moved_claimed(signature, row.amount), now)
+        post(conn, network_cost(signature, cost, -row.amount), now)
+
+
+def costs_of(conn: Connection, signatures: Sequence[str]) -> dict[str, Cost]:
+    """What transactions of ours were for, by their signatures; those that are not known as ours are left out."""
+    named = union_all(
+        *(
+            select(table.c.signature).where(table.c.signature.in_(signatures))
+            for table in (transfer_attempts, group_attempts, upkeep)
+        )
+    )
+    booked = select(chain_movements.c.signature).where(
+        chain_movements.c.signature.in_(signatures), chain_movements.c.kind == MovementKind.PAYOUT
+    )
+    mints = select(mint_attempts.c.signature).where(mint_attempts.c.signature.in_(signatures))
+    found: dict[str, Cost] = dict.fromkeys([*conn.scalars(named), *conn.scalars(booked)], "payout")
+    return found | dict.fromkeys(conn.scalars(mints), "mint")
