@@ -20,8 +20,8 @@ from storage.work import Claim
 
 log = structlog.get_logger(__name__)
 
-LOOK_AGAIN = timedelta(minutes=5)
-"""A safety net: deposits and finished transfers make the batch due themselves."""
+LOOK_AGAIN = timedelta(hours=1)
+"""A safety net: approvals, deposits, finished transfers and settled batches make the batch due themselves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """I10: whose lease ends by whose hand, as SQLite itself sees it.
 
 Every connection of a simulated process carries triggers of its own that call back here, so the judgement shares no
-code with the fence that it judges.
+code with the fence that it judges. Jobs end by being deleted and are put off by a new reason, and both are for the one
+who holds them: a process whose lease ran out, and whose row somebody else has been done with since, may do neither.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,9 @@ from typing import Any
 
 TABLES = ("jobs", "stripe_events", "circle_notifications")
 TRIGGERS = """
+CREATE TEMP TRIGGER watch_{table}_outcomes AFTER UPDATE OF last_error ON main.{table}
+WHEN OLD.lease_holder IS NULL AND (NEW.last_error IS NOT NULL OR NEW.state = 'done')
+BEGIN SELECT unheld_ended('{table}', OLD.id); END;
 CREATE TEMP TRIGGER watch_{table}_changes AFTER UPDATE OF lease_holder ON main.{table}
 WHEN NEW.lease_holder IS NOT OLD.lease_holder
 BEGIN SELECT lease_moved('{table}', OLD.id, OLD.lease_holder, NEW.lease_holder); END;
@@ -30,6 +34,7 @@ class Leases:
     def watch(self, process: str, connection: Any) -> None:
         """Put the triggers on a new connection of a process."""
         connection.create_function("lease_moved", 4, partial(self._moved, process))
+        connection.create_function("unheld_ended", 2, partial(self._ended, process))
         for table in TABLES:
             for statement in TRIGGERS.format(table=table).split(";\n"):
                 if statement.strip().endswith("END"):
@@ -38,5 +43,11 @@ class Leases:
     def _moved(self, process: str, table: str, row: int, before: str | None, after: str | None) -> None:
         if after is not None:
             self._process[after] = process
-        elif before is not None and self._process.get(before, process) != process:
+        elif before is None:
+            if table == "jobs":
+                self._ended(process, table, row)
+        elif self._process.get(before, process) != process:
             self._found(f"I10: {process} ended the lease of {self._process[before]} on row {row} of {table}")
+
+    def _ended(self, process: str, table: str, row: int) -> None:
+        self._found(f"I10: {process} said what became of row {row} of {table}, which it no longer held")

@@ -43,9 +43,13 @@ class Life:
         self._hazard, self._dither = hazard, dither
         self._moving = asyncio.Event()
         self._moving.set()
+        self._stops_at: str | None = None
+        self._stopped = asyncio.Event()
 
     async def reach(self, where: str) -> None:
         """A point at which the process may die."""
+        if where == self._stops_at:
+            self.stand_still()
         await self.stay()
         self.points += 1
         if self._hazard(where):
@@ -70,9 +74,18 @@ class Life:
         self.on_death()
 
     def stand_still(self) -> None:
+        self._stops_at = None
         self._moving.clear()
+        self._stopped.set()
+
+    async def stand_still_at(self, where: str) -> None:
+        """Be stopped at the next point of that name: in the middle of something. Returns when that has happened."""
+        self._stopped.clear()
+        self._stops_at = where
+        await self._stopped.wait()
 
     def go_on(self) -> None:
+        self._stops_at = None
         self._moving.set()
 
 

@@ -10,16 +10,16 @@ import structlog
 
 
 @contextlib.contextmanager
-def listening(found: list[str], tells: Callable[[str], bool]) -> Iterator[None]:
-    """Collect what the daemons log as a step's defect, an error that no class of ours names, and (I14) each line of
-    which `tells` says that it tells a secret. Nothing is printed."""
+def listening(found: Callable[[str], None], tells: Callable[[str], bool]) -> Iterator[None]:
+    """Let `found` hear what the daemons log as a step's defect, an error that no class of ours names, and (I14) each
+    line of which `tells` says that it tells a secret. Nothing is printed."""
 
     def hear(_: Any, method: str, event: Any) -> Any:
         if event.get("event") == "step failed":
             why = sys.exc_info()[1]
-            found.append(f"a step failed by an error that nobody expected: {event.get('job')}: {why!r}")
+            found(f"a step failed by an error that nobody expected: {event.get('job')}: {why!r}")
         if tells(repr(event)):
-            found.append(f"I14: the log line '{event.get('event')}' tells a secret")
+            found(f"I14: the log line '{event.get('event')}' tells a secret")
         raise structlog.DropEvent
 
     before = structlog.get_config()

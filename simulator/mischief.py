@@ -27,6 +27,8 @@ DEATH_SPANS = (15, 60, 250, 1_000)
 SKEW_SECONDS = (-3_600, -400, -30, 30, 400, 3_600, 20_000)
 PAUSE_SECONDS = (5, 29, 31, 120, 4_000)
 """Below and above the life of a lease."""
+PAUSED_AT = (None, "before call", "after call", "before commit")
+"""At once, whatever it does, or in the middle of some work."""
 FULL_PAGES = 1
 BACKUP_AGES = (600, 3_600, 20_000, 300_000)
 """Seconds between a backup and its return: minutes, hours, days in which money moved."""
@@ -135,8 +137,11 @@ class Mischief:
 
     async def _pause(self, _: float) -> None:
         process, seconds = self.dice.choice(self.stage.processes), self.dice.choice(PAUSE_SECONDS)
-        life = process.life
-        life.stand_still()
+        life, where = process.life, self.dice.choice(PAUSED_AT)
+        if where is None:
+            life.stand_still()
+        else:
+            await life.stand_still_at(where)
         self.struck[FaultKind.PAUSES] += 1
         self.stage.trace.tell(process.name, "is stopped for", seconds)
         await self.stage.clock.sleep(seconds)

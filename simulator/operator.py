@@ -1,7 +1,8 @@
-"""The operator: looks at what waits for a person, retries it, decides about outflows, approves, lets sends go on."""
+"""The operators: look at what waits for a person, retry it, decide about outflows, approve, let sends go on."""
 
 from typing import Any
 
+from simulator.outside import ADMIN_TOKEN
 from simulator.people import Cast
 
 ROUNDS_BEFORE_DECIDING = 2
@@ -9,11 +10,24 @@ ROUNDS_BEFORE_DECIDING = 2
 
 
 class Operator:
-    """One `round` is what a careful person does in an hour with the admin API."""
+    """One `round` is what a careful person does in an hour with the admin API. He plans and approves by a token of his
+    own; where the settings ask for a second approver, there is one, and neither made the other's token."""
 
     def __init__(self, cast: Cast) -> None:
         self._cast = cast
         self._seen: dict[str, int] = {}
+        self._tokens: list[str] = []
+        """His, and the second approver's."""
+
+    async def arrive(self) -> None:
+        """Get tokens from whoever set the daemon up."""
+        for number in range(self._cast.stage.settings.agent_approvers):
+            wish = {"name": f"operator{number}", "role": "approver"}
+            made = await self._cast.ask("POST", "/admin/api/tokens", wish, ADMIN_TOKEN, admin=True)
+            if made is None or made.status >= 300:
+                raise RuntimeError(f"an operator got no token: {made}")
+            self._tokens.append(str(made.body["secret"]))
+            self._cast.stage.records.secrets.add(self._tokens[-1])
 
     async def round(self) -> None:
         await self._decide_outflows()
@@ -28,7 +42,7 @@ class Operator:
             self._cast.stage.trace.tell("operator plans", bool(made.get("batch")))
 
     async def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any] | None:
-        answer = await self._cast.stage.operator(method, path, body)
+        answer = await self._cast.stage.call(method, path, body, self._tokens[0], admin=True)
         if answer is None or answer.status >= 400:
             return None
         return dict(answer.body)
@@ -36,8 +50,8 @@ class Operator:
     async def _retry(self) -> None:
         work = await self._ask("GET", "/admin/api/work?state=parked")
         for row in (work or {}).get("items", []):
-            if row["error_code"] in ("unknown_checkout", "unknown_purchase"):
-                continue  # its database was lost with an old backup: nothing to retry until the sale is known again
+            if row["error_code"] in ("unknown_checkout", "unknown_purchase", "underpaid", "overnetted"):
+                continue  # the sale was lost with an old backup, or nothing but a person's own payment settles it
             await self._ask("POST", f"/admin/api/work/{row['source']}/{row['id']}/retry")
             self._cast.stage.trace.tell("operator retries", row["kind"], row["subject"], row["error_code"])
         for row in self._cast.stage.checker.db.rows(
@@ -62,8 +76,11 @@ class Operator:
         shown = await self._ask("GET", "/admin/api/batches")
         for row in (shown or {}).get("items", []):
             if row["status"] == "waiting_approval":
-                await self._ask("POST", f"/admin/api/batches/{row['id']}/approve", {"digest": row["digest"]})
-                self._cast.stage.trace.tell("operator approves batch", row["id"])
+                for token in self._tokens:
+                    await self._cast.stage.call(
+                        "POST", f"/admin/api/batches/{row['id']}/approve", {"digest": row["digest"]}, token, admin=True
+                    )
+                self._cast.stage.trace.tell("operators approve batch", row["id"])
             if row["paused"]:
                 await self._ask("POST", f"/admin/api/batches/{row['id']}/resume")
 

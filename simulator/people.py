@@ -21,13 +21,18 @@ PRICES_CENTS = (50, 99, 100, 250, 300, 333, 999, 1_234, 20_000)
 EDITIONS = (1, 2, 3, None)
 HESITATES_SECONDS = (5, 60, 900, 20_000)
 """Between looking at Stripe's page and paying: meanwhile others buy the last edition, or an old backup is made."""
-DECLINED, HESITATES = 0.1, 0.4
-"""Of all buyers' manners, drawn from 0 to 1: below these."""
+DECLINED, HESITATES, PAYS = 0.1, 0.4, 0.97
+"""Of all buyers' manners, drawn from 0 to 1: up to these; the rest never comes back."""
 PAYS_AT_ONCE = 0.5
 FINDS_HIS_PIN_SECONDS = (60, 600, 7_200)
 """After having paid: by then Stripe has named its fee, and the mint may pay the creators in the same transaction."""
 HAS_AN_ACCOUNT = 0.7
 AGAIN = frozenset({429, 502, 503})
+WISHES = 3
+"""Of a stranger, at one visit."""
+REFUNDS_FAIL = 0.3
+REGRETS_AFTER_SECONDS = (60, 3_600, 40_000)
+"""Whoever wants his money back before anything is paid comes again after that, once or twice."""
 
 
 @dataclass(slots=True)
@@ -61,6 +66,8 @@ class Cast:
     """Signatures of outflows that the operator declared his own."""
     newcomers: int = 0
     without_pin: int = 0
+    sold: dict[str, Work] = field(default_factory=dict)
+    """Paid Session → what was bought."""
 
     async def gather(self, creators: int, buyers: int) -> None:
         """Everybody signs up, every creator publishes."""
@@ -74,10 +81,12 @@ class Cast:
             first, second = self.creators[:2]
             await self._publish(first, shares=((first, 3_333), (second, 6_667)))
 
-    async def ask(self, method: str, path: str, body: Any = None, who: Person | None = None) -> Answer | None:
+    async def ask(
+        self, method: str, path: str, body: Any = None, token: str | None = None, *, admin: bool = False
+    ) -> Answer | None:
         """As a person asks: again when nobody answers; None when he gives up."""
         for seconds in PATIENCE_SECONDS:
-            answer = await self.stage.call(method, path, body, who.token if who else None)
+            answer = await self.stage.call(method, path, body, token, admin=admin)
             if answer is not None and answer.status not in AGAIN:
                 return answer
             await self.stage.clock.sleep(seconds)
@@ -92,7 +101,7 @@ class Cast:
             raise RuntimeError(f"{name} can't sign in: {made} {login}")
         person = Person(name, token=login.body["token"])
         self.stage.records.secrets.update((person.token, PASSWORD))
-        profile = await self.ask("GET", "/api/profile/", who=person)
+        profile = await self.ask("GET", "/api/profile/", token=person.token)
         if profile is None or profile.status != 200:
             raise RuntimeError(f"{name} has no profile: {profile}")
         person.id = int(profile.body["user_id"])
@@ -107,7 +116,7 @@ class Cast:
             body["editions"] = editions
         if shares:
             body["collaborators"] = [{"user_id": who.id, "share_bps": bps} for who, bps in shares]
-        made = await self.ask("POST", "/api/content/", body, author)
+        made = await self.ask("POST", "/api/content/", body, author.token)
         if made is None or made.status != 201:
             raise RuntimeError(f"{author.name} can't publish: {made}")
         self.works.append(Work(int(made.body["id"]), price, shares or ((author, 10_000),)))
@@ -149,7 +158,7 @@ class Cast:
 
     async def _shop(self, buyer: Person, work: Work, manner: float) -> None:
         wish = {"content_id": work.id, "payment_method": "card"}
-        opened = await self.ask("POST", "/api/checkout/stripe/", wish, buyer)
+        opened = await self.ask("POST", "/api/checkout/stripe/", wish, buyer.token)
         if opened is None or opened.status != 200:
             self.stage.trace.tell(buyer.name, "could not buy:", opened.status if opened else "no answer")
             return
@@ -160,7 +169,7 @@ class Cast:
                 await self.stage.clock.sleep(20)
             elif manner <= HESITATES:
                 await self.stage.clock.sleep(self.dice.choice(HESITATES_SECONDS))
-            if manner > 0.97:
+            if manner > PAYS:
                 self.stage.trace.tell(buyer.name, "leaves", session, "unpaid")
                 return
             controls.pay(session)
@@ -168,10 +177,12 @@ class Cast:
             self.stage.trace.tell(buyer.name, "can't pay", session, error.message)
             return
         self.paid += 1
+        self.sold[session] = work
         self.stage.trace.tell(buyer.name, "pays", session, "for work", work.id, f"at {work.price_cents} cents")
 
     async def pester(self) -> None:
-        """Somebody asks for what nobody gets: each is refused, or not answered, and leaves nothing behind."""
+        """Somebody asks for what nobody gets, again and again: each is refused, or not answered, and leaves nothing
+        behind."""
         buyer = self.dice.choice(self.buyers)
         account = {"email": f"{buyer.name}@example.com", "password": "a wrong password"}
         wishes: tuple[tuple[str, Any, Person | None], ...] = (
@@ -184,37 +195,53 @@ class Cast:
             ("/api/checkout/webhook/", {"id": "evt_forged"}, None),
             ("/api/circle/webhook/", {"notificationId": "forged"}, None),
         )
-        path, body, who = self.dice.choice(wishes)
-        answer = await self.stage.call("POST", path, body, who.token if who else None)
-        if answer is not None and answer.status < 400:
-            self.stage.violations.append(f"I16: POST {path} of a stranger was answered {answer.status}")
+        for path, body, who in self.dice.sample(wishes, k=WISHES):
+            answer = await self.stage.call("POST", path, body, who.token if who else None)
+            if answer is not None and answer.status < 400:
+                self.stage.findings.add(f"I16: POST {path} of a stranger was answered {answer.status}")
         stolen = await self.stage.call("POST", "/admin/api/batches", {}, "guessed", admin=True)
         if stolen is not None and stolen.status < 400:
-            self.stage.violations.append(f"I16: a batch was planned with a guessed token: {stolen.status}")
+            self.stage.findings.add(f"I16: a batch was planned with a guessed token: {stolen.status}")
 
     # --- money that comes back --------------------------------------------------------------------------------
 
     async def refund(self) -> None:
         """The platform's support gives a buyer back all or a part; now and then his bank sends it back."""
-        payment = self._some_payment()
+        payment = await self._some_payment()
         if payment is None:
             return
         left = payment["gross_cents"] - payment["refunded_cents"]
         amount = left if self.dice.random() < 0.5 else self.dice.randint(1, max(1, left))
-        fails = self.dice.random() < 0.2
-        try:
-            made: Any = self.stage.stripe.controls.refund(payment["payment_intent"], amount)
-        except ApiError:
-            return
-        self.stage.trace.tell("refund", made["id"], "of", amount, "for", payment["payment_intent"])
-        if fails:
+        fails = self.dice.random() < REFUNDS_FAIL
+        made = self._give_back(payment, amount)
+        if fails and made is not None:
             await self.stage.clock.sleep(self.dice.choice((5, 600, 86_400)))
-            self.stage.stripe.controls.fail_refund(made["id"])
-            self.stage.trace.tell("refund", made["id"], "fails")
+            self.stage.stripe.controls.fail_refund(made)
+            self.stage.trace.tell("refund", made, "fails")
+
+    async def exchange(self) -> None:
+        """Somebody gives back what he bought, and buys another work of the same creators."""
+        payment = await self._some_payment()
+        if payment is None:
+            return
+        self._give_back(payment, payment["gross_cents"] - payment["refunded_cents"])
+        await self.stage.clock.sleep(self.dice.choice((5, 600)))
+        before = {who.id for who, _ in self.sold[payment["session"]].shares}
+        works = [work for work in self.works if before & {who.id for who, _ in work.shares}]
+        await self._shop(self.dice.choice(self.buyers), self.dice.choice(works), PAYS_AT_ONCE)
+
+    def _give_back(self, payment: Any, cents: int) -> str | None:
+        """The refund's id; None when Stripe refuses it."""
+        try:
+            made: Any = self.stage.stripe.controls.refund(payment["payment_intent"], cents)
+        except ApiError:
+            return None
+        self.stage.trace.tell("refund", made["id"], "of", cents, "for", payment["payment_intent"])
+        return str(made["id"])
 
     async def dispute(self) -> None:
         """A buyer complains at his bank; days later it is decided."""
-        payment = self._some_payment()
+        payment = await self._some_payment()
         controls = self.stage.stripe.controls
         if payment is None or payment["disputes"]:
             return
@@ -232,9 +259,14 @@ class Cast:
         except ApiError:
             return
 
-    def _some_payment(self) -> Any:
-        paid = [one for one in self.stage.records.payments() if one["status"] == "succeeded"]
-        return self.dice.choice(paid) if paid else None
+    async def _some_payment(self) -> Any:
+        """One of all that were made, waited for a little; None where nobody pays."""
+        for seconds in REGRETS_AFTER_SECONDS:
+            paid = [one for one in self.stage.records.payments() if one["status"] == "succeeded"]
+            if paid:
+                return self.dice.choice(paid)
+            await self.stage.clock.sleep(seconds)
+        return None
 
     # --- the treasury -----------------------------------------------------------------------------------------
 

@@ -63,3 +63,7 @@ class Scenario:
     """People who retry what is parked, decide about outflows, approve and let go on."""
     payout_mode: str = "weekly"
     """Or `realtime`."""
+    settings: tuple[tuple[str, str], ...] = ()
+    """Of the daemons, in place of what the seed would draw."""
+    commits_most: int = 200_000
+    """A week. A world in which more is written has work that never comes to rest."""

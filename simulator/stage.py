@@ -20,6 +20,7 @@ from domain.errors import Retryable
 from ports.transport import HttpRequest, HttpResponse
 from sandbox.solana_node import Commitment
 from simulator.checker import Checker, Records, Terms
+from simulator.findings import Findings
 from simulator.leases import Leases
 from simulator.life import Killed, Life
 from simulator.outside import ADMIN_TOKEN, AGENT_URL, CIRCLE_URL, STRIPE_KEY
@@ -63,7 +64,9 @@ class Stage(World):
         (folder / DATABASE).write_bytes(_empty_database())
         self.trace = Trace(self.clock.now_ms)
         self.dice = random.Random(seed ^ 0x5EED)
-        self.violations: list[str] = []
+        self.findings = Findings()
+        self.commits_left = NEVER
+        """So many transactions more, and the world is one that does not come to rest."""
         self.crash_points = 0
         self.deaths = 0
         self.until_death = NEVER
@@ -78,8 +81,8 @@ class Stage(World):
         self.records = Records(self.stripe, self.circle, self.node, self.platform.address, STRIPE_KEY)
         self.checker = Checker(folder / DATABASE, self.records, _terms(self.settings))
         self.records.secrets.update(_secrets(self.settings), {ADMIN_TOKEN})
-        self.scrutiny = Scrutiny(self.violations.append, self.records.sent, self.records.secrets)
-        self.leases = Leases(self.violations.append)
+        self.scrutiny = Scrutiny(self.findings.add, self.records.sent, self.records.secrets)
+        self.leases = Leases(self.findings.add)
         self._keepers: list[asyncio.Task[None]] = []
         self._poke: asyncio.TimerHandle | None = None
 
@@ -147,7 +150,7 @@ class Stage(World):
                 for error in _leaves(task.exception()):
                     self.trace.tell(process.name, f"ended: {error!r}")
                     if not isinstance(error, Killed | StartRefused | StorageError):
-                        self.violations.append(f"the daemon ended by itself: {error!r}")
+                        self.findings.add(f"the daemon ended by itself: {error!r}")
 
     def _dies(self, where: str) -> bool:
         self.until_death -= 1
@@ -183,6 +186,9 @@ class Stage(World):
 
     def committed(self, name: str, changed: int) -> None:
         self.trace.note(name, "commit")
+        self.commits_left -= 1
+        if self.commits_left < 0:
+            self.findings.add("I12: the daemons write and write, and nothing comes to rest")
         self.scrutiny.committed(changed)
 
     def open_store(self, name: str, one_process: bool) -> InlineStore:

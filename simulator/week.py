@@ -27,6 +27,8 @@ BEFORE_MONDAY_SECONDS = WEEK_SECONDS - 3_600
 """The world begins at 10:00 on a Monday; an hour before the next one's 09:00 is 23 hours less an hour later."""
 BURST = 8
 """Purchases that come together: a work is shown somewhere, and people come."""
+RUSHES = 0.5
+"""Share of weeks in which many want the same work at once."""
 ROUNDING_STEPS = (10_000, 10_000, 100, 1)
 """With the cent as its step a split never leaves a remainder."""
 STRANGERS = 2
@@ -35,11 +37,14 @@ AFTER_A_PLAN_SECONDS = (60, 900, 7_200)
 """When a debt may be met by the sale that follows it."""
 QUIET_POINTS = 5
 """Looks of the checker in a week, beside the one at the end."""
+BUSY_POINTS_SECONDS = (5, 15, 30, 60, 120, 300, 900, 3_600)
+"""And after something begins to happen: what is said too early is true a little later."""
 SHARES = {FaultKind.OLD_BACKUP: 0.15, FaultKind.TWO_WORKERS: 0.35}
 """Of kinds that hide others: after an old backup some sales wait for a person, and are judged less strictly."""
-DRAIN_SECONDS = 36 * 3_600
+DRAIN_SECONDS = 84 * 3_600
+"""Longer than the rarest of the slowed nudges takes to come."""
 ROUND_SECONDS = 3_600
-LONGEST_ROUND_SECONDS = 6 * 3_600
+LONGEST_ROUND_SECONDS = 24 * 3_600
 """People look again after an hour, then after two, and so on: what has not come to rest by then is rarely served by
 another look, and a look costs more than a day in which nothing happens."""
 SHARE_OF_ATOMIC = 0.5
@@ -101,7 +106,6 @@ class _World:
             for kind in allowed
             if self._dice.random() < SHARES.get(kind, SHARE_OF_FAULTS) or len(allowed) <= FEW_FAULTS
         )
-        self._found: list[str] = []
         self._mints_pay = False
 
     async def run(self) -> Outcome:
@@ -111,16 +115,17 @@ class _World:
         settings = self._settings(len(names))
         stage = Stage(self._folder, self._dice.getrandbits(32), names, settings)
         stage.trace = type(stage.trace)(stage.clock.now_ms, self._listener)
+        stage.commits_left = self._scenario.weeks * self._scenario.commits_most
         mischief = Mischief(stage, random.Random(self._dice.getrandbits(64)), self._kinds)
         cast = Cast(stage, random.Random(self._dice.getrandbits(64)))
-        with listening(self._found, stage.scrutiny.tells):
+        with listening(stage.findings.add, stage.scrutiny.tells):
             try:
-                await self._play(stage, cast, mischief)
+                await self._play_until_broken(stage, cast, mischief)
             finally:
                 await stage.close()
         faults = mischief.struck
         faults[FaultKind.DEATH] = stage.deaths if FaultKind.DEATH in self._kinds else 0
-        violations = list(dict.fromkeys([*stage.violations, *self._found]))
+        violations = stage.findings.told()
         return Outcome(
             self._scenario,
             stage.trace.hash,
@@ -151,9 +156,21 @@ class _World:
             chosen |= {"AGENT_ATOMIC_SETTLEMENT": "true", "AGENT_USER_WALLETS": "user"}
         if workers > 1:
             chosen["AGENT_IDLE_SECONDS"] = "600"
-        return chosen
+        return {**chosen, **dict(self._scenario.settings)}
 
     # --- the plot ---------------------------------------------------------------------------------------------
+
+    async def _play_until_broken(self, stage: Stage, cast: Cast, mischief: Mischief) -> None:
+        """To the end, or to the first violation."""
+        play = asyncio.create_task(self._play(stage, cast, mischief))
+        broken = asyncio.create_task(stage.findings.first())
+        await asyncio.wait((play, broken), return_when=asyncio.FIRST_COMPLETED)
+        broken.cancel()
+        if not play.done():
+            play.cancel()
+            await asyncio.wait((play,))
+        if not play.cancelled():
+            await play
 
     async def _play(self, stage: Stage, cast: Cast, mischief: Mischief) -> None:
         await stage.open()
@@ -161,19 +178,16 @@ class _World:
         await cast.gather(creators=max(2, min(5, count // 8)), buyers=max(2, min(12, count // 3)))
         stage.subscribe()
         operator = Operator(cast)
+        await operator.arrive()
         plots = [self._deeds(cast, operator) for _ in range(self._scenario.weeks)]
         busy = [week * WEEK_SECONDS + at for week, plot in enumerate(plots) for at in plot.busy]
-        trouble = asyncio.create_task(mischief.run(WEEK_SECONDS * self._scenario.weeks, busy))
-        for week, plot in enumerate(plots):
-            stage.trace.tell("week", week + 1)
-            await self._week(stage, plot)
-        trouble.cancel()
-        await asyncio.gather(trouble, return_exceptions=True)
-        if trouble.done() and not trouble.cancelled() and trouble.exception() is not None:
-            raise RuntimeError("the mischief failed") from trouble.exception()
+        async with asyncio.TaskGroup() as group:
+            trouble = group.create_task(mischief.run(WEEK_SECONDS * self._scenario.weeks, busy))
+            for week, plot in enumerate(plots):
+                stage.trace.tell("week", week + 1)
+                await self._week(stage, plot)
+            trouble.cancel()
         await mischief.end()
-        if stage.violations:
-            return
         stage.trace.tell("all is well again")
         await self._drain(stage, cast, operator)
 
@@ -182,8 +196,6 @@ class _World:
         async with asyncio.TaskGroup() as group:
             for at, do in sorted(plot.deeds, key=lambda deed: deed[0]):
                 await stage.clock.sleep(max(0.0, begin + at - stage.clock.monotonic()))
-                if stage.violations:
-                    return  # what follows a violation only makes its story longer
                 group.create_task(do())
             await stage.clock.sleep(max(0.0, begin + WEEK_SECONDS - stage.clock.monotonic()))
 
@@ -195,26 +207,36 @@ class _World:
         plot.busy += [*starts, WEEK_SECONDS - 3_600]
         for number in range(count):
             plot.add(starts[number % len(starts)] + dice.uniform(0, 60), cast.buy)
-        if dice.random() < 0.2:
+        if dice.random() < RUSHES:
             plot.add(dice.choice(starts), cast.rush)
         if self._mints_pay:
             for _ in range(max(2, count // 2)):
                 plot.add(dice.uniform(3_600, BEFORE_MONDAY_SECONDS), cast.newcomer)
-        for _ in range(dice.randint(0, max(2, count // 5))):
-            plot.add(dice.choice(plot.busy) + dice.choice((10, 200, 20_000)) * dice.random(), cast.refund)
-        for _ in range(dice.randint(0, max(2, count // 10))):
-            plot.add(dice.uniform(3_600, BEFORE_MONDAY_SECONDS), cast.dispute)
+        self._regrets(plot, cast)
         for _ in range(STRANGERS):
             plot.add(dice.uniform(0, BEFORE_MONDAY_SECONDS), cast.pester)
         self._deposits(plot, cast)
-        for number in range(1, QUIET_POINTS + 1):
-            plot.add(number * WEEK_SECONDS / (QUIET_POINTS + 1), self._look(cast))
         if self._scenario.operators:
             for number in range(7):
                 plot.add(number * 86_400 + dice.uniform(0, 80_000), operator.round)
             for _ in range(dice.randint(0, PLANS_MOST)):
                 self._plan(plot, cast, operator)
+        self._looks(plot, cast)
         return plot
+
+    def _regrets(self, plot: "_Plot", cast: Cast) -> None:
+        dice, count = self._dice, self._scenario.purchases
+        for _ in range(dice.randint(1, max(2, count // 5))):
+            plot.add(dice.choice(plot.busy) + dice.choice((10, 200, 20_000)) * dice.random(), cast.refund)
+        for _ in range(dice.randint(0, max(2, count // 10))):
+            plot.add(dice.uniform(3_600, BEFORE_MONDAY_SECONDS), cast.dispute)
+
+    def _looks(self, plot: "_Plot", cast: Cast) -> None:
+        for number in range(1, QUIET_POINTS + 1):
+            plot.add(number * WEEK_SECONDS / (QUIET_POINTS + 1), self._look(cast))
+        for at in plot.busy:
+            for later in BUSY_POINTS_SECONDS:
+                plot.add(min(at + later, WEEK_SECONDS - 1), self._look(cast))
 
     def _deposits(self, plot: "_Plot", cast: Cast) -> None:
         """Money comes in parts, and what it covers is looked at before the next part hides it."""
@@ -226,8 +248,8 @@ class _World:
             plot.add(at + 40, self._look(cast))
 
     def _plan(self, plot: "_Plot", cast: Cast, operator: Operator) -> None:
-        """A batch beside the Mondays, with the money for it; some time after it somebody wants his money back, and
-        somebody else buys."""
+        """A batch beside the Mondays, with the money for it; some time after it somebody wants something else for his
+        money."""
         dice = self._dice
         at = dice.choice((dice.choice(plot.busy) + dice.choice((60, 600, 3_000)), dice.uniform(3_600, WEEK_SECONDS)))
         at = min(at, BEFORE_MONDAY_SECONDS)
@@ -236,16 +258,12 @@ class _World:
         if dice.random() < 0.5:
             plot.add(at - 30, cast.top_up)
         if dice.random() < 0.5:
-            after = min(at + dice.choice(AFTER_A_PLAN_SECONDS), WEEK_SECONDS - 700)
-            plot.add(after, cast.refund)
-            plot.add(after + dice.choice((5, 600)), cast.buy)
+            plot.add(min(at + dice.choice(AFTER_A_PLAN_SECONDS), WEEK_SECONDS - 700), cast.exchange)
 
     def _look(self, cast: Cast) -> Callable[[], Coroutine[None, None, None]]:
         async def look() -> None:
-            found = cast.stage.checker.always()
-            if found:
-                cast.stage.violations += found
-                cast.stage.trace.tell("the checker finds", *found)
+            checker, now_us = cast.stage.checker, cast.stage.clock.now_ms() * 1_000
+            self._tell(cast.stage, checker.always() if self._kinds else checker.undisturbed(now_us))
 
         return look
 
@@ -264,8 +282,12 @@ class _World:
             found = self._judge(stage, cast)
             if not found:
                 return
-        stage.violations += found
-        stage.trace.tell("the checker finds", *found)
+        self._tell(stage, found)
+
+    def _tell(self, stage: Stage, found: list[str]) -> None:
+        if found:
+            stage.trace.tell("the checker finds", *found)
+            stage.findings.extend(found)
 
     def _judge(self, stage: Stage, cast: Cast) -> list[str]:
         checker, accepted = stage.checker, cast.accepted

@@ -11,7 +11,7 @@ from domain.states import BatchStatus, PurchaseStatus, UsdcStatus, WalletState, 
 from storage.history import advance
 from storage.purchases import PAYMENT_FAILED
 from storage.tables import batches, circle_notifications, jobs, payouts, purchases, stripe_events, transfers, users
-from storage.work import enqueue, retry, revive
+from storage.work import BY_HAND, enqueue, retry, revive
 
 _ASKED = "retry asked for by an operator"
 SOURCES = {"jobs": jobs, "stripe_events": stripe_events, "circle_notifications": circle_notifications}
@@ -95,10 +95,17 @@ RETRIES: Mapping[str, Retry] = {
 
 
 def retry_row(conn: Connection, source: str, row_id: int, now: datetime) -> None:
-    """Run a parked job or inbox row again, with all its attempts. Raises RequestError 404 or 409."""
+    """Run a parked job or inbox row again, with all its attempts. Raises RequestError 404 or 409.
+
+    What a person pays or gets back by hand stays before him: no step runs it, and as work that is due it would be seen
+    by nobody.
+    """
     table = SOURCES[source]
-    if conn.scalar(select(table.c.id).where(table.c.id == row_id)) is None:
+    row = conn.execute(select(table).where(table.c.id == row_id)).one_or_none()
+    if row is None:
         raise RequestError(404, "work_not_found", f"there is no row {row_id} in {source}")
+    if source == "jobs" and row.kind in BY_HAND:
+        raise RequestError(409, "by_hand", f"nothing can run it again, a person must settle it: {row.last_error}")
     if not retry(conn, table, row_id, now):
         raise RequestError(409, "not_parked", f"row {row_id} of {source} is not parked")
 

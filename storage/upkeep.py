@@ -76,6 +76,11 @@ def plan(
     return upkeep_id
 
 
+def is_signed(conn: Connection, signature: str) -> bool:
+    """Whether these very bytes are there: what two batches need at one blockhash is one transaction."""
+    return conn.scalar(select(upkeep.c.id).where(upkeep.c.signature == signature)) is not None
+
+
 def signed(
     conn: Connection, upkeep_id: int, wire: bytes, signature: str, last_valid_block_height: int, now: datetime
 ) -> None:

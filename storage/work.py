@@ -39,6 +39,8 @@ from storage.tables import circle_notifications, jobs, stripe_events
 T = TypeVar("T")
 UNKNOWN_OUTCOME = "unknown outcome: "
 """Begins the `last_error` of a row whose step may have changed something outside."""
+BY_HAND = frozenset({"underpaid", "overnetted"})
+"""Kinds that no step runs: parked from their birth, for a person."""
 
 
 class LeaseLost(PaymentSystemError):

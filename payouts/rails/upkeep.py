@@ -98,11 +98,16 @@ class UpkeepStep:
                 raise
             return Again(PAUSED, f"an operator must act: {error}")
         signed = with_signature(wire, terms.address, signature)
+        known = signature_of(signed)
 
-        def save(conn: Connection) -> None:
-            rows.signed(conn, upkeep_id, signed, signature_of(signed), last_valid_block_height, self._clock.now())
+        def save(conn: Connection) -> bool:
+            if rows.is_signed(conn, known):
+                return False
+            rows.signed(conn, upkeep_id, signed, known, last_valid_block_height, self._clock.now())
+            return True
 
-        await self._store.write(fenced(claim, save))
+        if not await self._store.write(fenced(claim, save)):
+            return Again(terms.resend_every * 2, f"another batch's transaction is the same to the last byte: {known}")
         self._told_signed()
         return Again(timedelta(0), "signed")
 

@@ -27,6 +27,11 @@ class Checker:
         with self.db as db:
             return list(self._always(db))
 
+    def undisturbed(self, now_us: int) -> list[str]:
+        """What holds besides, at any instant, where nothing ever goes wrong."""
+        with self.db as db:
+            return [*self._always(db), *rest.punctual(db, now_us)]
+
     def at_rest(self, accepted: Iterable[str] = ()) -> list[str]:
         """What holds besides when nothing is on its way; `accepted` are signatures of outflows that a person declared
         his own."""

@@ -30,13 +30,14 @@ def promised(db: Database, records: Records) -> Iterator[str]:
 
 
 def owed(db: Database) -> Iterator[str]:
-    """I2: the ledger owes each recipient what his payouts say, and he owes what he got beyond his due."""
+    """I2: the ledger owes each recipient what his payouts say, the rest of one that a failed refund made larger after
+    it was paid included, and he owes what he got beyond his due."""
     balance = {
         row["account"]: row["amount"] for row in db.rows("SELECT * FROM ledger_balances WHERE asset LIKE 'usdc%'")
     }
     unpaid = (
-        "SELECT recipient_id r, SUM(CASE WHEN state = 'distributed' THEN 0 ELSE amount - netted_amount END) s "
-        "FROM payouts GROUP BY 1"
+        "SELECT recipient_id r, SUM(CASE WHEN state = 'distributed' THEN MAX(0, amount - netted_amount - paid_amount) "
+        "ELSE amount - netted_amount END) s FROM payouts GROUP BY 1"
     )
     for row in db.rows(unpaid):
         said = -balance.get(f"owed:{row['r']}", 0)

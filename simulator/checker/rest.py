@@ -11,20 +11,38 @@ from simulator.checker.terms import Terms
 RECURRING = ("plan", "events_sweep", "fund", "realtime", "batch")
 """Jobs that come again by themselves, or wait beside what they serve."""
 
+BY_HAND = frozenset({"underpaid", "overnetted"})
+"""What only a person can settle, outside of the daemon."""
+INBOXES = ("stripe_events", "circle_notifications")
+LATEST_US = 60_000_000
+
 
 def settled(db: Database, now_us: int) -> Iterator[str]:
     """No inbox row and no job has been due for long; every paid sale is minted or waits visibly."""
-    for table in ("stripe_events", "circle_notifications"):
+    for table in INBOXES:
         for row in db.rows(f"SELECT id, last_error FROM {table} WHERE state = 'due'"):
             yield f"I12: {table} {row['id']} is still to be worked on: {row['last_error']}"
     sql = "SELECT kind, subject, due_at, last_error FROM jobs WHERE state = 'due' AND due_at < ?"
-    for row in db.rows(sql, now_us - 60_000_000):
+    for row in db.rows(sql, now_us - LATEST_US):
         yield f"I12: job {row['kind']} {row['subject']} has been due since {row['due_at']}: {row['last_error']}"
+
+
+def punctual(db: Database, now_us: int) -> Iterator[str]:
+    """Where no process dies and nothing is slow, what is due is worked on at once: nobody needs to look for it."""
+    for table, named in (("jobs", "kind || ' ' || subject"), *((inbox, "id") for inbox in INBOXES)):
+        sql = (
+            f"SELECT {named} named, due_at, last_error FROM {table} WHERE state = 'due' AND due_at < ? "
+            "AND (lease_until IS NULL OR lease_until < ?)"
+        )
+        for row in db.rows(sql, now_us - LATEST_US, now_us - LATEST_US):
+            yield f"I12: {row['named']} of {table} is due since {row['due_at']}, nobody wakes: {row['last_error']}"
 
 
 def nothing_waits(db: Database, records: Records, terms: Terms) -> Iterator[str]:
     """With people at work, enough money and no faults: nothing is parked, every payout has its end, but dust waits."""
     for row in db.rows("SELECT kind, subject, error_code, last_error FROM jobs WHERE state = 'parked'"):
+        if row["kind"] in BY_HAND and _is_unsettled(db, row["kind"], row["subject"]):
+            continue
         yield f"I12: {row['kind']} {row['subject']} is parked ({row['error_code']}): {row['last_error']}"
     yield from _unpaid(db, records, terms)
     unminted = (
@@ -35,6 +53,17 @@ def nothing_waits(db: Database, records: Records, terms: Terms) -> Iterator[str]
         yield f"I12: purchase {row['id']} is paid and not minted: {row['status']} {row['status_reason']}"
     for row in db.rows("SELECT id FROM purchases WHERE paid_at IS NOT NULL AND stripe_fee IS NULL"):
         yield f"I12: the fee of purchase {row['id']} was never fetched"
+
+
+def _is_unsettled(db: Database, kind: str, payout: str) -> bool:
+    """Whether there is a reason for what waits for a person's hand: less was paid than is due, or a debt took more."""
+    sql = {
+        "underpaid": "SELECT 1 FROM payouts WHERE id = ? AND state = 'distributed' "
+        "AND amount > paid_amount + netted_amount",
+        "overnetted": "SELECT 1 FROM payouts WHERE id = ? AND MAX(0, paid_amount + netted_amount - amount) < (SELECT "
+        "SUM(n.amount) FROM nettings n WHERE n.debtor_payout_id = payouts.id AND n.undone_at IS NULL)",
+    }
+    return bool(db.rows(sql[kind], int(payout)))
 
 
 def _unpaid(db: Database, records: Records, terms: Terms) -> Iterator[str]:

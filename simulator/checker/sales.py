@@ -42,7 +42,10 @@ def splits(db: Database) -> Iterator[str]:
         row["payout_id"]
         for row in db.rows(
             "SELECT p.id payout_id FROM payouts p JOIN transfer_attempts a ON a.transfer_id = p.transfer_id "
-            "WHERE p.state = 'pending_distribution' AND a.state <> 'dead'"
+            "WHERE p.state = 'pending_distribution' AND a.state <> 'dead' "
+            "UNION SELECT p.id FROM payouts p JOIN group_members m ON m.transfer_id = p.transfer_id "
+            "JOIN group_attempts a ON a.group_id = m.group_id WHERE p.state = 'pending_distribution' "
+            "AND m.released_at IS NULL AND a.state <> 'dead'"
         )
     }
     lost: Counter[int] = Counter()

@@ -18,6 +18,7 @@ import agent.steps.stripe_event
 import agent.steps.wallet
 import agent.web.checkout
 import agent.web.intake
+import agent.worker
 import gateways.circle_api
 import indexer.tracker
 import indexer.treasury
@@ -38,6 +39,7 @@ import storage.returns
 import storage.taking
 import storage.transfers
 import storage.work
+from domain.evidence import Evidence
 from domain.outcomes import Done
 from simulator.scenario import FaultKind as F
 from tests.seeded_bugs.planting import bug, nothing, of
@@ -98,7 +100,7 @@ def starts_no_transfer(patch: MonkeyPatch) -> None:
     patch.setattr(storage.batches, "start_transfers", nothing)
 
 
-@bug()
+@bug(rail="circle")
 def pays_one_unit_too_much(patch: MonkeyPatch) -> None:
     real = of(payouts.rails.circle_transfer, "format_usdc_exact")
     patch.setattr(payouts.rails.circle_transfer, "format_usdc_exact", lambda amount: real(amount + 1))
@@ -107,7 +109,7 @@ def pays_one_unit_too_much(patch: MonkeyPatch) -> None:
 # --- calls ----------------------------------------------------------------------------------------------------------
 
 
-@bug(F.LOST_ANSWERS, F.CUT_BODIES, F.HTML_BODIES)
+@bug(F.LOST_ANSWERS, F.CUT_BODIES, F.HTML_BODIES, rail="circle")
 def takes_a_fresh_key_for_each_try(patch: MonkeyPatch) -> None:
     real, numbers = gateways.circle_api.CircleGateway.submit_transfer, itertools.count(1)
 
@@ -117,7 +119,7 @@ def takes_a_fresh_key_for_each_try(patch: MonkeyPatch) -> None:
     patch.setattr(gateways.circle_api.CircleGateway, "submit_transfer", submit)
 
 
-@bug(F.LOST_ANSWERS, F.CUT_BODIES, F.HTML_BODIES)
+@bug(F.LOST_ANSWERS, F.CUT_BODIES, F.HTML_BODIES, rail="circle")
 def changes_the_body_between_tries(patch: MonkeyPatch) -> None:
     real, numbers = gateways.circle_api.CircleGateway.submit_transfer, itertools.count(1)
 
@@ -127,31 +129,34 @@ def changes_the_body_between_tries(patch: MonkeyPatch) -> None:
     patch.setattr(gateways.circle_api.CircleGateway, "submit_transfer", submit)
 
 
-@bug()
+@bug(F.LATE_LANDING, rail="circle")
 def calls_it_distributed_when_it_is_sent(patch: MonkeyPatch) -> None:
-    async def evidence(self: Any, signature: str, intent: Any) -> Any:
-        from domain.evidence import Evidence
+    """Circle names a signature, and nobody waits for the chain."""
+    real = of(payouts.rails.circle_transfer.CircleTransferStep, "_judge")
 
-        return Evidence(signature + "x", True, "", 1, None, 5_000)
+    async def judge(self: Any, case: Any, seen: Any, claim: Any) -> Any:
+        if seen.tx_hash is None or seen.state == "FAILED":
+            return await real(self, case, seen, claim)
+        attempt, transfer, now, account = case.attempt, case.transfer, self._clock.now(), self._terms.usdc_account
 
-    patch.setattr(payouts.rails.circle_transfer.CircleTransferStep, "_witness", None, raising=False)
-    patch.setattr("indexer.readback.ReadBack.transfer_evidence", evidence)
+        def settle(conn: Any) -> None:
+            rows = of(payouts.rails.circle_transfer, "rows")
+            rows.watch_signature(conn, attempt.id, transfer.id, seen.tx_hash, now)
+            rows.distributed(conn, transfer.id, Evidence(seen.tx_hash, True, "", 1, None, 5_000), account, now)
+
+        return Done(settle)
+
+    patch.setattr(payouts.rails.circle_transfer.CircleTransferStep, "_judge", judge)
 
 
-@bug()
+@bug(F.LATE_LANDING)
 def calls_it_minted_without_looking(patch: MonkeyPatch) -> None:
-    async def send(self: Any, wire: bytes, *, skip_preflight: bool) -> None:
-        return None
-
-    async def evidence(self: Any, signature: str, plan: Any) -> Any:
-        from domain.evidence import Evidence
-
-        return Evidence(signature, True, "", 1, None, 5_000)
+    """What was sent is taken for done."""
 
     async def follow(self: Any, case: Any, plan: Any, claim: Any) -> Any:
-        return self._settle(case, await evidence(self, case.attempt.signature, plan))
+        await self._send(case)
+        return await self._settle(case, Evidence(case.attempt.signature, True, "", 1, None, 5_000))
 
-    patch.setattr("indexer.sender.Sender.send", send)
     patch.setattr(agent.steps.mint.MintStep, "_follow", follow)
 
 
@@ -185,35 +190,30 @@ def gives_the_nft_to_the_platform(patch: MonkeyPatch) -> None:
 # --- work -----------------------------------------------------------------------------------------------------------
 
 
-@bug(F.SERVER_ERRORS, F.LOST_REQUESTS)
+@bug(F.SERVER_ERRORS, F.LOST_REQUESTS, F.RATE_LIMITS)
 def drops_work_that_should_run_again(patch: MonkeyPatch) -> None:
     patch.setattr(storage.work, "again", lambda conn, claim, *_, **__: storage.work.finish(conn, claim, _[1]))
 
 
 @bug()
 def never_wakes_up(patch: MonkeyPatch) -> None:
-    """It sees what is due and not when the next of it is."""
-    real = storage.work.next_due
+    """Work that is due later is forgotten until something else turns up."""
+    real = of(storage.work, "next_due")
 
-    def only_now(conn: Any, queues: Any, now: Any) -> list[Any]:
-        return [moment if moment and moment <= now else None for moment in real(conn, queues, now)]
+    def next_due(conn: Any, queues: Any, now: Any) -> Any:
+        return [moment if moment is not None and moment <= now else None for moment in real(conn, queues, now)]
 
-    patch.setattr(storage.work, "next_due", only_now)
+    patch.setattr(storage.work, "next_due", next_due)
 
 
-@bug(F.DEATH)
+@bug(F.DEATH, purchases=9)
 def leaves_leases_behind(patch: MonkeyPatch) -> None:
-    real = storage.work._claimable
-
-    def claimable(queue: Any) -> Any:
-        return real(queue).where(queue.table.c.lease_until.is_(None))
-
-    patch.setattr(storage.work, "_claimable", claimable)
-    patch.setattr(storage.work, "_take", storage.work._take.__wrapped__)
+    """Whoever died holds his rows for ever."""
+    patch.setattr(agent.worker, "LEASE", timedelta(days=3_650))
     patch.setattr("agent.startup.release_all", nothing)
 
 
-@bug(F.OLD_BACKUP)
+@bug(F.OLD_BACKUP, purchases=9, rail="circle", grouping="creator")
 def opens_the_gate_at_once(patch: MonkeyPatch) -> None:
     async def check(self: Any) -> None:
         return None
@@ -221,7 +221,7 @@ def opens_the_gate_at_once(patch: MonkeyPatch) -> None:
     patch.setattr(agent.start_gate.StartGate, "_check", check)
 
 
-@bug(F.DEATH)
+@bug(F.DEATH, purchases=9, rail="circle")
 def commits_the_intent_after_the_call(patch: MonkeyPatch) -> None:
     """The key is random and only kept once Circle has answered."""
     real, numbers = payouts.rails.circle_transfer.CircleTransferStep._fetch_or_submit, itertools.count(1)

@@ -11,6 +11,7 @@ import agent.steps.events_sweep
 import agent.steps.fee
 import agent.steps.mint
 import agent.steps.refund
+import agent.steps.refunds_sync
 import agent.steps.stripe_event
 import agent.steps.wallet
 import agent.web.checkout
@@ -101,7 +102,7 @@ def rounds_the_split_down(patch: MonkeyPatch) -> None:
     patch.setattr(storage.purchases, "split_net", split)
 
 
-@bug(purchases=8)
+@bug(purchases=9, rounding_step="1")
 def drops_the_remainder_of_a_split(patch: MonkeyPatch) -> None:
     patch.setattr(
         storage.purchases,
@@ -150,13 +151,14 @@ def refunds_twice_as_much(patch: MonkeyPatch) -> None:
 
 @bug(purchases=8)
 def forgets_a_refund_that_failed_later(patch: MonkeyPatch) -> None:
-    real = of(agent.steps.stripe_event, "record_refund")
+    real = of(storage.returns, "record_refund")
 
     def record(conn: Any, purchase_id: int, seen: Any, now: Any) -> None:
         if seen.state != "failed":
             real(conn, purchase_id, seen, now)
 
-    patch.setattr(agent.steps.stripe_event, "record_refund", record)
+    for step in (agent.steps.stripe_event, agent.steps.refunds_sync):
+        patch.setattr(step, "record_refund", record)
 
 
 @bug(purchases=8)
@@ -169,7 +171,7 @@ def forgets_disputes(patch: MonkeyPatch) -> None:
     patch.setattr(agent.steps.stripe_event, "record_dispute", nothing)
 
 
-@bug(purchases=8)
+@bug(purchases=9, payout_mode="realtime")
 def nets_a_debt_without_booking_it(patch: MonkeyPatch) -> None:
     patch.setattr(storage.debts, "post", nothing)
 

@@ -19,15 +19,24 @@ class Hit:
     found: str
 
 
-def hunt(bug: Bug, seeds: int = SEEDS_MOST, first: int = 1) -> Hit | None:
-    """Short worlds of one week, one after the other; None when none of them shows the bug."""
+def hunt(bug: Bug, seeds: int = SEEDS_MOST, first: int = 1, *, against_itself: bool = True) -> Hit | None:
+    """Short worlds of one week, one after the other; None when none of them shows the bug.
+
+    `against_itself`: a world counts only if nothing is found in it without the bug.
+    """
     for seed in range(first, first + seeds):
         with MonkeyPatch.context() as patch:
             bug.plant(patch)
-            try:
-                outcome = simulate(Scenario(seed, 1, bug.purchases, bug.faults, operators=True))
-            except Exception as error:  # noqa: BLE001 (the world itself can't go on with the bug)
-                return Hit(seed, f"{type(error).__name__}: {error}")
-        if outcome.violations:
-            return Hit(seed, outcome.violations[0])
+            found = played(bug.scenario(seed))
+        if found is not None and not (against_itself and played(bug.scenario(seed)) is not None):
+            return Hit(seed, found)
     return None
+
+
+def played(scenario: Scenario) -> str | None:
+    """The first that is found broken."""
+    try:
+        violations = simulate(scenario).violations
+    except Exception as error:  # noqa: BLE001 (with a bug the world itself may be unable to go on)
+        return f"{type(error).__name__}: {error}"
+    return violations[0] if violations else None

@@ -1,7 +1,8 @@
 """What a seeded bug is: a mutation of the code under test, put in for as long as a patch lasts.
 
-A bug names what a tired developer might have written; none of them is in the product. `faults` are those under which it
-shows (none: it shows by itself).
+A bug names what a tired developer might have written; none of them is in the product. Each comes with the short world
+in which it shows: under which faults (none: it shows by itself), with how many purchases, and how the daemons are set
+up where that is not left to the seed.
 """
 
 import re
@@ -15,9 +16,13 @@ from typing import Any
 
 from pytest import MonkeyPatch
 
-from simulator.scenario import FaultKind
+from simulator.scenario import FaultKind, Scenario
 
 Plant = Callable[[MonkeyPatch], None]
+
+
+COMMITS_MOST = 6_000
+"""A week of a world without the bug has a sixth of it."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +31,24 @@ class Bug:
     plant: Plant
     faults: frozenset[FaultKind] = frozenset()
     purchases: int = 6
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def scenario(self, seed: int) -> Scenario:
+        """One week of it."""
+        return Scenario(
+            seed, 1, self.purchases, self.faults, operators=True, settings=self.settings, commits_most=COMMITS_MOST
+        )
 
 
 BUGS: list[Bug] = []
 
 
-def bug(*faults: FaultKind, purchases: int = 6) -> Callable[[Plant], Plant]:
+def bug(*faults: FaultKind, purchases: int = 6, **settings: str) -> Callable[[Plant], Plant]:
+    """`settings` are named as in the environment, without AGENT_ and in small letters."""
+    chosen = tuple((f"AGENT_{name.upper()}", value) for name, value in settings.items())
+
     def note(plant: Plant) -> Plant:
-        BUGS.append(Bug(plant.__name__, plant, frozenset(faults), purchases))
+        BUGS.append(Bug(plant.__name__, plant, frozenset(faults), purchases, chosen))
         return plant
 
     return note

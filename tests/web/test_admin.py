@@ -10,7 +10,7 @@ from domain.states import PurchaseStatus, UsdcStatus, WalletState
 from storage import tables
 from storage.history import advance
 from storage.store import Store
-from storage.work import Queue, claim, enqueue, park
+from storage.work import Queue, claim, enqueue, park, park_new
 from tests.web.sales import fee_known, minted, move_payouts, paid
 from tests.web.shop import Planner, PreviewOf, Reply, ShareOf, Shop, event, opened
 
@@ -188,6 +188,15 @@ async def test_a_failed_distribution_goes_back_to_waiting_for_cover_with_its_tra
 async def test_a_retry_of_what_does_not_exist_is_a_404(shop: Shop, path: str, code: str) -> None:
     answer = await post(shop, path)
     assert (answer.status, answer.code) == (404, code)
+
+
+async def test_what_a_person_settles_by_hand_is_not_run_again(shop: Shop) -> None:
+    now = shop.clock.now()
+    await shop.store.write(lambda conn: park_new(conn, "underpaid", "1", "underpaid", "7 base units more are due", now))
+    (row,) = await shop.all(tables.jobs)
+    answer = await post(shop, f"/admin/api/work/jobs/{row['id']}/retry")
+    assert (answer.status, answer.code) == (409, "by_hand")
+    assert (await job(shop, "underpaid", 1))["state"] == "parked"
 
 
 async def test_a_parked_row_of_any_source_runs_again(shop: Shop) -> None:

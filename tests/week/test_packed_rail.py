@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from solders.account import Account
 from solders.pubkey import Pubkey
+from structlog.testing import capture_logs
 
 from agent.identity import StartRefused
 from chain.addresses import ata
@@ -110,6 +111,31 @@ async def test_missing_accounts_are_made_once_bad_ones_parked_and_what_rent_woul
     reasons = [row["reason"] or "" for row in rows_of(shop.world, "SELECT reason FROM payouts WHERE state = 'failed'")]
     assert ["closed the USDC account" in reason for reason in reasons] == [True]
     await shop.close()
+
+
+@on_virtual_time
+async def test_two_batches_that_lack_the_same_account_at_once_make_it_one_after_the_other(tmp_path: Path) -> None:
+    shop = packed_market(tmp_path, AGENT_APPROVERS="2")
+    await shop.open("ada")
+    shop.fund(2 * DUE)
+    first, second = [await approver(shop, name) for name in ("first", "second")]
+    for _ in range(2):
+        await shop.sell()
+        await shop.world.call("POST", "/admin/api/batches", {}, first, admin=True)
+    with capture_logs() as told:
+        for batch in rows_of(shop.world, "SELECT id, digest FROM batches"):
+            path, digest = f"/admin/api/batches/{batch['id']}/approve", {"digest": batch["digest"]}
+            await shop.world.call("POST", path, digest, second, admin=True)
+        await shop.batch_is("settled", 1)
+        await shop.batch_is("settled", 2)
+    assert [line for line in told if line["event"] == "step failed"] == []
+    assert shop.paid() == {"ada": 2 * DUE}
+    await shop.close()
+
+
+async def approver(shop: Market, name: str) -> str:
+    made = await shop.world.operator("POST", "/admin/api/tokens", {"name": name, "role": "approver"})
+    return str(made.body["secret"])
 
 
 _STATES = "SELECT u.username, p.state, p.reason FROM payouts p JOIN users u ON u.id = p.recipient_id"
