@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, String, cast, func, literal, select, update
+from sqlalchemy import Connection, Row, String, cast, func, literal, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse
 from domain.states import BatchStatus, UsdcStatus, WorkState
 from storage.history import advance, note
+from storage.statements import always, row_of
 from storage.tables import batch_items, batches, jobs, payouts, transfers
 from storage.work import enqueue
 
@@ -30,7 +31,7 @@ class Standing:
 
 
 def by_id(conn: Connection, batch_id: int) -> Row[Any]:
-    row = conn.execute(select(batches).where(batches.c.id == batch_id)).one_or_none()
+    row = conn.execute(row_of(batches), {"which": batch_id}).one_or_none()
     if row is None:
         raise Misuse(f"no batch {batch_id}")
     return row
@@ -124,8 +125,15 @@ def wake_when_done(conn: Connection, batch_id: int, now: datetime) -> None:
 
 def cutoffs_of_scheduled(conn: Connection) -> Sequence[datetime]:
     """Cutoffs of the weekly batches planned so far, the last ones first."""
-    statement = select(batches.c.cutoff_at).where(batches.c.key.like("monday:%"))
-    return conn.scalars(statement.order_by(batches.c.cutoff_at.desc()).limit(4)).all()
+    return conn.scalars(_CUTOFFS).all()
+
+
+_CUTOFFS = (
+    select(batches.c.cutoff_at)
+    .where(batches.c.key.like(literal_column("'monday:%'")))
+    .order_by(batches.c.cutoff_at.desc())
+    .limit(always(4))
+)
 
 
 def listed(conn: Connection, limit: int) -> Sequence[Row[Any]]:

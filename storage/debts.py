@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from domain.ledger import debt_netted
 from domain.refunds import Position
@@ -12,6 +12,7 @@ from storage import purchases as sales
 from storage.history import advance
 from storage.ledger import post
 from storage.plan_bounds import keep_within_plan
+from storage.statements import among, fixed
 from storage.tables import nettings, payouts
 from storage.work import park_new
 
@@ -31,8 +32,7 @@ def open_debt(conn: Connection, recipient_id: int) -> int:
 
 def net_debts(conn: Connection, recipient_id: int, now: datetime) -> None:
     """Use up due payouts, oldest first, by the debts of paid ones, oldest first. Idempotent."""
-    mine = payouts.c.recipient_id == recipient_id
-    for debtor in conn.execute(_oldest(mine & (payouts.c.state == UsdcStatus.DISTRIBUTED))).all():
+    for debtor in conn.execute(_PAID, {"of": recipient_id}).all():
         open_amount = position(debtor).debt - _netted(conn, nettings.c.debtor_payout_id == debtor.id)
         if open_amount < 0:
             _undo(conn, nettings.c.debtor_payout_id == debtor.id, -open_amount, now, keep_begun=True)
@@ -45,6 +45,16 @@ def net_debts(conn: Connection, recipient_id: int, now: datetime) -> None:
             open_amount -= taken
 
 
+_OLDEST = (
+    select(payouts)
+    .where(payouts.c.recipient_id == bindparam("of"))
+    .order_by(payouts.c.paid_at, payouts.c.id)
+    .with_for_update()
+)
+_PAID = _OLDEST.where(payouts.c.state == fixed(UsdcStatus.DISTRIBUTED))
+_UNPAID = _OLDEST.where(payouts.c.state.in_(among(WAITING)))
+
+
 def undo_surplus(conn: Connection, payout_id: int, due: int, now: datetime) -> None:
     """Less is due on a payout than debts used up of it: they owe that again."""
     row = conn.execute(select(payouts).where(payouts.c.id == payout_id)).one()
@@ -54,8 +64,7 @@ def undo_surplus(conn: Connection, payout_id: int, due: int, now: datetime) -> N
 
 
 def _next_due(conn: Connection, recipient_id: int) -> Row[Any] | None:
-    mine = (payouts.c.recipient_id == recipient_id) & payouts.c.state.in_(WAITING)
-    for row in conn.execute(_oldest(mine)):
+    for row in conn.execute(_UNPAID, {"of": recipient_id}):
         if position(row).payable > 0 and not sales.begun(conn, row.transfer_id):
             return row
     return None
@@ -110,7 +119,3 @@ def _undo(conn: Connection, which: Any, amount: int, now: datetime, *, keep_begu
 def _netted(conn: Connection, which: Any) -> int:
     statement = select(func.sum(nettings.c.amount)).where(which, nettings.c.undone_at.is_(None))
     return int(conn.scalar(statement) or 0)
-
-
-def _oldest(where: Any) -> Any:
-    return select(payouts).where(where).order_by(payouts.c.paid_at, payouts.c.id).with_for_update()

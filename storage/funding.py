@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Integer, bindparam, func, select
 
 from domain.funding import Owed, cover, free_balance
 from domain.ledger import Asset
 from domain.states import UsdcStatus
 from storage import mint_payouts
 from storage.history import advance_where
+from storage.movement_rows import movement_sum
 from storage.planning import lock_plans
-from storage.tables import chain_movements, payouts
+from storage.statements import fixed, varying
+from storage.tables import payouts
 
 SLICE = 2_000
 """Purchases moved in one write at most: other writes wait for it, a twentieth of a second or so."""
@@ -33,19 +35,18 @@ def finalized_balance(conn: Connection, usdc_account: str) -> int:
     Not the last balance read: a payout's movement is recorded in the transaction that marks it `distributed`, so this
     sum and the promises below always fit each other.
     """
-    statement = select(func.sum(chain_movements.c.amount)).where(
-        chain_movements.c.account == usdc_account, chain_movements.c.asset == Asset.USDC
-    )
-    return int(conn.scalar(statement) or 0)
+    return movement_sum(conn, usdc_account, Asset.USDC)
 
 
 def promised(conn: Connection) -> int:
     """Unpaid amounts in pending_distribution, sent ones included until they are distributed; and what mints under way
     are to pay."""
-    statement = select(func.sum(payouts.c.amount - payouts.c.netted_amount)).where(
-        payouts.c.state == UsdcStatus.PENDING_DISTRIBUTION
-    )
-    return int(conn.scalar(statement) or 0) + mint_payouts.reserved(conn)
+    return int(conn.scalar(_PROMISED) or 0) + mint_payouts.reserved(conn)
+
+
+_PROMISED = select(func.sum(payouts.c.amount - payouts.c.netted_amount)).where(
+    payouts.c.state == fixed(UsdcStatus.PENDING_DISTRIBUTION)
+)
 
 
 def free(conn: Connection, usdc_account: str) -> int:
@@ -70,11 +71,13 @@ def fund(conn: Connection, usdc_account: str, now: datetime, most: int = SLICE) 
 
 def _owed(conn: Connection, most: int) -> list[Owed]:
     """Purchases in pending_conversion, oldest payment first."""
-    statement = (
-        select(payouts.c.purchase_id, func.sum(payouts.c.amount - payouts.c.netted_amount))
-        .where(payouts.c.state == UsdcStatus.PENDING_CONVERSION)
-        .group_by(payouts.c.paid_at, payouts.c.purchase_id)
-        .order_by(payouts.c.paid_at, payouts.c.purchase_id)
-        .limit(most)
-    )
-    return [Owed(purchase_id, int(amount)) for purchase_id, amount in conn.execute(statement)]
+    return [Owed(purchase_id, int(amount)) for purchase_id, amount in conn.execute(_OWED, {"most": most})]
+
+
+_OWED = (
+    select(payouts.c.purchase_id, func.sum(payouts.c.amount - payouts.c.netted_amount))
+    .where(payouts.c.state == fixed(UsdcStatus.PENDING_CONVERSION))
+    .group_by(payouts.c.paid_at, payouts.c.purchase_id)
+    .order_by(payouts.c.paid_at, payouts.c.purchase_id)
+    .limit(varying(bindparam("most", type_=Integer())))
+)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, select
 
 from storage.chain_rows import cursor, move_cursor
+from storage.statements import fixed
 from storage.tables import installation
 
 INSTALLED_AT = "installed_at"
@@ -13,8 +14,11 @@ INSTALLED_AT = "installed_at"
 
 def first_start(conn: Connection) -> datetime | None:
     """When this installation was started first; None before that."""
-    found: datetime | None = conn.scalar(select(installation.c.set_at).where(installation.c.name == INSTALLED_AT))
+    found: datetime | None = conn.scalar(_FIRST_START)
     return found
+
+
+_FIRST_START = select(installation.c.set_at).where(installation.c.name == fixed(INSTALLED_AT))
 
 
 def read_since(conn: Connection, name: str, now: datetime) -> datetime:

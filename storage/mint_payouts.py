@@ -13,7 +13,7 @@ from domain.ledger import Asset
 from domain.realtime import Part
 from domain.states import MintState
 from storage.history import note
-from storage.statements import ONE
+from storage.statements import ONE, fixed
 from storage.tables import chain_movements, mint_attempts, mint_payouts
 from storage.work import enqueue
 
@@ -93,22 +93,20 @@ def of_purchase(conn: Connection, purchase_id: int) -> list[list[Part]]:
 
 def reserved(conn: Connection) -> int:
     """What mints under way are to pay (base units), but for what the wallet's history shows as gone already."""
-    booked = exists().where(
-        chain_movements.c.signature == mint_attempts.c.signature, chain_movements.c.asset == Asset.USDC
-    )
-    return _sum(conn, ~booked)
+    return int(conn.scalar(_RESERVED) or 0)
 
 
 def begun_since(conn: Connection, moment: datetime) -> int:
     """What attempts begun since then and still under way pay; one that has landed counts as its group."""
-    return _sum(conn, mint_attempts.c.created_at >= moment)
+    return int(conn.scalar(_SUM.where(mint_attempts.c.created_at >= moment)) or 0)
 
 
-def _sum(conn: Connection, also: ColumnElement[bool]) -> int:
-    statement = (
-        select(func.sum(mint_payouts.c.amount)).select_from(mint_payouts.join(mint_attempts)).where(_PROMISED, also)
+_SUM = select(func.sum(mint_payouts.c.amount)).select_from(mint_payouts.join(mint_attempts)).where(_PROMISED)
+_RESERVED = _SUM.where(
+    ~exists().where(
+        chain_movements.c.signature == mint_attempts.c.signature, chain_movements.c.asset == fixed(Asset.USDC)
     )
-    return int(conn.scalar(statement) or 0)
+)
 
 
 def under_way(conn: Connection, purchase_id: int) -> bool:

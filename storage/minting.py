@@ -18,7 +18,7 @@ from storage.history import advance, note
 from storage.network_costs import explain_cost
 from storage.purchases import by_id, open_payouts, required
 from storage.returns import settle_returns
-from storage.statements import change_of, row_of
+from storage.statements import change_of, locked_row_of, row_of
 from storage.tables import contents, mint_attempts, purchases, users, watched_signatures
 from storage.work import enqueue
 
@@ -116,8 +116,8 @@ def signed(
 
 def sent(conn: Connection, attempt_id: int, now: datetime) -> None:
     """The bytes went out at least once."""
-    state = conn.scalar(select(mint_attempts.c.state).where(mint_attempts.c.id == attempt_id).with_for_update())
-    if state == MintState.SIGNED:
+    attempt = conn.execute(locked_row_of(mint_attempts), {"which": attempt_id}).one_or_none()
+    if attempt is not None and attempt.state == MintState.SIGNED:
         advance(conn, attempt_id, MintState.SENT, now)
 
 

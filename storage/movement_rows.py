@@ -6,13 +6,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, bindparam, func, select
 
 from domain.errors import Misuse
 from domain.ledger import (
     Asset,
 )
+from storage.statements import insert_into
 from storage.tables import chain_movements
 
 
@@ -72,9 +72,8 @@ def record_movement(
     """
     if transfer_id is not None:
         require_unpaid(conn, transfer_id, movement.signature)
-    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
     born = conn.scalar(
-        insert(chain_movements)
+        insert_into(chain_movements, conn.dialect.name)
         .values(**row_values(movement, kind, now), transfer_id=transfer_id)
         .on_conflict_do_nothing(index_elements=KEY)
         .returning(chain_movements.c.id)
@@ -118,12 +117,12 @@ def as_movement(row: Row[tuple[object, ...]]) -> Movement:
 
 def movement_sum(conn: Connection, account: str, asset: Asset) -> int:
     """What the account holds by all that was booked: the balance that funding may promise from."""
-    total = conn.scalar(
-        select(func.sum(chain_movements.c.amount)).where(
-            chain_movements.c.account == account, chain_movements.c.asset == asset
-        )
-    )
-    return int(total or 0)
+    return int(conn.scalar(_SUM, {"of": account, "in": asset}) or 0)
+
+
+_SUM = select(func.sum(chain_movements.c.amount)).where(
+    chain_movements.c.account == bindparam("of"), chain_movements.c.asset == bindparam("in")
+)
 
 
 def booked_signatures(conn: Connection, account: str, asset: Asset, signatures: Sequence[str]) -> set[str]:

@@ -7,7 +7,7 @@ ledger entry, the other one verifies. The sum of the rows is what the chain says
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, func, literal, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, literal, select
 
 from domain.errors import Misuse
 from domain.ledger import (
@@ -22,6 +22,7 @@ from storage.deposits import explain_deposits
 from storage.ledger import post
 from storage.movement_rows import Movement, MovementKind, as_movement, find, record_movement, require_unpaid
 from storage.network_costs import costs_of, explain_cost
+from storage.statements import change_of
 from storage.tables import chain_movements, group_attempts, transfer_attempts, transfers
 from storage.work import enqueue
 
@@ -84,7 +85,7 @@ def book_packed(conn: Connection, movement: Movement, now: datetime) -> None:
         raise Misuse(f"{movement.signature} is booked as {row.kind} of {row.amount}, not {movement.amount}")
     if row.kind != MovementKind.PAYOUT:
         post(conn, usdc_outside_claimed(movement.signature, -movement.amount), now)
-    conn.execute(update(chain_movements).where(chain_movements.c.id == row.id).values(kind=MovementKind.PAYOUT))
+    conn.execute(change_of(chain_movements), {"which": row.id, "kind": MovementKind.PAYOUT})
     _explain_payouts_cost(conn, movement.signature, now)
 
 
@@ -115,11 +116,8 @@ def claim_movement(conn: Connection, movement: Movement, transfer_id: int, now: 
     if row.kind not in (MovementKind.PAYOUT, MovementKind.ORPHAN) or row.transfer_id is not None:
         raise Misuse(f"{movement.signature} is booked as {row.kind} of transfer {row.transfer_id}, not {transfer_id}")
     require_unpaid(conn, transfer_id, movement.signature)
-    conn.execute(
-        update(chain_movements)
-        .where(chain_movements.c.id == row.id)
-        .values(kind=MovementKind.PAYOUT, transfer_id=transfer_id)
-    )
+    claimed = {"kind": MovementKind.PAYOUT, "transfer_id": transfer_id}
+    conn.execute(change_of(chain_movements), {"which": row.id, **claimed})
     if row.kind == MovementKind.ORPHAN:
         post(conn, usdc_outside_claimed(movement.signature, -movement.amount), now)
     explain_cost(conn, movement.signature, "payout", now)
@@ -156,7 +154,7 @@ def judge_unclaimed(conn: Connection, account: str, now: datetime) -> int:
         if transfer_id is not None:
             claim_movement(conn, movement, transfer_id, now)
         elif not _may_be_ours(conn, movement):
-            conn.execute(update(chain_movements).where(chain_movements.c.id == row.id).values(kind=MovementKind.ORPHAN))
+            conn.execute(change_of(chain_movements), {"which": row.id, "kind": MovementKind.ORPHAN})
             post(conn, usdc_outside(movement.signature, -movement.amount), now)
             orphaned += 1
     return orphaned

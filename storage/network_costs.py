@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, select, union_all, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, bindparam, select, union_all, update
 
 from domain.ledger import (
     Asset,
@@ -21,6 +20,7 @@ from storage.movement_rows import (
     MovementKind,
     row_values,
 )
+from storage.statements import fixed, insert_into
 from storage.tables import chain_movements, group_attempts, mint_attempts, transfer_attempts, upkeep
 
 Cost = Literal["mint", "payout"]
@@ -37,12 +37,9 @@ def book_lamports(conn: Connection, movements: Sequence[Movement], now: datetime
         return 0
     costs = costs_of(conn, [one.signature for one in movements])
     kinds = {one.signature: MovementKind(costs.get(one.signature, MovementKind.OTHER)) for one in movements}
-    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
-    born = conn.execute(
-        insert(chain_movements).on_conflict_do_nothing(index_elements=KEY).returning(chain_movements.c.signature),
-        [row_values(one, kinds[one.signature], now) for one in movements],
-    )
-    new = set(born.scalars())
+    inserted = insert_into(chain_movements, conn.dialect.name).on_conflict_do_nothing(index_elements=KEY)
+    rows = [row_values(one, kinds[one.signature], now) for one in movements]
+    new = set(conn.execute(inserted.returning(chain_movements.c.signature), rows).scalars())
     post_all(conn, [_cost_entry(one, costs.get(one.signature)) for one in movements if one.signature in new], now)
     return len(new)
 
@@ -58,19 +55,21 @@ def explain_cost(conn: Connection, signature: str, cost: Cost, now: datetime) ->
 
     Does nothing where it was known as ours, or has not been seen by the follower yet. Idempotent.
     """
-    row = conn.execute(
-        update(chain_movements)
-        .where(
-            chain_movements.c.signature == signature,
-            chain_movements.c.asset == Asset.SOL,
-            chain_movements.c.kind == MovementKind.OTHER,
-        )
-        .values(kind=MovementKind(cost))
-        .returning(chain_movements.c.amount)
-    ).one_or_none()
-    if row is not None:
-        post(conn, sol_moved_claimed(signature, row.amount), now)
-        post(conn, network_cost(signature, cost, -row.amount), now)
+    amount = conn.scalar(_COST_OF_OURS, {"of": signature, "kind": MovementKind(cost)})
+    if amount is not None:
+        post(conn, sol_moved_claimed(signature, amount), now)
+        post(conn, network_cost(signature, cost, -amount), now)
+
+
+_COST_OF_OURS = (
+    update(chain_movements)
+    .where(
+        chain_movements.c.signature == bindparam("of"),
+        chain_movements.c.asset == fixed(Asset.SOL),
+        chain_movements.c.kind == fixed(MovementKind.OTHER),
+    )
+    .returning(chain_movements.c.amount)
+)
 
 
 def costs_of(conn: Connection, signatures: Sequence[str]) -> dict[str, Cost]:

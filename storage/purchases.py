@@ -73,7 +73,10 @@ def required(conn: Connection, purchase_id: int) -> Row[Any]:
 
 
 def id_of_payment_intent(conn: Connection, payment_intent_id: str) -> int | None:
-    return conn.scalar(select(purchases.c.id).where(purchases.c.stripe_payment_intent_id == payment_intent_id))
+    return conn.scalar(_OF_PAYMENT_INTENT, {"of": payment_intent_id})
+
+
+_OF_PAYMENT_INTENT = select(purchases.c.id).where(purchases.c.stripe_payment_intent_id == bindparam("of"))
 
 
 def ensure(

@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from domain.refunds import LOST_DISPUTE, OPEN_DISPUTES, Position, dues, returns
 from domain.states import RefundState, UsdcStatus
 from storage import purchases as sales
 from storage.history import advance
+from storage.statements import among, fixed
 from storage.tables import disputes, payouts, purchases, refunds
 
 REASON = "reserve: a dispute of an earlier payout is open"
@@ -17,7 +18,7 @@ REASON = "reserve: a dispute of an earlier payout is open"
 def settle_reserve(conn: Connection, recipient_id: int, now: datetime) -> None:
     """Hold the oldest due payouts until they cover the risk, release what is held beyond it. Idempotent."""
     at_risk = risk(conn, recipient_id)
-    held = _payouts(conn, recipient_id, (UsdcStatus.ON_HOLD,), REASON)
+    held = conn.execute(_HELD, {"of": recipient_id, "why": REASON}).all()
     covered = sum(_payable(row) for row in held)
     for row in reversed(held):
         if covered - _payable(row) < at_risk:
@@ -26,7 +27,7 @@ def settle_reserve(conn: Connection, recipient_id: int, now: datetime) -> None:
         sales.release_payout(conn, row, now)
     if covered >= at_risk:
         return
-    for row in _payouts(conn, recipient_id, (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)):
+    for row in conn.execute(_WAITING, {"of": recipient_id}).all():
         if covered >= at_risk:
             return
         if not sales.begun(conn, row.transfer_id):
@@ -37,18 +38,20 @@ def settle_reserve(conn: Connection, recipient_id: int, now: datetime) -> None:
 
 def risk(conn: Connection, recipient_id: int) -> int:
     """What the recipient would owe more if every open dispute with withdrawn funds were lost (base units)."""
-    mine = (
-        select(payouts, purchases.c.creator_amount, purchases.c.gross_amount, purchases.c.content_id)
-        .select_from(payouts.join(purchases).join(disputes, disputes.c.purchase_id == purchases.c.id))
-        .where(
-            payouts.c.recipient_id == recipient_id,
-            payouts.c.state == UsdcStatus.DISTRIBUTED,
-            disputes.c.status.in_(list(OPEN_DISPUTES)),
-            disputes.c.withdrawn > 0,
-        )
-        .distinct()
+    return sum(_would_owe(conn, row) for row in conn.execute(_CONTESTED, {"of": recipient_id}).all())
+
+
+_CONTESTED = (
+    select(payouts, purchases.c.creator_amount, purchases.c.gross_amount, purchases.c.content_id)
+    .select_from(payouts.join(purchases).join(disputes, disputes.c.purchase_id == purchases.c.id))
+    .where(
+        payouts.c.recipient_id == bindparam("of"),
+        payouts.c.state == fixed(UsdcStatus.DISTRIBUTED),
+        disputes.c.status.in_(among(sorted(OPEN_DISPUTES))),
+        disputes.c.withdrawn > 0,
     )
-    return sum(_would_owe(conn, row) for row in conn.execute(mine).all())
+    .distinct()
+)
 
 
 def _would_owe(conn: Connection, row: Row[Any]) -> int:
@@ -67,14 +70,14 @@ def _would_owe(conn: Connection, row: Row[Any]) -> int:
     return Position(left, row.paid_amount, row.netted_amount).debt - now_owed
 
 
-def _payouts(
-    conn: Connection, recipient_id: int, in_states: tuple[UsdcStatus, ...], reason: str | None = None
-) -> list[Row[Any]]:
-    conditions = [payouts.c.recipient_id == recipient_id, payouts.c.state.in_(in_states)]
-    if reason is not None:
-        conditions.append(payouts.c.reason == reason)
-    statement = select(payouts).where(*conditions).order_by(payouts.c.paid_at, payouts.c.id)
-    return list(conn.execute(statement.with_for_update()).all())
+_MINE = (
+    select(payouts)
+    .where(payouts.c.recipient_id == bindparam("of"))
+    .order_by(payouts.c.paid_at, payouts.c.id)
+    .with_for_update()
+)
+_HELD = _MINE.where(payouts.c.state == fixed(UsdcStatus.ON_HOLD), payouts.c.reason == bindparam("why"))
+_WAITING = _MINE.where(payouts.c.state.in_(among((UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION))))
 
 
 def _payable(row: Row[Any]) -> int:

@@ -21,7 +21,7 @@ from storage.history import advance, note
 from storage.ledger import post
 from storage.plan_bounds import keep_within_plan
 from storage.reserves import settle_reserve
-from storage.statements import change_of, fixed
+from storage.statements import ONE, change_of, fixed
 from storage.tables import disputes, ledger_entries, mint_attempts, payouts, purchases, refunds
 from storage.work import enqueue, park_new
 
@@ -187,8 +187,14 @@ def _settle_status(conn: Connection, row: Row[Any], full: bool, now: datetime) -
 
 
 def _mint_may_land(conn: Connection, purchase_id: int) -> bool:
-    live = (mint_attempts.c.purchase_id == purchase_id) & (mint_attempts.c.state != MintState.DEAD)
-    return conn.scalar(select(mint_attempts.c.id).where(live).limit(1)) is not None
+    return conn.scalar(_LIVE, {"of": purchase_id}) is not None
+
+
+_LIVE = (
+    select(mint_attempts.c.id)
+    .where(mint_attempts.c.purchase_id == bindparam("of"), mint_attempts.c.state != fixed(MintState.DEAD))
+    .limit(ONE)
+)
 
 
 def _restore(conn: Connection, row: Row[Any], now: datetime) -> None:

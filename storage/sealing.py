@@ -8,10 +8,25 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Table, exists, func, insert, select, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    Select,
+    Table,
+    bindparam,
+    exists,
+    func,
+    insert,
+    select,
+    type_coerce,
+)
 
 from domain.hash_chain import Fault, Field, Head, Seal, Tampering, check, content, sealed
+from storage.statements import ONE, varying
 from storage.tables import audit_log, ledger_entries, ledger_postings, seals
 
 LATE_ROWS = 10_000
@@ -49,19 +64,33 @@ class Unsealed:
 
 def head(conn: Connection, chain: str) -> Head:
     """Where a chain ends now."""
-    last = select(seals.c.number, seals.c.digest).where(seals.c.chain == chain)
-    row = conn.execute(last.order_by(seals.c.number.desc()).limit(1)).one_or_none()
+    row = conn.execute(_HEAD, {"of": chain}).one_or_none()
     return Head() if row is None else Head(row.number, row.digest)
+
+
+_HEAD = (
+    select(seals.c.number, seals.c.digest)
+    .where(seals.c.chain == bindparam("of"))
+    .order_by(seals.c.number.desc())
+    .limit(ONE)
+)
 
 
 def next_seals(conn: Connection, of: SealedTable, limit: int) -> list[Seal]:
     """Seals for up to `limit` rows that have none, oldest id first. Reads only: hand them to `write_seals`."""
-    table = of.table
-    has_one = exists().where(seals.c.chain == of.chain, seals.c.row_id == table.c.id)
-    fresh = select(table.c.id).where(table.c.id > _floor(conn, of.chain), ~has_one)
-    ids = conn.scalars(fresh.order_by(table.c.id).limit(limit)).all()
+    wanted = {"of": of.chain, "floor": _floor(conn, of.chain), "most": limit}
+    ids = conn.scalars(_fresh(of.table), wanted).all()
+    if not ids:
+        return []
     found = of.contents(conn, ids)
     return sealed(head(conn, of.chain), ((row_id, found[row_id]) for row_id in ids))
+
+
+@cache
+def _fresh(table: Table) -> Select[Any]:
+    has_one = exists().where(seals.c.chain == bindparam("of"), seals.c.row_id == table.c.id)
+    fresh = select(table.c.id).where(table.c.id > bindparam("floor"), ~has_one).order_by(table.c.id)
+    return fresh.limit(varying(bindparam("most", type_=Integer())))
 
 
 def write_seals(conn: Connection, chain: str, found: Sequence[Seal], now: datetime) -> None:
@@ -102,8 +131,10 @@ def unsealed_page(conn: Connection, of: SealedTable, after_id: int | None, limit
 
 def _floor(conn: Connection, chain: str) -> int:
     """Rows with ids up to here have their seal, or are none of ours."""
-    newest = conn.scalar(select(func.max(seals.c.row_id)).where(seals.c.chain == chain)) or 0
-    return max(0, newest - LATE_ROWS)
+    return max(0, (conn.scalar(_NEWEST, {"of": chain}) or 0) - LATE_ROWS)
+
+
+_NEWEST = select(func.max(seals.c.row_id)).where(seals.c.chain == bindparam("of"))
 
 
 def _ledger_contents(conn: Connection, ids: Sequence[int]) -> dict[int, bytes]:

@@ -37,8 +37,12 @@ def varying(limit: BindParameter[int]) -> ColumnElement[int]:
     return limit + 0
 
 
-ONE = literal_column("1", Integer())
-"""A LIMIT that is always the same."""
+def always(limit: int) -> ColumnElement[int]:
+    """A LIMIT that is the same each time, as a part of the text."""
+    return literal_column(str(limit), Integer())
+
+
+ONE = always(1)
 
 
 def among(words: Iterable[str]) -> list[ColumnElement[str]]:

@@ -2,8 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Select, Table, bindparam, func, select
+
+from storage.statements import always
 
 PAGE_ROWS = 1_000
 """Rows of one page: a read of some ten milliseconds, so that a check beside the daemon holds nothing for long."""
@@ -46,18 +50,21 @@ def by_rows(table: Table, find: Find) -> Callable[[Connection, str | None], Page
     """A look that goes through a table in the order of its ids."""
 
     def look(conn: Connection, after: str | None) -> Page:
-        last_seen = int(after) if after is not None else None
-        ids = select(table.c.id).order_by(table.c.id).limit(PAGE_ROWS)
-        if last_seen is not None:
-            ids = ids.where(table.c.id > last_seen)
-        page = ids.subquery()
-        first, last, count = conn.execute(select(func.min(page.c.id), func.max(page.c.id), func.count())).one()
+        first, last, count = conn.execute(_page(table), {"after": int(after or 0)}).one()
         if not count:
             return Page(0, None, None)
         finding = next(iter(find(conn, first, last)), None)
         return Page(count, finding, str(last) if count == PAGE_ROWS and finding is None else None)
 
     return look
+
+
+@cache
+def _page(table: Table) -> Select[Any, Any, int]:
+    """Of ids, which begin at one."""
+    page = select(table.c.id).where(table.c.id > bindparam("after")).order_by(table.c.id).limit(always(PAGE_ROWS))
+    ids = page.subquery().c.id
+    return select(func.min(ids), func.max(ids), func.count())
 
 
 def at_once(find: Callable[[Connection], Iterable[Finding]]) -> Callable[[Connection, str | None], Page]:
