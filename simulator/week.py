@@ -152,11 +152,12 @@ class _World:
         if self._scenario.operators and dice.random() < 0.3:
             chosen["AGENT_APPROVERS"] = "2"
         if self._scenario.payout_mode == "realtime" and dice.random() < SHARE_OF_ATOMIC:
-            self._mints_pay = True
             chosen |= {"AGENT_ATOMIC_SETTLEMENT": "true", "AGENT_USER_WALLETS": "user"}
         if workers > 1:
             chosen["AGENT_IDLE_SECONDS"] = "600"
-        return {**chosen, **dict(self._scenario.settings)}
+        chosen |= dict(self._scenario.settings)
+        self._mints_pay = chosen.get("AGENT_ATOMIC_SETTLEMENT") == "true"
+        return chosen
 
     # --- the plot ---------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 QUESTIONS = ["its answer is lost", "it is repeated", "the process dies", "it comes late"]
-EFFECTS = 8
-"""The seven rows of the design's table, and the restored backup."""
+EFFECTS = 10
+"""The seven rows of the design's table, a mint that pays too, a conversion, and the restored backup."""
 
 
 @cache
