@@ -19,6 +19,9 @@ from tests.verified import first_findings
 
 __all__ = ["AGENT_URL", "CIRCLE_URL", "MONDAY", "RPC_URL", "START_LAMPORTS", "STRIPE_URL", "Answer", "VirtualWorld"]
 
+LOOK_EVERY_SECONDS = 2.0
+"""A few slots of the virtual chain, and far less than any story lets pass between two things that it tells apart."""
+
 
 class VirtualWorld(World):
     """Build inside a running VirtualLoop. `start` the daemon, `stop` it, start it again."""
@@ -26,6 +29,7 @@ class VirtualWorld(World):
     def __init__(self, folder: Path, seed: int = 1, start: datetime = MONDAY, **settings: str) -> None:
         super().__init__(folder, seed, start, settings)
         self.process = self.processes[0]
+        self._changes = 0
 
     @property
     def daemon(self) -> Daemon | None:
@@ -35,6 +39,10 @@ class VirtualWorld(World):
         """Start the daemon on the database as it lies there."""
         self.process.settings = self.settings
         await self.process.start(self.new_life())
+
+    def committed(self, name: str, changed: int) -> None:
+        self._changes += changed
+        super().committed(name, changed)
 
     def new_life(self) -> Life:
         """Under what the next start lives; by default nothing happens to it."""
@@ -119,4 +127,11 @@ class VirtualWorld(World):
             self.check_alive()
             if self.clock.monotonic() > end:
                 raise AssertionError(f"after {seconds} s still not: {what}")
+            await self._something_happens()
+
+    async def _something_happens(self) -> None:
+        """A commit has changed rows, or time has passed in which the chain may have gone on: asking any sooner would
+        answer the same, and most of a story's processor time went into asking."""
+        changes, latest = self._changes, self.clock.monotonic() + LOOK_EVERY_SECONDS
+        while self._changes == changes and self.clock.monotonic() < latest:
             await self.clock.sleep(0.5)
