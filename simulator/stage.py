@@ -5,11 +5,10 @@ import asyncio
 import json
 import random
 import re
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from multidict import CIMultiDict
@@ -28,11 +27,9 @@ from simulator.process import Process, Surroundings
 from simulator.scrutiny import Scrutiny
 from simulator.trace import Trace
 from simulator.wire import ServiceTransport
-from simulator.world import DATABASE, MONDAY, World
-from storage import schema
+from simulator.world import DATABASE, MONDAY, World, empty_database
 from storage.errors import StorageError
 from storage.inline import InlineStore
-from storage.sqlite import open_writer
 
 TRANSFERS = f"{CIRCLE_URL}/v1/w3s/developer/transactions/transfer"
 RESTART_SECONDS = (1.0, 2.0, 5.0, 30.0, 300.0, 3_600.0)
@@ -61,7 +58,7 @@ class Stage(World):
         super().__init__(
             folder, seed, MONDAY.replace(hour=10), {**QUIET_SETTINGS, **settings}, names=names, nudge_slowness=SLOWNESS
         )
-        (folder / DATABASE).write_bytes(_empty_database())
+        (folder / DATABASE).write_bytes(empty_database())
         self.trace = Trace(self.clock.now_ms)
         self.dice = random.Random(seed ^ 0x5EED)
         self.findings = Findings()
@@ -226,18 +223,6 @@ class Stage(World):
         if status == 200 and "stripe-signature" in headers and (found := EVENT_ID.search(body)):
             self.records.sent.acknowledged.add(found[1].decode())
         return answer
-
-
-@cache
-def _empty_database() -> bytes:
-    """A file with our tables: the migrations run once in a process, not once in a world."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / DATABASE
-        engine = open_writer(path, synchronous="OFF")
-        with engine.connect() as connection, connection.begin():
-            schema.upgrade(connection)
-        engine.dispose()
-        return path.read_bytes()
 
 
 def _terms(settings: Settings) -> Terms:

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import random
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from sandbox.service import Delivery, Service
 from simulator.outside import ADMIN_TOKEN, AGENT_URL, WS_URL, Outside
 from simulator.process import Process, Surroundings, json_headers
 from simulator.wire import ServiceSockets, ServiceTransport
+from storage import schema
 from storage.inline import InlineStore
+from storage.sqlite import open_writer
 
 MONDAY = datetime(2026, 11, 16, 8, 0, tzinfo=UTC)
 DATABASE = "agent.db"
@@ -135,3 +139,15 @@ class World:
         path = delivery.url.removeprefix(AGENT_URL)
         answer = await self.dispatch(False, delivery.method, path, headers, delivery.body)
         service.delivered(delivery.id, None if answer is None else answer[0])
+
+
+@cache
+def empty_database() -> bytes:
+    """A file with our tables: the migrations run once in a process, not once in a world."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / DATABASE
+        engine = open_writer(path, synchronous="OFF")
+        with engine.connect() as connection, connection.begin():
+            schema.upgrade(connection)
+        engine.dispose()
+        return path.read_bytes()

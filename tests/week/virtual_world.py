@@ -14,7 +14,7 @@ from ports.virtual import SeededIds
 from sandbox.circle_service import setup_platform
 from simulator.life import Life
 from simulator.outside import ADMIN_TOKEN, AGENT_URL, CIRCLE_URL, RPC_URL, START_LAMPORTS, STRIPE_URL
-from simulator.world import MONDAY, Answer, World
+from simulator.world import DATABASE, MONDAY, Answer, World, empty_database
 from tests.verified import first_findings
 
 __all__ = ["AGENT_URL", "CIRCLE_URL", "MONDAY", "RPC_URL", "START_LAMPORTS", "STRIPE_URL", "Answer", "VirtualWorld"]
@@ -28,6 +28,8 @@ class VirtualWorld(World):
 
     def __init__(self, folder: Path, seed: int = 1, start: datetime = MONDAY, **settings: str) -> None:
         super().__init__(folder, seed, start, settings)
+        if not (folder / DATABASE).exists():
+            (folder / DATABASE).write_bytes(empty_database())
         self.process = self.processes[0]
         self._changes = 0
 
