@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, create_engine, insert, select, update
+from sqlalchemy import Connection, Engine, NullPool, create_engine, insert, select, update
 
 from domain.evidence import Evidence
 from domain.ledger import Asset, debt_of, owed_to, payouts_distributed
@@ -137,20 +137,22 @@ def _empty() -> bytes:
         return path.read_bytes()
 
 
+@cache
+def _place() -> tuple[Path, Engine]:
+    """One file and one engine for all examples: what the engine has compiled stays."""
+    path = Path(tempfile.mkdtemp()) / "facts.db"
+    return path, create_engine(f"sqlite:///{path}", poolclass=NullPool)
+
+
 def _play(setting: Fact, facts: Sequence[Fact]) -> Any:
     """A fresh database, the facts one after the other, each in a transaction of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "facts.db"
-        path.write_bytes(_empty())
-        engine = create_engine(f"sqlite:///{path}")
-        try:
-            for fact in (setting, *facts):
-                with engine.begin() as conn:
-                    fact(conn)
-            with engine.begin() as conn:
-                return _snapshot(conn)
-        finally:
-            engine.dispose()
+    path, engine = _place()
+    path.write_bytes(_empty())
+    for fact in (setting, *facts):
+        with engine.begin() as conn:
+            fact(conn)
+    with engine.begin() as conn:
+        return _snapshot(conn)
 
 
 def _paid_sale(conn: Connection) -> None:

@@ -1,7 +1,7 @@
 """What comes back at any moment of a payout, in any order: one end, books that hold, a plan that only shrinks."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -158,7 +158,7 @@ def in_its_own_order(gap: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(places, st.randoms(use_true_random=False))
 def test_what_comes_back_around_a_payout_ends_the_same_in_any_order(
-    sqlite_template: Path, tmp_path: Path, where: list[int], dice: Any
+    sqlite_template: Path, sqlite_path: Path, engine: Engine, where: list[int], dice: Any
 ) -> None:
     gaps = [[fact for fact, place in zip(FACTS, where, strict=True) if place == gap] for gap in range(GAPS)]
     shuffled = [[*gap, *gap[:1]] for gap in gaps]
@@ -167,20 +167,25 @@ def test_what_comes_back_around_a_payout_ends_the_same_in_any_order(
     shuffled[BETWEEN] = in_its_own_order(shuffled[BETWEEN])
     ends = []
     for order in (gaps, shuffled):
-        path = Path(shutil.copy(sqlite_template, tmp_path / "story.db"))
-        engine = open_writer(path, synchronous="OFF")
+        shutil.copy(sqlite_template, sqlite_path)
         ends.append(Story(engine).play(order))
         engine.dispose()
-        for left in tmp_path.glob("story.db*"):
+        for left in sqlite_path.parent.glob(f"{sqlite_path.name}-*"):
             left.unlink()
     assert ends[0] == ends[1]
 
 
 @pytest.fixture
-def story(sqlite_path: Path) -> Any:
-    engine = open_writer(sqlite_path, synchronous="OFF")
-    yield Story(engine)
-    engine.dispose()
+def engine(sqlite_path: Path) -> Iterator[Engine]:
+    """On a file that may be exchanged after `dispose`: what it has compiled stays."""
+    opened = open_writer(sqlite_path, synchronous="OFF")
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def story(engine: Engine) -> Any:
+    return Story(engine)
 
 
 def test_a_refund_that_fails_after_a_smaller_payout_leaves_the_rest_to_a_person(story: Story) -> None:

@@ -6,12 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.programs import ROOT
-
-pytestmark = pytest.mark.xdist_group("logs of a week")
-"""One worker plays the week once for all of them."""
 
 PLAYING = """
 import sys
@@ -53,33 +48,24 @@ run_virtually(story())
 """
 
 
-@pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], list[str], Path]:
-    """Log lines, secrets, and the folder with the database of a small week in a process of its own."""
-    folder = tmp_path_factory.mktemp("week")
+def play(folder: Path) -> tuple[list[str], list[str]]:
+    """Log lines and secrets of a small week in a process of its own."""
     command = [sys.executable, "-c", PLAYING, str(folder)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
-    return ended.stderr.splitlines(), ended.stdout.splitlines(), folder
+    return ended.stderr.splitlines(), ended.stdout.splitlines()
 
 
-def test_every_line_is_one_json_object_with_its_time_its_level_and_the_job_it_belongs_to(
-    played: tuple[list[str], list[str], Path],
+def test_every_line_is_one_json_object_that_names_its_job_and_no_secret_is_in_any_or_in_the_database(
+    tmp_path: Path,
 ) -> None:
-    lines: list[dict[str, Any]] = [json.loads(line) for line in played[0]]
-    assert len(lines) > 5
-    assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
-    assert "batch" in {line["job"].partition(":")[0] for line in lines if "job" in line}
-
-
-def test_no_secret_is_in_any_line_even_without_the_mask(played: tuple[list[str], list[str], Path]) -> None:
-    lines, secrets, _ = played
-    told = [secret for secret in secrets if len(secret) >= 8]
-    assert len(told) > 8
-    assert [secret for secret in told if any(secret in line for line in lines)] == []
-
-
-def test_no_secret_is_in_the_database(played: tuple[list[str], list[str], Path]) -> None:
-    _, secrets, folder = played
-    kept = b"".join(path.read_bytes() for path in folder.glob("agent.db*"))
-    assert [secret for secret in secrets if len(secret) >= 8 and secret.encode() in kept] == []
+    lines, told = play(tmp_path)
+    shown: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    assert len(shown) > 5
+    assert all({"event", "level", "timestamp"} <= set(line) for line in shown)
+    assert "batch" in {line["job"].partition(":")[0] for line in shown if "job" in line}
+    secrets = [secret for secret in told if len(secret) >= 8]
+    assert len(secrets) > 8
+    assert [secret for secret in secrets if any(secret in line for line in lines)] == [], "nothing was masked here"
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("agent.db*"))
+    assert [secret for secret in secrets if secret.encode() in kept] == []

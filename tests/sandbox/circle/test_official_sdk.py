@@ -34,8 +34,6 @@ T = TypeVar("T")
 WAIT_SECONDS = 15
 DEVNET = "SOL-DEVNET"
 
-pytestmark = pytest.mark.xdist_group("circle-sdk")
-
 
 def wait_for(look: Callable[[], T | None]) -> T:
     """Ask until there is an answer. The SDK is synchronous, so this waits by asking, bounded in time."""
