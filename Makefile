@@ -5,6 +5,9 @@ LOCK := $(PYTHON_IN_VENV) -m uv pip compile --quiet --generate-hashes --no-heade
 	--python-version 3.11 --no-emit-index-url --no-emit-find-links --exclude-newer "7 days"
 BENCHES := intake week payouts indexer
 
+# Tests and commands start dozens of processes: without compiled files each would compile the whole program anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help venv sandbox test lint types ci bench soak contract audit lock
 
@@ -21,7 +24,7 @@ sandbox: $(INSTALLED) ## play one week on this machine, offline, and stay up unt
 	@$(PYTHON_IN_VENV) main.py sandbox $(ARGS)
 
 test: $(INSTALLED) ## run the whole test suite on two cores (ARGS="-k name" to choose)
-	@$(PYTHON_IN_VENV) -m pytest -q -n 2 $(ARGS)
+	@$(PYTHON_IN_VENV) -m pytest -q $(ARGS)
 
 lint: $(INSTALLED) ## ruff, formatting, and who may import whom
 	@$(PYTHON_IN_VENV) -m ruff check --quiet .
