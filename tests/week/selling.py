@@ -182,7 +182,7 @@ class Market(People):
 
     async def close(self, accepted: Sequence[str] = ()) -> None:
         """Every scenario ends here: at rest, no invariant is broken."""
-        await self.world.clock.sleep(10)
+        await self.world.clock.sleep(20)
         found = violations(self.world, accepted)
         assert not found, found
         await self.world.verify()
