@@ -9,7 +9,7 @@ import agent.steps.mint
 import agent.web.accounts
 import chain.packed
 import indexer.treasury
-import simulator.stage
+import simulator.world
 import storage.audit
 import storage.inbox
 import storage.tokens
@@ -36,8 +36,8 @@ def forgets_the_receipt(patch: MonkeyPatch) -> None:
 def drops_the_uniqueness_of_events(patch: MonkeyPatch) -> None:
     real = of(storage.inbox, "_sqlite_events")
     patch.setattr(storage.inbox, "_sqlite_events", lambda rows: real(rows).partition(" ON CONFLICT")[0])
-    emptied = without_unique(simulator.stage._empty_database(), "stripe_events", "event_id")
-    patch.setattr(simulator.stage, "_empty_database", lambda: emptied)
+    emptied = without_unique(simulator.world.empty_database(), "stripe_events", "event_id")
+    patch.setattr("simulator.stage.empty_database", lambda: emptied)
 
 
 @bug(F.SERVER_ERRORS, F.LOST_ANSWERS, F.HTML_BODIES)
