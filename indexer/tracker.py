@@ -265,15 +265,17 @@ class SignatureTracker:
         return Fate(row.signature, WatchState.EXPIRED, proof=json.dumps(proof))
 
     async def _record(self, fates: Sequence[Fate]) -> None:
-        if not fates:
-            return
+        """Most polls bring nothing new of most signatures: what stands as this poll has read it is not written."""
+        news = [fate for fate in fates if self._standing.get(fate.signature, (None,))[0] is not fate.state]
         for fate in fates:
             if fate.state in OPEN:
                 self._standing[fate.signature] = fate.state, fate.slot
             else:
                 self._standing.pop(fate.signature, None)
         now = self._clock.now()
-        if await self._store.write(lambda conn: record_fates(conn, fates, now)):
+        if not news:
+            return
+        if await self._store.write(lambda conn: record_fates(conn, news, now)):
             self._wake()
 
 

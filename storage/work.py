@@ -5,7 +5,7 @@ another worker has claimed the row since. A fact that arrives while the row is b
 so that finishing notices it and runs the row once more.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -89,18 +89,24 @@ class Queue:
     table: Table
     kinds: frozenset[str] | None = None
 
-    def holds(self, table: str, kind: str | None) -> bool:
-        return table == self.table.name and (self.kinds is None or kind in self.kinds)
-
 
 def next_due(conn: Connection, queues: Sequence[Queue], now: datetime) -> list[datetime | None]:
     """For each queue when its next row can be claimed: that row's due time, or the end of its lease if that is later.
     None where no row waits."""
-    found: dict[tuple[str, str | None], datetime] = {}
+    found: dict[str, dict[str | None, datetime]] = {
+        jobs.name: {},
+        stripe_events.name: {},
+        circle_notifications.name: {},
+    }
     for name, kind, moment in conn.execute(_NEXT_DUE, {"now": now}):
         if moment is not None:
-            found[name, kind] = moment
-    return [min((at for key, at in found.items() if queue.holds(*key)), default=None) for queue in queues]
+            found[name][kind] = moment
+    return [_earliest(found[queue.table.name], queue.kinds) for queue in queues]
+
+
+def _earliest(moments: Mapping[str | None, datetime], kinds: frozenset[str] | None) -> datetime | None:
+    waiting = moments.keys() if kinds is None else kinds & moments.keys()
+    return min((moments[kind] for kind in waiting), default=None)
 
 
 def _next_due_of(table: Table, kind: ColumnElement[Any]) -> Select[Any]:
