@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 from storage import schema
+from storage.durability import MUST_BE_ON
 from storage.sqlite import open_writer
 from tests.databases import DURABLE_CONFIGURATION, running_server
 from tests.proof.document import Account
-from tests.soak.power import MUST_BE_ON, Loss, cut_postgres, cut_sqlite, durable
+from tests.soak.power import Loss, cut_postgres, cut_sqlite, durable
 
 EVENTS = (20, 3_000)
 """Acknowledged before the power goes: from the first group on to several checkpoints of the log."""

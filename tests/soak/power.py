@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from storage.durability import MUST_BE_ON
 from storage.opening import open_store
 from storage.tables import stripe_events
 from tests.databases import PostgresServer
@@ -23,8 +24,6 @@ FILES = ("agent.db", "agent.db-wal")
 WAIT_SECONDS = 300.0
 """A process needs seconds to start; on a machine that does much else, minutes."""
 POLL_SECONDS = 0.005
-MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
-"""Of PostgreSQL's settings: without one of them an answered commit can be lost."""
 
 
 @dataclass(slots=True)

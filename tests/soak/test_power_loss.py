@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from storage.durability import MUST_BE_ON
 from tests.databases import DURABLE_CONFIGURATION, running_server
-from tests.soak.power import MUST_BE_ON, cut_postgres, cut_sqlite, durable
+from tests.soak.power import cut_postgres, cut_sqlite, durable
 
 EVENTS = 400
 
