@@ -275,7 +275,7 @@ class SolanaNode:
         self.advance()
 
     def set_rent(self, lamports_per_byte: int) -> None:
-        """The chain's rent from now on; the exemption is twice that for each byte (128 more than the data)."""
+        """The chain's rent from now on, for each byte: those of the data, and 128 more."""
         self.svm.set_rent(Rent.with_lamports_per_byte(lamports_per_byte))
 
     def set_trace_limit(self, entries: int) -> None:

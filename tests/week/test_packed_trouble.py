@@ -22,6 +22,8 @@ A_WHILE = 180
 """Seconds in which whatever waits looks again a few times."""
 SLOW_TREASURY = {"AGENT_TREASURY_POLL_MS": "20000"}
 """These stories take long on the chain's clock."""
+LAMPORTS_PER_BYTE = 6_960
+"""The sandbox's rent, also of the 128 bytes that every account has beside its data."""
 SHORT_TRACE = 12
 """Instructions that two missing accounts need, and three exceed: each takes five or six."""
 TOO_LITTLE = 1_000_000
@@ -146,6 +148,22 @@ async def test_a_priority_fee_follows_demand_up_to_its_setting_and_above_the_cei
     assert [reason for reason in reasons if f"the ceiling is {TOO_LITTLE}" not in reason] == []
     assert [row["signature"] for row in rows_of(shop.world, f"SELECT signature {OF_THE_LAST_GROUP}")] == [None]
     assert len(outflows(shop.world)) == 3
+    await shop.world.clock.sleep(TREASURY_SEEN)
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_rent_that_rises_under_a_batch_is_read_again_and_everybody_is_paid(tmp_path: Path) -> None:
+    shop = await opened(tmp_path, "ada", "bob")
+    await shop.plan()
+    await shop.batch_is("settled")
+    await shop.sell()
+    await shop.deposited(2 * DUE)
+    shop.world.node.set_rent(2 * LAMPORTS_PER_BYTE)
+    await shop.plan()
+    await shop.batch_is("settled", 2)
+    assert (shop.paid(), len(outflows(shop.world))) == ({"ada": 2 * DUE, "bob": 2 * DUE}, 2)
+    assert await parked(shop.world) == []
     await shop.world.clock.sleep(TREASURY_SEEN)
     await shop.close()
 
