@@ -310,7 +310,7 @@ def _steps(
     )
     return {
         "stripe_event": StripeEventStep(store, clock),
-        "circle_notification": CircleNotificationStep(store, clock),
+        "circle_notification": CircleNotificationStep(clock),
         "events_sweep": sweep,
         "fee": FeeStep(store, clock, gateways.stripe, split_rule(settings)),
         "refunds": RefundsSyncStep(store, clock, gateways.stripe),

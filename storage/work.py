@@ -49,7 +49,8 @@ class LeaseLost(PaymentSystemError):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claimed row. `kind` and `subject` say what to do on what; for an inbox row `subject` is the foreign id."""
+    """A claimed row. `kind` and `subject` say what to do on what. For an inbox row `subject` is the foreign id, and
+    `type` and `body` are what came in; a job has neither."""
 
     table: Table
     id: int
@@ -60,6 +61,8 @@ class Claim:
     wakes: int
     last_error: str | None
     created_at: datetime
+    type: str
+    body: bytes
 
 
 def enqueue(conn: Connection, kind: str, subject: str | int, now: datetime, due_at: datetime | None = None) -> None:
@@ -312,13 +315,16 @@ def _release(conn: Connection, claimed: Claim, **values: object) -> None:
     conn.execute(change_of(claimed.table), {"which": claimed.id, **changed})
 
 
+_INBOXES = {
+    stripe_events: ("stripe_event", "event_id"),
+    circle_notifications: ("circle_notification", "notification_id"),
+}
+"""What their rows are as work, and the column of the foreign id."""
+
+
 def _claim(table: Table, row: RowMapping) -> Claim:
-    if table is stripe_events:
-        kind, subject = "stripe_event", row["event_id"]
-    elif table is circle_notifications:
-        kind, subject = "circle_notification", row["notification_id"]
-    else:
-        kind, subject = row["kind"], row["subject"]
+    inbox = _INBOXES.get(table)
+    kind, subject = (row["kind"], row["subject"]) if inbox is None else (inbox[0], row[inbox[1]])
     return Claim(
         table=table,
         id=row["id"],
@@ -329,4 +335,6 @@ def _claim(table: Table, row: RowMapping) -> Claim:
         wakes=row["wakes"],
         last_error=row["last_error"],
         created_at=row["created_at"],
+        type="" if inbox is None else row["type"],
+        body=b"" if inbox is None else row["body"],
     )

@@ -9,22 +9,19 @@ from sqlalchemy import Connection, bindparam, select
 from domain.outcomes import Commit, Done, Outcome, nothing
 from ports.clock import Clock
 from storage import mint_listing, wallets
-from storage.statements import row_of
-from storage.store import Store
-from storage.tables import circle_notifications, transfer_attempts, transfers
+from storage.tables import transfer_attempts, transfers
 from storage.work import Claim, enqueue
 
 
 class CircleNotificationStep:
     """Kind `circle_notification`: works one inbox row on."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
 
     async def run(self, claim: Claim) -> Outcome:
-        row = await self._store.read(lambda conn: conn.execute(row_of(circle_notifications), {"which": claim.id}).one())
-        content = _notification(row.body)
-        return Done(lambda conn: self._hint(conn, row.type, content))
+        content = _notification(claim.body)
+        return Done(lambda conn: self._hint(conn, claim.type, content))
 
     def _hint(self, conn: Connection, kind: str, content: Mapping[str, Any]) -> None:
         now = self._clock.now()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, select
 
 from domain.errors import Rejected
 from domain.keys import is_payment_intent_id
@@ -23,7 +23,7 @@ from storage.history import advance
 from storage.purchases import Payment
 from storage.returns import DisputeSeen, RefundSeen, record_dispute, record_refund
 from storage.store import Store
-from storage.tables import checkouts, stripe_events
+from storage.tables import checkouts
 from storage.work import Claim, enqueue
 
 JSON_DEPTH_MAX = 100
@@ -33,9 +33,6 @@ Handler = Callable[[Connection, Mapping[str, Any], datetime, datetime], None]
 """(connection, data.object, event's own time, now)."""
 
 
-_BODY = select(stripe_events.c.body).where(stripe_events.c.id == bindparam("which"))
-
-
 class StripeEventStep:
     """Kind `stripe_event`: works one inbox row on."""
 
@@ -43,14 +40,15 @@ class StripeEventStep:
         self._store, self._clock = store, clock
 
     async def run(self, claim: Claim) -> Outcome:
-        body = await self._store.read(lambda conn: conn.scalar(_BODY, {"which": claim.id}))
-        event = parse_event(body or b"")
+        event = parse_event(claim.body)
         handler = HANDLERS.get(event["type"])
         if handler is None:
             return Done()
         happened = datetime.fromtimestamp(event["created"], UTC)
         subject = event["data"]["object"]
-        early = await self._store.read(lambda conn: _overtook_its_sale(conn, event["type"], subject))
+        early = None
+        if event["type"].startswith(REVERSALS):
+            early = await self._store.read(lambda conn: _overtook_its_sale(conn, subject))
         if early is not None:
             why = f"{event['type']} of {early} came before its sale; the sale's arrival revives it"
             return Refused(rows.EARLY, why, lambda conn: rows.file_early(conn, claim.id, early))
@@ -236,10 +234,8 @@ def _required_text(subject: Mapping[str, Any], name: str) -> str:
     return found
 
 
-def _overtook_its_sale(conn: Connection, event_type: str, subject: Mapping[str, Any]) -> str | None:
+def _overtook_its_sale(conn: Connection, subject: Mapping[str, Any]) -> str | None:
     """The payment_intent of a refund or dispute whose sale is not known yet."""
-    if not event_type.startswith(REVERSALS):
-        return None
     payment_intent_id = _payment_intent(subject, "payment_intent")
     if payment_intent_id is None:
         raise Rejected("unknown_purchase", "the reversal names no payment_intent; it waits for a person")
