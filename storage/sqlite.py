@@ -142,6 +142,7 @@ class SqliteStore:
 
     def _write_all(self, ready: asyncio.Future[None]) -> None:
         engine = open_writer(self._path, synchronous="FULL")
+        sqlite_connections.leave_log_alone(engine)
         try:
             engine.connect().close()
         except DBAPIError as error:
@@ -151,6 +152,7 @@ class SqliteStore:
         while (group := self._take()) is not None:
             answers = run_group(engine, group)
             self._tell(self._answered, group, answers)
+            sqlite_connections.write_log_back(engine)
         engine.dispose()
         self._tell(self._ended.set_result, None)
 

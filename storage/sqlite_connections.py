@@ -1,5 +1,7 @@
 """How every SQLite connection of ours is opened, and what its errors mean."""
 
+import contextlib
+import sqlite3
 from typing import Any, Literal
 
 from sqlalchemy import Engine, PoolProxiedConnection, event
@@ -11,6 +13,8 @@ BUSY_TIMEOUT_MS = 5_000
 """How long to wait for a lock. Only an outside tool can hold one; longer than this and the sender should try again."""
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """The log file is cut back to this after a checkpoint, so that one long reader does not cost disk for ever."""
+WAL_PAGES = 1_000
+"""In the log beyond which it is written back into the file, as SQLite itself would do it."""
 PAGE_BYTES = 8192
 """Of a new file. An event of Stripe's has 2 to 4 KB: in pages of 4 KB each fills one alone, a third of it with nothing;
 measured, groups of them are stored in a fifth less time and the file is a third smaller."""
@@ -51,6 +55,27 @@ def prepare(engine: Engine, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"], synch
 
     event.listen(engine, "connect", on_connect)
     engine.dialect.do_begin = do_begin  # type: ignore[method-assign]
+
+
+def leave_log_alone(engine: Engine) -> None:
+    """Whoever writes with it writes the log back himself (`write_log_back`): SQLite does that inside the commit that
+    fills it, and whoever waits for that commit waits for it too."""
+
+    def on_connect(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+
+    event.listen(engine, "connect", on_connect)
+
+
+def write_log_back(engine: Engine) -> None:
+    """If the log is long: a checkpoint, between two transactions. One that fails changes nothing, and is tried again
+    after the next."""
+    with contextlib.suppress(DBAPIError, sqlite3.Error), contextlib.closing(engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        _, pages, written_back = cursor.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
+        if pages - written_back >= WAL_PAGES:
+            cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        cursor.close()
 
 
 def as_unavailable(error: BaseException) -> StoreUnavailable | None:

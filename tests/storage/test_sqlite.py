@@ -4,9 +4,10 @@ import asyncio
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pysqlite3
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, text
 from storage.database_file import prepare_place, refuse_network_file_system
 from storage.errors import DatabaseLocked, StoreBroken, StoreBusy, StoreUnavailable, UnsafePlace
 from storage.sqlite import SqliteStore
-from storage.sqlite_connections import as_unavailable
+from storage.sqlite_connections import PAGE_BYTES, WAL_PAGES, as_unavailable
 from tests.storage import scratch
 
 BIG = "x" * 100_000
@@ -175,3 +176,20 @@ def test_errors_of_the_library_are_sorted_by_who_is_to_blame(code: int, kind: ty
     error.sqlite_errorcode = code
     found = as_unavailable(error)
     assert (None if found is None else type(found)) is kind
+
+
+async def test_a_long_log_is_written_back_into_the_file_between_two_transactions(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "agent.db")
+    await store.start()
+    await store.write(scratch.create)
+    with closing(sqlite3.connect(tmp_path / "agent.db")) as looker:
+
+        def pages() -> int:
+            return int(looker.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()[1])
+
+        for number in range(3):
+            await store.write(scratch.note(str(number), "x" * WAL_PAGES * PAGE_BYTES))
+        assert pages() >= WAL_PAGES
+        await store.write(scratch.note("next"))
+        assert 0 < pages() < WAL_PAGES
+    await store.stop()
