@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, String, cast, func, literal, literal_column, select, update
+from sqlalchemy import Connection, Row, String, bindparam, cast, func, literal, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse
 from domain.states import BatchStatus, UsdcStatus, WorkState
 from storage.history import advance, note
-from storage.statements import always, row_of
+from storage.statements import always, among, row_of
 from storage.tables import batch_items, batches, jobs, payouts, transfers
 from storage.work import enqueue
 
@@ -38,18 +38,24 @@ def by_id(conn: Connection, batch_id: int) -> Row[Any]:
 
 
 def standing(conn: Connection, batch_id: int) -> Standing:
-    unpaid = payouts.c.amount - payouts.c.netted_amount
-    rows = conn.execute(
-        select(payouts.c.state, func.count().label("payouts"), func.sum(unpaid).label("amount"))
-        .where(payouts.c.batch_id == batch_id, payouts.c.state.in_(OPEN))
-        .group_by(payouts.c.state)
-    ).all()
+    rows = conn.execute(_STANDING, {"of": batch_id}).all()
     amounts = {row.state: int(row.amount) for row in rows}
     return Standing(
         open_payouts=sum(row.payouts for row in rows),
         unpaid=sum(amounts.values()),
         uncovered=amounts.get(UsdcStatus.PENDING_CONVERSION, 0),
     )
+
+
+_STANDING = (
+    select(
+        payouts.c.state,
+        func.count().label("payouts"),
+        func.sum(payouts.c.amount - payouts.c.netted_amount).label("amount"),
+    )
+    .where(payouts.c.batch_id == bindparam("of"), payouts.c.state.in_(among(OPEN)))
+    .group_by(payouts.c.state)
+)
 
 
 def counts(conn: Connection, batch_id: int) -> dict[str, int]:

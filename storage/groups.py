@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, case, func, insert, select, update
 
 from domain.errors import Misuse, Retryable
 from domain.evidence import Evidence
@@ -18,17 +18,18 @@ from domain.ledger import Asset
 from domain.states import GroupState, PackedState, UsdcStatus
 from storage import batches, chain_rows, receipts, transfers
 from storage.approvals import require_as_planned
+from storage.attempts import parted, watch_of
 from storage.distribution import pay
 from storage.history import advance, note
 from storage.movement_rows import Movement
 from storage.movements import book_packed
 from storage.returns import settle_unpaid
+from storage.statements import fixed, row_of
 from storage.tables import (
     group_attempts,
     group_members,
     payout_groups,
     payouts,
-    watched_signatures,
 )
 from storage.tables import transfers as transfer_rows
 from storage.work import enqueue
@@ -80,50 +81,50 @@ class NewGroup:
 
 def load(conn: Connection, group_id: int) -> GroupCase:
     """Also for reads: takes no lock. Raises Misuse for an unknown group."""
-    group = conn.execute(select(payout_groups).where(payout_groups.c.id == group_id)).one_or_none()
+    group = conn.execute(row_of(payout_groups), {"which": group_id}).one_or_none()
     if group is None:
         raise Misuse(f"no group {group_id}")
-    mine = group_attempts.c.group_id == group_id
-    attempt = conn.execute(select(group_attempts).where(mine, group_attempts.c.state != PackedState.DEAD)).one_or_none()
-    watch = None
-    if attempt is not None and attempt.signature is not None:
-        asked = select(watched_signatures).where(watched_signatures.c.signature == attempt.signature)
-        watch = conn.execute(asked).one_or_none()
-    dead = select(func.count()).select_from(group_attempts).where(mine, group_attempts.c.state == PackedState.DEAD)
+    attempt, dead = parted(conn, _ATTEMPTS, group_id)
     return GroupCase(
         group=group,
         batch=batches.by_id(conn, group.batch_id),
         members=_members(conn, group_id),
         attempt=attempt,
-        watch=watch,
-        dead_attempts=conn.scalar(dead) or 0,
+        watch=watch_of(conn, attempt),
+        dead_attempts=dead,
     )
+
+
+_ATTEMPTS = select(group_attempts).where(group_attempts.c.group_id == bindparam("of"))
 
 
 def _members(conn: Connection, group_id: int) -> list[Member]:
     """Two plain look-ups by key: a group is read several times on its way, ten groups a second."""
-    rows = conn.execute(
-        select(group_members, transfer_rows.c.amount.label("planned"))
-        .select_from(group_members.join(transfer_rows))
-        .where(group_members.c.group_id == group_id)
-        .order_by(group_members.c.transfer_id)
-    ).all()
-    covered = case((payouts.c.state == UsdcStatus.PENDING_DISTRIBUTION, 1), else_=0)
-    owed = (
-        select(
-            payouts.c.transfer_id,
-            func.count().label("payouts"),
-            func.sum(covered).label("covered"),
-            func.sum(payouts.c.amount - payouts.c.netted_amount).label("unpaid"),
-        )
-        .where(payouts.c.transfer_id.in_([row.transfer_id for row in rows]))
-        .group_by(payouts.c.transfer_id)
-    )
-    found = {row.transfer_id: row for row in conn.execute(owed)}
+    rows = conn.execute(_MEMBERS, {"of": group_id}).all()
+    found = {row.transfer_id: row for row in conn.execute(_OWED, {"of": [row.transfer_id for row in rows]})}
     return [
         Member(row.transfer_id, row.destination_address, row.amount, _is_payable(row, found.get(row.transfer_id)))
         for row in rows
     ]
+
+
+_MEMBERS = (
+    select(group_members, transfer_rows.c.amount.label("planned"))
+    .select_from(group_members.join(transfer_rows))
+    .where(group_members.c.group_id == bindparam("of"))
+    .order_by(group_members.c.transfer_id)
+)
+_COVERED = case((payouts.c.state == fixed(UsdcStatus.PENDING_DISTRIBUTION), 1), else_=0)
+_OWED = (
+    select(
+        payouts.c.transfer_id,
+        func.count().label("payouts"),
+        func.sum(_COVERED).label("covered"),
+        func.sum(payouts.c.amount - payouts.c.netted_amount).label("unpaid"),
+    )
+    .where(payouts.c.transfer_id.in_(bindparam("of", expanding=True)))
+    .group_by(payouts.c.transfer_id)
+)
 
 
 def _is_payable(member: Row[Any], owed: Row[Any] | None) -> bool:

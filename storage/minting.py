@@ -14,12 +14,13 @@ from domain.evidence import Evidence
 from domain.realtime import Part
 from domain.states import MintState, PurchaseStatus
 from storage import chain_rows, mint_payouts, mint_settlement, nft_holdings
+from storage.attempts import parted, watch_of
 from storage.history import advance, note
 from storage.network_costs import explain_cost
 from storage.purchases import by_id, open_payouts, required
 from storage.returns import settle_returns
 from storage.statements import change_of, locked_row_of, row_of
-from storage.tables import contents, mint_attempts, purchases, users, watched_signatures
+from storage.tables import contents, mint_attempts, purchases, users
 from storage.work import enqueue
 
 
@@ -56,27 +57,19 @@ def load(conn: Connection, purchase_id: int) -> MintCase:
     purchase = by_id(conn, purchase_id)
     if purchase is None:
         raise Misuse(f"no purchase {purchase_id}")
-    attempts = conn.execute(_ATTEMPTS, {"of": purchase_id}).all()
-    live = [attempt for attempt in attempts if attempt.state != MintState.DEAD]
-    if len(live) > 1:
-        raise Misuse(f"purchase {purchase_id} has {len(live)} mints under way")
-    attempt = live[0] if live else None
-    watch = None
-    if attempt is not None and attempt.signature is not None:
-        watch = conn.execute(_WATCH, {"of": attempt.signature}).one_or_none()
+    attempt, dead = parted(conn, _ATTEMPTS, purchase_id)
     return MintCase(
         purchase=purchase,
         buyer=conn.execute(row_of(users), {"which": purchase.buyer_id}).one(),
         content=conn.execute(row_of(contents), {"which": purchase.content_id}).one(),
         attempt=attempt,
-        watch=watch,
-        dead_attempts=len(attempts) - len(live),
+        watch=watch_of(conn, attempt),
+        dead_attempts=dead,
         pays=[] if attempt is None else mint_payouts.of_attempt(conn, attempt.id),
     )
 
 
-_ATTEMPTS = select(mint_attempts).where(mint_attempts.c.purchase_id == bindparam("of")).order_by(mint_attempts.c.id)
-_WATCH = select(watched_signatures).where(watched_signatures.c.signature == bindparam("of"))
+_ATTEMPTS = select(mint_attempts).where(mint_attempts.c.purchase_id == bindparam("of"))
 
 
 def intend(conn: Connection, purchase_id: int, uuid: UUID, intent: MintIntent, now: datetime) -> int:

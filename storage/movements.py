@@ -7,7 +7,7 @@ ledger entry, the other one verifies. The sum of the rows is what the chain says
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, func, literal, select
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, literal, select
 
 from domain.errors import Misuse
 from domain.ledger import (
@@ -22,7 +22,7 @@ from storage.deposits import explain_deposits
 from storage.ledger import post
 from storage.movement_rows import Movement, MovementKind, as_movement, find, record_movement, require_unpaid
 from storage.network_costs import costs_of, explain_cost
-from storage.statements import change_of
+from storage.statements import change_of, fixed
 from storage.tables import chain_movements, group_attempts, transfer_attempts, transfers
 from storage.work import enqueue
 
@@ -135,20 +135,8 @@ def claim_signature(conn: Connection, signature: str, transfer_id: int, now: dat
 def judge_unclaimed(conn: Connection, account: str, now: datetime) -> int:
     """Look again at payouts nobody claimed: what its attempt now names is claimed, what no open attempt can explain
     any more becomes an orphan. Returns the number of new orphans."""
-    rows = conn.execute(
-        select(chain_movements)
-        .where(
-            chain_movements.c.account == account,
-            chain_movements.c.asset == Asset.USDC,
-            chain_movements.c.kind == MovementKind.PAYOUT,
-            chain_movements.c.transfer_id.is_(None),
-            ~_is_packed(chain_movements.c.signature),
-        )
-        .order_by(chain_movements.c.id.desc())
-        .with_for_update(of=chain_movements)
-    ).all()
     orphaned = 0
-    for row in rows:
+    for row in conn.execute(_UNCLAIMED, {"of": account}).all():
         movement = as_movement(row)
         transfer_id = _transfer_of(conn, movement)
         if transfer_id is not None:
@@ -209,3 +197,17 @@ def _may_be_ours(conn: Connection, movement: Movement) -> bool:
 def _is_packed(signature: ColumnElement[Any]) -> ColumnElement[bool]:
     """Whether the attempt of a group, or of a mint that pays, carries this signature: stored before it is sent."""
     return exists().where(group_attempts.c.signature == signature) | mint_payouts.carries(signature)
+
+
+_UNCLAIMED = (
+    select(chain_movements)
+    .where(
+        chain_movements.c.account == bindparam("of"),
+        chain_movements.c.asset == fixed(Asset.USDC),
+        chain_movements.c.kind == fixed(MovementKind.PAYOUT),
+        chain_movements.c.transfer_id.is_(None),
+        ~_is_packed(chain_movements.c.signature),
+    )
+    .order_by(chain_movements.c.id.desc())
+    .with_for_update(of=chain_movements)
+)

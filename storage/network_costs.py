@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, select, union_all, update
+from sqlalchemy import Connection, Select, Table, bindparam, select, union_all, update
 
 from domain.ledger import (
     Asset,
@@ -74,15 +74,17 @@ _COST_OF_OURS = (
 
 def costs_of(conn: Connection, signatures: Sequence[str]) -> dict[str, Cost]:
     """What transactions of ours were for, by their signatures; those that are not known as ours are left out."""
-    named = union_all(
-        *(
-            select(table.c.signature).where(table.c.signature.in_(signatures))
-            for table in (transfer_attempts, group_attempts, upkeep)
-        )
-    )
-    booked = select(chain_movements.c.signature).where(
-        chain_movements.c.signature.in_(signatures), chain_movements.c.kind == MovementKind.PAYOUT
-    )
-    mints = select(mint_attempts.c.signature).where(mint_attempts.c.signature.in_(signatures))
-    found: dict[str, Cost] = dict.fromkeys([*conn.scalars(named), *conn.scalars(booked)], "payout")
-    return found | dict.fromkeys(conn.scalars(mints), "mint")
+    told = {"of": list(signatures)}
+    found: dict[str, Cost] = dict.fromkeys(conn.scalars(_PAYOUTS, told), "payout")
+    return found | dict.fromkeys(conn.scalars(_MINTS, told), "mint")
+
+
+def _of_these(table: Table) -> Select[Any]:
+    return select(table.c.signature).where(table.c.signature.in_(bindparam("of", expanding=True)))
+
+
+_PAYOUTS = union_all(
+    *(_of_these(table) for table in (transfer_attempts, group_attempts, upkeep)),
+    _of_these(chain_movements).where(chain_movements.c.kind == fixed(MovementKind.PAYOUT)),
+)
+_MINTS = _of_these(mint_attempts)

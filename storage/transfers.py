@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select, update
 
 from domain.errors import Misuse
 from domain.evidence import Evidence
@@ -15,6 +15,7 @@ from domain.ledger import Asset
 from domain.states import BatchStatus, PackedState, TransferState, UsdcStatus, WatchState
 from storage import chain_rows, mint_payouts
 from storage.approvals import require_as_planned
+from storage.attempts import parted, watch_of
 from storage.batches import wake_when_done
 from storage.distribution import pay
 from storage.history import advance, note
@@ -22,6 +23,7 @@ from storage.movement_rows import Movement, MovementKind
 from storage.movements import book_payout
 from storage.network_costs import explain_cost
 from storage.returns import settle_returns, settle_unpaid
+from storage.statements import locked_row_of, row_of
 from storage.tables import (
     batches,
     chain_movements,
@@ -31,7 +33,6 @@ from storage.tables import (
     payouts,
     transfer_attempts,
     transfers,
-    watched_signatures,
 )
 from storage.work import enqueue
 
@@ -57,31 +58,24 @@ class TransferCase:
 
 def load(conn: Connection, transfer_id: int, *, lock: bool = False) -> TransferCase:
     """`lock`: hold transfer and payouts to the end of a writing transaction; reads can't lock."""
-    wanted = select(transfers).where(transfers.c.id == transfer_id)
-    paid = select(payouts).where(payouts.c.transfer_id == transfer_id).order_by(payouts.c.id)
-    if lock:
-        wanted, paid = wanted.with_for_update(), paid.with_for_update()
-    transfer = conn.execute(wanted).one_or_none()
+    wanted, paid = (locked_row_of(transfers), _PAID_LOCKED) if lock else (row_of(transfers), _PAID)
+    transfer = conn.execute(wanted, {"which": transfer_id}).one_or_none()
     if transfer is None:
         raise Misuse(f"no transfer {transfer_id}")
-    mine = transfer_attempts.c.transfer_id == transfer_id
-    attempt = conn.execute(
-        select(transfer_attempts).where(mine, transfer_attempts.c.state != TransferState.DEAD)
-    ).one_or_none()
-    watch = None
-    if attempt is not None and attempt.signature is not None:
-        watch = conn.execute(
-            select(watched_signatures).where(watched_signatures.c.signature == attempt.signature)
-        ).one_or_none()
-    dead = select(func.count()).select_from(transfer_attempts).where(mine, transfer_attempts.c.state == "dead")
+    attempt, dead = parted(conn, _ATTEMPTS, transfer_id)
     return TransferCase(
         transfer=transfer,
-        batch=conn.execute(select(batches).where(batches.c.id == transfer.batch_id)).one(),
-        payouts=conn.execute(paid).all(),
+        batch=conn.execute(row_of(batches), {"which": transfer.batch_id}).one(),
+        payouts=conn.execute(paid, {"of": transfer_id}).all(),
         attempt=attempt,
-        watch=watch,
-        dead_attempts=conn.scalar(dead) or 0,
+        watch=watch_of(conn, attempt),
+        dead_attempts=dead,
     )
+
+
+_PAID = select(payouts).where(payouts.c.transfer_id == bindparam("of")).order_by(payouts.c.id)
+_PAID_LOCKED = _PAID.with_for_update()
+_ATTEMPTS = select(transfer_attempts).where(transfer_attempts.c.transfer_id == bindparam("of"))
 
 
 def next_attempt(conn: Connection, transfer_id: int) -> int:
