@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, String, cast, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, String, func, insert, select, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse, RequestError
@@ -61,7 +61,8 @@ def _digest_page(conn: Connection, batch_id: int, after: int) -> tuple[int | Non
     """The lines of the items after that payout, put together by the database, and the last one's payout: a page as one
     text costs a third of as many rows."""
     item = (payouts.c.uuid, payouts.c.purchase_id, payouts.c.recipient_id)
-    columns = [cast(column, String) for column in (*item, batch_items.c.destination_address, batch_items.c.amount)]
+    parts = (*item, batch_items.c.destination_address, batch_items.c.amount)
+    columns = [type_coerce(column, String) for column in parts]  # both databases put numbers together with text
     line: ColumnElement[str] = columns[0]
     for column in columns[1:]:
         line = line + "|" + column
