@@ -36,7 +36,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 SEED = 20261123
-EVERYDAY, LONG = 3, 100
+EVERYDAY, LONG = 2, 100
 """Requests of each kind, valid and not, for each operation."""
 SLICES = [(admin, place) for admin, slices in ((False, 3), (True, 10)) for place in range(slices)]
 """The long run's parts: each has every nth operation of a port. Ninety operations and two kinds are a minute for every
