@@ -97,16 +97,19 @@ class Outside:
         """Let every service do what is due now and hand over its webhooks; seconds until the next of it, None if
         nothing is to come. Zero when something was handed over."""
         now, acted = self._clock.now_ms(), False
+        dues = []
         for service in self.services:
             due = service.next_due_ms()
-            if due is not None and due <= now:
+            if due is None:
+                continue
+            dues.append(due)
+            if due <= now:
                 service.tick(now)
                 for delivery in service.take_deliveries():
                     deliver(service, delivery)
                 acted = True
         if acted:
             return 0.0
-        dues = [due for service in self.services if (due := service.next_due_ms()) is not None]
         return (min(dues) - now) / 1000 if dues else None
 
 

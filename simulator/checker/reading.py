@@ -9,15 +9,17 @@ Rows = list[sqlite3.Row]
 
 
 class Database:
-    """Opened for each look and closed after it: the file may be put back from a backup between two of them."""
+    """Opened for each look, which sees one state of it, and closed after it: the file may be put back from a backup
+    between two of them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
 
     def __enter__(self) -> "Database":
-        self._connection = sqlite3.connect(self._path)
+        self._connection = sqlite3.connect(self._path, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
+        self._connection.execute("BEGIN")
         return self
 
     def __exit__(self, *_: object) -> None:
