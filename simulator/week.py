@@ -240,13 +240,15 @@ class _World:
                 plot.add(min(at + later, WEEK_SECONDS - 1), self._look(cast))
 
     def _deposits(self, plot: "_Plot", cast: Cast) -> None:
-        """Money comes in parts, and what it covers is looked at before the next part hides it."""
+        """Money comes in parts, and what it covers is looked at before the next part hides it. What waited for it is
+        sent then."""
         dice = self._dice
         early = dice.uniform(3_600, BEFORE_MONDAY_SECONDS)
         late = WEEK_SECONDS - dice.uniform(60, 4_000)
         for at, part in ((early, dice.choice((0.3, 0.6, 1.0))), (late, dice.choice((0.5, 1.0)))):
             plot.add(at, partial(cast.top_up, part))
             plot.add(at + 40, self._look(cast))
+            plot.busy.append(at)
 
     def _plan(self, plot: "_Plot", cast: Cast, operator: Operator) -> None:
         """A batch beside the Mondays, with the money for it; some time after it somebody wants something else for his
@@ -264,7 +266,7 @@ class _World:
     def _look(self, cast: Cast) -> Callable[[], Coroutine[None, None, None]]:
         async def look() -> None:
             checker, now_us = cast.stage.checker, cast.stage.clock.now_ms() * 1_000
-            self._tell(cast.stage, checker.always() if self._kinds else checker.undisturbed(now_us))
+            self._tell(cast.stage, checker.always() if self._kinds else checker.undisturbed(now_us, cast.accepted))
 
         return look
 

@@ -21,16 +21,20 @@ class Checker:
     def __init__(self, database: Path, records: Records, terms: Terms | None = None) -> None:
         self.db, self.records = Database(database), records
         self._terms = terms or Terms()
+        self._unnoticed: dict[str, int] = {}
+        """What happened on the chain and no row says yet → since when, in microseconds."""
 
     def always(self) -> list[str]:
         """What holds at any instant between two transactions, whatever is on its way."""
         with self.db as db:
             return list(self._always(db))
 
-    def undisturbed(self, now_us: int) -> list[str]:
+    def undisturbed(self, now_us: int, accepted: Iterable[str] = ()) -> list[str]:
         """What holds besides, at any instant, where nothing ever goes wrong."""
         with self.db as db:
-            return [*self._always(db), *rest.punctual(db, now_us)]
+            unnoticed = set(rest.unnoticed(db, self.records)) - set(accepted)
+            self._unnoticed = {one: self._unnoticed.get(one, now_us) for one in sorted(unnoticed)}
+            return [*self._always(db), *rest.punctual(db, now_us), *rest.late(self._unnoticed, now_us)]
 
     def at_rest(self, accepted: Iterable[str] = ()) -> list[str]:
         """What holds besides when nothing is on its way; `accepted` are signatures of outflows that a person declared

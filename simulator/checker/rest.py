@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from simulator.checker.reading import Database
 from simulator.checker.records import Records
@@ -15,6 +15,7 @@ BY_HAND = frozenset({"underpaid", "overnetted"})
 """What only a person can settle, outside of the daemon."""
 INBOXES = ("stripe_events", "circle_notifications")
 LATEST_US = 60_000_000
+NOTICED_US = 600_000_000
 
 
 def settled(db: Database, now_us: int) -> Iterator[str]:
@@ -36,6 +37,21 @@ def punctual(db: Database, now_us: int) -> Iterator[str]:
         )
         for row in db.rows(sql, now_us - LATEST_US, now_us - LATEST_US):
             yield f"I12: {row['named']} of {table} is due since {row['due_at']}, nobody wakes: {row['last_error']}"
+
+
+def unnoticed(db: Database, records: Records) -> Iterator[str]:
+    """Finalized on the chain and in no row: outflows by their signatures, NFTs by their addresses."""
+    paid = {row["signature"] for row in db.rows("SELECT DISTINCT signature FROM payouts WHERE state = 'distributed'")}
+    minted = {row["a"] for row in db.rows("SELECT nft_mint_address a FROM purchases WHERE minted_at IS NOT NULL")}
+    yield from records.outflows().keys() - paid
+    yield from records.nfts().keys() - minted
+
+
+def late(since: Mapping[str, int], now_us: int) -> Iterator[str]:
+    """What has been unnoticed for longer than anybody needs to look."""
+    for what, at in since.items():
+        if now_us - at > NOTICED_US:
+            yield f"I6: {what} is finalized and no row says so, {(now_us - at) // 1_000_000} seconds later"
 
 
 def nothing_waits(db: Database, records: Records, terms: Terms) -> Iterator[str]:

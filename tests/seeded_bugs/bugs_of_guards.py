@@ -26,7 +26,7 @@ def skips_the_lease_fence(patch: MonkeyPatch) -> None:
     patch.setattr(storage.work, "hold", nothing)
 
 
-@bug()
+@bug(rail="solana")
 def forgets_the_receipt(patch: MonkeyPatch) -> None:
     """Nothing on the chain refuses a group a second time."""
     patch.setattr(chain.packed, "receipt_instructions", lambda *_: [])

@@ -109,7 +109,7 @@ def pays_one_unit_too_much(patch: MonkeyPatch) -> None:
 # --- calls ----------------------------------------------------------------------------------------------------------
 
 
-@bug(F.LOST_ANSWERS, F.CUT_BODIES, F.HTML_BODIES, rail="circle")
+@bug(F.DEATH, F.LOST_ANSWERS, F.LATE_ANSWERS, purchases=9, rail="circle", grouping="purchase")
 def takes_a_fresh_key_for_each_try(patch: MonkeyPatch) -> None:
     real, numbers = gateways.circle_api.CircleGateway.submit_transfer, itertools.count(1)
 
@@ -119,7 +119,7 @@ def takes_a_fresh_key_for_each_try(patch: MonkeyPatch) -> None:
     patch.setattr(gateways.circle_api.CircleGateway, "submit_transfer", submit)
 
 
-@bug(F.LOST_ANSWERS, F.CUT_BODIES, F.HTML_BODIES, rail="circle")
+@bug(F.DEATH, F.LOST_ANSWERS, F.LATE_ANSWERS, purchases=9, rail="circle", grouping="purchase")
 def changes_the_body_between_tries(patch: MonkeyPatch) -> None:
     real, numbers = gateways.circle_api.CircleGateway.submit_transfer, itertools.count(1)
 
@@ -221,7 +221,7 @@ def opens_the_gate_at_once(patch: MonkeyPatch) -> None:
     patch.setattr(agent.start_gate.StartGate, "_check", check)
 
 
-@bug(F.DEATH, purchases=9, rail="circle")
+@bug(F.DEATH, F.LOST_ANSWERS, F.LATE_ANSWERS, purchases=9, rail="circle", grouping="purchase")
 def commits_the_intent_after_the_call(patch: MonkeyPatch) -> None:
     """The key is random and only kept once Circle has answered."""
     real, numbers = payouts.rails.circle_transfer.CircleTransferStep._fetch_or_submit, itertools.count(1)

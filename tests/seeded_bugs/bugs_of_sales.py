@@ -171,7 +171,7 @@ def forgets_disputes(patch: MonkeyPatch) -> None:
     patch.setattr(agent.steps.stripe_event, "record_dispute", nothing)
 
 
-@bug(purchases=9, payout_mode="realtime")
+@bug(purchases=9, payout_mode="realtime", atomic_settlement="false")
 def nets_a_debt_without_booking_it(patch: MonkeyPatch) -> None:
     patch.setattr(storage.debts, "post", nothing)
 

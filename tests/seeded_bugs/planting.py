@@ -21,8 +21,8 @@ from simulator.scenario import FaultKind, Scenario
 Plant = Callable[[MonkeyPatch], None]
 
 
-COMMITS_MOST = 6_000
-"""A week of a world without the bug has a sixth of it."""
+COMMITS_MOST, COMMITS_MOST_UNDER_FAULTS = 4_000, 12_000
+"""A week of a world without the bug has a third of it; more where a start waits for a person to explain an outflow."""
 
 
 @dataclass(frozen=True)
@@ -31,24 +31,34 @@ class Bug:
     plant: Plant
     faults: frozenset[FaultKind] = frozenset()
     purchases: int = 6
+    payout_mode: str = "weekly"
     settings: tuple[tuple[str, str], ...] = ()
 
     def scenario(self, seed: int) -> Scenario:
         """One week of it."""
         return Scenario(
-            seed, 1, self.purchases, self.faults, operators=True, settings=self.settings, commits_most=COMMITS_MOST
+            seed,
+            weeks=1,
+            purchases=self.purchases,
+            faults=self.faults,
+            operators=True,
+            payout_mode=self.payout_mode,
+            settings=self.settings,
+            commits_most=COMMITS_MOST_UNDER_FAULTS if self.faults else COMMITS_MOST,
         )
 
 
 BUGS: list[Bug] = []
 
 
-def bug(*faults: FaultKind, purchases: int = 6, **settings: str) -> Callable[[Plant], Plant]:
+def bug(
+    *faults: FaultKind, purchases: int = 6, payout_mode: str = "weekly", **settings: str
+) -> Callable[[Plant], Plant]:
     """`settings` are named as in the environment, without AGENT_ and in small letters."""
     chosen = tuple((f"AGENT_{name.upper()}", value) for name, value in settings.items())
 
     def note(plant: Plant) -> Plant:
-        BUGS.append(Bug(plant.__name__, plant, frozenset(faults), purchases, chosen))
+        BUGS.append(Bug(plant.__name__, plant, frozenset(faults), purchases, payout_mode, chosen))
         return plant
 
     return note
