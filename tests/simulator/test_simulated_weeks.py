@@ -29,8 +29,8 @@ def test_another_seed_is_another_week() -> None:
     assert simulate(Scenario(1, purchases=1)).trace_hash != simulate(Scenario(2, purchases=1)).trace_hash
 
 
-def test_without_faults_everybody_is_served() -> None:
-    outcome = simulate(Scenario(3, weeks=1, purchases=4, operators=True))
+def test_without_faults_everybody_is_served_also_where_two_must_approve() -> None:
+    outcome = simulate(Scenario(3, weeks=1, purchases=4, operators=True, settings=(("AGENT_APPROVERS", "2"),)))
     assert outcome.violations == [], "\n".join(story_of(outcome, "simulate"))
     assert outcome.purchases > 2
     assert not outcome.faults
