@@ -54,12 +54,13 @@ async def minted(shop: Shop, purchase_id: int) -> None:
     await shop.store.write(lambda conn: minting.finalized(conn, attempt["id"], evidence, now))
 
 
-async def move_payouts(shop: Shop, purchase_id: int, *path: UsdcStatus, **columns: Any) -> None:
-    """All payouts of a purchase go along a path of states; `columns` are set with the last."""
+async def move_payouts(shop: Shop, purchase_id: int, *path: UsdcStatus, in_full: bool = False, **columns: Any) -> None:
+    """All payouts of a purchase go along a path of states; `columns` are set with the last, `in_full` what was paid."""
     now = shop.clock.now()
     for payout in await shop.all(tables.payouts):
         if payout["purchase_id"] != purchase_id:
             continue
+        columns |= {"paid_amount": payout["amount"]} if in_full else {}
         for state in path:
             last: dict[str, Any] = columns if state is path[-1] else {}
             await shop.store.write(partial(advance, row_id=payout["id"], after=state, now=now, **last))

@@ -6,7 +6,6 @@ from domain.states import PurchaseStatus, UsdcStatus
 from storage import tables
 from storage.history import advance
 from storage.store import Store
-from storage.tables import payouts
 from tests.web.sales import fee_known, minted, move_payouts, paid, wallet
 from tests.web.shop import Shop, opened
 
@@ -38,7 +37,7 @@ async def test_a_purchase_shows_every_figure_of_the_three_dollar_example_as_it_b
             UsdcStatus.PENDING_DISTRIBUTION,
             UsdcStatus.DISTRIBUTED,
             signature="transfer-sig",
-            paid_amount=payouts.c.amount,
+            in_full=True,
             distributed_at=shop.clock.now(),
         )
         settled = (await shop.send("GET", path, token=buyer)).body
@@ -60,7 +59,7 @@ async def test_with_two_recipients_the_signatures_are_in_the_payouts_only(shop: 
         UsdcStatus.PENDING_DISTRIBUTION,
         UsdcStatus.DISTRIBUTED,
         signature="transfer-sig",
-        paid_amount=payouts.c.amount,
+        in_full=True,
     )
     shown = (await shop.send("GET", f"/api/purchases/{purchase_id}/", token=buyer)).body
     assert (shown["usdc_payment_status"], shown["usdc_transfer_signature"]) == ("distributed", None)
@@ -130,7 +129,7 @@ async def test_the_dashboard_counts_a_sale_once_from_its_fee_to_its_payout(store
             UsdcStatus.PENDING_DISTRIBUTION,
             UsdcStatus.DISTRIBUTED,
             signature="transfer-sig",
-            paid_amount=payouts.c.amount,
+            in_full=True,
         )
         assert (await figures())[:5] == ("2.35", "0.00", 0, "2.35", "0.00")
         shown = (await shop.send("GET", path, token=author)).body
