@@ -88,17 +88,8 @@ async def command(world: World, *arguments: str, **changed: str) -> Ended:
 async def test_commands_work_alone_before_a_daemon_ran_with_it_and_after_it(world: World) -> None:
     upgraded = await command(world, "db", "upgrade", "--json")
     assert (upgraded.code, json.loads(upgraded.out)["before"]) == (0, None)
-    invited = await command(world, "invite", "create", "--uses", "2", "--json")
-    assert (invited.code, json.loads(invited.out)["uses"]) == (0, 2)
     made = await command(world, "token", "create", "--name", "Ada", "--role", "operator", "--json")
     ada = json.loads(made.out)["secret"]
-    people = world.options.data_dir / "people.csv"
-    people.write_text(f"email,wallet_address\nada@example.com,{world.platform.address}\nbad,nonsense\n")
-    judged = await command(world, "users", "import", str(people), "--dry-run", "--json")
-    assert (judged.code, json.loads(judged.out)["counts"]) == (1, {"new": 1, "refused": 1})
-    refused = await command(world, "distribute_usdc_batch", "--auto-confirm")
-    assert refused.code == 1
-    assert "the daemon is not running" in refused.err and "python main.py run" in refused.err
 
     async with daemon(world) as pid:
         sockets = psutil.Process(pid).net_connections()
