@@ -20,8 +20,9 @@ from storage.work import Claim
 
 log = structlog.get_logger(__name__)
 
-LOOK_AGAIN = timedelta(hours=1)
-"""A safety net: approvals, deposits, finished transfers and settled batches make the batch due themselves."""
+LOOK_AGAIN = timedelta(minutes=15)
+"""A safety net: approvals, deposits, finished transfers, pauses and settled batches make the batch due themselves. What
+only takes a payout out of it (a refund, a hold) does not, and is seen then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,10 +148,11 @@ def listed(conn: Connection, limit: int) -> Sequence[Row[Any]]:
 
 
 def set_paused(conn: Connection, batch_id: int, reason: str | None, now: datetime) -> None:
-    """Pause a batch with a reason, or let it go on (None). Idempotent."""
+    """Pause a batch with a reason, or let it go on (None). Those behind it look if it is their turn. Idempotent."""
     conn.execute(update(batches).where(batches.c.id == batch_id).values(paused=reason is not None, pause_reason=reason))
     note(conn, "batch", batch_id, None, "paused" if reason else "resumed", now, reason)
     enqueue(conn, "batch", batch_id, now)
+    wake_open(conn, now, after=batch_id)
 
 
 def largest_transfer(conn: Connection, batch_id: int) -> int:

@@ -166,6 +166,23 @@ def test_two_waiting_batches_are_served_oldest_first(tmp_path: Path) -> None:
     run_virtually(story())
 
 
+def test_a_batch_behind_one_that_is_paused_has_its_turn_at_once(tmp_path: Path) -> None:
+    async def story() -> None:
+        shop = Market(VirtualWorld(tmp_path))
+        await shop.open("ada", "bob")
+        await shop.sell("ada")
+        await shop.plan()
+        await shop.sell("bob")
+        await shop.plan()
+        await shop.until_work_says("batch 1 is served first")
+        paused = await shop.world.operator("POST", "/admin/api/batches/1/pause", {"reason": "look first"})
+        assert paused.status == 200, paused
+        await shop.batch_is("waiting_funds", 2, seconds=60)
+        await shop.close()
+
+    run_virtually(story())
+
+
 def test_the_dashboard_shows_the_weeks_figures(tmp_path: Path) -> None:
     figures = ("total_sales_usd", "pending_distribution", "pending_sales", "paid_out", "available_balance", "held")
 
