@@ -23,7 +23,6 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from agent.web.front import FrontLimits
 from storage.sqlite import SqliteStore
 from tests.web.sales import fee_known, minted, paid
 from tests.web.shop import Shop, event, opened
@@ -74,7 +73,6 @@ async def test_generated_requests_by_the_thousand_find_no_5xx_and_no_answer_beyo
 
 async def fuzz(store: SqliteStore, admin: bool, examples: int, part: slice) -> None:
     shop = Shop(store)
-    shop.limits = FrontLimits(header_seconds=60.0, body_seconds=60.0)  # the generator keeps the loop waiting too
     async with opened(shop):
         user = await furnished(shop)
         document = (await shop.send("GET", "/openapi.json", admin=admin)).body

@@ -4,16 +4,16 @@ keeps a valid webhook from its answer."""
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from agent.web.front import FrontLimits, WebFront
+from agent.web.front import WebFront
 from storage import tables
 from storage.sqlite import SqliteStore
-from tests.web.shop import Shop, event, opened
+from tests.web.shop import PATIENT, Shop, event, opened
 
 STUCK = (
     b"",
@@ -21,7 +21,7 @@ STUCK = (
     b"POST /api/checkout/webhook/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{",
 )
 MIB = 1024 * 1024
-PATIENT = FrontLimits(header_seconds=60.0, body_seconds=60.0, connections_max=300)
+CAPPED = replace(PATIENT, connections_max=300)
 """Nothing stuck is dropped by its own deadline while a test runs."""
 
 
@@ -67,7 +67,7 @@ async def test_stuck_connections_beyond_the_cap_make_room_for_a_valid_webhook_an
     sqlite_store: SqliteStore,
 ) -> None:
     shop = Shop(sqlite_store)
-    shop.limits = PATIENT
+    shop.limits = CAPPED
     with capture_logs() as logged:
         await _among_the_stuck(shop)
     assert [line for line in logged if line["log_level"] in ("warning", "error")] == []
@@ -87,7 +87,6 @@ async def test_two_thousand_stuck_connections_keep_a_valid_webhook_waiting_less_
     sqlite_store: SqliteStore,
 ) -> None:
     shop = Shop(sqlite_store)
-    shop.limits = FrontLimits(header_seconds=60.0, body_seconds=60.0)
     async with opened(shop), stuck(shop, 2_000):
         for number in range(50):
             async with asyncio.timeout(1):
@@ -110,7 +109,7 @@ class SlowShop(Shop):
 
 async def test_nobody_who_is_being_answered_has_to_make_room(sqlite_store: SqliteStore) -> None:
     shop = SlowShop(sqlite_store)
-    shop.limits = FrontLimits(connections_max=2)
+    shop.limits = replace(PATIENT, connections_max=2)
     async with opened(shop):
         path = "/admin/api/distribution/preview"
         asking = [asyncio.create_task(shop.send("GET", path, token="admin-viewer", admin=True)) for _ in range(2)]
@@ -170,7 +169,7 @@ async def test_large_forged_bodies_are_refused_unread_beyond_what_all_senders_to
     sqlite_store: SqliteStore,
 ) -> None:
     shop = Shop(sqlite_store)
-    shop.limits = FrontLimits(large_burst_bytes=2 * MIB, large_bytes_per_second=1)
+    shop.limits = replace(PATIENT, large_burst_bytes=2 * MIB, large_bytes_per_second=1)
     async with opened(shop):
         large = event(pad="x" * (MIB - 1_000))
         wrong: list[Any] = [shop.deliver(large, header=shop.signed(b"another body")) for _ in range(6)]
