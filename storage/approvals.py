@@ -4,14 +4,16 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, String, func, insert, select, type_coerce, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse, RequestError
 from domain.states import UsdcStatus
 from storage import tokens
 from storage.history import note
+from storage.statements import always
 from storage.tables import batch_approvals, batch_items, batches, payouts, transfers
 from storage.work import revive
 
@@ -60,23 +62,27 @@ def digest_of(conn: Connection, batch_id: int) -> str:
 def _digest_page(conn: Connection, batch_id: int, after: int) -> tuple[int | None, str]:
     """The lines of the items after that payout, put together by the database, and the last one's payout: a page as one
     text costs a third of as many rows."""
+    last, lines = conn.execute(_DIGEST_PAGE, {"batch_id": batch_id, "after": after}).one()
+    return last, f"{lines}\n"
+
+
+def _digest_statement() -> Select[Any, str]:
     item = (payouts.c.uuid, payouts.c.purchase_id, payouts.c.recipient_id)
-    parts = (*item, batch_items.c.destination_address, batch_items.c.amount)
-    columns = [type_coerce(column, String) for column in parts]  # both databases put numbers together with text
-    line: ColumnElement[str] = columns[0]
-    for column in columns[1:]:
-        line = line + "|" + column
+    line = func.concat_ws("|", *item, batch_items.c.destination_address, batch_items.c.amount)
     page = (
-        select(batch_items.c.payout_id, (line + "\n").label("line"))
+        select(batch_items.c.payout_id, line.label("line"))
         .select_from(batch_items.join(payouts))
-        .where(batch_items.c.batch_id == batch_id, batch_items.c.payout_id > after)
+        .where(batch_items.c.batch_id == bindparam("batch_id"), batch_items.c.payout_id > bindparam("after"))
         .order_by(batch_items.c.payout_id)
-        .limit(DIGEST_PAGE)
+        .limit(always(DIGEST_PAGE))
         .subquery()
     )
-    text = func.aggregate_strings(page.c.line, "").aggregate_order_by(page.c.payout_id)
-    last, lines = conn.execute(select(func.max(page.c.payout_id), text)).one()
-    return last, lines or ""
+    text = func.aggregate_strings(page.c.line, "\n").aggregate_order_by(page.c.payout_id)
+    return select(func.max(page.c.payout_id), text)
+
+
+_DIGEST_PAGE = _digest_statement()
+"""Put together once: the plan of a hundred thousand payouts asks it twenty times."""
 
 
 def approve(conn: Connection, batch_id: int, digest: str, approver: str, now: datetime) -> None:
