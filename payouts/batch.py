@@ -21,8 +21,8 @@ from storage.work import Claim
 log = structlog.get_logger(__name__)
 
 LOOK_AGAIN = timedelta(minutes=15)
-"""A safety net: approvals, deposits, finished transfers, pauses and settled batches make the batch due themselves. What
-only takes a payout out of it (a refund, a hold) does not, and is seen then."""
+"""A safety net: approvals, deposits, finished transfers, pauses, settled batches and payouts that become less or leave
+the batch make it due themselves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,20 @@ def wake_open(conn: Connection, now: datetime, after: int = 0) -> None:
         enqueue(conn, "batch", batch_id, now)
 
 
+def wake_waiting(conn: Connection, transfer_id: int, now: datetime) -> None:
+    """Make the job of a transfer's batch due if the batch waits: less is to be paid, so it may be covered now."""
+    batch_id = conn.scalar(_WAITING_BATCH, {"of": transfer_id})
+    if batch_id is not None:
+        enqueue(conn, "batch", batch_id, now)
+
+
+_WAITING_BATCH = (
+    select(batches.c.id)
+    .join(transfers, transfers.c.batch_id == batches.c.id)
+    .where(transfers.c.id == bindparam("of"), batches.c.status.in_(among(_WAITING)))
+)
+
+
 def wake_when_done(conn: Connection, batch_id: int, now: datetime) -> None:
     """Make the batch's job due when nothing of it is left to be paid: a large batch is not summed up anew for each of
     its transactions."""

@@ -86,9 +86,9 @@ def _net(conn: Connection, debtor: Row[Any], due: Row[Any], amount: int, now: da
     post(conn, debt_netted(key, due.uuid, due.recipient_id, amount), now)
     conn.execute(update(payouts).where(payouts.c.id == due.id).values(netted_amount=payouts.c.netted_amount + amount))
     if amount == position(due).payable:
-        sales.unlink(conn, due.id)
+        sales.unlink(conn, due.id, now)
         advance(conn, due.id, UsdcStatus.NETTED, now, key, reason=f"used up by debt, entry {key}")
-    sales.shrink_transfer(conn, due.transfer_id)
+    sales.shrink_transfer(conn, due.transfer_id, now)
 
 
 def _undo(conn: Connection, which: Any, amount: int, now: datetime, *, keep_begun: bool) -> None:
@@ -107,7 +107,7 @@ def _undo(conn: Connection, which: Any, amount: int, now: datetime, *, keep_begu
         post(conn, debt_netted(key, payout.uuid, netting.recipient_id, -netting.amount), now)
         values = {"netted_amount": payouts.c.netted_amount - netting.amount}
         conn.execute(update(payouts).where(payouts.c.id == payout.id).values(values))
-        keep_within_plan(conn, payout.id)
+        keep_within_plan(conn, payout.id, now)
         if payout.state == UsdcStatus.NETTED:
             advance(conn, payout.id, UsdcStatus.PENDING_CONVERSION, now, key, reason=None)
         amount -= netting.amount

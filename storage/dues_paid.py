@@ -79,7 +79,7 @@ def promise(conn: Connection, transfer: Row[Any], paid: Sequence[Paid], cause: s
     }
     for one in paid:
         row = conn.execute(select(payouts).where(payouts.c.id == one.payout_id).with_for_update()).one()
-        sales.unlink(conn, row.id)
+        sales.unlink(conn, row.id, now)
         if row.state == UsdcStatus.ON_HOLD:
             sales.release_payout(conn, row, now)
         restate_due(conn, row.id, one.amount + row.netted_amount, cause, now)

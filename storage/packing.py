@@ -93,7 +93,7 @@ def leave_out(conn: Connection, transfer_id: int, why: str, now: datetime) -> No
         select(payouts).where(payouts.c.transfer_id == transfer_id).order_by(payouts.c.id).with_for_update()
     ).all()
     for row in found:
-        sales.unlink(conn, row.id)
+        sales.unlink(conn, row.id, now)
         conn.execute(update(payouts).where(payouts.c.id == row.id).values(reason=why))
         note(conn, "payout", row.id, row.state, row.state, now, why)
         enqueue(conn, "batch", row.batch_id, now)

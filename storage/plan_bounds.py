@@ -16,7 +16,7 @@ NOTED_MOST = 20
 """Items named in one remark; all of them show in the batch's changes."""
 
 
-def keep_within_plan(conn: Connection, payout_id: int) -> None:
+def keep_within_plan(conn: Connection, payout_id: int, now: datetime) -> None:
     """A payout of which more is due than its batch planned leaves the plan for the next one."""
     planned = (batch_items.c.payout_id == payouts.c.id) & (batch_items.c.batch_id == payouts.c.batch_id)
     unpaid = (payouts.c.amount - payouts.c.netted_amount).label("unpaid")
@@ -26,7 +26,7 @@ def keep_within_plan(conn: Connection, payout_id: int) -> None:
         .where(payouts.c.id == payout_id, payouts.c.state != UsdcStatus.DISTRIBUTED)
     ).one_or_none()
     if row is not None and row.unpaid > row.amount and not begun(conn, row.transfer_id):
-        unlink(conn, payout_id)
+        unlink(conn, payout_id, now)
 
 
 def beyond_plan(conn: Connection, batch_id: int) -> str | None:

@@ -13,6 +13,7 @@ from domain.money import SHARE_WHOLE_BPS, cents_to_base_units
 from domain.split import SplitRule, share_out, split_net
 from domain.states import CheckoutState, PackedState, PurchaseStatus, TransferState, UsdcStatus, WorkState
 from storage import mint_payouts
+from storage.batches import wake_waiting
 from storage.checkouts import Mark, find
 from storage.history import advance, note
 from storage.ledger import post
@@ -374,30 +375,31 @@ def hold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> list
                 state_before_hold=payout.state,
                 reason=reason,
             )
-            unlink(conn, payout.id)
+            unlink(conn, payout.id, now)
         elif payout.state != UsdcStatus.ON_HOLD:
             out_of_reach.append(payout.id)
     enqueue(conn, "fund", "treasury", now)
     return out_of_reach
 
 
-def shrink_transfer(conn: Connection, transfer_id: int | None) -> None:
-    """A transfer that pays several payouts of one creator pays what is left of them. One that has begun stays what was
-    asked for."""
-    if begun(conn, transfer_id):
+def shrink_transfer(conn: Connection, transfer_id: int | None, now: datetime) -> None:
+    """A transfer that pays several payouts of one creator pays what is left of them, and its batch may be covered now.
+    One that has begun stays what was asked for."""
+    if transfer_id is None or begun(conn, transfer_id):
         return
     left = conn.scalar(
         select(func.sum(payouts.c.amount - payouts.c.netted_amount)).where(payouts.c.transfer_id == transfer_id)
     )
     if left:
         conn.execute(change_of(transfers), {"which": transfer_id, "amount": int(left)})
+    wake_waiting(conn, transfer_id, now)
 
 
-def unlink(conn: Connection, payout_id: int) -> None:
+def unlink(conn: Connection, payout_id: int, now: datetime) -> None:
     """Take a payout out of its batch and transfer; the transfer pays the rest."""
     transfer_id = conn.scalar(select(payouts.c.transfer_id).where(payouts.c.id == payout_id))
     conn.execute(change_of(payouts), {"which": payout_id, "batch_id": None, "transfer_id": None})
-    shrink_transfer(conn, transfer_id)
+    shrink_transfer(conn, transfer_id, now)
 
 
 def release(conn: Connection, purchase_id: int, now: datetime) -> None:

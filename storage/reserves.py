@@ -32,7 +32,7 @@ def settle_reserve(conn: Connection, recipient_id: int, now: datetime) -> None:
             return
         if not sales.begun(conn, row.transfer_id):
             covered += _payable(row)
-            sales.unlink(conn, row.id)
+            sales.unlink(conn, row.id, now)
             advance(conn, row.id, UsdcStatus.ON_HOLD, now, REASON, state_before_hold=row.state, reason=REASON)
 
 

@@ -262,8 +262,8 @@ def _change_due(conn: Connection, payout: Row[Any], due: int, cause: str, now: d
         booked = f"{cause}:{_changes(conn, payout.uuid)}"
         post(conn, due_changed(booked, payout.uuid, payout.recipient_id, payout.amount - due - debt, debt), now)
     _follow_due(conn, row, due, now)
-    keep_within_plan(conn, payout.id)
-    sales.shrink_transfer(conn, payout.transfer_id)
+    keep_within_plan(conn, payout.id, now)
+    sales.shrink_transfer(conn, payout.transfer_id, now)
 
 
 def _changes(conn: Connection, payout_uuid: str) -> int:
@@ -284,7 +284,7 @@ def _follow_due(conn: Connection, row: Row[Any], due: int, now: datetime) -> Non
         _tell_underpaid(conn, row, due, now)
         return
     if due == 0 and state not in (UsdcStatus.CANCELLED, UsdcStatus.NETTED):
-        sales.unlink(conn, row.id)
+        sales.unlink(conn, row.id, now)
         advance(conn, row.id, UsdcStatus.CANCELLED, now, "refunded", reason="refunded")
     elif due > 0 and state == UsdcStatus.CANCELLED:
         advance(conn, row.id, UsdcStatus.PENDING_CONVERSION, now, "the refund failed", reason=None)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
@@ -178,6 +179,28 @@ def test_a_batch_behind_one_that_is_paused_has_its_turn_at_once(tmp_path: Path) 
         paused = await shop.world.operator("POST", "/admin/api/batches/1/pause", {"reason": "look first"})
         assert paused.status == 200, paused
         await shop.batch_is("waiting_funds", 2, seconds=60)
+        await shop.close()
+
+    run_virtually(story())
+
+
+@pytest.mark.parametrize("act", ["hold", "refund"])
+def test_a_waiting_batch_that_lost_what_was_not_covered_pays_the_rest_at_once(tmp_path: Path, act: str) -> None:
+    async def story() -> None:
+        shop = Market(VirtualWorld(tmp_path))
+        await shop.open("ada", "bob")
+        await shop.sell("ada")
+        await shop.deposited(DUE)
+        [second] = await shop.sell("bob")
+        await shop.plan()
+        await shop.batch_is("waiting_funds")
+        place = f"/admin/api/purchases/{second.purchase_id}"
+        seen = (await shop.world.operator("GET", place)).body
+        signed = {"confirm": second.payment, "version": seen["version"]} if act == "refund" else {}
+        done = await shop.world.operator("POST", f"{place}/{act}", {"reason": "look first", **signed})
+        assert done.status in (200, 202), done
+        await shop.batch_is("settled", seconds=120)
+        assert shop.paid() == {"ada": DUE, "bob": 0}
         await shop.close()
 
     run_virtually(story())
