@@ -18,6 +18,8 @@ from storage.work import enqueue
 OPEN = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
 """States in which a payout of a batch is still to be paid."""
 _WAITING = (BatchStatus.PLANNED, BatchStatus.WAITING_APPROVAL, BatchStatus.WAITING_FUNDS)
+UNSETTLED = batches.c.status.in_(among((*_WAITING, BatchStatus.SENDING)))
+"""Said of the states they can be in: what is only unequal to one state no index finds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def waiting(conn: Connection, before: int | None = None, other_than: str = "") -
     """The oldest batch that waits for approvals or funds and is not paused: it is served first. One that sends has had
     its turn: a payout of it whose outcome is unknown holds up nobody else. Of those made before `before`, and of
     another kind than the keys that begin with `other_than`."""
-    asked = select(func.min(batches.c.id)).where(batches.c.status.in_(_WAITING), batches.c.paused.is_(False))
+    asked = select(func.min(batches.c.id)).where(batches.c.status.in_(among(_WAITING)), batches.c.paused.is_(False))
     if before is not None:
         asked = asked.where(batches.c.id < before)
     if other_than:
@@ -116,9 +118,11 @@ def start_transfers(conn: Connection, batch_id: int, now: datetime) -> None:
 
 def wake_open(conn: Connection, now: datetime, after: int = 0) -> None:
     """Make the jobs of all open batches made after `after` due: money arrived, or an older batch had its turn."""
-    open_ones = select(batches.c.id).where(batches.c.status != BatchStatus.SETTLED, batches.c.id > after)
-    for batch_id in conn.scalars(open_ones):
+    for batch_id in conn.scalars(_UNSETTLED_AFTER, {"after": after}).all():
         enqueue(conn, "batch", batch_id, now)
+
+
+_UNSETTLED_AFTER = select(batches.c.id).where(UNSETTLED, batches.c.id > bindparam("after")).order_by(batches.c.id)
 
 
 def wake_waiting(conn: Connection, transfer_id: int, now: datetime) -> None:
@@ -144,14 +148,15 @@ def wake_when_done(conn: Connection, batch_id: int, now: datetime) -> None:
 
 
 def cutoffs_of_scheduled(conn: Connection) -> Sequence[datetime]:
-    """Cutoffs of the weekly batches planned so far, the last ones first."""
+    """Cutoffs of the weekly batches planned so far, the last ones first. Found from the newest batch on: in real time
+    there is one for each sale, and no more of them are read than a few weeks have."""
     return conn.scalars(_CUTOFFS).all()
 
 
 _CUTOFFS = (
     select(batches.c.cutoff_at)
     .where(batches.c.key.like(literal_column("'monday:%'")))
-    .order_by(batches.c.cutoff_at.desc())
+    .order_by(batches.c.id.desc())
     .limit(always(4))
 )
 

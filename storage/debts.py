@@ -3,7 +3,19 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    select,
+    union,
+    update,
+)
 
 from domain.ledger import debt_netted
 from domain.refunds import Position
@@ -25,14 +37,19 @@ def position(row: Row[Any]) -> Position:
 
 def open_debt(conn: Connection, recipient_id: int) -> int:
     """What a recipient still owes (base units): got beyond his due, less what later payouts made good."""
-    paid = payouts.c.recipient_id == recipient_id, payouts.c.state == UsdcStatus.DISTRIBUTED
-    debts = sum(position(row).debt for row in conn.execute(select(payouts).where(*paid)))
+    debts = int(conn.scalar(_OWED_BACK, {"of": recipient_id}) or 0)
     return max(0, debts - _netted(conn, nettings.c.recipient_id == recipient_id))
+
+
+_DEBT = payouts.c.paid_amount + payouts.c.netted_amount - payouts.c.amount
+_IN_DEBT = (payouts.c.state == fixed(UsdcStatus.DISTRIBUTED)) & (_DEBT > literal_column("0"))
+"""`Position.debt` of one that was paid, in the words of an index: hardly any are, of however many somebody was paid."""
+_OWED_BACK = select(func.sum(_DEBT)).where(payouts.c.recipient_id == bindparam("of"), _IN_DEBT)
 
 
 def net_debts(conn: Connection, recipient_id: int, now: datetime) -> None:
     """Use up due payouts, oldest first, by the debts of paid ones, oldest first. Idempotent."""
-    for debtor in conn.execute(_PAID, {"of": recipient_id}).all():
+    for debtor in conn.execute(_DEBTORS, {"of": recipient_id}).all():
         open_amount = position(debtor).debt - _netted(conn, nettings.c.debtor_payout_id == debtor.id)
         if open_amount < 0:
             _undo(conn, nettings.c.debtor_payout_id == debtor.id, -open_amount, now, keep_begun=True)
@@ -45,14 +62,23 @@ def net_debts(conn: Connection, recipient_id: int, now: datetime) -> None:
             open_amount -= taken
 
 
-_OLDEST = (
-    select(payouts)
-    .where(payouts.c.recipient_id == bindparam("of"))
-    .order_by(payouts.c.paid_at, payouts.c.id)
-    .with_for_update()
+def _in_order(*which: ColumnElement[bool]) -> Select[Any]:
+    return select(payouts).where(*which).order_by(payouts.c.paid_at, payouts.c.id).with_for_update()
+
+
+_DEBTORS = _in_order(
+    payouts.c.state == fixed(UsdcStatus.DISTRIBUTED),
+    payouts.c.id.in_(
+        union(
+            select(payouts.c.id).where(payouts.c.recipient_id == bindparam("of"), _IN_DEBT),
+            select(nettings.c.debtor_payout_id).where(
+                nettings.c.recipient_id == bindparam("of"), nettings.c.undone_at.is_(None)
+            ),
+        )
+    ),
 )
-_PAID = _OLDEST.where(payouts.c.state == fixed(UsdcStatus.DISTRIBUTED))
-_UNPAID = _OLDEST.where(payouts.c.state.in_(among(WAITING)))
+"""Who owe, and who have owed: what was netted for a debt that is none any more is given back."""
+_UNPAID = _in_order(payouts.c.recipient_id == bindparam("of"), payouts.c.state.in_(among(WAITING)))
 
 
 def undo_surplus(conn: Connection, payout_id: int, due: int, now: datetime) -> None:

@@ -1,9 +1,11 @@
 """The platform wallet's free USDC, and which owed purchases it covers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, func, select
+from sqlalchemy import Connection, Integer, Row, bindparam, func, select
 
 from domain.funding import Owed, cover, free_balance
 from domain.ledger import Asset
@@ -59,23 +61,32 @@ def fund(conn: Connection, usdc_account: str, now: datetime, most: int = SLICE) 
     first that does not fit ends the pass."""
     lock_plans(conn)
     owed = _owed(conn, most + 1)
-    covered = cover(free(conn, usdc_account), owed)
+    covered = cover(free(conn, usdc_account), [Owed(row.purchase_id, int(row.amount)) for row in owed])
     released = covered[:most]
     for start in range(0, len(released), CHUNK):
-        mine = payouts.c.purchase_id.in_(released[start : start + CHUNK])
-        advance_where(
-            conn, mine & (payouts.c.state == UsdcStatus.PENDING_CONVERSION), UsdcStatus.PENDING_DISTRIBUTION, now
-        )
+        chunk = released[start : start + CHUNK]
+        _release(conn, chunk, owed[start + len(chunk) - 1].paid_at, now)
     return Funded(len(released), is_done=len(covered) <= most)
 
 
-def _owed(conn: Connection, most: int) -> list[Owed]:
+def _release(conn: Connection, purchase_ids: Sequence[int], until: datetime, now: datetime) -> None:
+    """They are the oldest: with the last one's payment as a bound the index reads them and no more of all that wait."""
+    waiting = payouts.c.state == fixed(UsdcStatus.PENDING_CONVERSION)
+    mine = payouts.c.purchase_id.in_(purchase_ids)
+    advance_where(conn, waiting & (payouts.c.paid_at <= until) & mine, UsdcStatus.PENDING_DISTRIBUTION, now)
+
+
+def _owed(conn: Connection, most: int) -> Sequence[Row[Any, Any, Any]]:
     """Purchases in pending_conversion, oldest payment first."""
-    return [Owed(purchase_id, int(amount)) for purchase_id, amount in conn.execute(_OWED, {"most": most})]
+    return conn.execute(_OWED, {"most": most}).all()
 
 
 _OWED = (
-    select(payouts.c.purchase_id, func.sum(payouts.c.amount - payouts.c.netted_amount))
+    select(
+        payouts.c.purchase_id,
+        payouts.c.paid_at,
+        func.sum(payouts.c.amount - payouts.c.netted_amount).label("amount"),
+    )
     .where(payouts.c.state == fixed(UsdcStatus.PENDING_CONVERSION))
     .group_by(payouts.c.paid_at, payouts.c.purchase_id)
     .order_by(payouts.c.paid_at, payouts.c.purchase_id)

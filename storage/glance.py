@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, ColumnElement, Connection, func, select, type_coerce
 
 from domain.states import PurchaseStatus, UsdcStatus
+from storage.batches import UNSETTLED
 from storage.tables import batches, payouts, purchases
 
 DAY_MICROSECONDS = 86_400 * 1_000_000
@@ -54,7 +55,7 @@ def payouts_by_day(conn: Connection, now: datetime, days: int) -> list[Day]:
 
 def open_batch_ids(conn: Connection, limit: int) -> list[int]:
     """Batches that are not settled, oldest first: that is how they are served."""
-    query = select(batches.c.id).where(batches.c.status != "settled").order_by(batches.c.id).limit(limit)
+    query = select(batches.c.id).where(UNSETTLED).order_by(batches.c.id).limit(limit)
     return list(conn.scalars(query))
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from typing import Any
 
-from sqlalchemy import Connection, Row, String, func, literal, literal_column, select, union_all
+from sqlalchemy import Connection, Row, String, Table, func, literal, literal_column, select, union_all
 
 from domain.states import UsdcStatus, WorkState
 from storage import ledger
+from storage.statements import fixed
 from storage.tables import (
     batches,
     circle_notifications,
@@ -58,7 +60,7 @@ def work(
         (stripe_events, "stripe_events", literal("stripe_event"), "event_id"),
     ]
     parts = []
-    for table, source, what, subject in named:
+    for (table, source, what, subject), state in product(named, states):
         if after is not None and source < after.source:
             continue
         query = select(
@@ -66,7 +68,7 @@ def work(
             what.label("kind"),
             table.c[subject].label("subject"),
             *(table.c[name] for name in columns),
-        ).where(table.c.state.in_(states))
+        ).where(table.c.state == fixed(state))  # by the index of that state: the inboxes keep all that ever came
         if kind is not None:
             query = query.where(what == kind)
         if after is not None and source == after.source:
@@ -77,22 +79,25 @@ def work(
 
 def counts(conn: Connection) -> dict[str, dict[str, int]]:
     """How many purchases, payouts, jobs and inbox rows are in which state."""
-    tables = {
-        "purchases": (purchases, purchases.c.status),
-        "payouts": (payouts, payouts.c.state),
-        "jobs": (jobs, jobs.c.state),
-        "stripe_events": (stripe_events, stripe_events.c.state),
-        "circle_notifications": (circle_notifications, circle_notifications.c.state),
+    columns = {"purchases": purchases.c.status, "payouts": payouts.c.state, "jobs": jobs.c.state}
+    by_state = {
+        name: {row.state: row.rows for row in conn.execute(select(column.label("state"), _ROWS).group_by(column))}
+        for name, column in columns.items()
     }
-    return {
-        name: {
-            row.state: row.rows
-            for row in conn.execute(
-                select(column.label("state"), func.count().label("rows")).select_from(table).group_by(column)
-            )
-        }
-        for name, (table, column) in tables.items()
+    return by_state | {table.name: _inbox_counts(conn, table) for table in (stripe_events, circle_notifications)}
+
+
+_ROWS = func.count().label("rows")
+
+
+def _inbox_counts(conn: Connection, table: Table) -> dict[str, int]:
+    """What is done is what is left of all: only the bodies' own pages know it, and they are gigabytes."""
+    found = {
+        state: conn.scalar(select(_ROWS).select_from(table).where(table.c.state == fixed(state))) or 0
+        for state in (WorkState.DUE, WorkState.PARKED)
     }
+    found[WorkState.DONE] = (conn.scalar(select(_ROWS).select_from(table)) or 0) - sum(found.values())
+    return {state.value: rows for state, rows in found.items() if rows}
 
 
 def readings_of(conn: Connection) -> Sequence[Row[Any]]:
@@ -104,7 +109,7 @@ def readings_of(conn: Connection) -> Sequence[Row[Any]]:
 def unconverted(conn: Connection) -> int:
     """USDC base units owed that no deposit covers yet: all payouts in pending_conversion."""
     unpaid = func.sum(payouts.c.amount - payouts.c.netted_amount)
-    return int(conn.scalar(select(unpaid).where(payouts.c.state == UsdcStatus.PENDING_CONVERSION)) or 0)
+    return int(conn.scalar(select(unpaid).where(payouts.c.state == fixed(UsdcStatus.PENDING_CONVERSION))) or 0)
 
 
 def ledger_page(conn: Connection, after: str | None, limit: int) -> tuple[int, Sequence[Row[Any]]]:

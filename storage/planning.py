@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from domain.states import UsdcStatus
+from storage.statements import among
 from storage.tables import payouts, purchases, users
 
 CHUNK = 500
@@ -162,7 +163,7 @@ def _is_taken_at_once(recipient_id: int, amount: int, asked: AtOnce, grouping: s
 def payable(terms: PlanTerms) -> ColumnElement[bool]:
     """Of `payouts` joined with `purchases`: those that a plan takes if their recipients' shares may be paid."""
     conditions = [
-        payouts.c.state.in_(_UNPAID),
+        payouts.c.state.in_(among(_UNPAID)),
         payouts.c.batch_id.is_(None),
         payouts.c.paid_at < terms.cutoff,
         payouts.c.paid_at <= terms.now - terms.hold,

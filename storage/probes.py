@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, Table, func, select
 
 from domain.ledger import Asset
 from domain.states import BatchStatus, MintState, PurchaseStatus, TransferState, UsdcStatus, WalletState, WorkState
+from storage.statements import fixed
 from storage.tables import (
     batches,
     chain_movements,
@@ -155,7 +156,7 @@ def _inbox_queues(conn: Connection) -> list[Queue]:
                     func.count().label("rows"),
                     func.min(table.c.created_at).label("born"),
                     func.min(table.c.due_at).label("due"),
-                ).where(table.c.state == state)
+                ).where(table.c.state == fixed(state))
             ).one()
             if row.rows:
                 found.append(Queue(kind, state, row.rows, row.born, row.due))

@@ -12,6 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
+from storage import sqlite_statistics
 from storage.errors import SchemaDiffers
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -39,6 +40,7 @@ def upgrade(conn: Connection) -> None:
         conn.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
     _refuse_unknown(conn)
     command.upgrade(configuration(conn), "head")
+    sqlite_statistics.tell(conn)
 
 
 def ready(conn: Connection) -> None:

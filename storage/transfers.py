@@ -12,18 +12,18 @@ from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select,
 from domain.errors import Misuse
 from domain.evidence import Evidence
 from domain.ledger import Asset
-from domain.states import BatchStatus, PackedState, TransferState, UsdcStatus, WatchState
+from domain.states import PackedState, TransferState, UsdcStatus, WatchState
 from storage import chain_rows, mint_payouts
 from storage.approvals import require_as_planned
 from storage.attempts import parted, watch_of
-from storage.batches import wake_when_done
+from storage.batches import OPEN, UNSETTLED, wake_when_done
 from storage.distribution import pay
 from storage.history import advance, note
 from storage.movement_rows import Movement, MovementKind
 from storage.movements import book_payout
 from storage.network_costs import explain_cost
 from storage.returns import settle_returns, settle_unpaid
-from storage.statements import locked_row_of, row_of
+from storage.statements import among, locked_row_of, row_of
 from storage.tables import (
     batches,
     chain_movements,
@@ -233,14 +233,13 @@ def unbegun(conn: Connection) -> int:
         group_attempts.c.group_id == group_members.c.group_id,
         group_attempts.c.state != PackedState.DEAD,
     )
-    waiting = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
     statement = (
         select(unpaid)
         .select_from(payouts.join(batches, batches.c.id == payouts.c.batch_id))
         .where(
-            batches.c.status != BatchStatus.SETTLED,
+            UNSETTLED,
             batches.c.paused.is_(False),
-            payouts.c.state.in_(waiting),
+            payouts.c.state.in_(among(OPEN)),
             ~alone,
             ~packed,
         )

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from domain.states import BatchStatus
 from storage import alerts
 from storage.backups import last_started
+from storage.batches import UNSETTLED
 from storage.reconciliation import reports
 from storage.switches import SENDS_PAUSED, why_on
 from storage.tables import batches, cursors, jobs, readings
@@ -93,7 +94,7 @@ def _unproven(conn: Connection) -> dict[str, Unproven]:
 def _batches_since(conn: Connection) -> dict[BatchStatus, datetime]:
     query = (
         select(batches.c.status, func.min(batches.c.created_at).label("born"))
-        .where(batches.c.status != BatchStatus.SETTLED)
+        .where(UNSETTLED)
         .group_by(batches.c.status)
     )
     return {BatchStatus(row.status): row.born for row in conn.execute(query)}

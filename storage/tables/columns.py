@@ -73,8 +73,9 @@ def moment(name: str, *, nullable: bool = False, index: bool = False) -> Column[
     return Column(name, Moment, nullable=nullable, index=index)
 
 
-def ref(name: str, target: str, *, nullable: bool = False) -> Column[int]:
-    return Column(name, ROW_ID, ForeignKey(target), nullable=nullable, index=True)
+def ref(name: str, target: str, *, nullable: bool = False, index: bool = True) -> Column[int]:
+    """`index=False` where another index begins with it: two would cost each write twice."""
+    return Column(name, ROW_ID, ForeignKey(target), nullable=nullable, index=index)
 
 
 def state(name: str, enum: type[StrEnum]) -> tuple[Column[str], CheckConstraint]:

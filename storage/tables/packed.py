@@ -44,6 +44,7 @@ group_members = Table(
     money("amount"),
     moment("released_at", nullable=True),
     CheckConstraint("amount > 0", name="amount"),
+    Index("ix_group_members_transfer_id", "transfer_id"),
     Index(
         "uq_group_members_live",
         "transfer_id",
@@ -58,7 +59,7 @@ group_attempts = Table(
     "group_attempts",
     metadata,
     row_id(),
-    ref("group_id", "payout_groups.id"),
+    ref("group_id", "payout_groups.id", index=False),
     Column("attempt", Integer, nullable=False),
     *state("state", states.PackedState),
     Column("wallet_id", String(64), nullable=False),
@@ -117,6 +118,7 @@ upkeep = Table(
     money("cost_lamports", nullable=True),
     moment("created_at"),
     CheckConstraint("kind IN ('accounts', 'closing')", name="kind"),
+    Index("ix_upkeep_state", "state"),
 )
 """`accounts`: missing token accounts are made for a batch; `closing`: receipts give their rents back."""
 

@@ -11,18 +11,21 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from domain import states
 from storage.tables.columns import ROW_ID, metadata, moment, money, ref, row_id, state, uuid
+
+_IN_DEBT = text("state = 'distributed' AND paid_amount + netted_amount - amount > 0")
 
 payouts = Table(
     "payouts",
     metadata,
     row_id(),
     uuid(),
-    ref("purchase_id", "purchases.id"),
-    ref("recipient_id", "users.id"),
+    ref("purchase_id", "purchases.id", index=False),
+    ref("recipient_id", "users.id", index=False),
     Column("recipient_number", Integer, nullable=False),
     Column("share_bps", Integer, nullable=False),
     money("amount"),
@@ -59,6 +62,8 @@ payouts = Table(
         sqlite_where=Column("transfer_id").is_not(None),
         postgresql_where=Column("transfer_id").is_not(None),
     ),
+    Index("ix_payouts_recipient", "recipient_id", "state", "paid_at"),
+    Index("ix_payouts_in_debt", "recipient_id", sqlite_where=_IN_DEBT, postgresql_where=_IN_DEBT),
     Index("ix_payouts_signature", "signature"),
 )
 """One per recipient of a purchase, ever: the unique constraint over all rails, modes and batches. `paid_at` is the
@@ -84,6 +89,7 @@ batches = Table(
     Column("pause_reason", Text),
     moment("settled_at", nullable=True),
     moment("created_at"),
+    Index("ix_batches_status", "status"),
 )
 """Frozen when planned; `digest` is over its items. `key`: `monday:<date>` for the scheduled batch, `offcycle:<uuid>`
 for others."""
@@ -103,7 +109,7 @@ batch_approvals = Table(
     "batch_approvals",
     metadata,
     row_id(),
-    ref("batch_id", "batches.id"),
+    ref("batch_id", "batches.id", index=False),
     Column("digest", String(64), nullable=False),
     Column("approver", String(64), nullable=False),
     moment("created_at"),
@@ -116,7 +122,7 @@ transfers = Table(
     metadata,
     row_id(),
     uuid(),
-    ref("batch_id", "batches.id"),
+    ref("batch_id", "batches.id", index=False),
     ref("recipient_id", "users.id"),
     Column("reference", String(400), nullable=False, unique=True),
     Column("key_scope", String(300), nullable=False),
@@ -124,14 +130,16 @@ transfers = Table(
     Column("destination_address", String(64), nullable=False),
     moment("created_at"),
     CheckConstraint("amount > 0", name="amount"),
+    Index("ix_transfers_batch", "batch_id", "recipient_id"),
 )
-"""One USDC movement to one recipient: of one payout, or of several with `grouping = "creator"`."""
+"""One USDC movement to one recipient: of one payout, or of several with `grouping = "creator"`. A plan finds the one of
+each payout by batch and recipient, whatever the recipient got in the weeks before."""
 
 transfer_attempts = Table(
     "transfer_attempts",
     metadata,
     row_id(),
-    ref("transfer_id", "transfers.id"),
+    ref("transfer_id", "transfers.id", index=False),
     Column("attempt", Integer, nullable=False),
     *state("state", states.TransferState),
     Column("idempotency_key", String(36), nullable=False, unique=True),
@@ -141,13 +149,14 @@ transfer_attempts = Table(
     Column("circle_transaction_id", String(64), unique=True),
     Column("circle_state", String(24)),
     moment("circle_updated_at", nullable=True),
-    Column("signature", String(128)),
+    Column("signature", String(128), index=True),
     Column("error_reason", Text),
     Column("proof", Text),
     money("cost_lamports", nullable=True),
     moment("created_at"),
     moment("first_sent_at", nullable=True),
     UniqueConstraint("transfer_id", "attempt", name="uq_transfer_attempts_attempt"),
+    Index("ix_transfer_attempts_created", "created_at"),
     Index(
         "uq_transfer_attempts_live",
         "transfer_id",

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from domain import states
@@ -76,7 +77,7 @@ mint_attempts = Table(
     metadata,
     row_id(),
     uuid(),
-    ref("purchase_id", "purchases.id"),
+    ref("purchase_id", "purchases.id", index=False),
     Column("attempt", Integer, nullable=False),
     *state("state", states.MintState),
     Column("wallet_id", String(64), nullable=False),
@@ -109,7 +110,7 @@ mint_payouts = Table(
     "mint_payouts",
     metadata,
     row_id(),
-    ref("mint_attempt_id", "mint_attempts.id"),
+    ref("mint_attempt_id", "mint_attempts.id", index=False),
     ref("recipient_id", "users.id"),
     Column("destination_address", String(64), nullable=False),
     money("amount"),
@@ -147,6 +148,8 @@ refunds = Table(
 )
 """Every refund of a sale (cents): those we ask for carry key and parameters, those made at Stripe do not."""
 
+_WITHDRAWN = text("withdrawn > 0")
+
 disputes = Table(
     "disputes",
     metadata,
@@ -160,6 +163,7 @@ disputes = Table(
     money("withdrawn", default=0),
     money("fee", default=0),
     moment("created_at"),
+    Index("ix_disputes_withdrawn", "purchase_id", sqlite_where=_WITHDRAWN, postgresql_where=_WITHDRAWN),
 )
 """Disputes as Stripe tells them (cents): `withdrawn` and `fee` are what its balance transactions took, net of what
 they gave back. `rank` and `event_at` keep old news from overwriting newer."""
