@@ -186,6 +186,7 @@ class Mischief:
         for process in stage.processes:
             await stage.kill(process)
         await stage.clock.sleep(5)
+        stage.checker.db.close()
         for suffix in ("", "-wal", "-shm"):
             (stage.folder / f"{DATABASE}{suffix}").unlink(missing_ok=True)
         shutil.copy(backup, stage.folder / DATABASE)

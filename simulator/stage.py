@@ -100,6 +100,7 @@ class Stage(World):
         for process in self.processes:
             self.crash_points += process.life.points
             await process.kill()
+        self.checker.db.close()
         await self._still()
 
     async def kill(self, process: Process) -> None:
