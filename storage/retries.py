@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, cast, func, select, union
+from sqlalchemy import BigInteger, Connection, Row, cast, delete, func, select, union
 
 from domain.errors import RequestError
 from domain.states import BatchStatus, PurchaseStatus, UsdcStatus, WalletState, WorkState
-from storage.history import advance
+from storage.history import advance, note
 from storage.purchases import PAYMENT_FAILED
+from storage.statements import change_of
 from storage.tables import batches, circle_notifications, jobs, payouts, purchases, stripe_events, transfers, users
 from storage.work import BY_HAND, enqueue, retry, revive
 
@@ -108,6 +109,39 @@ def retry_row(conn: Connection, source: str, row_id: int, now: datetime) -> None
         raise RequestError(409, "by_hand", f"nothing can run it again, a person must settle it: {row.last_error}")
     if not retry(conn, table, row_id, now):
         raise RequestError(409, "not_parked", f"row {row_id} of {source} is not parked")
+
+
+def close_row(conn: Connection, source: str, row_id: int, reason: str, now: datetime) -> None:
+    """A person has settled outside what a parked row was about: it is no work any more. Raises RequestError 404 or 409.
+
+    Of jobs only those that no step runs; what was paid or got back by hand stands in the payout's history. An event
+    stays in the inbox and can be replayed; one that waits for its sale does not go before it.
+    """
+    table = SOURCES[source]
+    row = conn.execute(select(table).where(table.c.id == row_id).with_for_update()).one_or_none()
+    if row is None:
+        raise RequestError(404, "work_not_found", f"there is no row {row_id} in {source}")
+    if row.state != WorkState.PARKED:
+        raise RequestError(409, "not_parked", f"row {row_id} of {source} is not parked")
+    if table is jobs and row.kind not in BY_HAND:
+        raise RequestError(
+            409, "not_by_hand", f"a step does this work: mend what it says and retry it: {row.last_error}"
+        )
+    if table is stripe_events and row.waits_for is not None:
+        raise RequestError(409, "waits_for_its_sale", f"its sale {row.waits_for} is not booked yet: it is read then")
+    if table is jobs:
+        _note_settled(conn, row, reason, now)
+        conn.execute(delete(jobs).where(jobs.c.id == row_id))
+    else:
+        conn.execute(change_of(table), {"which": row_id, "state": WorkState.DONE})
+
+
+def _note_settled(conn: Connection, row: Row[Any], reason: str, now: datetime) -> None:
+    state = None
+    if row.subject.isdigit():
+        state = conn.scalar(select(payouts.c.state).where(payouts.c.id == int(row.subject)))
+    if state is not None:
+        note(conn, "payout", row.subject, state, state, now, f"{row.kind} settled by hand: {reason}")
 
 
 def _purchase(conn: Connection, purchase_id: int) -> Row[Any]:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from agent.web.admin_treasury import treasury_body
 from agent.web.admin_work_bodies import (
+    Closed,
     ManyWish,
     NotRetried,
     QueueRow,
@@ -20,6 +21,7 @@ from agent.web.admin_work_bodies import (
     WorkQuery,
 )
 from agent.web.audit import act, audited
+from agent.web.bodies import Reason
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.messages import not_found
 from agent.web.settings import WebSettings
@@ -91,6 +93,16 @@ class AdminWork:
                 "Run a parked row again: of jobs, stripe_events or circle_notifications",
                 Retried,
                 status=202,
+                errors=(409,),
+            ),
+            Endpoint(
+                "POST",
+                f"{root}/work/{{source}}/{{row_id}}/close",
+                operator,
+                self.close_row,
+                "A person has settled what a parked row is about: an event, or what is paid or got back by hand",
+                Closed,
+                takes=Reason,
                 errors=(409,),
             ),
         ]
@@ -180,14 +192,35 @@ class AdminWork:
 
         return await self._store.write(write)
 
+    async def close_row(self, call: Call) -> Closed:
+        source, row_id, now = _source(call), call.row_id("row_id"), self._clock.now()
+        reason = call.taken(Reason).reason
+        await self._store.write(
+            audited(
+                call,
+                "close_row",
+                source,
+                row_id,
+                now,
+                lambda conn: retries.close_row(conn, source, row_id, reason, now),
+                reason,
+            )
+        )
+        return Closed(source=source, id=row_id)
+
     async def retry_row(self, call: Call) -> Retried:
-        source, row_id, now = call.ids["source"], call.row_id("row_id"), self._clock.now()
-        if source not in retries.SOURCES:
-            raise RequestError(404, "source_unknown", f"sources are {', '.join(retries.SOURCES)}")
+        source, row_id, now = _source(call), call.row_id("row_id"), self._clock.now()
         await self._store.write(
             audited(call, "retry_row", source, row_id, now, lambda conn: retries.retry_row(conn, source, row_id, now))
         )
         return Retried(kind=source, id=row_id)
+
+
+def _source(call: Call) -> str:
+    source = call.ids["source"]
+    if source not in retries.SOURCES:
+        raise RequestError(404, "source_unknown", f"sources are {', '.join(retries.SOURCES)}")
+    return source
 
 
 def _retry_of(kind: str) -> retries.Retry:

@@ -63,6 +63,12 @@ class Retried(Answer):
     state: Literal["due"] = "due"
 
 
+class Closed(Answer):
+    source: str
+    id: int
+    state: Literal["done"] = "done"
+
+
 class ManyWish(Asked):
     """Either `ids`, or `all` that has failed."""
 

@@ -199,6 +199,49 @@ async def test_what_a_person_settles_by_hand_is_not_run_again(shop: Shop) -> Non
     assert (await job(shop, "underpaid", 1))["state"] == "parked"
 
 
+async def test_what_a_person_settled_by_hand_is_closed_with_his_reason(shop: Shop) -> None:
+    now = shop.clock.now()
+    await shop.store.write(lambda conn: park_new(conn, "underpaid", "?", "underpaid", "7 base units more are due", now))
+    (row,) = await shop.all(tables.jobs)
+    path = f"/admin/api/work/jobs/{row['id']}/close"
+    assert (await post(shop, path, {})).status == 422
+    assert (await shop.send("POST", path, {"reason": "paid"}, "admin-viewer", admin=True)).status == 403
+    closed = await post(shop, path, {"reason": "paid from the other wallet"})
+    assert (closed.status, closed.body) == (200, {"source": "jobs", "id": row["id"], "state": "done"})
+    assert await shop.all(tables.jobs) == []
+    (told,) = [one for one in await shop.all(tables.audit_log) if one["action"] == "close_row"]
+    assert told["reason"] == "paid from the other wallet"
+    assert (await post(shop, path, {"reason": "again"})).code == "work_not_found"
+
+
+async def test_an_event_that_can_never_be_booked_is_closed_and_can_be_replayed(shop: Shop) -> None:
+    await shop.deliver(event())
+    (row,) = await shop.all(tables.stripe_events)
+    path, told = f"/admin/api/work/stripe_events/{row['id']}/close", {"reason": "refunded at Stripe"}
+    assert (await post(shop, path, told)).code == "not_parked"
+
+    async def park(waits_for: str | None) -> None:
+        values = {"state": "parked", "waits_for": waits_for}
+        await shop.store.write(lambda conn: conn.execute(update(tables.stripe_events).values(values)))
+
+    await park("pi_of_a_sale_to_come")
+    assert (await post(shop, path, told)).code == "waits_for_its_sale"
+    await park(None)
+    assert (await post(shop, path, told)).status == 200
+    assert [one["state"] for one in await shop.all(tables.stripe_events)] == ["done"]
+    assert (await post(shop, f"/admin/api/events/stripe/{row['id']}/replay")).status == 202
+    assert [one["state"] for one in await shop.all(tables.stripe_events)] == ["due"]
+
+
+async def test_work_of_a_step_is_not_closed_by_hand(shop: Shop) -> None:
+    now = shop.clock.now()
+    await shop.store.write(lambda conn: park_new(conn, "transfer", "1", "frozen", "the account is frozen", now))
+    (row,) = await shop.all(tables.jobs)
+    answer = await post(shop, f"/admin/api/work/jobs/{row['id']}/close", {"reason": "tired of it"})
+    assert (answer.status, answer.code) == (409, "not_by_hand")
+    assert (await job(shop, "transfer", 1))["state"] == "parked"
+
+
 async def test_a_parked_row_of_any_source_runs_again(shop: Shop) -> None:
     await shop.deliver(event())
     (row,) = await shop.all(tables.stripe_events)

@@ -17,6 +17,7 @@ from domain.realtime import Bar, Left, Standing
 from storage import tables
 from storage.movement_rows import Movement
 from storage.movements import book_usdc
+from storage.work import park_new
 from tests.web.sales import fee_known, minted, paid, wallet
 from tests.web.shop import ROLES, Shop
 from tests.web.test_admin import parked_job
@@ -222,6 +223,22 @@ async def test_a_parked_mint_stands_in_the_list_with_its_error_and_runs_again_fr
     assert twice.status == 409
     assert "has not failed" in twice.words
     assert 'href="/console/work/"' in twice.text
+
+
+async def test_what_only_a_person_can_settle_is_closed_on_its_page_with_a_reason(shop: Shop, visitor: Visitor) -> None:
+    now = shop.clock.now()
+    await shop.store.write(lambda conn: park_new(conn, "underpaid", "1", "underpaid", "7 base units more are due", now))
+    (row,) = await shop.all(tables.jobs)
+    page, target = f"/console/work/jobs/{row['id']}", f"/console/do/work/jobs/{row['id']}/close"
+    await signed_in(visitor, "operator")
+    listed = await visitor.get("/console/work/")
+    assert f'href="{page}"' in listed.text
+    assert not (await visitor.get(page)).has_form(target.replace("close", "retry"))
+    closed = await visitor.send(page, target, reason="paid from the other wallet")
+    assert closed.headers["Location"] == "/console/work/?done=close"
+    after = await visitor.follow(closed)
+    assert "Closed." in after.words
+    assert "Nothing waits for a person." in after.words
 
 
 async def test_strange_names_are_text_and_pages_run_nothing_inline(shop: Shop, visitor: Visitor) -> None:

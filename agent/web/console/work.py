@@ -11,6 +11,7 @@ from agent.web.pages.api import Api
 from agent.web.pages.rendering import Renderer
 from agent.web.pages.site import Looked
 from domain.states import WorkState
+from storage.work import BY_HAND
 
 RETRIES = ("wallet", "mint")
 """Kinds of which all that is parked can be asked for at once."""
@@ -59,18 +60,26 @@ class WorkPages:
             many=[kind for kind in RETRIES if kind in parked],
             link_of=link_of,
             retry_of=retry_of,
+            is_by_hand=is_by_hand,
         )
 
     async def row(self, call: Call) -> WebResponse:
         source, row_id = call.ids["source"], call.row_id("row_id")
         seen = await self._api.get(call, "/work/{source}/{row_id}", WorkDetail, source=source, row_id=row_id)
-        return self._renderer.page(call, "work_item.html", seen=seen, link_of=link_of, retry_of=retry_of)
+        return self._renderer.page(
+            call, "work_item.html", seen=seen, link_of=link_of, retry_of=retry_of, is_by_hand=is_by_hand
+        )
 
 
 def link_of(item: WorkItem) -> str | None:
     """The page of what the work is about."""
     root = LINKS.get(item.kind)
     return f"{root}{item.subject}" if root is not None and item.subject.isdigit() else None
+
+
+def is_by_hand(item: WorkItem) -> bool:
+    """No step can run it: a person settles it, and then closes it."""
+    return item.source == "jobs" and item.kind in BY_HAND
 
 
 def retry_of(item: WorkItem) -> RetryWay:
