@@ -21,6 +21,8 @@ PRICES_CENTS = (50, 99, 100, 250, 300, 333, 999, 1_234, 20_000)
 EDITIONS = (1, 2, 3, None)
 HESITATES_SECONDS = (5, 60, 900, 20_000)
 """Between looking at Stripe's page and paying: meanwhile others buy the last edition, or an old backup is made."""
+HESITATES_IN_A_RUSH_SECONDS = (5, 60, 900)
+"""Not until the page has run out."""
 DECLINED, HESITATES, PAYS = 0.1, 0.4, 0.97
 """Of all buyers' manners, drawn from 0 to 1: up to these; the rest never comes back."""
 PAYS_AT_ONCE = 0.5
@@ -109,7 +111,7 @@ class Cast:
 
     async def _publish(
         self, author: Person, editions: int | None = None, shares: tuple[tuple[Person, int], ...] = ()
-    ) -> None:
+    ) -> Work:
         price = self.dice.choice(PRICES_CENTS)
         body: dict[str, Any] = {"title": "Sunrise", "description": "", "price_cents": price, "ipfs_hash": "QmSunrise"}
         if editions is not None:
@@ -120,6 +122,7 @@ class Cast:
         if made is None or made.status != 201:
             raise RuntimeError(f"{author.name} can't publish: {made}")
         self.works.append(Work(int(made.body["id"]), price, shares or ((author, 10_000),)))
+        return self.works[-1]
 
     # --- the shop ---------------------------------------------------------------------------------------------
 
@@ -129,11 +132,18 @@ class Cast:
         await self._shop(buyer, work, manner)
 
     async def rush(self) -> None:
-        """Many open the page of the same work at once, and pay when all of them have it."""
-        work = self.works[0]
+        """A work of few editions is new, many open its page at once, and more of them pay than there are editions: all
+        who pay when everybody has the page, for the shop sends away whoever comes when the last edition is taken."""
+        editions = self.dice.randint(1, max(1, len(self.buyers) - 1))
+        try:
+            work = await self._publish(self.dice.choice(self.creators), editions)
+        except RuntimeError as error:
+            self.stage.trace.tell("nobody comes:", error)
+            return
+        hesitates = self.dice.choice(HESITATES_IN_A_RUSH_SECONDS)
         async with asyncio.TaskGroup() as group:
             for buyer in self.buyers:
-                group.create_task(self._shop(buyer, work, HESITATES))
+                group.create_task(self._shop(buyer, work, HESITATES, hesitates))
 
     async def newcomer(self) -> None:
         """Somebody signs up and pays before he has a wallet; the treasurer has sent money ahead of sales, and most
@@ -156,7 +166,7 @@ class Cast:
             self.without_pin -= 1
             switches.auto_pin = self.without_pin == 0
 
-    async def _shop(self, buyer: Person, work: Work, manner: float) -> None:
+    async def _shop(self, buyer: Person, work: Work, manner: float, hesitates: float | None = None) -> None:
         wish = {"content_id": work.id, "payment_method": "card"}
         opened = await self.ask("POST", "/api/checkout/stripe/", wish, buyer.token)
         if opened is None or opened.status != 200:
@@ -168,7 +178,7 @@ class Cast:
                 controls.decline(session)
                 await self.stage.clock.sleep(20)
             elif manner <= HESITATES:
-                await self.stage.clock.sleep(self.dice.choice(HESITATES_SECONDS))
+                await self.stage.clock.sleep(hesitates or self.dice.choice(HESITATES_SECONDS))
             if manner > PAYS:
                 self.stage.trace.tell(buyer.name, "leaves", session, "unpaid")
                 return
