@@ -90,7 +90,7 @@ class Worker:
         self._retries_max, self._idle_seconds, self._retry_base = retries_max, idle_seconds, retry_base
         self._holder = str(ids.uuid())
         self._wake = asyncio.Event()
-        self._running: dict[tuple[str, int, int], Claim] = {}
+        self._running: set[Claim] = set()
         self._busy = asyncio.Event()
 
     def wake(self) -> None:
@@ -116,7 +116,7 @@ class Worker:
         while True:
             await self._busy.wait()
             await self._clock.sleep(RENEW_SECONDS)
-            running, until = list(self._running.values()), self._clock.now() + LEASE
+            running, until = list(self._running), self._clock.now() + LEASE
             if not running:
                 self._busy.clear()
                 continue
@@ -140,7 +140,7 @@ class Worker:
         claimed, due = await self._store.write(lambda conn: self._look(conn, wanted, now))
         for lane, claim in claimed:
             lane.running += 1
-            self._running[claim.table.name, claim.id, claim.epoch] = claim
+            self._running.add(claim)
             self._busy.set()
             group.create_task(self._work(lane, claim))
         return self._idle_seconds if due is None else min(self._idle_seconds, max(0.0, (due - now).total_seconds()))
@@ -178,7 +178,7 @@ class Worker:
             log.warning("outcome not stored; the lease will run out", error=str(error))
         finally:
             lane.running -= 1
-            del self._running[claim.table.name, claim.id, claim.epoch]
+            self._running.remove(claim)
             self._observer.step_finished(claim.kind, name, self._clock.monotonic() - started)
             self.wake()
 

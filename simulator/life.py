@@ -44,11 +44,12 @@ class Life:
         self._moving = asyncio.Event()
         self._moving.set()
         self._stops_at: str | None = None
+        self._stops_if: Callable[[], bool] = lambda: True
         self._stopped = asyncio.Event()
 
     async def reach(self, where: str) -> None:
         """A point at which the process may die."""
-        if where == self._stops_at:
+        if where == self._stops_at and self._stops_if():
             self.stand_still()
         await self.stay()
         self.points += 1
@@ -78,10 +79,11 @@ class Life:
         self._moving.clear()
         self._stopped.set()
 
-    async def stand_still_at(self, where: str) -> None:
-        """Be stopped at the next point of that name: in the middle of something. Returns when that has happened."""
+    async def stand_still_at(self, where: str, stops_if: Callable[[], bool]) -> None:
+        """Be stopped at the next point of that name at which that holds: in the middle of something. Returns when it
+        has happened."""
         self._stopped.clear()
-        self._stops_at = where
+        self._stops_at, self._stops_if = where, stops_if
         await self._stopped.wait()
 
     def go_on(self) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import structlog
+
 from config.settings import load_settings
 from simulator.scenario import FaultKind
 from simulator.stage import NEVER, Stage
@@ -27,8 +29,8 @@ DEATH_SPANS = (15, 60, 250, 1_000)
 SKEW_SECONDS = (-3_600, -400, -30, 30, 400, 3_600, 20_000)
 PAUSE_SECONDS = (5, 29, 31, 120, 4_000)
 """Below and above the life of a lease."""
-PAUSED_AT = (None, "before call", "after call", "before commit")
-"""At once, whatever it does, or in the middle of some work."""
+PAUSED_AT = (None, "before call", "after call", "before commit", "after commit")
+"""At once, whatever it does, or in the middle of a job: with a row, and maybe an answer, in its hands."""
 FULL_PAGES = 1
 BACKUP_AGES = (600, 3_600, 20_000, 300_000)
 """Seconds between a backup and its return: minutes, hours, days in which money moved."""
@@ -141,7 +143,7 @@ class Mischief:
         if where is None:
             life.stand_still()
         else:
-            await life.stand_still_at(where)
+            await life.stand_still_at(where, _is_job)
         self.struck[FaultKind.PAUSES] += 1
         self.stage.trace.tell(process.name, "is stopped for", seconds)
         await self.stage.clock.sleep(seconds)
@@ -218,3 +220,9 @@ class Mischief:
             await stage.kill(process)
         entity.api_keys = frozenset({key})
         stage.trace.tell("the daemons know the new keys")
+
+
+def _is_job() -> bool:
+    """Whether a worker runs a job here, by what it binds for its log lines: most points are passed by requests and by
+    what follows the chain, and whoever stands still there holds nothing that another could take over."""
+    return "job" in structlog.contextvars.get_contextvars()

@@ -47,10 +47,13 @@ class LeaseLost(PaymentSystemError):
     """Another worker has claimed the row since: drop what you were about to write."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Claim:
     """A claimed row. `kind` and `subject` say what to do on what. For an inbox row `subject` is the foreign id, and
-    `type` and `body` are what came in; a job has neither."""
+    `type` and `body` are what came in; a job has neither.
+
+    Each is like no other: SQLite gives the id of the newest deleted job to the next one, whose first claim has the same
+    epoch, and it may be made before whoever deleted the last one has looked up."""
 
     table: Table
     id: int
