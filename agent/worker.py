@@ -197,7 +197,7 @@ class Worker:
         match error:
             case OutcomeUnknown():
                 log.warning("outcome unknown", error=str(error))
-                return Unknown(self._backoff(claim), str(error))
+                return Unknown(self._until_looked_up(claim), str(error))
             case Retryable():
                 asked = timedelta(seconds=error.retry_after_seconds or 0)
                 return Again(max(asked, self._backoff(claim)), str(error), counts=True)
@@ -245,6 +245,15 @@ class Worker:
         (step.parked(claim, code, why) if step is not None else nothing)(conn)
         work.park(conn, claim, code, why)
         log.error("parked for a person", code=code, why=why)
+
+    def _until_looked_up(self, claim: Claim) -> timedelta:
+        """An unknown outcome uses up no attempt, so the attempts don't tell how often it was looked up: while it stays
+        unknown, the wait grows with the row's age, to the same 15 minutes."""
+        first = self._backoff(claim)
+        if not (claim.last_error or "").startswith(work.UNKNOWN_OUTCOME):
+            return first
+        half = min(RETRY_MAX, (self._clock.now() - claim.created_at) / 2)
+        return max(first, half * (0.5 + self._ids.jitter() / 2))
 
     def _backoff(self, claim: Claim) -> timedelta:
         """Doubling from the base to 15 minutes, spread over the upper half of the interval."""

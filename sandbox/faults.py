@@ -39,6 +39,8 @@ class Rule:
     status: int = 500
     body: bytes = b"{}"
     headers: Mapping[str, str] = field(default_factory=dict)
+    strikes: Callable[[], None] = lambda: None
+    """Called for each request that it takes."""
 
 
 class Faults:
@@ -87,5 +89,6 @@ class Faults:
             if rule.probability < 1.0 and self._rng.random() >= rule.probability:
                 continue
             rule.times -= 1
+            rule.strikes()
             return rule
         return None

@@ -104,6 +104,7 @@ class Mischief:
             return
         self.stage.trace.tell("begins:", kind, "for", lasts)
         self._begun.append((kind, ended))
+        await ended.met.wait()
         await self.stage.clock.sleep(lasts)
         if (kind, ended) in self._begun:
             self._begun.remove((kind, ended))

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sandbox.faults import Fault, Faults, Rule
 from sandbox.solana_node.history import Landed
@@ -33,12 +33,19 @@ LATE_MS = (1_000, 9_000, 29_000, 31_000, 90_000)
 SHARES = (0.02, 0.1, 0.4, 1.0)
 
 
+def _begun() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass(slots=True)
 class Ended:
-    """What a storm leaves to be undone, and how often it struck."""
+    """What a storm leaves to be undone, and how often it struck. Until it has `met` something it does not pass."""
 
     undo: Callable[[], None]
     struck: Callable[[], int] = lambda: 1
+    met: asyncio.Event = field(default_factory=_begun)
 
 
 @dataclass(slots=True)
@@ -85,7 +92,9 @@ class Storms:
         by_service = {STRIPE: stage.stripe.faults, CIRCLE: stage.circle.faults, CHAIN: stage.node.faults}
         faults: Faults = by_service[service]
         faults.add(rule)
-        return Ended(lambda: faults.rules.remove(rule), lambda: FOR_EVER - rule.times)
+        met = asyncio.Event()
+        rule.strikes = met.set
+        return Ended(lambda: faults.rules.remove(rule), lambda: FOR_EVER - rule.times, met)
 
     # --- events -----------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Connection, select
 
-from agent.worker import LEASE, Lane, Worker
+from agent.worker import LEASE, RETRY_MAX, Lane, Step, Worker
+from domain.errors import OutcomeUnknown
 from domain.outcomes import Commit, Done, Outcome, nothing
 from ports.virtual import SeededIds
 from storage import work
@@ -51,8 +52,9 @@ class Ends:
         self.changed.set()
 
     async def until(self, *outcomes: str) -> None:
+        """So many runs have ended, and in these ways, whichever came first."""
         async with asyncio.timeout(20):
-            while self.heard != list(outcomes):
+            while sorted(self.heard) != sorted(outcomes):
                 self.changed.clear()
                 await self.changed.wait()
 
@@ -80,6 +82,16 @@ class PayStep:
         self._go_on.set()
 
 
+class UnknownStep:
+    """Never hears what became of its call."""
+
+    async def run(self, claim: Claim) -> Outcome:
+        raise OutcomeUnknown("no answer")
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        return nothing
+
+
 def leave(conn: Connection, what: str) -> None:
     work.enqueue(conn, TRACE, what, MONDAY)
 
@@ -92,11 +104,20 @@ def traces(conn: Connection) -> list[str]:
 async def working(store: Store, clock: HandClock, step: PayStep, seed: int) -> AsyncIterator[Ends]:
     """A worker of a process of its own."""
     ends = Ends()
+    async with running(worker_of(store, clock, step, ends, seed)):
+        yield ends
+
+
+def worker_of(store: Store, clock: HandClock, step: Step, ends: Ends, seed: int = 1) -> Worker:
     lane = Lane("pay", work.Queue(jobs, frozenset({PAY})), 16)
-    worker = Worker(store, clock, SeededIds(random.Random(seed)), {PAY: step}, [lane], ends, retries_max=3)
+    return Worker(store, clock, SeededIds(random.Random(seed)), {PAY: step}, [lane], ends, retries_max=3)
+
+
+@asynccontextmanager
+async def running(worker: Worker) -> AsyncIterator[None]:
     task = asyncio.create_task(worker.run())
     try:
-        yield ends
+        yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -149,6 +170,50 @@ async def test_a_job_made_anew_under_the_same_id_is_no_prey_of_the_one_that_held
     assert kept == clock.now() + LEASE
     await store.write(fenced(new, lambda conn: leave(conn, "quick paid 7")))
     assert await store.read(traces) == ["quick paid 7"]
+
+
+async def test_a_worker_with_two_rows_of_one_id_and_epoch_in_hand_ends_both_and_goes_on(store: Store) -> None:
+    """`simulate --faults pauses,two_workers`: SQLite gives a deleted job's id to the next one, and the process ended."""
+    clock, ends, step = HandClock(), Ends(), PayStep(store, "slow", paused=True)
+    worker = worker_of(store, clock, step, ends)
+    await store.write(lambda conn: work.enqueue(conn, PAY, 7, MONDAY))
+
+    def finish_elsewhere(conn: Connection) -> None:
+        (taken,) = work.claim(conn, ALL, 1, "quick", clock.now(), LEASE)
+        work.finish(conn, taken, clock.now())
+        work.enqueue(conn, PAY, 8, clock.now())
+
+    async with running(worker):
+        await reached(step)
+        step.reached.clear()
+        clock.time += 2 * LEASE
+        await store.write(finish_elsewhere)
+        worker.wake()
+        await reached(step)
+        step.go_on()
+        await ends.until("lost", "done")
+        await store.write(lambda conn: work.enqueue(conn, PAY, 9, clock.now()))
+        worker.wake()
+        await ends.until("lost", "done", "done")
+    assert await store.read(traces) == ["slow paid 8", "slow paid 9"]
+
+
+async def test_what_stays_unknown_is_looked_up_ever_more_rarely_and_uses_up_no_attempt(store: Store) -> None:
+    clock, ends = HandClock(), Ends()
+    worker = worker_of(store, clock, UnknownStep(), ends)
+    await store.write(lambda conn: work.enqueue(conn, PAY, 7, MONDAY))
+    waits = []
+    async with running(worker):
+        for times, passes in enumerate((timedelta(0), timedelta(minutes=10), timedelta(days=1)), start=1):
+            clock.time += passes
+            worker.wake()
+            await ends.until(*["unknown"] * times)
+            row = await store.read(lambda conn: conn.execute(select(jobs)).one())
+            waits.append(row.due_at - clock.now())
+    assert row.attempts == 0
+    assert waits[0] <= timedelta(seconds=1)
+    assert timedelta(minutes=2.5) <= waits[1] <= timedelta(minutes=5)
+    assert RETRY_MAX / 2 <= waits[2] <= RETRY_MAX
 
 
 async def test_two_workers_at_once_run_each_job_once(store: Store) -> None:
