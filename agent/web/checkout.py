@@ -1,7 +1,10 @@
 """A buyer's wish becomes a Stripe Checkout Session: intent, key and parameters are committed before Stripe is asked."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Protocol
+
+from sqlalchemy import Connection
 
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.settings import WebSettings
@@ -11,7 +14,7 @@ from domain.states import CheckoutState
 from ports.clock import Clock
 from ports.ids import Ids
 from storage import checkouts, users
-from storage.checkouts import Checkout, Mark
+from storage.checkouts import Checkout, Mark, abandon
 from storage.store import Store
 
 TRIES = 3
@@ -90,8 +93,11 @@ class Shop:
             raise RequestError(409, "checkout_over", "this checkout ended a moment ago; ask again")
         return CheckoutBegun(session_id=checkout.stripe_session_id, redirect_url=checkout.url)
 
-    async def _begin(self, content_id: int, buyer_id: int) -> Checkout:
-        """The buyer's live checkout, or a new one in the state CREATING."""
+    async def _begin(
+        self, content_id: int, buyer_id: int, first: Callable[[Connection, datetime], None] = lambda conn, now: None
+    ) -> Checkout:
+        """The buyer's live checkout, or a new one in the state CREATING. What comes `first` happens with it or not at
+        all: the last edition may be gone by now."""
         now = self._clock.now()
         content, buyer = await self._store.read(
             lambda conn: (checkouts.for_sale(conn, content_id), users.required(conn, buyer_id))
@@ -108,7 +114,12 @@ class Shop:
             mark, content.title, content.price_cents, wanted.expires_at, self._settings.public_base_url
         )
         price: int = content.price_cents
-        return await self._store.write(lambda conn: checkouts.begin(conn, wanted, price, params, now))
+
+        def begin(conn: Connection) -> Checkout:
+            first(conn, now)
+            return checkouts.begin(conn, wanted, price, params, now)
+
+        return await self._store.write(begin)
 
     async def _create(self, checkout: Checkout, content_id: int, buyer_id: int) -> Checkout:
         """Ask Stripe with the stored key and parameters. One that Stripe refuses because its time has become too short
@@ -116,10 +127,11 @@ class Shop:
         try:
             return await self._ask_stripe(checkout)
         except Rejected as first:
-            await self._abandon(checkout, f"Stripe refused: {first.code}")
+            why = f"Stripe refused: {first.code}"
             if checkout.expires_at - self._clock.now() >= LEAST_LIFETIME - timedelta(minutes=1):
+                await self._abandon(checkout, why)
                 raise _refused(first) from None
-        replacement = await self._begin(content_id, buyer_id)
+        replacement = await self._begin(content_id, buyer_id, lambda conn, now: abandon(conn, checkout.id, why, now))
         if replacement.state is not CheckoutState.CREATING:
             return replacement
         try:
@@ -151,7 +163,7 @@ class Shop:
 
     async def _abandon(self, checkout: Checkout, reason: str) -> None:
         now = self._clock.now()
-        await self._store.write(lambda conn: checkouts.abandon(conn, checkout.id, reason, now))
+        await self._store.write(lambda conn: abandon(conn, checkout.id, reason, now))
 
 
 def session_params(

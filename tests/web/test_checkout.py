@@ -110,6 +110,25 @@ async def test_a_checkout_never_answered_whose_time_grew_too_short_is_replaced(s
     assert [row["state"] for row in await shop.all(tables.checkouts)] == ["expired", "open"]
 
 
+async def test_one_whose_time_grew_too_short_stays_as_it_is_when_the_last_edition_goes_before_it_is_replaced(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`simulate --faults pauses,two_workers`: the 409 had closed the row that it was not given another one for."""
+    content_id, token = await for_sale(shop)
+    shop.stripe.faults.add(Rule(CREATE, Fault.LOSE_REQUEST, times=3))
+    assert (await shop.send("POST", PATH, {"content_id": content_id}, token)).status == 503
+    shop.clock.pass_(minutes=40)
+
+    async def somebody_buys_it(seconds: float) -> None:
+        sold = update(tables.contents).values(editions=1, editions_taken=1)
+        await shop.store.write(lambda conn: conn.execute(sold).rowcount)
+
+    monkeypatch.setattr(shop.transport, "_sleep", somebody_buys_it)
+    refused = await shop.send("POST", PATH, {"content_id": content_id}, token)
+    assert (refused.status, refused.code) == (409, "sold_out")
+    assert [row["state"] for row in await shop.all(tables.checkouts)] == ["creating"]
+
+
 async def test_a_request_that_stripe_refuses_for_good_is_a_502_and_leaves_the_buyer_free(shop: Shop) -> None:
     content_id, token = await for_sale(shop)
     body = b'{"error":{"type":"invalid_request_error","code":"amount_too_small","message":"no"}}'
