@@ -173,7 +173,7 @@ async def test_a_job_made_anew_under_the_same_id_is_no_prey_of_the_one_that_held
 
 
 async def test_a_worker_with_two_rows_of_one_id_and_epoch_in_hand_ends_both_and_goes_on(store: Store) -> None:
-    """`simulate --faults pauses,two_workers`: SQLite gives a deleted job's id to the next one, and the process ended."""
+    """`simulate --faults pauses,two_workers`: SQLite gives a deleted job's id to the next, and the process ended."""
     clock, ends, step = HandClock(), Ends(), PayStep(store, "slow", paused=True)
     worker = worker_of(store, clock, step, ends)
     await store.write(lambda conn: work.enqueue(conn, PAY, 7, MONDAY))
