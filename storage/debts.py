@@ -134,6 +134,7 @@ def _undo(conn: Connection, which: Any, amount: int, now: datetime, *, keep_begu
         values = {"netted_amount": payouts.c.netted_amount - netting.amount}
         conn.execute(update(payouts).where(payouts.c.id == payout.id).values(values))
         keep_within_plan(conn, payout.id, now)
+        sales.shrink_transfer(conn, payout.transfer_id, now)
         if payout.state == UsdcStatus.NETTED:
             advance(conn, payout.id, UsdcStatus.PENDING_CONVERSION, now, key, reason=None)
         amount -= netting.amount

@@ -384,7 +384,8 @@ def hold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> list
 
 def shrink_transfer(conn: Connection, transfer_id: int | None, now: datetime) -> None:
     """A transfer that pays several payouts of one creator pays what is left of them, and its batch may be covered now.
-    One that has begun stays what was asked for."""
+    What was taken from one and is given back within its plan is paid again. One that has begun stays what was asked
+    for."""
     if transfer_id is None or begun(conn, transfer_id):
         return
     left = conn.scalar(

@@ -1,6 +1,7 @@
 """What the simulator found, each as a story of its own: the seed that showed it stands beside it."""
 
 from pathlib import Path
+from typing import Any
 
 from tests.week.checker import rows_of
 from tests.week.selling import DUE, Market
@@ -26,6 +27,38 @@ def test_a_refund_after_the_payout_leaves_the_paid_transfer_as_it_was_sent(tmp_p
 
         await shop.world.until("the creator owes it", owes)
         assert [row["amount"] for row in rows_of(shop.world, "SELECT amount FROM transfers")] == [2 * DUE]
+        await shop.close()
+
+    run_virtually(story())
+
+
+def test_what_a_debt_took_of_a_planned_payout_is_paid_with_it_when_the_debt_is_none_any_more(tmp_path: Path) -> None:
+    """`simulate --operators --faults all --purchases 10 --weeks 4 --seed 500`: the refund behind the debt failed before
+    the batch was sent, and the transfer stayed as small as the debt had made it."""
+
+    async def story() -> None:
+        shop = Market(VirtualWorld(tmp_path, AGENT_GROUPING="creator"))
+        await shop.open()
+        (first,) = await shop.sell()
+        shop.fund(DUE)
+        await shop.plan()
+        await shop.batch_is("settled")
+        await shop.sell()
+        await shop.plan()
+        refund: Any = shop.world.stripe.controls.refund(first.payment, 100)
+
+        async def sends(amount: int) -> None:
+            async def planned() -> bool:
+                return rows_of(shop.world, "SELECT amount FROM transfers ORDER BY id")[-1]["amount"] == amount
+
+            await shop.world.until(f"the transfer is of {amount}", planned)
+
+        await sends(round(DUE * 2 / 3))
+        shop.world.stripe.controls.fail_refund(refund["id"])
+        await sends(DUE)
+        shop.fund(DUE)
+        await shop.batch_is("settled", 2)
+        assert shop.paid() == {"ada": 2 * DUE}
         await shop.close()
 
     run_virtually(story())
