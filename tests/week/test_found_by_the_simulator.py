@@ -49,7 +49,7 @@ def test_what_a_debt_took_of_a_planned_payout_is_paid_with_it_when_the_debt_is_n
 
         async def sends(amount: int) -> None:
             async def planned() -> bool:
-                return rows_of(shop.world, "SELECT amount FROM transfers ORDER BY id")[-1]["amount"] == amount
+                return bool(rows_of(shop.world, "SELECT amount FROM transfers ORDER BY id")[-1]["amount"] == amount)
 
             await shop.world.until(f"the transfer is of {amount}", planned)
 
