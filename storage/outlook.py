@@ -13,7 +13,7 @@ from domain.split import due_after_refunds
 from domain.states import PurchaseStatus, UsdcStatus
 from storage.conversion_orders import on_its_way
 from storage.funding import finalized_balance, promised
-from storage.tables import batches, group_attempts, payouts, purchases, readings, transfer_attempts, transfers
+from storage.tables import group_attempts, payouts, purchases, readings, transfer_attempts
 
 CONVERT_AHEAD = timedelta(hours=48)
 """A wire on Friday is USDC on Monday: what must be converted is told that long before the batch."""
@@ -134,13 +134,10 @@ def costs(conn: Connection, since: datetime) -> Costs:
 
 
 def _payout_costs(conn: Connection, since: datetime) -> tuple[int, int]:
-    """How many transactions paid out for batches made since then, and what they cost; a packed one pays many."""
-    mine = (
-        select(transfers.c.id).join(batches, batches.c.id == transfers.c.batch_id).where(batches.c.created_at >= since)
-    )
+    """How many transactions were begun since then to pay out, and what they cost; a packed one pays many."""
     alone, packed = transfer_attempts.c.cost_lamports, group_attempts.c.fee_lamports
     sums = (
-        select(func.count(alone), func.coalesce(func.sum(alone), 0)).where(transfer_attempts.c.transfer_id.in_(mine)),
+        select(func.count(alone), func.coalesce(func.sum(alone), 0)).where(transfer_attempts.c.created_at >= since),
         select(func.count(packed), func.coalesce(func.sum(packed), 0)).where(group_attempts.c.created_at >= since),
     )
     rows = [conn.execute(query).one() for query in sums]

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, Table, func, select
 
 from domain.ledger import Asset
 from domain.states import BatchStatus, MintState, PurchaseStatus, TransferState, UsdcStatus, WalletState, WorkState
-from storage.statements import fixed
+from storage.statements import among, fixed
 from storage.tables import (
     batches,
     chain_movements,
@@ -170,7 +170,7 @@ def _unpaid(conn: Connection) -> dict[UsdcStatus, Unpaid]:
             func.count().label("rows"),
             func.sum(payouts.c.amount - payouts.c.netted_amount).label("amount"),
         )
-        .where(payouts.c.state.in_(UNPAID))
+        .where(payouts.c.state.in_(among(UNPAID)))
         .group_by(payouts.c.state)
     )
     found = {UsdcStatus(row.state): Unpaid(row.rows, int(row.amount)) for row in conn.execute(query)}
@@ -180,10 +180,12 @@ def _unpaid(conn: Connection) -> dict[UsdcStatus, Unpaid]:
 def _oldest_unpaid(conn: Connection) -> datetime | None:
     """Over payouts, and over paid purchases that have none yet because they are not minted; held ones don't count."""
     moments: list[datetime | None] = [
-        conn.scalar(select(func.min(payouts.c.paid_at)).where(payouts.c.state == state)) for state in LATE
+        conn.scalar(select(func.min(payouts.c.paid_at)).where(payouts.c.state == fixed(state))) for state in LATE
     ]
     for status in UNMINTED:
-        unminted = (purchases.c.status == status) & purchases.c.hold_reason.is_(None) & purchases.c.minted_at.is_(None)
+        unminted = (
+            (purchases.c.status == fixed(status)) & purchases.c.hold_reason.is_(None) & purchases.c.minted_at.is_(None)
+        )
         moments.append(conn.scalar(select(func.min(purchases.c.paid_at)).where(unminted)))
     return min((moment for moment in moments if moment is not None), default=None)
 

@@ -196,8 +196,8 @@ def creator_of(conn: Connection, user: Row[Any]) -> Creator:
 
 def creators_page(conn: Connection, before: int | None, limit: int) -> list[Creator]:
     """Up to `limit` users who were ever owed something, newest first, with ids below `before`."""
-    owed_ever = select(payouts.c.recipient_id)
-    query = select(users).where(users.c.id.in_(owed_ever)).order_by(users.c.id.desc()).limit(limit)
+    owed_ever = exists().where(payouts.c.recipient_id == users.c.id)
+    query = select(users).where(owed_ever).order_by(users.c.id.desc()).limit(limit)
     return _with_money(conn, conn.execute(query if before is None else query.where(users.c.id < before)).all())
 
 

@@ -18,9 +18,11 @@ from storage import tables
 from storage.movement_rows import Movement
 from storage.movements import book_usdc
 from storage.work import park_new
+from tests.plans import growing, plans_kept
 from tests.web.sales import fee_known, minted, paid, wallet
 from tests.web.shop import ROLES, Shop
 from tests.web.test_admin import parked_job
+from tests.web.test_fuzz import furnished
 from tests.web.visitor import Visitor, signed_in, visiting
 
 LEAD_ELSEWHERE = {"/", "/console/events/", *(href.removesuffix("/") for _, href, _ in NAVIGATION)}
@@ -399,3 +401,13 @@ async def test_a_token_and_an_invite_are_shown_once_and_dollars_are_announced_as
     assert (row["usd_cents"], row["expected_usdc"], row["note"]) == (11_250, 112_500_000, "wire 7")
     wrong = await visitor.send("/console/treasury/", "/console/do/conversions", usd="1.234")
     assert wrong.status == 422
+
+
+async def test_no_page_reads_what_all_weeks_before_have_left(shop: Shop, visitor: Visitor) -> None:
+    await furnished(shop)
+    await signed_in(visitor, "approver")
+    with plans_kept() as plans:
+        for endpoint in pages(shop, "GET"):
+            assert (await visitor.get(concrete(endpoint))).status < 500
+    assert len(plans) > 80
+    assert growing(plans) == {}
