@@ -6,12 +6,11 @@ This is the one place that may catch every exception: whatever a step raises bec
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 from sqlalchemy import Connection
@@ -69,6 +68,13 @@ class Lane:
     running: int = field(default=0)
 
 
+class _Found(NamedTuple):
+    """What a look has claimed, and in how many seconds to look again."""
+
+    claimed: list[tuple[Lane, Claim]]
+    seconds: float
+
+
 class Worker:
     """`run` until cancelled. `wake` makes it look for due rows at once."""
 
@@ -87,9 +93,12 @@ class Worker:
         """`idle_seconds`: how long an idle worker waits for a wake-up before it looks for itself."""
         self._store, self._clock, self._ids = store, clock, ids
         self._steps, self._lanes, self._observer = steps, lanes, observer
-        self._retries_max, self._idle_seconds, self._retry_base = retries_max, idle_seconds, retry_base
+        self._retries_max, self._idle, self._retry_base = retries_max, timedelta(seconds=idle_seconds), retry_base
         self._holder = str(ids.uuid())
         self._wake = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._looking = asyncio.Lock()
+        """Held by whoever claims."""
         self._running: set[Claim] = set()
         self._busy = asyncio.Event()
 
@@ -98,19 +107,16 @@ class Worker:
 
     async def run(self) -> None:
         """Raises LedgerImbalance when a step found one, StoreBroken when the disk lies: the daemon stops."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_leases())
-            while True:
-                self._wake.clear()
-                try:
-                    wait = await self._claim_due(group)
-                except StoreBroken:
-                    raise
-                except StoreUnavailable as error:
-                    log.warning("database unavailable", error=str(error))
-                    wait = 1.0
-                if wait > 0:
-                    await self._rest(wait)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_leases())
+                self.wake()
+                while True:
+                    await self._wake.wait()
+                    self._wake.clear()
+                    await self._claim_due(group)
+        finally:
+            self._wake_in(None)
 
     async def _keep_leases(self) -> None:
         while True:
@@ -127,48 +133,59 @@ class Worker:
             except StoreUnavailable as error:
                 log.warning("leases not renewed", error=str(error))
 
-    async def _rest(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
+    def _wake_in(self, seconds: float | None) -> None:
+        """In place of what was said before; None: never."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self.wake)
 
-    async def _claim_due(self, group: asyncio.TaskGroup) -> float:
-        """Claim what is due in every open lane and start on it; in how many seconds to look again."""
-        now = self._clock.now()
-        free = [(lane, lane.width - lane.running) for lane in self._lanes if lane.is_open()]
-        wanted = [(lane, room) for lane, room in free if room > 0]
-        claimed, due = await self._store.write(lambda conn: self._look(conn, wanted, now))
-        for lane, claim in claimed:
+    async def _claim_due(self, group: asyncio.TaskGroup) -> None:
+        """Claim what is due in every open lane, and start on it."""
+        async with self._looking:
+            wanted, now = self._wanted(), self._clock.now()
+            try:
+                found = await self._store.write(lambda conn: self._look(conn, wanted, now))
+            except StoreBroken:
+                raise
+            except StoreUnavailable as error:
+                log.warning("database unavailable", error=str(error))
+                found = _Found([], 1.0)
+            self._start(group, found)
+
+    def _wanted(self, leaving: Lane | None = None) -> list[tuple[Lane, int]]:
+        """The lanes with room, and how much: with the place that a step of `leaving` is about to leave."""
+        free = [(lane, lane.width - lane.running + (lane is leaving)) for lane in self._lanes if lane.is_open()]
+        return [(lane, room) for lane, room in free if room > 0]
+
+    def _look(self, conn: Connection, wanted: Sequence[tuple[Lane, int]], now: datetime) -> _Found:
+        """The claims of all lanes in one transaction, and in how many seconds to look again: when the next row of a
+        lane that has room left is due."""
+        claimed: list[tuple[Lane, Claim]] = []
+        moments: list[datetime | None] = []
+        due = work.next_due(conn, [lane.queue for lane, _ in wanted], now)
+        for (lane, room), (ready, later) in zip(wanted, due, strict=True):
+            claims = work.claim(conn, lane.queue, room, self._holder, now, LEASE) if ready is not None else []
+            claimed += [(lane, claim) for claim in claims]
+            if len(claims) < room:
+                moments += (later, None if claims else ready)
+        next_one = min((moment for moment in moments if moment is not None), default=now + self._idle)
+        return _Found(claimed, max(0.0, min(next_one - now, self._idle).total_seconds()))
+
+    def _start(self, group: asyncio.TaskGroup, found: _Found) -> None:
+        for lane, claim in found.claimed:
             lane.running += 1
             self._running.add(claim)
             self._busy.set()
-            group.create_task(self._work(lane, claim))
-        return self._idle_seconds if due is None else min(self._idle_seconds, max(0.0, (due - now).total_seconds()))
+            group.create_task(self._work(group, lane, claim))
+        self._wake_in(found.seconds)
 
-    def _look(
-        self, conn: Connection, wanted: Sequence[tuple[Lane, int]], now: datetime
-    ) -> tuple[list[tuple[Lane, Claim]], datetime | None]:
-        """The claims of all lanes in one transaction, and when the next row of a lane with room is due."""
-        due = work.next_due(conn, [lane.queue for lane, _ in wanted], now)
-        claimed: list[tuple[Lane, Claim]] = []
-        left = []
-        for (lane, room), moment in zip(wanted, due, strict=True):
-            ready = moment is not None and moment <= now
-            claims = work.claim(conn, lane.queue, room, self._holder, now, LEASE) if ready else []
-            claimed += [(lane, claim) for claim in claims]
-            if len(claims) < room:
-                left.append(lane.queue)
-        if claimed:
-            due = work.next_due(conn, left, now)
-        return claimed, min((moment for moment in due if moment is not None), default=None)
-
-    async def _work(self, lane: Lane, claim: Claim) -> None:
+    async def _work(self, group: asyncio.TaskGroup, lane: Lane, claim: Claim) -> None:
         started = self._clock.monotonic()
         name = "lost"
         try:
             with structlog.contextvars.bound_contextvars(job=f"{claim.kind}:{claim.subject}"):
                 outcome = await self._outcome(claim)
-                await self._settle(claim, outcome)
+                await self._settle(group, lane, claim, outcome)
                 name = type(outcome).__name__.lower()
         except LeaseLost as error:
             log.info("lease lost", error=str(error))
@@ -180,7 +197,8 @@ class Worker:
             lane.running -= 1
             self._running.remove(claim)
             self._observer.step_finished(claim.kind, name, self._clock.monotonic() - started)
-            self.wake()
+            if name == "lost":
+                self.wake()  # else the settling has looked
 
     async def _outcome(self, claim: Claim) -> Outcome:
         step = self._steps.get(claim.kind)
@@ -212,14 +230,29 @@ class Worker:
         log.exception("step failed")
         return Again(self._backoff(claim), f"{type(error).__name__}: {error}", counts=True)
 
-    async def _settle(self, claim: Claim, outcome: Outcome) -> None:
+    async def _settle(self, group: asyncio.TaskGroup, lane: Lane, claim: Claim, outcome: Outcome) -> None:
         try:
-            await self._store.write(lambda conn: self._write(conn, claim, outcome))
+            await self._commit(group, lane, claim, outcome)
         except (LeaseLost, StoreUnavailable, LedgerImbalance):
             raise
         except Exception as error:  # noqa: BLE001 (see the module's rule)
-            failed = self._translate(claim, error)
-            await self._store.write(lambda conn: self._write(conn, claim, failed))
+            await self._commit(group, lane, claim, self._translate(claim, error))
+
+    async def _commit(self, group: asyncio.TaskGroup, lane: Lane, claim: Claim, outcome: Outcome) -> None:
+        """And claim in the same transaction what is due then: a commit less between a step and the next. Not while
+        another look is under way, which counts the same room: a lane would get more than its width."""
+        if self._looking.locked() or self._wake.is_set():
+            await self._store.write(lambda conn: self._write(conn, claim, outcome))
+            self.wake()
+            return
+        async with self._looking:
+            wanted, now = self._wanted(leaving=lane), self._clock.now()
+
+            def write(conn: Connection) -> _Found:
+                self._write(conn, claim, outcome)
+                return self._look(conn, wanted, now)
+
+            self._start(group, await self._store.write(write))
 
     def _write(self, conn: Connection, claim: Claim, outcome: Outcome) -> None:
         now = self._clock.now()

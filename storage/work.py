@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -96,30 +96,41 @@ class Queue:
     kinds: frozenset[str] | None = None
 
 
-def next_due(conn: Connection, queues: Sequence[Queue], now: datetime) -> list[datetime | None]:
-    """For each queue when its next row can be claimed: that row's due time, or the end of its lease if that is later.
-    None where no row waits."""
-    found: dict[str, dict[str | None, datetime]] = {
-        jobs.name: {},
-        stripe_events.name: {},
-        circle_notifications.name: {},
-    }
-    for name, kind, moment in conn.execute(_NEXT_DUE, {"now": now}):
-        if moment is not None:
-            found[name][kind] = moment
-    return [_earliest(found[queue.table.name], queue.kinds) for queue in queues]
+class Due(NamedTuple):
+    """Of one queue: since when its first row can be claimed, and when the next one can that can't yet: at its due time,
+    or at the end of its lease if that is later. None where no such row waits."""
+
+    ready: datetime | None
+    later: datetime | None
 
 
-def _earliest(moments: Mapping[str | None, datetime], kinds: frozenset[str] | None) -> datetime | None:
-    waiting = moments.keys() if kinds is None else kinds & moments.keys()
-    return min((moments[kind] for kind in waiting), default=None)
+def next_due(conn: Connection, queues: Sequence[Queue], now: datetime) -> list[Due]:
+    """What waits in each of the queues."""
+    found: dict[str, dict[str | None, Due]] = {}
+    for name, kind, ready, later in conn.execute(_NEXT_DUE, {"now": now}):
+        found.setdefault(name, {})[kind] = Due(ready, later)
+    return [_first(found.get(queue.table.name), queue.kinds) for queue in queues]
+
+
+_NOTHING = Due(None, None)
+
+
+def _first(waiting: Mapping[str | None, Due] | None, kinds: frozenset[str] | None) -> Due:
+    if not waiting:
+        return _NOTHING
+    mine = [due for kind, due in waiting.items() if kinds is None or kind in kinds]
+    return Due(
+        min((due.ready for due in mine if due.ready is not None), default=None),
+        min((due.later for due in mine if due.later is not None), default=None),
+    )
 
 
 def _next_due_of(table: Table, kind: ColumnElement[Any]) -> Select[Any]:
     """All that waits, read once for all queues: a worker asks this at each of its turns."""
-    leased = table.c.lease_until > bindparam("now", type_=table.c.lease_until.type)
-    moment = func.min(case((leased, table.c.lease_until), else_=table.c.due_at), type_=table.c.due_at.type)
-    return select(fixed(table.name), kind, moment).where(table.c.state == fixed(WorkState.DUE))
+    now = bindparam("now", type_=table.c.due_at.type)
+    moment = case((table.c.lease_until > now, table.c.lease_until), else_=table.c.due_at)
+    ready, later = (func.min(case((fits, moment)), type_=now.type) for fits in (moment <= now, moment > now))
+    return select(fixed(table.name), kind, ready, later).where(table.c.state == fixed(WorkState.DUE))
 
 
 _NEXT_DUE = union_all(

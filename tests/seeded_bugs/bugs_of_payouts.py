@@ -201,7 +201,7 @@ def never_wakes_up(patch: MonkeyPatch) -> None:
     real = of(storage.work, "next_due")
 
     def next_due(conn: Any, queues: Any, now: Any) -> Any:
-        return [moment if moment is not None and moment <= now else None for moment in real(conn, queues, now)]
+        return [due._replace(later=None) for due in real(conn, queues, now)]
 
     patch.setattr(storage.work, "next_due", next_due)
 

@@ -1,0 +1,121 @@
+"""How a worker goes from one step to the next."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from agent.waking_store import WakingStore
+from agent.worker import Lane, Worker
+from domain.outcomes import Commit, Done, Outcome, nothing
+from ports.virtual import SeededIds
+from storage import work
+from storage.store import Store
+from storage.tables import jobs
+from storage.work import Claim
+from tests.agent.test_leases import MONDAY, PAY, Ends, HandClock
+
+STEPS = 5
+JOBS = 9
+WIDTH = 2
+
+T = TypeVar("T")
+
+
+class ChainStep:
+    """Each leaves the next one behind it, until there were `STEPS`."""
+
+    async def run(self, claim: Claim) -> Outcome:
+        following = int(claim.subject) + 1
+        return Done(lambda conn: work.enqueue(conn, PAY, following, MONDAY)) if following < STEPS else Done()
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        return nothing
+
+
+class CrowdStep:
+    """Counts how many of it run at once; the first goes on by itself, the others together."""
+
+    def __init__(self) -> None:
+        self.first, self.others = asyncio.Event(), asyncio.Event()
+        self.running = self.most = 0
+
+    async def run(self, claim: Claim) -> Outcome:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await (self.others if int(claim.subject) else self.first).wait()
+        self.running -= 1
+        return Done()
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        return nothing
+
+
+class GatedStore(WakingStore):
+    """Its writes wait at a gate while it is closed."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store, lambda: None)
+        self.open = asyncio.Event()
+        self.open.set()
+        self.under_way = 0
+
+    async def write(self, fn: Callable[[Connection], T]) -> T:
+        self.under_way += 1
+        try:
+            await self.open.wait()
+            return await super().write(fn)
+        finally:
+            self.under_way -= 1
+
+
+@asynccontextmanager
+async def working(store: Store, step: ChainStep | CrowdStep) -> AsyncIterator[tuple[Worker, Ends]]:
+    ends = Ends()
+    lane = Lane("pay", work.Queue(jobs, frozenset({PAY})), WIDTH)
+    worker = Worker(store, HandClock(), SeededIds(random.Random(1)), {PAY: step}, [lane], ends, retries_max=3)
+    task = asyncio.create_task(worker.run())
+    try:
+        yield worker, ends
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not is_so():
+            await asyncio.sleep(0)
+
+
+async def test_what_a_step_leaves_behind_is_claimed_in_the_transaction_that_settles_it(store: Store) -> None:
+    commits: list[None] = []
+    await store.write(lambda conn: work.enqueue(conn, PAY, 0, MONDAY))
+    async with working(WakingStore(store, lambda: commits.append(None)), ChainStep()) as (_, ends):
+        await until(lambda: len(ends.heard) == STEPS)
+    assert len(commits) == 1 + STEPS
+
+
+async def test_a_lane_is_never_wider_than_it_was_made_whoever_claims_for_it(store: Store) -> None:
+    """Work comes in while a step is settled: two that look at once would count the same room."""
+    step, gated = CrowdStep(), GatedStore(store)
+    await store.write(lambda conn: work.enqueue(conn, PAY, 0, MONDAY))
+    async with working(gated, step) as (worker, ends):
+        await until(lambda: step.running == 1 and not gated.under_way)
+        for number in range(1, JOBS):
+            await store.write(partial(work.enqueue, kind=PAY, subject=number, now=MONDAY))
+        gated.open.clear()
+        step.first.set()
+        await until(lambda: gated.under_way == 1)
+        worker.wake()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        gated.open.set()
+        await until(lambda: step.running > 0 and not gated.under_way)
+        step.others.set()
+        await until(lambda: ends.heard.count("done") == JOBS)
+    assert step.most == WIDTH
