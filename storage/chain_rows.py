@@ -14,7 +14,7 @@ from domain.errors import Misuse
 from domain.states import WatchState
 from storage.statements import among, insert_into
 from storage.tables import cursors, readings, watched_signatures
-from storage.work import revive
+from storage.work import enqueue, revive
 
 OPEN = (WatchState.WATCHING, WatchState.CONFIRMED)
 """States that can still change; finalized and expired are final."""
@@ -75,7 +75,8 @@ def watch(
     last_valid_block_height: int | None,
     now: datetime,
 ) -> None:
-    """Have a signature's fate found out; job (purpose, subject) is made due when it is finalized or expired.
+    """Have a signature's fate found out; job (purpose, subject) is made due when it is finalized or expired, or
+    a fork has taken it back.
 
     In the transaction that stores the signed bytes, before they are sent. Idempotent; then poke the tracker. Raises
     Misuse when the signature is watched for something else.
@@ -136,7 +137,8 @@ def moved_at(conn: Connection, name: str) -> datetime | None:
 
 
 def record_fates(conn: Connection, fates: Sequence[Fate], now: datetime) -> int:
-    """Write what the chain says and make the waiting jobs due, parked ones too; returns how many rows changed.
+    """Write what the chain says and make due the jobs of what has ended, parked ones too, and of what a fork has taken
+    back, to send it again; returns how many rows changed.
 
     Final states never change, so an answer that comes late, or to two replicas, does nothing.
     """
@@ -161,6 +163,8 @@ def record_fates(conn: Connection, fates: Sequence[Fate], now: datetime) -> int:
     )
     for purpose, subject in _waiting(known[fate.signature] for fate in changed if fate.state not in OPEN):
         revive(conn, purpose, subject, now)
+    for purpose, subject in _waiting(known[fate.signature] for fate in changed if fate.state is WatchState.WATCHING):
+        enqueue(conn, purpose, subject, now)
     return len(changed)
 
 

@@ -15,7 +15,7 @@ from domain.keys import uuid4_shaped
 from domain.states import CheckoutState
 from storage.history import advance, note
 from storage.statements import among, insert_into, locked_row_of, row_of
-from storage.tables import checkouts, contents, users
+from storage.tables import checkouts, contents, purchases, users
 
 LIVE = (CheckoutState.CREATING, CheckoutState.OPEN)
 MADE_ANEW = "made anew: its Session is younger than the backup that was restored"
@@ -157,6 +157,20 @@ def opened(conn: Connection, checkout_id: int, session_id: str, url: str, now: d
     if row.state == CheckoutState.CREATING:
         advance(conn, checkout_id, CheckoutState.OPEN, now, stripe_session_id=session_id, url=url)
     return _read(conn.execute(row_of(checkouts), {"which": checkout_id}).one())
+
+
+def complete(conn: Connection, purchase_id: int, now: datetime) -> None:
+    """The purchase's buyer has gone through the Session: it is closed for him."""
+    checkout = conn.execute(_CHECKOUT_OF, {"of": purchase_id}).one_or_none()
+    if checkout is not None and checkout.state != CheckoutState.COMPLETED:
+        advance(conn, checkout.id, CheckoutState.COMPLETED, now)
+
+
+_CHECKOUT_OF = (
+    select(checkouts.c.id, checkouts.c.state)
+    .join(purchases, purchases.c.checkout_id == checkouts.c.id)
+    .where(purchases.c.id == bindparam("of"))
+)
 
 
 def abandon(conn: Connection, checkout_id: int, reason: str, now: datetime) -> None:

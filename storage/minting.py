@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -57,11 +57,16 @@ def load(conn: Connection, purchase_id: int) -> MintCase:
     purchase = by_id(conn, purchase_id)
     if purchase is None:
         raise Misuse(f"no purchase {purchase_id}")
-    attempt, dead = parted(conn, _ATTEMPTS, purchase_id)
-    return MintCase(
-        purchase=purchase,
-        buyer=conn.execute(row_of(users), {"which": purchase.buyer_id}).one(),
-        content=conn.execute(row_of(contents), {"which": purchase.content_id}).one(),
+    buyer = conn.execute(row_of(users), {"which": purchase.buyer_id}).one()
+    content = conn.execute(row_of(contents), {"which": purchase.content_id}).one()
+    return attempted(conn, MintCase(purchase, buyer, content, None, None, 0, []))
+
+
+def attempted(conn: Connection, case: MintCase) -> MintCase:
+    """The case with its attempts as they are now; what was sold to whom stays as it was read."""
+    attempt, dead = parted(conn, _ATTEMPTS, case.purchase.id)
+    return replace(
+        case,
         attempt=attempt,
         watch=watch_of(conn, attempt),
         dead_attempts=dead,

@@ -11,7 +11,7 @@ from domain.keys import uuid4_shaped
 from domain.ledger import fee_final, sale_due, sale_paid
 from domain.money import SHARE_WHOLE_BPS, cents_to_base_units
 from domain.split import SplitRule, share_out, split_net
-from domain.states import CheckoutState, PackedState, PurchaseStatus, TransferState, UsdcStatus, WorkState
+from domain.states import PackedState, PurchaseStatus, TransferState, UsdcStatus, WorkState
 from storage import mint_payouts
 from storage.batches import wake_waiting
 from storage.checkouts import Mark, find
@@ -19,7 +19,6 @@ from storage.history import advance, note
 from storage.ledger import post
 from storage.statements import ONE, change_of, fixed, locked_row_of, row_of
 from storage.tables import (
-    checkouts,
     content_shares,
     contents,
     group_attempts,
@@ -127,16 +126,6 @@ def _fill(conn: Connection, row: Row[Any], column: str, value: str | None) -> No
     conn.execute(change_of(purchases), {"which": row.id, column: value})
 
 
-def complete_checkout(conn: Connection, purchase_id: int, now: datetime) -> None:
-    """The buyer has gone through the Session: it is closed for him."""
-    purchase = by_id(conn, purchase_id)
-    if purchase is None or purchase.checkout_id is None:
-        return
-    checkout = conn.execute(row_of(checkouts), {"which": purchase.checkout_id}).one()
-    if checkout.state != CheckoutState.COMPLETED:
-        advance(conn, checkout.id, CheckoutState.COMPLETED, now)
-
-
 def record_payment(conn: Connection, purchase_id: int, payment: Payment, now: datetime) -> None:
     """Stripe reports success: the money is booked, the edition taken, the mint queued. Idempotent.
 
@@ -162,7 +151,7 @@ def record_payment(conn: Connection, purchase_id: int, payment: Payment, now: da
     post(conn, sale_paid(payment.payment_intent_id, payment.gross_cents), now)
     _revive_early(conn, payment.payment_intent_id, now)
     enqueue(conn, "fee", purchase_id, now)
-    if take_edition(conn, purchase_id, now):
+    if take_edition(conn, row, now):
         enqueue(conn, "mint", purchase_id, now)
 
 
@@ -182,29 +171,31 @@ _REVIVE_EARLY = (
 )
 
 
-def take_edition(conn: Connection, purchase_id: int, now: datetime) -> bool:
-    """Take one edition for a paid purchase, once; False for the loser of a sold-out race, whose refund is queued."""
-    row = required(conn, purchase_id)
+def take_edition(conn: Connection, row: Row[Any], now: datetime) -> bool:
+    """Take one edition for a paid purchase, once; False for the loser of a sold-out race, whose refund is queued.
+
+    `row` is the purchase as this transaction has read and locked it.
+    """
     if row.edition_held or row.status_reason == SOLD_OUT:
         return bool(row.edition_held)
-    if hold_edition(conn, purchase_id):
+    if hold_edition(conn, row.id):
         return True
-    conn.execute(change_of(purchases), {"which": purchase_id, "status_reason": SOLD_OUT})
-    enqueue(conn, "refund", purchase_id, now)
+    conn.execute(change_of(purchases), {"which": row.id, "status_reason": SOLD_OUT})
+    enqueue(conn, "refund", row.id, now)
     return False
 
 
 def hold_edition(conn: Connection, purchase_id: int) -> bool:
     """Take one edition in one conditional UPDATE; False when none is left. The caller knows that none is held."""
-    row = required(conn, purchase_id)
-    taken = conn.execute(_TAKE_ONE, {"which": row.content_id})
+    taken = conn.execute(_TAKE_ONE, {"of": purchase_id})
     if taken.rowcount == 1:
         conn.execute(change_of(purchases), {"which": purchase_id, "edition_held": True})
     return taken.rowcount == 1
 
 
 _TAKE_ONE = (
-    change_of(contents)
+    update(contents)
+    .where(contents.c.id == select(purchases.c.content_id).where(purchases.c.id == bindparam("of")).scalar_subquery())
     .where((contents.c.editions.is_(None)) | (contents.c.editions_taken < contents.c.editions))
     .values(editions_taken=contents.c.editions_taken + 1)
 )

@@ -4,7 +4,7 @@
 idempotent and does not care in which order facts became known, so everything that changes one of them calls it.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -136,12 +136,14 @@ def record_dispute(conn: Connection, purchase_id: int, seen: DisputeSeen, now: d
 def settle_returns(conn: Connection, purchase_id: int, cause: str, now: datetime) -> None:
     """Make the purchase what its refunds and disputes say. `cause` names what changed, once per change."""
     row = sales.required(conn, purchase_id)
-    told = _returns(conn, row)
+    contests = conn.execute(_DISPUTES, {"of": purchase_id}).all()
+    told = _returns(conn, row, contests)
     if told.refunded != row.refunded_amount:
         conn.execute(change_of(purchases), {"which": purchase_id, "refunded_amount": told.refunded})
-    _settle_status(conn, row, told.refunded >= row.gross_amount, now)
-    _settle_hold(conn, purchase_id, now)
-    recipients = _settle_dues(conn, purchase_id, told, cause, now)
+    if _settle_status(conn, row, told.refunded >= row.gross_amount, now):
+        row = sales.required(conn, purchase_id)
+    _settle_hold(conn, row, contests, now)
+    recipients = _settle_dues(conn, row, told, cause, now)
     for recipient_id in recipients:
         settle_reserve(conn, recipient_id, now)
         net_debts(conn, recipient_id, now)
@@ -158,11 +160,10 @@ def settle_unpaid(conn: Connection, transfer_ids: Collection[int], now: datetime
         settle_returns(conn, purchase_id, "not paid", now)
 
 
-def _returns(conn: Connection, row: Row[Any]) -> Returns:
+def _returns(conn: Connection, row: Row[Any], contests: Sequence[Row[Any]]) -> Returns:
     succeeded = conn.scalars(_SUCCEEDED, {"of": row.id}).all()
-    found = conn.execute(_DISPUTES, {"of": row.id}).all()
-    lost = [one.amount for one in found if one.status == LOST_DISPUTE]
-    contested = [one.amount for one in found if one.status in OPEN_DISPUTES]
+    lost = [one.amount for one in contests if one.status == LOST_DISPUTE]
+    contested = [one.amount for one in contests if one.status in OPEN_DISPUTES]
     return returns(row.gross_amount, succeeded, lost, contested)
 
 
@@ -172,8 +173,9 @@ _SUCCEEDED = select(refunds.c.amount).where(
 _DISPUTES = select(disputes).where(disputes.c.purchase_id == bindparam("of")).order_by(disputes.c.id)
 
 
-def _settle_status(conn: Connection, row: Row[Any], full: bool, now: datetime) -> None:
-    """A full refund ends the sale, unless its mint is in flight: then the outcome is waited for."""
+def _settle_status(conn: Connection, row: Row[Any], full: bool, now: datetime) -> bool:
+    """A full refund ends the sale, unless its mint is in flight: then the outcome is waited for. Whether the row is
+    another one now."""
     status = PurchaseStatus(row.status)
     if status == PurchaseStatus.MINTING and not _mint_may_land(conn, row.id):
         status = PurchaseStatus.PAYMENT_COMPLETED
@@ -182,8 +184,11 @@ def _settle_status(conn: Connection, row: Row[Any], full: bool, now: datetime) -
             sales.return_edition(conn, row.id)
         why = row.status_reason or "refunded"
         advance(conn, row.id, PurchaseStatus.REFUNDED, now, why, status_before_refund=status)
-    elif not full and status == PurchaseStatus.REFUNDED:
+        return True
+    if not full and status == PurchaseStatus.REFUNDED:
         _restore(conn, row, now)
+        return True
+    return False
 
 
 def _mint_may_land(conn: Connection, purchase_id: int) -> bool:
@@ -209,17 +214,15 @@ def _restore(conn: Connection, row: Row[Any], now: datetime) -> None:
         sales.hold(conn, row.id, NO_EDITION, now)
 
 
-def _settle_hold(conn: Connection, purchase_id: int, now: datetime) -> None:
+def _settle_hold(conn: Connection, row: Row[Any], contests: Sequence[Row[Any]], now: datetime) -> None:
     """Held while a dispute is open; what an operator holds stays held, and so does what was on its way then."""
-    row = sales.required(conn, purchase_id)
-    found = conn.execute(_DISPUTES, {"of": purchase_id})
-    open_ids = [one.stripe_dispute_id for one in found if one.status in OPEN_DISPUTES]
+    open_ids = [one.stripe_dispute_id for one in contests if one.status in OPEN_DISPUTES]
     if open_ids and (row.hold_reason is None or row.hold_reason.startswith(DISPUTE_HOLD)):
-        sales.hold(conn, purchase_id, f"{DISPUTE_HOLD}{open_ids[0]}", now)
+        sales.hold(conn, row.id, f"{DISPUTE_HOLD}{open_ids[0]}", now)
     elif not open_ids and row.hold_reason is not None and row.hold_reason.startswith(DISPUTE_HOLD):
-        sales.release(conn, purchase_id, now)
+        sales.release(conn, row.id, now)
     elif row.hold_reason is not None:
-        sales.hold(conn, purchase_id, row.hold_reason, now)
+        sales.hold(conn, row.id, row.hold_reason, now)
 
 
 def restate_due(conn: Connection, payout_id: int, due: int, cause: str, now: datetime) -> None:
@@ -230,9 +233,8 @@ def restate_due(conn: Connection, payout_id: int, due: int, cause: str, now: dat
         _change_due(conn, payout, due, cause, now)
 
 
-def _settle_dues(conn: Connection, purchase_id: int, told: Returns, cause: str, now: datetime) -> list[int]:
-    row = sales.required(conn, purchase_id)
-    found = conn.execute(_PAYOUTS, {"of": purchase_id}).all()
+def _settle_dues(conn: Connection, row: Row[Any], told: Returns, cause: str, now: datetime) -> list[int]:
+    found = conn.execute(_PAYOUTS, {"of": row.id}).all()
     if not found or row.creator_amount is None:
         return []
     wanted = dues(row.creator_amount, row.gross_amount, told.returned, sales.shares_of(conn, row.content_id))

@@ -75,7 +75,7 @@ class Sales:
         wanted = Wanted(checkout_uuid, str(self.uuid()), content, buyer, at + timedelta(hours=1))
         checkout = checkouts.begin(conn, wanted, price, {}, at)
         purchase_id = purchases.ensure(conn, Mark(checkout_uuid), at, f"pi_{checkout.id}", f"cs_{checkout.id}")
-        purchases.complete_checkout(conn, purchase_id, at)
+        checkouts.complete(conn, purchase_id, at)
         purchases.record_payment(conn, purchase_id, Payment(f"pi_{checkout.id}", None, price, "usd", at), at)
         return purchase_id
 

@@ -38,6 +38,8 @@ WALLET_WAIT = timedelta(hours=1)
 """A safety net: the wallet's arrival itself makes the mint due."""
 FEE_WAIT = timedelta(seconds=30)
 """A restored database learns the fee of a sale that was paid before; its step fetches it."""
+FINALITY_ROUNDS = 8
+"""A safety net, in intervals of sending: what is confirmed is made due when it is final or a fork takes it back."""
 READY = frozenset({PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING, PurchaseStatus.FAILED})
 WAITS_FOR_WALLET = "waiting_for_wallet"
 
@@ -179,7 +181,7 @@ class MintStep:
             attempt_id = rows.intend(conn, purchase_id, uuid, intent, now)
             if self._pays is not None:
                 self._pays.reserve(conn, purchase_id, attempt_id, plan_of(intent), now)
-            return rows.load(conn, purchase_id)
+            return rows.attempted(conn, case)
 
         return await self._store.write(fenced(claim, save))
 
@@ -212,9 +214,9 @@ class MintStep:
             changed = None if payouts is None else mint_settlement.no_longer(conn, purchase_id)
             if changed is not None:
                 mint_payouts.release(conn, attempt_id, changed, now)
-                return rows.load(conn, purchase_id)
+                return rows.attempted(conn, case)
             rows.signed(conn, attempt_id, signed, signature_of(signed), last_valid_block_height, now)
-            return rows.load(conn, purchase_id)
+            return rows.attempted(conn, case)
 
         stored = await self._store.write(fenced(claim, save))
         self._told_signed()
@@ -242,7 +244,7 @@ class MintStep:
                 proof = {"why": why, "signature": attempt.signature, "expiry": watch.proof if watch else None}
                 return await self._bury(case, plan, proof)
             case WatchState.CONFIRMED:
-                return Again(self._terms.resend_every() * 2, "confirmed, waits for finalized")
+                return Again(self._terms.resend_every() * FINALITY_ROUNDS, "confirmed, waits for finalized")
             case _:
                 return await self._send(case)
 

@@ -18,7 +18,7 @@ from domain.refunds import refund_state
 from domain.states import CheckoutState, PurchaseStatus
 from ports.clock import Clock
 from storage import purchases as rows
-from storage.checkouts import Mark
+from storage.checkouts import Mark, complete
 from storage.history import advance
 from storage.purchases import Payment
 from storage.returns import DisputeSeen, RefundSeen, record_dispute, record_refund
@@ -140,7 +140,7 @@ def session_completed(conn: Connection, subject: Mapping[str, Any], happened: da
         payment_intent_id=_payment_intent(subject, "payment_intent"),
         session_id=_text(subject, "id"),
     )
-    rows.complete_checkout(conn, purchase_id, now)
+    complete(conn, purchase_id, now)
     row = rows.required(conn, purchase_id)
     if subject.get("payment_status") != "paid" or row.status not in (
         PurchaseStatus.PENDING,
@@ -149,7 +149,7 @@ def session_completed(conn: Connection, subject: Mapping[str, Any], happened: da
         return
     if _integer(subject, "amount_total") != row.gross_amount or subject.get("currency") != "usd":
         raise Rejected("amount_mismatch", f"purchase {purchase_id}: the Session's total is not what was asked for")
-    if rows.take_edition(conn, purchase_id, now) and row.status == PurchaseStatus.PAYMENT_COMPLETED:
+    if rows.take_edition(conn, row, now) and row.status == PurchaseStatus.PAYMENT_COMPLETED:
         enqueue(conn, "mint", purchase_id, now)
 
 
@@ -162,7 +162,7 @@ def delayed_payment_failed(conn: Connection, subject: Mapping[str, Any], happene
         payment_intent_id=_payment_intent(subject, "payment_intent"),
         session_id=_text(subject, "id"),
     )
-    rows.complete_checkout(conn, purchase_id, now)
+    complete(conn, purchase_id, now)
     rows.fail_payment(conn, purchase_id, now)
 
 

@@ -244,16 +244,18 @@ async def test_with_two_endpoints_one_answer_is_no_proof(quick: Quick) -> None:
     assert (await indexed.fate(signature)).state is WatchState.WATCHING
 
 
-async def test_a_confirmed_transaction_that_a_fork_takes_back_is_watched_again(quick: Quick) -> None:
+async def test_a_confirmed_transaction_that_a_fork_takes_back_is_watched_again_and_its_job_due(quick: Quick) -> None:
     indexed = quick()
     signature, raw = await send(indexed)
     indexed.world.pass_slots(3)
     await indexed.tracker.poll()
     assert (await indexed.fate(signature)).state is WatchState.CONFIRMED
+    assert await due(indexed) == []
     indexed.world.node.fork(10)
     await indexed.tracker.poll()
     row = await indexed.fate(signature)
     assert (row.state, row.slot) == (WatchState.WATCHING, None)
+    assert await due(indexed) == [("mint", "1")]
     await indexed.rpc.send(raw, skip_preflight=True)
     indexed.finalize()
     await indexed.tracker.poll()
