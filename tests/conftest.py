@@ -4,6 +4,10 @@ from storage import engine_library
 
 engine_library.install()
 
+import gc  # noqa: E402
+from collections.abc import Generator  # noqa: E402
+from contextlib import suppress  # noqa: E402
+from importlib import import_module  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
@@ -15,6 +19,30 @@ pytest_plugins = ["tests.databases"]
 TESTS = Path(__file__).parent
 WAITING_ROOMS = ("e2e", "soak", "deploy", "cli")
 """Where tests wait for processes of their own."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """What is imported and collected lives as long as the process: it is not searched for garbage, now or later."""
+    gc.disable()
+    try:
+        _begin_elsewhere(session.config)
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _begin_elsewhere(config: pytest.Config) -> None:
+    """In a clean clone nothing is compiled. Each worker of the whole suite imports other files first, so that it finds
+    compiled what the others began with, instead of compiling everything itself."""
+    if not hasattr(config, "workerinput") or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    number, workers = int(config.workerinput["workerid"].removeprefix("gw")), config.workerinput["workercount"]
+    files = sorted(TESTS.rglob("test_*.py"))
+    for file in files[len(files) * number // workers :]:
+        with suppress(Exception, pytest.skip.Exception):  # collecting it says so
+            import_module(".".join(file.relative_to(TESTS.parent).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
