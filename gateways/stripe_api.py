@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
+from urllib.parse import quote_plus
 
 import stripe
 
@@ -36,6 +37,8 @@ DEADLINE_SECONDS = 30.0
 _SDK_TRIPPED = (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, RecursionError)
 """What the SDK raises itself when a 2xx body is JSON of another form than it expects."""
 
+_NONE: Mapping[str, Any] = {}
+
 T = TypeVar("T")
 Read = Callable[[Json], T]
 
@@ -45,7 +48,8 @@ class StripeGateway:
     hours; after that Stripe may have forgotten the key, so look the object up first.
 
     All methods raise Retryable, OutcomeUnknown (calls with a key only), Rejected, or Misuse (a key reused with other
-    parameters).
+    parameters). Answers are read as the JSON that Stripe sent: the SDK's objects convert some fields, and to make them
+    takes longer than the rest of a call.
     """
 
     def __init__(
@@ -59,29 +63,29 @@ class StripeGateway:
         self._clock = clock
         self._api_base = api_base
         self._client = build_client(transport, secret_key, api_base, deadline_seconds)
-        self._v1 = self._client.v1
 
     def __repr__(self) -> str:
         return f"StripeGateway({self._api_base!r}, secret_key='***')"
 
     async def create_checkout_session(self, params: Mapping[str, Any], idempotency_key: str) -> SessionFacts:
         """`params` as saved with the key: Stripe's names, JSON types."""
-        call = self._v1.checkout.sessions.create_async(_sdk(params), {"idempotency_key": idempotency_key})
-        return await self._ask("create checkout session", call, SessionFacts.read, has_effect=True)
+        what, path = "create checkout session", "/v1/checkout/sessions"
+        return await self._post(what, path, params, idempotency_key, SessionFacts.read)
 
     async def fetch_checkout_session(self, session_id: str) -> SessionFacts:
-        call = self._v1.checkout.sessions.retrieve_async(session_id)
-        return await self._ask(f"fetch {session_id}", call, SessionFacts.read)
+        return await self._get(
+            f"fetch {session_id}", f"/v1/checkout/sessions/{quote_plus(session_id)}", SessionFacts.read
+        )
 
     async def expire_checkout_session(self, session_id: str, idempotency_key: str) -> SessionFacts:
         """Close an open Session, so that it can't be paid any more. Rejected if it is not open."""
-        call = self._v1.checkout.sessions.expire_async(session_id, {}, {"idempotency_key": idempotency_key})
-        return await self._ask(f"expire {session_id}", call, SessionFacts.read, has_effect=True)
+        path = f"/v1/checkout/sessions/{quote_plus(session_id)}/expire"
+        return await self._post(f"expire {session_id}", path, {}, idempotency_key, SessionFacts.read)
 
     async def find_session_by_payment_intent(self, payment_intent: str) -> SessionFacts | None:
         """The Session that led to a payment: nothing on the payment intent names it."""
-        call = self._v1.checkout.sessions.list_async(_sdk({"payment_intent": payment_intent, "limit": 1}))
-        found, _ = await self._ask(f"find session of {payment_intent}", call, read_page)
+        what, of = f"find session of {payment_intent}", {"payment_intent": payment_intent, "limit": 1}
+        found, _ = await self._get(what, "/v1/checkout/sessions", read_page, of)
         return self._read("find session", SessionFacts.read, found[0]) if found else None
 
     async def find_checkout_session(self, client_reference_id: str, created_after: datetime) -> SessionFacts | None:
@@ -98,21 +102,20 @@ class StripeGateway:
         return None
 
     async def fetch_payment_intent(self, payment_intent: str) -> PaymentIntentFacts:
-        call = self._v1.payment_intents.retrieve_async(payment_intent)
-        return await self._ask(f"fetch {payment_intent}", call, PaymentIntentFacts.read)
+        path = f"/v1/payment_intents/{quote_plus(payment_intent)}"
+        return await self._get(f"fetch {payment_intent}", path, PaymentIntentFacts.read)
 
     async def fetch_charge_with_fee(self, charge_id: str) -> ChargeFacts:
         """The charge, with its balance transaction once Stripe has one."""
-        call = self._v1.charges.retrieve_async(charge_id, {"expand": ["balance_transaction"]})
-        return await self._ask(f"fetch {charge_id}", call, ChargeFacts.read)
+        path, whole = f"/v1/charges/{quote_plus(charge_id)}", {"expand": ["balance_transaction"]}
+        return await self._get(f"fetch {charge_id}", path, ChargeFacts.read, whole)
 
     async def create_refund(self, params: Mapping[str, Any], idempotency_key: str) -> RefundFacts:
         """`params` as saved with the key. A refund's own reference in `metadata` makes it findable later."""
-        call = self._v1.refunds.create_async(_sdk(params), {"idempotency_key": idempotency_key})
-        return await self._ask("create refund", call, RefundFacts.read, has_effect=True)
+        return await self._post("create refund", "/v1/refunds", params, idempotency_key, RefundFacts.read)
 
     async def fetch_refund(self, refund_id: str) -> RefundFacts:
-        return await self._ask(f"fetch {refund_id}", self._v1.refunds.retrieve_async(refund_id), RefundFacts.read)
+        return await self._get(f"fetch {refund_id}", f"/v1/refunds/{quote_plus(refund_id)}", RefundFacts.read)
 
     async def list_refunds(self, payment_intent: str) -> list[RefundFacts]:
         """All refunds of a payment, newest first, whoever made them."""
@@ -160,11 +163,11 @@ class StripeGateway:
         ]
 
     async def balance(self) -> BalanceFacts:
-        return await self._ask("fetch balance", self._v1.balance.retrieve_async(), BalanceFacts.read)
+        return await self._get("fetch balance", "/v1/balance", BalanceFacts.read)
 
     async def account(self) -> AccountFacts:
         """The key's account and mode. The account object does not tell the mode, the balance does."""
-        obj = await self._ask("fetch account", self._v1.accounts.retrieve_current_async(), _account_id)
+        obj = await self._get("fetch account", "/v1/account", _account_id)
         return AccountFacts(obj, (await self.balance()).livemode)
 
     async def webhook_endpoints(self) -> list[WebhookEndpointFacts]:
@@ -183,14 +186,10 @@ class StripeGateway:
         params: Mapping[str, Any],
         cursor: str | None,
     ) -> AsyncIterator[tuple[list[Json], str | None]]:
-        """Ends because each page's cursor lies further back in a list that has an end; one that stands still raises.
-
-        Asked as raw JSON: the SDK would make objects of a hundred rows, in which time nothing else runs.
-        """
+        """Ends because each page's cursor lies further back in a list that has an end; one that stands still raises."""
         while True:
             after = {} if cursor is None else {"starting_after": cursor}
-            call = self._client.raw_request_async("get", path, **params, limit=PAGE_ROWS, **after)
-            rows, following = await self._ask(what, call, read_page)
+            rows, following = await self._get(what, path, read_page, {**params, "limit": PAGE_ROWS, **after})
             yield rows, following
             if following is None:
                 return
@@ -198,11 +197,20 @@ class StripeGateway:
                 raise garbled("the list does not move on", what, has_effect=False)
             cursor = following
 
-    async def _ask(self, what: str, call: Awaitable[Any], read: Read[T], *, has_effect: bool = False) -> T:
+    async def _get(self, what: str, path: str, read: Read[T], params: Mapping[str, Any] = _NONE) -> T:
+        return await self._ask(what, self._client.raw_request_async("get", path, **params), read)
+
+    async def _post(self, what: str, path: str, params: Mapping[str, Any], key: str, read: Read[T]) -> T:
+        call = self._client.raw_request_async("post", path, **params, idempotency_key=key)
+        return await self._ask(what, call, read, has_effect=True)
+
+    async def _ask(
+        self, what: str, call: Awaitable[stripe.StripeResponse], read: Read[T], *, has_effect: bool = False
+    ) -> T:
         call_name = f"Stripe: {what}"
         try:
             answered = await call
-            return read(_raw(answered))
+            return read(_json(answered))
         except TransportError as error:
             raise no_answer(error, call_name, has_effect=has_effect) from error
         except stripe.StripeError as error:
@@ -221,10 +229,8 @@ class StripeGateway:
             raise garbled(str(error), f"Stripe: {what}", has_effect=False) from error
 
 
-def _raw(answered: Any) -> Json:
-    """The JSON as Stripe sent it: the SDK's objects convert some fields."""
-    response = answered if isinstance(answered, stripe.StripeResponse) else getattr(answered, "last_response", None)
-    data = getattr(response, "data", None)
+def _json(answered: stripe.StripeResponse) -> Json:
+    data: Any = answered.data
     if not isinstance(data, dict):
         raise ShapeError("not a JSON object")
     return data
@@ -234,8 +240,3 @@ def _account_id(obj: Json) -> str:
     if obj.get("object") != "account" or not isinstance(obj.get("id"), str):
         raise ShapeError("not an account")
     return str(obj["id"])
-
-
-def _sdk(params: Mapping[str, Any]) -> Any:
-    """The SDK types each call's parameters as a TypedDict; ours come from a saved row."""
-    return dict(params)
