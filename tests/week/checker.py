@@ -5,7 +5,9 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 
 from simulator.checker import Checker, Records
+from simulator.checker.reading import Database
 from simulator.outside import CIRCLE_URL, STRIPE_KEY
+from simulator.world import DATABASE
 from tests.week.virtual_world import VirtualWorld
 
 TRANSFER_URL = f"{CIRCLE_URL}/v1/w3s/developer/transactions/transfer"
@@ -19,12 +21,12 @@ def checker_of(world: VirtualWorld) -> Checker:
             body = json.loads(request.body)
             key, _ = body.pop("idempotencyKey"), body.pop("entitySecretCiphertext")
             records.sent.keys[key].add(json.dumps(body, sort_keys=True))
-    return Checker(world.folder / "agent.db", records)
+    return Checker(world.folder / DATABASE, records)
 
 
 def rows_of(world: VirtualWorld, sql: str) -> list[sqlite3.Row]:
     """Rows of the daemon's database, read through a connection of its own."""
-    return checker_of(world).db.rows(sql)
+    return Database(world.folder / DATABASE).rows(sql)
 
 
 def violations(world: VirtualWorld, accepted: Iterable[str] = ()) -> list[str]:

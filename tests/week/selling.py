@@ -146,7 +146,8 @@ class Market(People):
 
     async def batch_is(self, status: str, batch_id: int = 1, seconds: float = 600) -> None:
         async def holds() -> bool:
-            return bool((await self.batch(batch_id))["batch"]["status"] == status)
+            found = rows_of(self.world, f"SELECT status FROM batches WHERE id = {batch_id}")
+            return [row["status"] for row in found] == [status]
 
         await self.world.until(f"batch {batch_id} is {status}", holds, seconds)
 
