@@ -34,7 +34,7 @@ min_wal_size = 32MB
 max_wal_size = 64MB
 """
 """The data dies with the tests, and a deadlock should not cost them a second; little log, because it lies in memory."""
-ENDED_SECONDS = 20
+ENDED_SECONDS = 60
 
 MEMORY = Path("/dev/shm")
 """Files that need no disk. A new database is 700 of them, which cost a disk's file system twenty times as much
@@ -88,7 +88,7 @@ class PostgresServer:
 
     def start_again(self) -> None:
         """After `kill`, in the same directory and at the same address: it recovers what it had flushed."""
-        give_up = time.monotonic() + ENDED_SECONDS * 3
+        give_up = time.monotonic() + ENDED_SECONDS
         while True:
             try:
                 return self._server.ensure_postgres_running()

@@ -53,7 +53,7 @@ class Ends:
 
     async def until(self, *outcomes: str) -> None:
         """So many runs have ended, and in these ways, whichever came first."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while sorted(self.heard) != sorted(outcomes):
                 self.changed.clear()
                 await self.changed.wait()
@@ -124,7 +124,7 @@ async def running(worker: Worker) -> AsyncIterator[None]:
 
 
 async def reached(step: PayStep) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await step.reached.wait()
 
 
@@ -226,7 +226,7 @@ async def test_two_workers_at_once_run_each_job_once(store: Store) -> None:
     await store.write(ask)
     one, other = PayStep(store, "paid by"), PayStep(store, "paid by")
     async with working(store, clock, one, 1) as first, working(store, clock, other, 2) as second:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(first.heard) + len(second.heard) < JOBS:
                 await asyncio.sleep(0.01)
     assert first.heard + second.heard == ["done"] * JOBS

@@ -54,7 +54,7 @@ def job_rows(conn: Connection) -> list[Row[tuple[str, str, str, datetime]]]:
 
 async def play(schedule: Schedule, clock: JumpingClock) -> None:
     task = asyncio.create_task(schedule.run_on_clock())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await clock.over.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -210,7 +210,7 @@ class Recorder(Schedule):
 async def test_the_daemons_schedule_asks_at_its_start_and_ends_when_cancelled(store: Store) -> None:
     woken: asyncio.Queue[None] = asyncio.Queue()
     task = asyncio.create_task(Schedule(store, SystemClock(), lambda: woken.put_nowait(None)).run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         for _ in NUDGES:
             await woken.get()
     assert len(await store.read(job_rows)) == len(NUDGES)
@@ -228,7 +228,7 @@ async def test_apscheduler_runs_the_nudges_it_is_given() -> None:
     scheduler = build_scheduler((Nudge("often", "x", timedelta(seconds=1)),), note)
     scheduler.start()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await seen.get() == "often"
     finally:
         scheduler.shutdown(wait=False)

@@ -16,7 +16,7 @@ import pytest
 from sandbox.world import World, WorldOptions, running_world
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 SMALL_RSA_BITS = 2048
 
 

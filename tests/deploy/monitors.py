@@ -18,7 +18,7 @@ from tests.programs import ROOT
 DEPLOY = ROOT / "deploy"
 PORTS = range(23_500, 24_000)
 EVERY = "500ms"
-READY_SECONDS = 30.0
+READY_SECONDS = 90.0
 STOP_SECONDS = 10.0
 
 

@@ -27,7 +27,7 @@ VALID = {
     "DATABASE_URL": "postgresql://intake:secret@db.example/agent",
     "CIRCLE_W3S_PRODUCTION": "false",
 }
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 
 
 @asynccontextmanager

@@ -40,12 +40,12 @@ async def test_when_every_session_is_ended_from_outside_work_in_flight_fails_and
         conn.execute(text("SELECT pg_sleep(30)"))
 
     hanging = asyncio.create_task(postgres_store.write(hang))
-    await asyncio.wait_for(started.wait(), 5)
+    await asyncio.wait_for(started.wait(), 60)
     await postgres_server.command(
         f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{postgres_url.database}'"
     )
     with pytest.raises(StoreUnavailable):
-        await asyncio.wait_for(hanging, 5)
+        await asyncio.wait_for(hanging, 25)
     await until_healthy(postgres_store)
     assert await postgres_store.write(scratch.note("after")) == "after"
     assert await postgres_store.read(scratch.note_ids) == {"after"}
@@ -183,7 +183,7 @@ def test_a_loop_that_ends_without_stop_leaves_nobody_waiting(postgres_url: URL) 
             asyncio.ensure_future(store.write(scratch.note(str(number))))  # noqa: RUF006 - abandoned on purpose
         await asyncio.sleep(0)
 
-    asyncio.run(asyncio.wait_for(abandon(), 10))
+    asyncio.run(asyncio.wait_for(abandon(), 60))
 
 
 async def test_an_append_does_not_wait_for_the_writes(postgres_store: PostgresStore) -> None:

@@ -31,7 +31,7 @@ async def test_every_acknowledged_write_survives_kill_9(database_url: str) -> No
 
     writer = await start_writer(database_url)
     assert writer.stdout is not None
-    lines = [await asyncio.wait_for(writer.stdout.readline(), 20) for _ in range(500)]
+    lines = [await asyncio.wait_for(writer.stdout.readline(), 60) for _ in range(500)]
     writer.kill()
     rest, _ = await writer.communicate()
     acknowledged = {line.decode().strip() for line in lines} | set(rest.decode().split("\n")[:-1])
@@ -45,7 +45,7 @@ async def test_every_acknowledged_write_survives_kill_9(database_url: str) -> No
 
 async def test_a_second_process_on_the_same_file_is_refused(sqlite_store: SqliteStore, sqlite_path: Path) -> None:
     writer = await start_writer(f"sqlite:///{sqlite_path}")
-    _, complaint = await asyncio.wait_for(writer.communicate(), 20)
+    _, complaint = await asyncio.wait_for(writer.communicate(), 60)
     assert writer.returncode == 3
     assert complaint.decode().startswith("DatabaseLocked: another process (pid ")
     assert await sqlite_store.healthy()

@@ -170,7 +170,7 @@ async def test_stop_finishes_what_was_accepted_and_refuses_the_rest(store: Store
 
 async def test_a_function_that_ends_an_iterator_does_not_hang_its_caller(store: Store) -> None:
     with pytest.raises(RuntimeError, match="StopIteration"):
-        await asyncio.wait_for(store.write(lambda _: next(iter([]))), 5)
+        await asyncio.wait_for(store.write(lambda _: next(iter([]))), 60)
 
 
 async def test_appends_at_once_are_answered_each_for_itself_and_kept(store: Store) -> None:

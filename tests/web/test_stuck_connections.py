@@ -59,7 +59,7 @@ async def stuck(shop: Shop, count: int) -> AsyncIterator[Stuck]:
 
 
 async def deliver(shop: Shop, event_id: str) -> int:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return (await shop.deliver(event(id=event_id))).status
 
 
@@ -113,11 +113,11 @@ async def test_nobody_who_is_being_answered_has_to_make_room(sqlite_store: Sqlit
     async with opened(shop):
         path = "/admin/api/distribution/preview"
         asking = [asyncio.create_task(shop.send("GET", path, token="admin-viewer", admin=True)) for _ in range(2)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while shop.asked < 2:
                 await asyncio.sleep(0)
         reader, writer = await asyncio.open_connection("127.0.0.1", shop.admin.port)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await reader.read() == b""
         writer.close()
         shop.may_answer.set()
@@ -149,7 +149,7 @@ async def raw(shop: Shop, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", shop.public.port)
     writer.write(request)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await reader.read()
     except ConnectionResetError:
         return b""

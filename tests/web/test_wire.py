@@ -21,7 +21,7 @@ async def _say(shop: Shop, *requests: bytes) -> bytes:
         if request.startswith(b"GET"):
             received += await reader.readexactly(int(length.split(b"\r\n")[0]))
     try:
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(60):
             if b"Connection: close" in received:
                 received += await reader.read()
     finally:

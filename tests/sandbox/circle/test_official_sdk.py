@@ -31,7 +31,7 @@ cfg, dcw, ucw, utils = (
     for name in ("configurations", "developer_controlled_wallets", "user_controlled_wallets", "utils")
 )
 T = TypeVar("T")
-WAIT_SECONDS = 15
+WAIT_SECONDS = 60
 DEVNET = "SOL-DEVNET"
 
 
@@ -74,7 +74,7 @@ def platform(server: Server) -> Platform:
 
 def control(server: Server, path: str, body: dict[str, Any]) -> Any:
     request = Request(f"{server.url}/_sandbox/{path}", json.dumps(body).encode(), method="POST")
-    with urlopen(request, timeout=5) as answer:
+    with urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 

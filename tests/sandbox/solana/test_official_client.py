@@ -20,7 +20,7 @@ from sandbox.solana_node import Commitment, NodeFront, SolanaNode
 from sandbox.solana_node.token_layouts import associated_token_address
 from tests.sandbox.solana.world import SOL, World, mint_nft, nft_address
 
-WAIT_SECONDS = 10
+WAIT_SECONDS = 60
 
 
 class Served:

@@ -44,7 +44,7 @@ class Shop:
         return [event.type for event in self.taken]
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not holds():
                 self.changed.clear()
                 await self.changed.wait()
@@ -91,7 +91,7 @@ async def town() -> AsyncIterator[Town]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     shop.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    http = stripe.AIOHTTPClient(timeout=5)
+    http = stripe.AIOHTTPClient(timeout=60)
     town = Town(service, service.controls, front, url, stripe.StripeClient(SECRET_KEY), shop, http)
     town.client = town.client_with(SECRET_KEY)
     yield town

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 ROOT = Path(__file__).resolve().parents[3]
-END_SECONDS = 30
+END_SECONDS = 90
 
 
 @pytest.fixture
