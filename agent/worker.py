@@ -163,11 +163,14 @@ class Worker:
         claimed: list[tuple[Lane, Claim]] = []
         moments: list[datetime | None] = []
         due = work.next_due(conn, [lane.queue for lane, _ in wanted], now)
-        for (lane, room), (ready, later) in zip(wanted, due, strict=True):
-            claims = work.claim(conn, lane.queue, room, self._holder, now, LEASE) if ready is not None else []
+        for (lane, room), waiting in zip(wanted, due, strict=True):
+            claims: list[Claim] = []
+            for queue in waiting.ready:
+                if len(claims) < room:
+                    claims += work.claim(conn, queue, room - len(claims), self._holder, now, LEASE)
             claimed += [(lane, claim) for claim in claims]
             if len(claims) < room:
-                moments += (later, None if claims else ready)
+                moments += (waiting.later, None if claims else waiting.since)
         next_one = min((moment for moment in moments if moment is not None), default=now + self._idle)
         return _Found(claimed, max(0.0, min(next_one - now, self._idle).total_seconds()))
 

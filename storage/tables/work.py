@@ -12,7 +12,7 @@ jobs = Table(
     Column("subject", String(64), nullable=False),
     *work(),
     UniqueConstraint("kind", "subject", name="uq_jobs_subject"),
-    Index("ix_jobs_due", "state", "due_at"),
+    Index("ix_jobs_due", "state", "kind", "due_at"),
 )
 """One row moves one subject one step. A finished job's row is deleted; its effects are in the subject's history."""
 

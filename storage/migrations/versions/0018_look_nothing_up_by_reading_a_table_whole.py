@@ -19,6 +19,8 @@ def upgrade() -> None:
     op.drop_index(op.f('ix_deposit_matches_movement_id'), table_name='deposit_matches')
     op.drop_index(op.f('ix_group_attempts_group_id'), table_name='group_attempts')
     op.create_index('ix_group_members_transfer_id', 'group_members', ['transfer_id'], unique=False)
+    op.drop_index('ix_jobs_due', table_name='jobs')
+    op.create_index('ix_jobs_due', 'jobs', ['state', 'kind', 'due_at'], unique=False)
     op.drop_index(op.f('ix_mint_attempts_purchase_id'), table_name='mint_attempts')
     op.drop_index(op.f('ix_mint_payouts_mint_attempt_id'), table_name='mint_payouts')
     op.drop_index(op.f('ix_payouts_purchase_id'), table_name='payouts')
