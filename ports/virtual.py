@@ -62,6 +62,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._jumps.elapsed += seconds
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
 class VirtualClock:
     """The clock port over the running virtual loop. `start` is the wall time at the loop's time 0."""
 
@@ -69,13 +73,14 @@ class VirtualClock:
         if start.tzinfo is None:
             raise ValueError("times are aware UTC")
         self._start = start.astimezone(UTC)
+        self._start_us = (self._start - _EPOCH) // _MICROSECOND
 
     def now(self) -> datetime:
-        return self._start + timedelta(seconds=self.monotonic())
+        return self._start + timedelta(microseconds=self._elapsed_us())
 
     def now_ms(self) -> int:
         """Unix milliseconds, for the sandbox's services."""
-        return int(self.now().timestamp() * 1000)
+        return (self._start_us + self._elapsed_us()) // 1000
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
@@ -86,6 +91,10 @@ class VirtualClock:
     def shift(self, by: timedelta) -> None:
         """Somebody sets the wall clock; timers go on as they were."""
         self._start += by
+        self._start_us += by // _MICROSECOND
+
+    def _elapsed_us(self) -> int:
+        return round(self.monotonic() * 1_000_000)
 
 
 class SeededIds:

@@ -18,7 +18,7 @@ from storage.database_file import FILE_MODE, FileLock, prepare_place, sync
 from storage.errors import StoreUnavailable
 from storage.history import note
 from storage.sqlite import open_writer
-from storage.tables import Moment, installation, purchases, state_history
+from storage.tables import installation, moment_read, purchases, state_history
 
 _WAL, _SHM = "-wal", "-shm"
 
@@ -44,8 +44,7 @@ def content(file: Path) -> Content:
             (number,) = connection.execute(f"SELECT count(*) FROM {purchases.name}").fetchone()  # noqa: S608
     except pysqlite3.Error as error:
         raise StoreUnavailable(f"{file} is no backup of this program: {error}") from None
-    moment = Moment().process_result_value(newest, sqlite.dialect())
-    return Content(facts, revision, moment, int(number))
+    return Content(facts, revision, moment_read(newest), int(number))
 
 
 def mark_restored(conn: Connection, name: str, now: datetime) -> None:

@@ -15,7 +15,7 @@ from storage.tables.chain import (
     readings,
     watched_signatures,
 )
-from storage.tables.columns import ROW_ID, Moment, metadata
+from storage.tables.columns import ROW_ID, Moment, metadata, moment_read
 from storage.tables.conversion import conversion_approvals, conversion_orders, mint_deposits
 from storage.tables.operation import alert_messages, alerts, backups, installation, switches
 from storage.tables.packed import (
@@ -84,6 +84,7 @@ __all__ = [
     "mint_attempts",
     "mint_deposits",
     "mint_payouts",
+    "moment_read",
     "nettings",
     "nft_holdings",
     "payout_groups",
