@@ -1,5 +1,6 @@
 """Runs the simulator for a person who watches: progress while it goes on, figures at its end, failures as stories."""
 
+import gc
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ def run(wish: Wish) -> int:
         errors.print(f"simulate: --faults: {error}", markup=False)
         return BAD_OPTION
     report = Report()
+    gc.freeze()  # what was imported stays: nobody need look at it again for garbage
     worlds = scenarios(wish.weeks, wish.seed, wish.purchases, faults, wish.operators, wish.payout_mode)
     columns = (TextColumn("weeks"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, disable=wish.replay, transient=True) as progress:
