@@ -31,7 +31,9 @@ from storage.work import Claim, fenced
 
 log = structlog.get_logger(__name__)
 
-POLL = timedelta(seconds=3)
+POLL, POLL_MOST = timedelta(seconds=3), timedelta(minutes=1)
+"""Circle's notifications and the chain wake a transfer; beside them it is looked at, the longer it takes the more
+rarely."""
 UNKNOWN_WAIT = timedelta(minutes=10)
 NEVER_HAPPENED = frozenset({"DENIED", "CANCELLED"})
 FEE_LEVEL = "MEDIUM"
@@ -221,7 +223,8 @@ class CircleTransferStep:
             return self._dead(case, {"why": why, "circle": seen.id}, note, retry=False)
         if seen.state == "FAILED" or seen.state in NEVER_HAPPENED:
             return await self._given_up_by_circle(case, seen, note, claim)
-        return Again(POLL, f"Circle: {seen.state}", commit=note)
+        taken = now - (attempt.first_sent_at or attempt.created_at)
+        return Again(max(POLL, min(POLL_MOST, taken / 4)), f"Circle: {seen.state}", commit=note)
 
     async def _given_up_by_circle(
         self, case: TransferCase, seen: CircleTransaction, note: Commit, claim: Claim

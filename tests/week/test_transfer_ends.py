@@ -72,6 +72,23 @@ def freeze(shop: Market, owner: str, *, frozen: bool) -> None:
 
 
 @on_virtual_time
+async def test_a_transfer_that_stays_sent_is_looked_at_once_a_minute_at_last(tmp_path: Path) -> None:
+    """`simulate --operators --faults late_landing --purchases 6`: six of them were looked at 6,000 times."""
+    shop = await market(tmp_path)
+    shop.world.node.switches.land_after_slots = 400
+    order = await ordered(shop, State.SENT)
+    before = len(shop.world.transport.sent)
+    await shop.world.clock.sleep(600)
+    looks = [one for one in shop.world.transport.sent[before:] if one.url.endswith(f"/transactions/{order.id}")]
+    assert 15 < len(looks) < 35
+    shop.world.node.switches.land_after_slots = 0
+    shop.world.circle.custody.transactions.fail(order, "FAILED_ON_CHAIN", "never landed")
+    await shop.batch_is("settled", seconds=3_600)
+    assert shop.paid() == {"ada": DUE}
+    await shop.close()
+
+
+@on_virtual_time
 async def test_failed_without_a_signature_is_paid_anew_only_when_two_nodes_deny_an_outflow(tmp_path: Path) -> None:
     shop = await market(tmp_path)
     order = await ordered(shop, State.CLEARED)
