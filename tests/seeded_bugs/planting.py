@@ -21,8 +21,9 @@ from simulator.scenario import FaultKind, Scenario
 Plant = Callable[[MonkeyPatch], None]
 
 
-COMMITS_MOST, COMMITS_MOST_UNDER_FAULTS = 4_000, 12_000
-"""A week of a world without the bug has a third of it; more where a start waits for a person to explain an outflow."""
+COMMITS_MOST, COMMITS_MOST_OF_MANY = 6_000, 20_000
+"""A week of a world without the bug has half of it at most. Many are written where a start waits for a person to
+explain an outflow, and where mints pay people who come beside the buyers."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Bug:
             operators=True,
             payout_mode=self.payout_mode,
             settings=self.settings,
-            commits_most=COMMITS_MOST_UNDER_FAULTS if self.faults else COMMITS_MOST,
+            commits_most=COMMITS_MOST_OF_MANY if self.faults or self.payout_mode == "realtime" else COMMITS_MOST,
         )
 
 
