@@ -224,7 +224,7 @@ class CircleTransferStep:
         if seen.state == "FAILED" or seen.state in NEVER_HAPPENED:
             return await self._given_up_by_circle(case, seen, note, claim)
         taken = now - (attempt.first_sent_at or attempt.created_at)
-        return Again(max(POLL, min(POLL_MOST, taken / 4)), f"Circle: {seen.state}", commit=note)
+        return Again(max(POLL, min(POLL_MOST, taken // 4)), f"Circle: {seen.state}", commit=note)
 
     async def _given_up_by_circle(
         self, case: TransferCase, seen: CircleTransaction, note: Commit, claim: Claim
