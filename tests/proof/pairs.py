@@ -8,6 +8,7 @@ from simulator.report import Report
 from simulator.scenario import FaultKind, Scenario
 from simulator.week import simulate
 from tests.proof.document import Account
+from tests.proof.progress import Progress
 
 PURCHASES = 24
 """The fewest for which the simulator gathers three creators."""
@@ -22,10 +23,12 @@ def kinds() -> Iterator[frozenset[FaultKind]]:
 def run(seed: int, seconds: float) -> Account:
     """A world for each, until all have been or the time is over."""
     report, began, wanted = Report(), time.monotonic(), list(kinds())
+    progress = Progress("pairs", len(wanted), "worlds")
     for number, chosen in enumerate(wanted):
         if time.monotonic() > began + seconds:
             break
-        report.add(simulate(Scenario(seed + number, 1, PURCHASES, chosen, operators=True)))
+        outcome = simulate(Scenario(seed + number, 1, PURCHASES, chosen, operators=True))
+        progress.add(report, outcome, number + 1)
     singles = len(FaultKind)
     return Account(
         f"each of {singles} kinds alone and each of {len(wanted) - singles} pairs, a week of three creators each",

@@ -7,6 +7,7 @@ from simulator.runs import WEEKS_OF_A_WORLD
 from simulator.scenario import ALL_FAULTS, Scenario
 from simulator.week import simulate
 from tests.proof.document import Account
+from tests.proof.progress import Progress
 
 PURCHASES = 10
 """A week, at most: what goes wrong between few sales is found sooner, and told in fewer words."""
@@ -15,9 +16,11 @@ PURCHASES = 10
 def run(weeks: int, seed: int, seconds: float) -> Account:
     """Worlds with and without people at work, until there are so many weeks or the time is over."""
     report, end, number = Report(), time.monotonic() + seconds, seed
+    progress = Progress("weeks", weeks, "weeks")
     while report.weeks < weeks and time.monotonic() < end:
         length = min(1 + number % WEEKS_OF_A_WORLD, weeks - report.weeks)
-        report.add(simulate(Scenario(number, length, PURCHASES, ALL_FAULTS, operators=number % 3 != 0)))
+        outcome = simulate(Scenario(number, length, PURCHASES, ALL_FAULTS, operators=number % 3 != 0))
+        progress.add(report, outcome, report.weeks + length)
         number += 1
     told = report.as_json()
     figures = {

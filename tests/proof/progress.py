@@ -1,0 +1,28 @@
+"""What a long part of the proof has come to so far, on the standard error: it may run for hours."""
+
+import sys
+import time
+
+from simulator.report import Report
+from simulator.week import Outcome
+
+QUIET_SECONDS = 30.0
+"""Between two lines, unless something was found: that is told at once, with the seed to play it again."""
+
+
+class Progress:
+    def __init__(self, part: str, wanted: int, unit: str) -> None:
+        self._part, self._wanted, self._unit = part, wanted, unit
+        self._told = time.monotonic()
+
+    def add(self, report: Report, outcome: Outcome, done: int) -> None:
+        """`done`: of the wanted units, with this one."""
+        report.add(outcome)
+        for found in outcome.violations:
+            self._tell(f"seed {outcome.scenario.seed}: {found}")
+        if outcome.violations or time.monotonic() > self._told + QUIET_SECONDS:
+            self._told = time.monotonic()
+            self._tell(f"{done} of {self._wanted} {self._unit}, {len(report.violations)} violations")
+
+    def _tell(self, line: str) -> None:
+        print(f"{self._part}: {line}", file=sys.stderr, flush=True)  # noqa: T201
