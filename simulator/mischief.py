@@ -46,6 +46,8 @@ class Mischief:
     struck: Counter[str] = field(default_factory=Counter)
     _begun: list[tuple[FaultKind, Ended]] = field(default_factory=list)
     _settings: dict[str, str] = field(default_factory=dict)
+    _untold: dict[str, str] = field(default_factory=dict)
+    """Keys that the daemons don't know yet."""
     _death_span: int = 0
     _end: float = 0.0
 
@@ -74,7 +76,8 @@ class Mischief:
         return found
 
     async def end(self) -> None:
-        """Everything is well again: the people who run the outside have mended it."""
+        """Everything is well again: the people who run the outside have mended it, and those who run the daemons have
+        given them the keys that are good."""
         self.stage.until_death, self.stage.is_slow, self.stage.keep_down = NEVER, False, False
         begun, self._begun = self._begun, []
         for kind, ended in begun:
@@ -84,6 +87,7 @@ class Mischief:
             process.life.go_on()
             if process.store is not None:
                 process.store.inner.limit_pages(None)
+        await self._tell_keys()
 
     async def _spell(self, kind: FaultKind, storms: Storms, at: float, lasts: float) -> None:
         await self.stage.clock.sleep(at)
@@ -213,13 +217,21 @@ class Mischief:
         stage.trace.tell("keys are rotated")
         if self.dice.random() < 0.5:
             entity.api_keys = frozenset({key})
+        self._untold = {"STRIPE_WEBHOOK_SECRET": ",".join({secret: 0, before[0]: 0}), "CIRCLE_W3S_API_KEY": key}
         await stage.clock.sleep(self.dice.choice((1, 600, 20_000)))
-        self._settings |= {"STRIPE_WEBHOOK_SECRET": ",".join({secret: 0, before[0]: 0}), "CIRCLE_W3S_API_KEY": key}
+        await self._tell_keys()
+
+    async def _tell_keys(self) -> None:
+        if not self._untold:
+            return
+        stage, told = self.stage, self._untold
+        self._settings |= told
+        self._untold = {}
         stage.settings = load_settings({**stage.environment, **self._settings})
         for process in stage.processes:
             process.settings = stage.settings
             await stage.kill(process)
-        entity.api_keys = frozenset({key})
+        stage.circle.custody.entity.api_keys = frozenset({told["CIRCLE_W3S_API_KEY"]})
         stage.trace.tell("the daemons know the new keys")
 
 
