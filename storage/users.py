@@ -157,6 +157,11 @@ def ask_for_wallet(conn: Connection, user_id: int, now: datetime) -> WalletState
     return WalletState.QUEUED
 
 
+def look_for_wallet(conn: Connection, user_id: int, now: datetime, by: datetime) -> None:
+    """Have the wallet that a user is about to set up looked for by then."""
+    enqueue(conn, WALLET_JOB, user_id, now, by)
+
+
 def change_external_address(conn: Connection, user_id: int, address: str, now: datetime) -> None:
     """Give a user from before another payout address, which starts the cool-off; the same address changes nothing.
 

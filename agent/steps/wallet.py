@@ -15,16 +15,16 @@ from domain.errors import Rejected
 from domain.keys import KEY_TRUSTED_FOR, wallet_key
 from domain.outcomes import Again, Commit, Done, Outcome
 from domain.states import WalletState
+from domain.waits import look_again_after
 from gateways.circle_api import AlreadyInitialized, ChallengeFacts, UserFacts, UserToken, WalletFacts
 from ports.clock import Clock
 from storage import wallets as rows
 from storage.store import Store
 from storage.work import Claim
 
-POLL_NEW = timedelta(seconds=2)
-POLL_OLD = timedelta(seconds=30)
-NEW_FOR = timedelta(minutes=2)
-"""A user at his screen completes the PIN within minutes; later the notification or a slow poll finds it."""
+POLL, POLL_MOST = timedelta(seconds=2), timedelta(minutes=10)
+"""A user at his screen completes the PIN within minutes; later the notification or a slow poll finds it, and opening
+its window again brings one. Many never do, and each look is three calls."""
 POLL_FORGOTTEN = timedelta(hours=1)
 FORGOTTEN_AFTER = timedelta(days=1)
 ENDED = frozenset({"FAILED", "EXPIRED"})
@@ -88,7 +88,7 @@ class WalletStep:
         challenge_id = None if isinstance(answer, AlreadyInitialized) else answer
         now = self._clock.now()
         return Again(
-            POLL_NEW,
+            POLL,
             "waits for the user's PIN",
             commit=lambda conn: rows.challenged(conn, user.id, challenge_id, now),
         )
@@ -106,9 +106,9 @@ class WalletStep:
                 return Again(
                     timedelta(0), why, counts=True, commit=lambda conn: rows.challenge_lapsed(conn, user.id, why, now)
                 )
-        age = now - claim.created_at
-        after = POLL_NEW if age < NEW_FOR else POLL_OLD if age < FORGOTTEN_AFTER else POLL_FORGOTTEN
-        return Again(after, "waits for the user's PIN")
+        taken = now - claim.created_at
+        most = POLL_MOST if taken < FORGOTTEN_AFTER else POLL_FORGOTTEN
+        return Again(look_again_after(taken, POLL, most), "waits for the user's PIN")
 
     def _ready(self, user_id: int, wallet: WalletFacts) -> Outcome:
         now = self._clock.now()

@@ -1,5 +1,6 @@
 """Signing up, signing in, the profile, and the wallet as its owner sees it."""
 
+from datetime import timedelta
 from typing import Any, Protocol
 
 import email_validator
@@ -25,6 +26,8 @@ from ports.ids import Ids
 from storage import tokens, users
 from storage.store import Store
 
+PIN_TAKES = timedelta(seconds=30)
+"""Choosing one, in Circle's window; then the wallet is looked for, should its notification be lost."""
 WALLET_PROMPT = (
     "Your payouts go to a wallet from before. Ask for a Circle wallet with POST /api/wallet/circle/ "
     "to have NFTs and payouts in one place."
@@ -215,6 +218,8 @@ class Accounts:
             app_id = await self._circle.app_id()
         except (Retryable, OutcomeUnknown, Rejected):
             raise RequestError(503, "circle_unavailable", "Circle does not answer now; try again") from None
+        now = self._clock.now()
+        await self._store.write(lambda conn: users.look_for_wallet(conn, user_id, now, now + PIN_TAKES))
         return WalletSetup(
             app_id=app_id,
             user_token=token.user_token,

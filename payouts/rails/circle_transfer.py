@@ -21,6 +21,7 @@ from domain.keys import KEY_TRUSTED_FOR, transfer_key
 from domain.money import USDC_DECIMALS, format_usdc_exact
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown
 from domain.states import TransferState, WatchState
+from domain.waits import look_again_after
 from gateways.circle_api import CircleTransaction, TransactionPage
 from payouts.rails.stops import PAUSED, why_stopped
 from ports.clock import Clock
@@ -224,7 +225,7 @@ class CircleTransferStep:
         if seen.state == "FAILED" or seen.state in NEVER_HAPPENED:
             return await self._given_up_by_circle(case, seen, note, claim)
         taken = now - (attempt.first_sent_at or attempt.created_at)
-        return Again(max(POLL, min(POLL_MOST, taken // 4)), f"Circle: {seen.state}", commit=note)
+        return Again(look_again_after(taken, POLL, POLL_MOST), f"Circle: {seen.state}", commit=note)
 
     async def _given_up_by_circle(
         self, case: TransferCase, seen: CircleTransaction, note: Commit, claim: Claim

@@ -1,6 +1,7 @@
 """Signing up, signing in and the wallet, as people's clients see them."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from argon2.low_level import Type, verify_secret
@@ -167,6 +168,19 @@ async def test_wallet_setup_is_fetched_fresh_from_circle_and_says_503_when_circl
     await shop.store.write(lambda conn: advance(conn, user_id, WalletState.READY, START))
     ready = await shop.send("GET", "/api/wallet/setup/", token=token)
     assert (ready.status, ready.code) == (409, "wallet_ready")
+
+
+async def test_who_opens_the_pin_window_has_his_wallet_looked_for_within_a_minute(shop: Shop) -> None:
+    user_id, token = await shop.member()
+    await shop.store.write(
+        lambda conn: advance(conn, user_id, WalletState.CHALLENGE, START, wallet_challenge_id="challenge-1")
+    )
+    forgotten = shop.clock.now() + timedelta(hours=1)
+    await shop.store.write(lambda conn: conn.execute(update(tables.jobs).values(due_at=forgotten)))
+    assert (await shop.send("GET", "/api/wallet/setup/", token=token)).status == 200
+    (job,) = await shop.all(tables.jobs)
+    assert (job["kind"], job["subject"]) == ("wallet", str(user_id))
+    assert job["due_at"] <= shop.clock.now() + timedelta(minutes=1)
 
 
 async def test_a_user_from_before_is_prompted_changes_his_address_with_a_cool_off_and_gets_a_circle_wallet(
