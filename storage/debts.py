@@ -133,6 +133,7 @@ def _undo(conn: Connection, which: Any, amount: int, now: datetime, *, keep_begu
         post(conn, debt_netted(key, payout.uuid, netting.recipient_id, -netting.amount), now)
         values = {"netted_amount": payouts.c.netted_amount - netting.amount}
         conn.execute(update(payouts).where(payouts.c.id == payout.id).values(values))
+        sales.cover_anew(conn, payout.id, now)
         keep_within_plan(conn, payout.id, now)
         sales.shrink_transfer(conn, payout.transfer_id, now)
         if payout.state == UsdcStatus.NETTED:

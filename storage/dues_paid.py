@@ -1,10 +1,10 @@
 """Payouts that were paid by a process whose rows are lost: found by what they may have been due, and made due again."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.fitting import Candidate, Paid
@@ -13,11 +13,14 @@ from domain.states import BatchStatus, UsdcStatus
 from storage import purchases as sales
 from storage.history import advance, note
 from storage.returns import restate_due
-from storage.tables import batch_items, batches, payouts, purchases, transfers, users
+from storage.statements import fixed
+from storage.tables import batch_items, batches, payouts, purchases, state_history, transfers, users
 
 ADOPTED_KEYS = {"circle": "adopted", "solana": "adopted-solana"}
 """Keys of the batches of adopted transfers: a batch has one rail, and what is paid on one is never sent on another."""
 
+CLOCKS_APART = timedelta(hours=12)
+"""By so much our clock may have been ahead of the chain's, and a lookup of a transfer behind it, with room to spare."""
 UNPAID = (
     UsdcStatus.PENDING_CONVERSION,
     UsdcStatus.PENDING_DISTRIBUTION,
@@ -42,9 +45,25 @@ def candidates(conn: Connection, which: ColumnElement[bool], paid_by: datetime |
     found = []
     for row in conn.execute(statement).all():
         born_later = paid_by is not None and (row.minted_at is None or row.minted_at > paid_by)
-        if not born_later and not sales.begun(conn, row.transfer_id):
+        if not born_later and not sales.begun(conn, row.transfer_id) and not _was_over(conn, row, paid_by):
             found.append(Candidate(row.id, _amounts(conn, row)))
     return found
+
+
+def _was_over(conn: Connection, row: Row[Any], paid_by: datetime | None) -> bool:
+    """Cancelled long before: what is on its way is not cancelled until its outcome is known, so nothing paid it later.
+    Where it is due again since, by facts that these rows lack, its events make it so before it is asked for again."""
+    if row.state != UsdcStatus.CANCELLED or paid_by is None:
+        return False
+    ended: datetime | None = conn.scalar(_CANCELLED_AT, {"of": str(row.id)})
+    return ended is not None and ended + CLOCKS_APART < paid_by
+
+
+_CANCELLED_AT = select(func.max(state_history.c.at)).where(
+    state_history.c.machine == fixed("payout"),
+    state_history.c.subject == bindparam("of"),
+    state_history.c.after == fixed(UsdcStatus.CANCELLED),
+)
 
 
 def may_have_paid(conn: Connection, owner: str | None, paid_by: datetime | None) -> bool:

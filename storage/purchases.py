@@ -387,6 +387,15 @@ def shrink_transfer(conn: Connection, transfer_id: int | None, now: datetime) ->
     wake_waiting(conn, transfer_id, now)
 
 
+def cover_anew(conn: Connection, payout_id: int, now: datetime) -> None:
+    """More of a payout is due than before: what was promised to it is not what it needs, and the next funding pass
+    finds out whether there is so much. One whose transfer has begun is paid what that asked for."""
+    row = conn.execute(row_of(payouts), {"which": payout_id}).one()
+    if row.state == UsdcStatus.PENDING_DISTRIBUTION and not begun(conn, row.transfer_id):
+        advance(conn, payout_id, UsdcStatus.PENDING_CONVERSION, now, "more is due again")
+        enqueue(conn, "fund", "treasury", now)
+
+
 def unlink(conn: Connection, payout_id: int, now: datetime) -> None:
     """Take a payout out of its batch and transfer; the transfer pays the rest."""
     transfer_id = conn.scalar(select(payouts.c.transfer_id).where(payouts.c.id == payout_id))

@@ -264,6 +264,8 @@ def _change_due(conn: Connection, payout: Row[Any], due: int, cause: str, now: d
         booked = f"{cause}:{_changes(conn, payout.uuid)}"
         post(conn, due_changed(booked, payout.uuid, payout.recipient_id, payout.amount - due - debt, debt), now)
     _follow_due(conn, row, due, now)
+    if due > payout.amount:
+        sales.cover_anew(conn, payout.id, now)
     keep_within_plan(conn, payout.id, now)
     sales.shrink_transfer(conn, payout.transfer_id, now)
 

@@ -62,3 +62,33 @@ def test_what_a_debt_took_of_a_planned_payout_is_paid_with_it_when_the_debt_is_n
         await shop.close()
 
     run_virtually(story())
+
+
+def test_what_is_due_again_when_a_refund_fails_is_promised_only_if_it_is_there(tmp_path: Path) -> None:
+    """`tests.proof pairs`, seed 1193: the payout kept its promise and grew, beyond what had come in."""
+
+    async def story() -> None:
+        shop = Market(VirtualWorld(tmp_path))
+        await shop.open()
+        (first,) = await shop.sell()
+        refund: Any = shop.world.stripe.controls.refund(first.payment, 100)
+
+        async def due(amount: int) -> None:
+            async def is_due() -> bool:
+                return bool(rows_of(shop.world, "SELECT amount FROM payouts ORDER BY id")[0]["amount"] == amount)
+
+            await shop.world.until(f"{amount} is due", is_due)
+
+        await due(round(DUE * 2 / 3))
+        await shop.sell()
+        await shop.deposited(round(DUE * 2 / 3) + DUE)
+        assert shop.states() == ["pending_distribution"] * 2
+        shop.world.stripe.controls.fail_refund(refund["id"])
+        await due(DUE)
+        await shop.world.clock.sleep(5)
+        assert shop.states() == ["pending_conversion", "pending_distribution"]
+        await shop.deposited(DUE)
+        assert shop.states() == ["pending_distribution"] * 2
+        await shop.close()
+
+    run_virtually(story())
