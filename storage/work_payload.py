@@ -13,12 +13,14 @@ from storage.tables import (
     group_attempts,
     jobs,
     mint_attempts,
+    payouts,
     purchases,
     stripe_events,
     transfer_attempts,
     transfers,
     users,
 )
+from storage.work import BY_HAND
 
 TEXT_MOST = 100_000
 """Characters of a body that is no JSON."""
@@ -83,8 +85,9 @@ _SUBJECTS: Mapping[str, tuple[Table, tuple[str, ...]]] = {
     "refunds": (purchases, ("stripe_payment_intent_id", "stripe_charge_id", "gross_amount", "refunded_amount")),
     "wallet": (users, ("uuid", "wallet_state", "wallet_attempt", "wallet_challenge_id")),
     "batch": (batches, ("key", "status", "paused", "digest", "planned_amount")),
+    **dict.fromkeys(BY_HAND, (payouts, ("uuid", "purchase_id", "amount", "paid_amount", "netted_amount", "signature"))),
 }
-"""What a step asks with, where no attempt of its own is written down."""
+"""What a step asks with, where no attempt of its own is written down; of work by hand, the payout in question."""
 
 
 def _transfer(conn: Connection, transfer_id: int) -> Any:

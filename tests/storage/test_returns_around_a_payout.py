@@ -27,6 +27,7 @@ from storage.sqlite import open_writer
 from storage.tables import batch_items, jobs, payouts, purchases, transfer_attempts
 from storage.tables import transfers as transfer_rows
 from storage.taking import take
+from storage.work_payload import payload
 from tests.sales import PLATFORM, START, Sales
 from tests.verified import first_findings
 
@@ -196,6 +197,10 @@ def test_a_refund_that_fails_after_a_smaller_payout_leaves_the_rest_to_a_person(
     assert paid[3] + other[3] == (paid[1] + other[1]) // 2
     assert books[0] == -(paid[1] - paid[3])
     assert [kind for kind, _ in parked] == ["underpaid", "underpaid"]
+    with story.engine.begin() as conn:
+        by_hand = conn.scalars(select(jobs.c.id).where(jobs.c.kind == "underpaid").order_by(jobs.c.id)).all()
+        shown = payload(conn, "jobs", by_hand[0])
+    assert (shown["amount"], shown["paid_amount"]) == (paid[1], paid[3])
 
 
 def test_a_due_that_grows_beyond_its_plan_leaves_the_plan_and_the_shrinking_is_noted(story: Story) -> None:
