@@ -206,7 +206,11 @@ def _restore(conn: Connection, row: Row[Any], now: datetime) -> None:
     """A refund failed after all: the state before returns; what was not minted needs an edition again."""
     before = PurchaseStatus(row.status_before_refund or PurchaseStatus.PAYMENT_COMPLETED)
     advance(conn, row.id, before, now, "the refund failed", status_before_refund=None)
-    if row.minted_at is not None or row.status_reason == sales.SOLD_OUT:
+    if row.status_reason == sales.SOLD_OUT:
+        why = "a refund to the loser of a sold-out race failed: settle it with the buyer, or retry to refund him"
+        park_new(conn, "refund", str(row.id), "refund_failed", why, now)
+        return
+    if row.minted_at is not None:
         return
     if sales.hold_edition(conn, row.id):
         enqueue(conn, "mint", row.id, now)

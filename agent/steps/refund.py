@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row
@@ -19,7 +19,7 @@ from storage import refunds as rows
 from storage.purchases import SOLD_OUT
 from storage.returns import RefundSeen, record_refund
 from storage.store import Store
-from storage.work import Claim, fenced
+from storage.work import Claim, enqueue, fenced
 
 KEY_TRUSTED_FOR = timedelta(hours=12)
 """Stripe may forget an idempotency key after 24 h; well before that the refund is looked up instead."""
@@ -88,10 +88,18 @@ class RefundStep:
         """An operator's refund that Stripe refuses for what it is has failed, and he may ask for another. The loser's
         stays as it is: a person must see to it that he gets his money. A refusal of our key says nothing of a call
         before it."""
+        now = self._clock.now()
+        if error.code == ALREADY_REFUNDED and refund.reason == SOLD_OUT and refund.stripe_refund_id is None:
+            return Done(lambda conn: self._by_others(conn, refund, now))
         if refund.reason == SOLD_OUT or refund.stripe_refund_id is not None or error.code in KEY_REFUSED:
             raise error
-        now = self._clock.now()
         return Refused(error.code, str(error), lambda conn: rows.refused(conn, refund.id, error.code, now))
+
+    def _by_others(self, conn: Connection, refund: Row[Any], now: datetime) -> None:
+        """The whole charge went back by somebody else's hand: what that was is fetched, ours is not needed. Should one
+        of those fail later, the sale waits for a person (`storage/returns.py`)."""
+        rows.refused(conn, refund.id, ALREADY_REFUNDED, now)
+        enqueue(conn, "refunds", refund.purchase_id, now)
 
     def _conclude(self, refund: Row[Any], facts: RefundFacts) -> Outcome:
         now = self._clock.now()

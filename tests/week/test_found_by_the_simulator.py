@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.week.checker import rows_of
 from tests.week.selling import DUE, Market
+from tests.week.test_refunds import Gallery
 from tests.week.test_virtual_week import run_virtually
 from tests.week.virtual_world import VirtualWorld
 
@@ -89,6 +90,47 @@ def test_what_is_due_again_when_a_refund_fails_is_promised_only_if_it_is_there(t
         assert shop.states() == ["pending_conversion", "pending_distribution"]
         await shop.deposited(DUE)
         assert shop.states() == ["pending_distribution"] * 2
+        await shop.close()
+
+    run_virtually(story())
+
+
+def test_a_loser_whom_somebody_else_has_refunded_needs_nobody_and_waits_for_one_if_that_fails(tmp_path: Path) -> None:
+    """`tests.proof weeks`, seed 1010: Stripe refuses a second refund, and a person was asked for ever to retry it."""
+
+    async def story() -> None:
+        shop = Gallery(VirtualWorld(tmp_path))
+        await shop.open(editions=1)
+        tokens = [(await shop.sign_up(f"racer{n}"))[1] for n in range(2)]
+        wish = {"content_id": shop.content, "payment_method": "card"}
+        opened = [await shop.world.call("POST", "/api/checkout/stripe/", wish, token) for token in tokens]
+        await shop.world.stop()
+        for one in opened:
+            shop.world.stripe.controls.pay(one.body["session_id"])
+            await shop.world.clock.sleep(5)
+        loser = shop.payment_of(opened[0].body["session_id"])  # of what it missed the daemon learns the newest first
+        refund: Any = shop.world.stripe.controls.refund(loser)
+        await shop.world.start()
+
+        async def shelf(status: str) -> None:
+            async def is_so() -> bool:
+                found = await shop.library(tokens[0])
+                return bool(found and found[0]["status"] == status)
+
+            await shop.world.until(f"his purchase is {status}", is_so)
+
+        def parked() -> list[str]:
+            return [row["kind"] for row in rows_of(shop.world, "SELECT kind FROM jobs WHERE state = 'parked'")]
+
+        await shelf("refunded")
+        await shop.world.clock.sleep(60)
+        assert parked() == []
+        shop.world.stripe.controls.fail_refund(refund["id"])
+
+        async def is_seen() -> bool:
+            return parked() == ["refund"]
+
+        await shop.world.until("a person is asked", is_seen)
         await shop.close()
 
     run_virtually(story())
