@@ -119,22 +119,23 @@ class CircleTransferStep:
         return why_stopped(conn, case.batch, begins, self._terms.day_cap, self._clock.now())
 
     async def _intend(self, case: TransferCase, claim: Claim) -> TransferCase:
-        transfer, terms = case.transfer, self._terms
-        body = {
-            "walletId": terms.wallet_id,
-            "tokenId": terms.usdc_token_id,
-            "destinationAddress": transfer.destination_address,
-            "amounts": [format_usdc_exact(transfer.amount)],
-            "feeLevel": FEE_LEVEL,
-            "refId": transfer.reference,
-        }
+        transfer_id, terms = case.transfer.id, self._terms
 
         def save(conn: Connection) -> TransferCase:
-            number = rows.next_attempt(conn, transfer.id)
+            transfer = rows.load(conn, transfer_id, lock=True).transfer  # a refund may have made it less since
+            number = rows.next_attempt(conn, transfer_id)
             key = transfer_key(transfer.key_scope, UUID(transfer.uuid), number)
+            body = {
+                "walletId": terms.wallet_id,
+                "tokenId": terms.usdc_token_id,
+                "destinationAddress": transfer.destination_address,
+                "amounts": [format_usdc_exact(transfer.amount)],
+                "feeLevel": FEE_LEVEL,
+                "refId": transfer.reference,
+            }
             now = self._clock.now()
-            rows.intend(conn, transfer.id, number, key, terms.wallet_id, terms.address, body, now)
-            return rows.load(conn, transfer.id)
+            rows.intend(conn, transfer_id, number, key, terms.wallet_id, terms.address, body, now)
+            return rows.load(conn, transfer_id)
 
         return await self._store.write(fenced(claim, save))
 

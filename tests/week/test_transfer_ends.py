@@ -1,17 +1,23 @@
 """Transfers of the `circle` rail that do not end well: a new attempt only with a proof, else a person."""
 
+import asyncio
 import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import structlog
 from solders.account import Account
 from solders.pubkey import Pubkey
 
 from chain.addresses import ata
+from domain.states import RefundState
 from sandbox.circle_service.idempotency import Replays
 from sandbox.circle_service.transactions import State, Transaction
 from sandbox.faults import Fault, Rule
+from simulator.world import DATABASE
+from storage.returns import RefundSeen, record_refund
+from storage.sqlite import open_writer
 from tests.week.checker import outflows, rows_of
 from tests.week.people import on_virtual_time
 from tests.week.selling import DUE, Market
@@ -235,3 +241,29 @@ async def test_an_order_that_left_no_trace_in_half_a_day_is_failed_with_its_proo
     assert (shop.paid(), len(outflows(shop.world))) == ({"ada": DUE}, 1)
     await shop.world.clock.sleep(TREASURY_SEEN)
     await shop.close()
+
+
+@on_virtual_time
+async def test_a_refund_between_the_look_at_a_transfer_and_its_intent_makes_what_is_ordered_less(
+    tmp_path: Path,
+) -> None:
+    shop = await market(tmp_path)
+    life = shop.world.process.life
+    stopped = asyncio.create_task(life.stand_still_at("before commit", _is_of_a_transfer))
+    planned = asyncio.create_task(shop.plan())
+    await stopped
+    engine = open_writer(shop.world.folder / DATABASE, synchronous="OFF")
+    with engine.begin() as conn:
+        refunded = RefundSeen("re_meanwhile", 100, RefundState.SUCCEEDED, None)
+        record_refund(conn, 1, refunded, shop.world.clock.now())
+    engine.dispose()
+    life.go_on()
+    await planned
+    await shop.batch_is("settled")
+    assert [json.loads(one["body"])["amounts"] for one in attempts(shop)] == [["1.566667"]]
+    assert shop.paid() == {"ada": 1_566_667}
+    await shop.close()
+
+
+def _is_of_a_transfer() -> bool:
+    return str(structlog.contextvars.get_contextvars().get("job", "")).startswith("transfer:")
