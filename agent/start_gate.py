@@ -7,6 +7,7 @@ fits; what fits none waits for a person, and until then nothing is sent. Webhook
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -26,7 +27,6 @@ from storage.outflows import is_explained, orphans
 from storage.receipts import closed_unknown
 from storage.store import Store
 from storage.upkeep import Payer
-from storage.work import enqueue
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +36,7 @@ OVERLAP = timedelta(days=1)
 LATE_LANDING_BLOCKS = 150
 """A blockhash's life: what an earlier process signed can land for so long (reference: Solana, section 1)."""
 LOOK_AGAIN_SECONDS = 5.0
+LOOKED_SECONDS = 0.5
 SALES_LOOKED_AT = 500
 """In one round, each by one question to the chain."""
 OUTFLOWS_MOST = 100_000
@@ -111,8 +112,6 @@ class StartGate:
                 await self._check()
             except (Retryable, OutcomeUnknown, Rejected) as error:
                 self.waits_for = str(error)
-                if isinstance(error, Unplaced):
-                    await self._look_for_mints()
                 log.warning("start gate waits", why=self.waits_for)
                 await self._clock.sleep(LOOK_AGAIN_SECONDS)
                 continue
@@ -123,11 +122,13 @@ class StartGate:
 
     async def _check(self) -> None:
         await self._sweep()
+        await self._look_for_mints()
         sent_before = await self._store.read(adoption.has_ever_sent)
         height = await self._heights.get_block_height()
         await self._explain()
         if sent_before:
             await self._wait_out(height)
+            await self._look_for_mints()
             await self._explain()
         unexplained = await self._store.read(orphans)
         if unexplained:
@@ -197,20 +198,18 @@ class StartGate:
         await self._store.write(lambda conn: read_whole(conn, CURSOR, started, self._clock.now()))
 
     async def _look_for_mints(self) -> None:
-        """Have it looked, once for each, whether paid sales without an NFT have one on chain: then their creators are
-        due, and the outflow may be what they were paid."""
-        now = self._clock.now()
-
-        def ask(conn: Connection) -> list[int]:
-            unminted = [sale for sale in minting.paid_without_nft(conn) if sale not in self._looked_at]
-            for purchase_id in unminted[:SALES_LOOKED_AT]:
-                enqueue(conn, "mint_look", purchase_id, now)
-            return unminted[:SALES_LOOKED_AT]
-
-        asked = await self._store.write(ask)
-        if asked:
+        """Have it looked, once for each, whether paid sales without an NFT have one on chain, and wait until it was:
+        their creators are due then, an outflow may be what they were paid, and their editions' numbers are taken."""
+        while asked := await self._unlooked():
+            await self._store.write(partial(minting.look_for, purchase_ids=asked, now=self._clock.now()))
             self._looked_at.update(asked)
             self._wake()
+        while await self._store.read(minting.is_looked_for):
+            await self._clock.sleep(LOOKED_SECONDS)
+
+    async def _unlooked(self) -> list[int]:
+        unminted = await self._store.read(minting.paid_without_nft)
+        return [sale for sale in unminted if sale not in self._looked_at][:SALES_LOOKED_AT]
 
     async def _place(self, seen: CircleTransaction) -> bool:
         """True when the outflow is known, was adopted, or never became one."""

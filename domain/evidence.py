@@ -9,7 +9,7 @@ class Evidence:
     """A finalized transaction held against its intent. `why` is one line for the operator when it does not match.
 
     `cost_lamports`: what the platform wallet lost in it, fee and rents together; `fee_lamports` the fee alone.
-    `paid`: of a mint, the USDC that it paid too, as `PackedOutflow.legs`.
+    `paid`: of a mint, the USDC that it paid too, as `PackedOutflow.legs`; `name`: what the NFT is called.
     """
 
     signature: str
@@ -20,6 +20,7 @@ class Evidence:
     cost_lamports: int
     fee_lamports: int = 0
     paid: tuple[tuple[str, int], ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """What an NFT's name and metadata address say, and whether they will fit on chain (product.md, sections 2 and 6)."""
 
+import re
+
 NAME_LIMIT_BYTES = 32
 """UTF-8 bytes of an NFT's name with its edition number."""
 URI_LIMIT_BYTES = 200
@@ -10,6 +12,13 @@ UNLIMITED_EDITION_DIGITS = 7
 def nft_name(title: str, edition_number: int) -> str:
     """`Title #7`."""
     return f"{title} #{edition_number}"
+
+
+def edition_in(name: str, title: str) -> int | None:
+    """The number in a name that `nft_name` made of this title; None in any other."""
+    head, _, tail = name.rpartition(" #")
+    is_number = re.fullmatch(r"[1-9][0-9]{0,8}", tail) is not None
+    return int(tail) if head == title and is_number else None
 
 
 def title_limit_bytes(editions: int | None) -> int:

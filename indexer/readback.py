@@ -66,12 +66,13 @@ class ReadBack:
         return await self._rpc.vouched(show)
 
     async def mint_evidence(self, signature: str, plan: NftPlan) -> Evidence:
-        """Whether it made exactly the planned NFT, in the buyer's account; and what USDC it paid to whom."""
+        """Whether it made exactly the planned NFT, in the buyer's account; its name, and what USDC it paid to whom."""
         facts = await self.read_back(signature)
         verdict, paid = check_mint(facts, plan), self._paid(facts)
         if verdict.matches and paid is None:
             verdict = Verdict(Mismatch.OTHER_MOVEMENTS, f"{signature} moved USDC in another way than a payout")
-        return replace(self._evidence(facts, verdict), paid=paid or ())
+        told = next((one.metadata for one in facts.nft_mints if one.mint == plan.mint_address), None)
+        return replace(self._evidence(facts, verdict), paid=paid or (), name=told.name if told else "")
 
     async def mint_outflow(self, signature: str) -> MintOutflow | None:
         """What a transaction that made one NFT of ours paid to whom; None for any other."""

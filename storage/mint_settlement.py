@@ -4,22 +4,22 @@ The transaction is read back, and what it paid is booked as the chain tells it: 
 plan and a group of their own and are `distributed`, in the transaction that completes the purchase. Both or neither.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Table, insert, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, insert, select, update
 
 from domain.evidence import Evidence, MintOutflow
 from domain.fitting import Paid
 from domain.keys import purchase_reference, uuid4_shaped
+from domain.nft_texts import edition_in
 from domain.realtime import Part
 from domain.split import share_out
 from domain.states import BatchStatus, MintState, PurchaseStatus
-from storage import chain_rows, groups, mint_payouts
+from storage import chain_rows, groups, mint_adoption, mint_payouts
 from storage import purchases as sales
 from storage.approvals import approve, digest_of
 from storage.dues_paid import UNPAID, new_transfer, promise, recipients_at
@@ -28,7 +28,7 @@ from storage.history import advance, note
 from storage.movements import book_adopted
 from storage.outflows import orphans
 from storage.switches import SENDS_PAUSED, why_on
-from storage.tables import batches, disputes, mint_attempts, payouts, purchases, refunds
+from storage.tables import batches, contents, disputes, mint_attempts, payouts, purchases, refunds
 from storage.upkeep import Payer
 from storage.work import revive
 
@@ -177,7 +177,7 @@ def adopt(
         return False
     if not purchase.edition_held and not sales.hold_edition(conn, purchase_id):
         return False
-    _bury_others(conn, purchase_id, outflow, now)
+    mint_adoption.bury_others(conn, purchase_id, outflow.signature, now)
     attempt_id = _attempt(conn, purchase_id, outflow, payer, new_uuid(), now)
     mint_payouts.reserve(conn, attempt_id, parts, now)
     advance(conn, attempt_id, MintState.SIGNED, now, "adopted", signature=outflow.signature)
@@ -191,19 +191,12 @@ def adopt(
     return True
 
 
-def _bury_others(conn: Connection, purchase_id: int, outflow: MintOutflow, now: datetime) -> None:
-    """What this database takes for under way can have no effect any more: the address is allocated, and it is final."""
-    live = (mint_attempts.c.purchase_id == purchase_id) & (mint_attempts.c.state != MintState.DEAD)
-    for attempt in conn.execute(select(mint_attempts).where(live)).all():
-        mint_payouts.end(conn, attempt.id, now)
-        why = f"its NFT was made by {outflow.signature}"
-        advance(conn, attempt.id, MintState.DEAD, now, why, proof=json.dumps({"why": why}))
-        if attempt.signature is not None:
-            chain_rows.unwatch(conn, attempt.signature)
-
-
 def _attempt(conn: Connection, purchase_id: int, outflow: MintOutflow, payer: Payer, uuid: UUID, now: datetime) -> int:
-    sales.edition_number(conn, purchase_id)
+    number = edition_in(outflow.name, conn.scalar(_TITLE, {"of": purchase_id}) or "")
+    if number is None:
+        sales.edition_number(conn, purchase_id)
+    else:
+        mint_adoption.take_number(conn, purchase_id, number, outflow.signature, now)
     numbered = select(mint_attempts.c.attempt).where(mint_attempts.c.purchase_id == purchase_id)
     attempt_id: int | None = conn.scalar(
         insert(mint_attempts)
@@ -227,3 +220,6 @@ def _attempt(conn: Connection, purchase_id: int, outflow: MintOutflow, payer: Pa
     assert attempt_id is not None
     note(conn, "mint", attempt_id, None, MintState.INTENDED, now, f"adopted {outflow.signature}")
     return attempt_id
+
+
+_TITLE = select(contents.c.title).join(purchases).where(purchases.c.id == bindparam("of"))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,15 +12,15 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select
 from domain.errors import Misuse
 from domain.evidence import Evidence
 from domain.realtime import Part
-from domain.states import MintState, PurchaseStatus
-from storage import chain_rows, mint_payouts, mint_settlement, nft_holdings
+from domain.states import MintState, PurchaseStatus, WorkState
+from storage import chain_rows, mint_adoption, mint_payouts, mint_settlement, nft_holdings
 from storage.attempts import parted, watch_of
 from storage.history import advance, note
 from storage.network_costs import explain_cost
 from storage.purchases import by_id, open_payouts, required
 from storage.returns import settle_returns
 from storage.statements import change_of, locked_row_of, row_of
-from storage.tables import contents, mint_attempts, purchases, users
+from storage.tables import contents, jobs, mint_attempts, purchases, users
 from storage.work import enqueue
 
 
@@ -90,6 +90,16 @@ def intend(conn: Connection, purchase_id: int, uuid: UUID, intent: MintIntent, n
     return attempt_id
 
 
+def as_made(conn: Connection, attempt_id: int, uuid: UUID, name: str, number: int, maker: str, now: datetime) -> None:
+    """The NFT is on chain and bears another number than this attempt was to give it: the sale takes that number, and an
+    attempt that says what was made takes this one's place."""
+    planned = _attempt(conn, attempt_id)
+    mint_adoption.bury_others(conn, planned.purchase_id, maker, now)
+    mint_adoption.take_number(conn, planned.purchase_id, number, maker, now)
+    intent = MintIntent(**{one.name: getattr(planned, one.name) for one in fields(MintIntent)})
+    intend(conn, planned.purchase_id, uuid, replace(intent, name=name), now)
+
+
 _LAST_NUMBER = select(func.max(mint_attempts.c.attempt)).where(mint_attempts.c.purchase_id == bindparam("of"))
 _INTEND = insert(mint_attempts).returning(mint_attempts.c.id)
 
@@ -97,8 +107,11 @@ _INTEND = insert(mint_attempts).returning(mint_attempts.c.id)
 def signed(
     conn: Connection, attempt_id: int, wire: bytes, signature: str, last_valid_block_height: int, now: datetime
 ) -> None:
-    """Store the signed bytes and have the signature watched, before anything is sent."""
-    purchase_id = _attempt(conn, attempt_id).purchase_id
+    """Store the signed bytes and have the signature watched, before anything is sent. Not where the attempt was given
+    up meanwhile: another sale's NFT bears its number."""
+    attempt = _attempt(conn, attempt_id)
+    if attempt.state == MintState.DEAD:
+        return
     advance(
         conn,
         attempt_id,
@@ -109,7 +122,7 @@ def signed(
         last_valid_block_height=last_valid_block_height,
         signed_at=now,
     )
-    chain_rows.watch(conn, signature, "mint", purchase_id, last_valid_block_height, now)
+    chain_rows.watch(conn, signature, "mint", attempt.purchase_id, last_valid_block_height, now)
 
 
 def sent(conn: Connection, attempt_id: int, now: datetime) -> None:
@@ -195,10 +208,29 @@ def _attempt(conn: Connection, attempt_id: int) -> Row[Any]:
 
 
 def paid_without_nft(conn: Connection) -> list[int]:
-    """Ids of all paid purchases that hold an edition and have no NFT yet, oldest first."""
+    """Ids of all paid purchases that hold an edition, whose buyer has a wallet, and that have no NFT yet; oldest
+    first."""
     waiting = (PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING, PurchaseStatus.FAILED)
-    statement = select(purchases.c.id).where(purchases.c.status.in_(waiting), purchases.c.edition_held)
-    return list(conn.scalars(statement.where(purchases.c.paid_at.is_not(None)).order_by(purchases.c.id)))
+    ready = users.c.circle_wallet_address.is_not(None) | users.c.wallet_address.is_not(None)
+    statement = (
+        select(purchases.c.id)
+        .select_from(purchases.join(users, purchases.c.buyer_id == users.c.id))
+        .where(purchases.c.status.in_(waiting), purchases.c.edition_held, purchases.c.paid_at.is_not(None), ready)
+        .order_by(purchases.c.id)
+    )
+    return list(conn.scalars(statement))
+
+
+def look_for(conn: Connection, purchase_ids: Sequence[int], now: datetime) -> None:
+    """Have it looked whether these sales' NFTs are on chain already."""
+    for purchase_id in purchase_ids:
+        enqueue(conn, "mint_look", purchase_id, now)
+
+
+def is_looked_for(conn: Connection) -> bool:
+    """Whether a look for an NFT on chain was asked for and has not been made yet; one that could not tell, has been."""
+    waits = (jobs.c.kind == "mint_look") & (jobs.c.state == WorkState.DUE) & jobs.c.last_error.is_(None)
+    return conn.scalar(select(jobs.c.id).where(waits).limit(1)) is not None
 
 
 def purchases_of_unready_buyers(conn: Connection, paid_before: datetime) -> int:

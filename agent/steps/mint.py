@@ -4,7 +4,7 @@ settings say so the same transaction pays the sale's recipients (`mint_payouts`)
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from chain.usdc_payouts import UsdcPayouts
 from domain.errors import Misuse, OutcomeUnknown, Rejected, Retryable
 from domain.evidence import Evidence
 from domain.keys import mint_seed
+from domain.nft_texts import edition_in, nft_name
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
 from domain.realtime import Part
 from domain.states import MintState, PurchaseStatus, WatchState
@@ -121,12 +122,12 @@ class MintStep:
         plan = plan_of(case.attempt)
         if case.attempt.state == MintState.INTENDED:
             lamports = await self._chain.lamports(plan.mint_address)
-            there = await self._there(case, plan, lamports)
+            there = await self._there(case, plan, claim, lamports)
             if there is not None:
                 return there
             case = await self._sign(case, plan, claim, lamports)
         if case.attempt is None or case.attempt.signature is None:
-            return Again(timedelta(0), "mints alone, and is signed anew")
+            return Again(timedelta(0), "is planned or signed anew")
         return await self._follow(case, plan, claim)
 
     async def look(self, claim: Claim) -> Outcome:
@@ -140,16 +141,36 @@ class MintStep:
         if case.attempt is None:
             case = await self._intend(case, claim)
         assert case.attempt is not None
-        return await self._there(case, plan_of(case.attempt), lamports) or Done()
+        return await self._there(case, plan_of(case.attempt), claim, lamports) or Done()
 
     def _address(self, case: MintCase) -> str:
         seed = mint_seed(self._terms.derivation_secret, case.purchase.stripe_payment_intent_id)
         return self._standard.address(self._terms.platform_address, seed)
 
-    async def _there(self, case: MintCase, plan: NftPlan, lamports: int) -> Outcome | None:
+    async def _there(self, case: MintCase, plan: NftPlan, claim: Claim, lamports: int) -> Outcome | None:
         """The end of a mint whose NFT exists, made by a process that this database does not know of."""
         maker = await self._witness.maker_of(plan.mint_address) if lamports else None
-        return None if maker is None else await self._settle(case, await self._witness.mint_evidence(maker, plan))
+        return None if maker is None else await self._made_by(maker, case, plan, claim)
+
+    async def _made_by(self, maker: str, case: MintCase, plan: NftPlan, claim: Claim) -> Outcome:
+        """Settle by a transaction that is not this attempt's own. Where only the edition's number is not as planned,
+        rows that are lost gave it, and the NFT keeps it."""
+        attempt = case.attempt
+        assert attempt is not None
+        evidence = await self._witness.mint_evidence(maker, plan)
+        number = None if evidence.matches else edition_in(evidence.name, case.content.title)
+        if number is None:
+            return await self._settle(case, evidence)
+        as_made = await self._witness.mint_evidence(maker, replace(plan, name=evidence.name))
+        if not as_made.matches:
+            return self._differs(as_made.why)
+        uuid, now = self._ids.uuid(), self._clock.now()
+
+        def save(conn: Connection) -> MintCase:
+            rows.as_made(conn, attempt.id, uuid, as_made.name, number, maker, now)
+            return rows.attempted(conn, case)
+
+        return await self._settle(await self._store.write(fenced(claim, save)), as_made)
 
     def _waits(self, case: MintCase) -> Outcome | None:
         """What a mint waits for before its intent."""
@@ -174,7 +195,7 @@ class MintStep:
                 buyer_address=buyer,
                 seed=seed,
                 mint_address=mint_address,
-                name=f"{case.content.title} #{number}",
+                name=nft_name(case.content.title, number),
                 symbol=terms.symbol,
                 uri=metadata_uri(case.content, terms.public_base_url),
             )
@@ -238,11 +259,11 @@ class MintStep:
                 return await self._settle(case, await self._witness.mint_evidence(attempt.signature, plan))
             case WatchState.FINALIZED:
                 proof = {"why": f"landed with an error: {watch.err if watch else ''}", "signature": attempt.signature}
-                return await self._bury(case, plan, proof)
+                return await self._bury(case, plan, proof, claim)
             case WatchState.EXPIRED:
                 why = f"expired; last: {claim.last_error}"
                 proof = {"why": why, "signature": attempt.signature, "expiry": watch.proof if watch else None}
-                return await self._bury(case, plan, proof)
+                return await self._bury(case, plan, proof, claim)
             case WatchState.CONFIRMED:
                 return Again(self._terms.resend_every() * FINALITY_ROUNDS, "confirmed, waits for finalized")
             case _:
@@ -288,13 +309,13 @@ class MintStep:
         log.error("mint does not read back as planned", why=why)
         return Unknown(timedelta(minutes=5), f"read back differs from the plan: {why}")
 
-    async def _bury(self, case: MintCase, plan: NftPlan, proof: dict[str, Any]) -> Outcome:
+    async def _bury(self, case: MintCase, plan: NftPlan, proof: dict[str, Any], claim: Claim) -> Outcome:
         """This signature took no effect. The mint may still exist, made by another one of ours: then that counts."""
         attempt, now = case.attempt, self._clock.now()
         assert attempt is not None
         maker = await self._witness.maker_of(plan.mint_address)
         if maker is not None:
-            return await self._settle(case, await self._witness.mint_evidence(maker, plan))
+            return await self._made_by(maker, case, plan, claim)
         bury: Commit = lambda conn: rows.dead(conn, attempt.id, proof, now)  # noqa: E731
         if case.dead_attempts + 1 >= self._terms.attempts_max:
             return Refused("attempts_used_up", str(proof["why"]), bury)

@@ -24,6 +24,7 @@ from tests.week.people import (
 )
 from tests.week.test_peer_defects import nfts, seen_events
 from tests.week.test_refunds import DUE, Gallery
+from tests.week.test_virtual_week import People
 from tests.week.virtual_world import VirtualWorld
 
 SALE_EVENTS = ("checkout.session.completed", "payment_intent.succeeded", "charge.updated")
@@ -40,7 +41,7 @@ END = {
 BOOKED = ["fee_final", "network_mint", "sale_due", "sale_paid"]
 
 
-async def past_the_first_sweep(shop: Gallery) -> None:
+async def past_the_first_sweep(shop: People) -> None:
     """What Stripe lists is read at the start; from here on only webhooks bring events, for an hour."""
     await shop.world.clock.sleep(60)
 

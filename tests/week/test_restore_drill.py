@@ -15,6 +15,7 @@ from tests.week.checker import outflows, rows_of
 from tests.week.people import on_virtual_time, parked
 from tests.week.selling import DUE, Market, Sale
 from tests.week.test_peer_defects import nfts
+from tests.week.test_purchases import past_the_first_sweep
 from tests.week.virtual_world import MONDAY, VirtualWorld
 
 RAILS = pytest.mark.parametrize(
@@ -190,6 +191,69 @@ async def test_a_sale_whose_content_the_backup_does_not_know_or_whose_price_diff
     assert codes == ["amount_mismatch", "unknown_checkout", "unknown_checkout"]
     assert len(rows_of(world, "SELECT id FROM purchases")) == 1
     assert len(rows_of(world, "SELECT id FROM checkouts")) == 3
+    await shop.close()
+
+
+@pytest.mark.parametrize("paid_out", [False, True], ids=["minted-before-the-restore", "paid-before-the-restore"])
+@on_virtual_time
+async def test_nfts_of_sales_made_anew_keep_the_numbers_that_they_bear(paid_out: bool, tmp_path: Path) -> None:
+    """The word of the first payment came late, so that the second was minted first; Stripe's list has them in order."""
+    story = drill(tmp_path)
+    shop, world = story.shop, story.world
+    await story.begin("ada")
+    await story.back_up()
+    await past_the_first_sweep(shop)
+    world.stripe.controls.disturb_delivery(drop=1.0, tries_max=1)
+    world.stripe.controls.pay(story.open_sessions[0])
+    await world.clock.sleep(60)
+    world.stripe.controls.disturb_delivery(drop=0.0, tries_max=None)
+    first = shop.payment_of(story.open_sessions[0])
+    (second,) = await shop.sell("ada")
+    await world.stop()
+    await world.start()
+    await story.all_are_minted(3)
+    if paid_out:
+        await story.pay_out(1)
+    numbers = "SELECT stripe_payment_intent_id pi, edition_number n FROM purchases WHERE content_id = 1 ORDER BY id"
+    given = {row["pi"]: row["n"] for row in rows_of(world, numbers)}
+    assert given == {story.paid[0].payment: 1, first: 3, second.payment: 2}
+    nfts_before = nfts(world)
+    await story.put_back()
+    await story.gate_opens()
+    await story.all_are_minted(3)
+    assert {row["pi"]: row["n"] for row in rows_of(world, numbers)} == given
+    assert nfts(world) == nfts_before
+    assert await parked(world) == []
+    (young,) = await shop.sell("ada")
+    assert {row["pi"]: row["n"] for row in rows_of(world, numbers)} == {**given, young.payment: 4}
+    await story.pay_out(len(rows_of(world, "SELECT id FROM batches")) + 1)
+    assert shop.paid()["ada"] == 4 * DUE
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_sale_whose_buyer_got_his_wallet_after_the_backup_explains_its_outflow_once_that_is_known_again(
+    tmp_path: Path,
+) -> None:
+    story = drill(tmp_path)
+    shop, world = story.shop, story.world
+    await story.begin("ada")
+    pins = world.circle.custody.switches
+    pins.auto_pin = False
+    _, late = await shop.sign_up("has-no-pin")
+    await story.back_up()
+    await shop.buy(late, shop.creators["ada"].content)
+    await world.clock.sleep(30)
+    pins.auto_pin = True
+    await story.all_are_minted(2)
+    await story.pay_out(1)
+    await story.put_back()
+    await story.gate_opens()
+    await story.all_are_minted(2)
+    assert shop.paid()["ada"] == 2 * DUE
+    assert (await shop.dashboard("ada"))["paid_out"] == "4.70"
+    assert await shop.plan() is None
+    assert await parked(world) == []
     await shop.close()
 
 
