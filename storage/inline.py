@@ -40,7 +40,7 @@ class _Place:
         event.listen(self.engine, "connect", self._watched)
 
     def _connect(self) -> Any:
-        return sqlite3.connect(self.path, check_same_thread=False)
+        return sqlite3.connect(self.path, check_same_thread=False, cached_statements=sqlite_connections.STATEMENTS_KEPT)
 
     def _watched(self, connection: Any, _: Any) -> None:
         self.opened(connection)

@@ -126,6 +126,7 @@ class SqliteStore:
             max_overflow=0,
             pool_timeout=READER_WAIT_SECONDS,
             hide_parameters=True,
+            connect_args={"cached_statements": sqlite_connections.STATEMENTS_KEPT},
         )
         sqlite_connections.prepare(readers.sync_engine, begin="BEGIN", synchronous="FULL", readonly=True)
         return readers
@@ -177,7 +178,13 @@ class SqliteStore:
 
 def open_writer(path: Path | str, *, synchronous: str) -> Engine:
     """The engine of the one writing connection, which must stay on the thread that uses it first."""
-    engine = create_engine(URL.create("sqlite", database=str(path)), pool_size=1, max_overflow=0, hide_parameters=True)
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        pool_size=1,
+        max_overflow=0,
+        hide_parameters=True,
+        connect_args={"cached_statements": sqlite_connections.STATEMENTS_KEPT},
+    )
     watch_errors(engine)
     sqlite_connections.prepare(engine, begin="BEGIN IMMEDIATE", synchronous=synchronous, readonly=False)
     return engine

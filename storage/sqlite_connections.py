@@ -15,6 +15,9 @@ WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """The log file is cut back to this after a checkpoint, so that one long reader does not cost disk for ever."""
 WAL_PAGES = 1_000
 """In the log beyond which it is written back into the file, as SQLite itself would do it."""
+STATEMENTS_KEPT = 1_000
+"""Prepared statements that a connection keeps. A daemon says some 700 different ones in a week, and the driver keeps
+128 unless told: whatever is said once an hour would be parsed and planned anew each time."""
 PAGE_BYTES = 8192
 """Of a new file. An event of Stripe's has 2 to 4 KB: in pages of 4 KB each fills one alone, a third of it with nothing;
 measured, groups of them are stored in a fifth less time and the file is a third smaller."""

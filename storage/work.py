@@ -5,7 +5,7 @@ another worker has claimed the row since. A fact that arrives while the row is b
 so that finishing notices it and runs the row once more.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -107,26 +107,27 @@ class Due(NamedTuple):
     later: datetime | None
 
 
-class _Waiting(NamedTuple):
-    kind: str | None
-    ready: datetime | None
-    later: datetime | None
+NOTHING_DUE = Due([], None, None)
 
 
 def next_due(conn: Connection, queues: Sequence[Queue], now: datetime) -> list[Due]:
     """What waits in each of the queues: a worker asks this at each of its turns, so it takes as long with ten thousand
     waiting as with ten."""
-    found: dict[str, list[_Waiting]] = {}
-    for name, kind, ready, later, leased in conn.execute(_NEXT_DUE, {"now": now}):
-        found.setdefault(name, []).append(_Waiting(kind, ready, _earliest(later, leased)))
-    return [_due(queue, found.get(queue.table.name, ())) for queue in queues]
+    found = {
+        (name, kind): (ready, _earliest(later, leased))
+        for name, kind, ready, later, leased in conn.execute(_NEXT_DUE, {"now": now})
+    }
+    return [_due(queue, found) for queue in queues]
 
 
-def _due(queue: Queue, waiting: Sequence[_Waiting]) -> Due:
-    mine = [one for one in waiting if queue.kinds is None or one.kind in queue.kinds]
-    ready = sorted((one.ready, one.kind or "") for one in mine if one.ready is not None)
+def _due(queue: Queue, found: Mapping[tuple[str, str | None], tuple[datetime | None, datetime | None]]) -> Due:
+    name = queue.table.name
+    mine = [(kind, found[name, kind]) for kind in queue.kinds or (None,) if (name, kind) in found]
+    if not mine:
+        return NOTHING_DUE
+    ready = sorted((since, kind or "") for kind, (since, _) in mine if since is not None)
     queues = [_of_kind(kind) if kind else queue for _, kind in ready]
-    return Due(queues, ready[0][0] if ready else None, _earliest(*(one.later for one in mine)))
+    return Due(queues, ready[0][0] if ready else None, _earliest(*(later for _, (_, later) in mine)))
 
 
 @cache

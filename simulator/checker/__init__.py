@@ -26,12 +26,12 @@ class Checker:
 
     def always(self) -> list[str]:
         """What holds at any instant between two transactions, whatever is on its way."""
-        with self.db as db:
+        with self.db as db, self.records.standing_still():
             return list(self._always(db))
 
     def undisturbed(self, now_us: int, accepted: Iterable[str] = ()) -> list[str]:
         """What holds besides, at any instant, where nothing ever goes wrong."""
-        with self.db as db:
+        with self.db as db, self.records.standing_still():
             unnoticed = set(rest.unnoticed(db, self.records)) - set(accepted)
             self._unnoticed = {one: self._unnoticed.get(one, now_us) for one in sorted(unnoticed)}
             return [*self._always(db), *rest.punctual(db, now_us), *rest.late(self._unnoticed, now_us)]
@@ -39,14 +39,14 @@ class Checker:
     def at_rest(self, accepted: Iterable[str] = ()) -> list[str]:
         """What holds besides when nothing is on its way; `accepted` are signatures of outflows that a person declared
         his own."""
-        with self.db as db:
+        with self.db as db, self.records.standing_still():
             found = [*self._always(db), *self._at_rest(db, frozenset(accepted))]
             return found or list(secrecy.secrets(db, self.records))  # reads every byte: only where all else holds
 
     def all_served(self, now_us: int, accepted: Iterable[str] = ()) -> list[str]:
         """What holds besides when people have done their part, nothing is broken and money is there for everybody."""
         found = self.at_rest(accepted)
-        with self.db as db:
+        with self.db as db, self.records.standing_still():
             return [*found, *rest.settled(db, now_us), *rest.nothing_waits(db, self.records, self._terms)]
 
     def _always(self, db: Database) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,8 @@ class Records:
         """What the database may nowhere hold in the clear."""
         self.restored = False
         """An old backup of the database was put back: what it did not know may be lost to it."""
+        self._payments: list[Mapping[str, Any]] | None = None
+        """What Stripe has answered while all stands still."""
         self._read = 0
         self._outflows: dict[str, dict[str, int]] = {}
         self._inflow = 0
@@ -50,10 +53,21 @@ class Records:
         self._landed: set[str] = set()
         self._nft_makers: Counter[str] = Counter()
 
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Nothing happens meanwhile: Stripe is asked once for what several rules want to know."""
+        self._payments = self.payments()
+        try:
+            yield
+        finally:
+            self._payments = None
+
     # --- Stripe -----------------------------------------------------------------------------------------------
 
     def payments(self) -> list[Mapping[str, Any]]:
         """Every charge that took or takes money, with what became of it."""
+        if self._payments is not None:
+            return self._payments
         ledger: Any = self._stripe.controls.ledger()
         return list(ledger["payments"])
 
