@@ -23,7 +23,8 @@ from ports.ids import Ids
 from storage import adoption, mint_settlement, minting, packed_adoption
 from storage.adoption import Outflow
 from storage.listings import read_since, read_whole
-from storage.outflows import is_explained, orphans
+from storage.movement_rows import MovementKind
+from storage.outflows import kind_of, orphans
 from storage.receipts import closed_unknown
 from storage.store import Store
 from storage.upkeep import Payer
@@ -215,7 +216,8 @@ class StartGate:
         """True when the outflow is known, was adopted, or never became one."""
         if seen.state in {"DENIED", "CANCELLED", "FAILED"}:
             return True  # should it have moved money all the same, the wallet's history shows it as unexplained
-        if await self._store.read(lambda conn: self._explained(conn, seen)):
+        is_known, kind = await self._store.read(lambda conn: _told_of(conn, seen))
+        if is_known or kind not in (None, MovementKind.ORPHAN, MovementKind.OTHER):
             return True
         outflow = Outflow(
             circle_id=seen.id,
@@ -233,12 +235,15 @@ class StartGate:
         adopted = await self._store.write(lambda conn: adoption.adopt(conn, outflow, uuid, now))
         if adopted:
             log.warning("outflow adopted", circle=seen.id, reference=seen.ref_id)
-        return adopted
+        if adopted or kind is not MovementKind.OTHER:
+            return adopted
+        # A person took it for his own. Where Circle's reference names what is still to be paid, that counts more.
+        return not await self._store.read(lambda conn: adoption.names_due(conn, seen.ref_id or ""))
 
-    def _explained(self, conn: Connection, seen: CircleTransaction) -> bool:
-        if adoption.is_known(conn, seen.id):
-            return True
-        return seen.tx_hash is not None and is_explained(conn, seen.tx_hash)
+
+def _told_of(conn: Connection, seen: CircleTransaction) -> tuple[bool, MovementKind | None]:
+    """Whether a transfer of ours is this transaction, and as what its movement is booked."""
+    return adoption.is_known(conn, seen.id), kind_of(conn, seen.tx_hash) if seen.tx_hash else None
 
 
 def _adopter(outflow: PackedOutflow, payer: Payer, ids: Ids, now: datetime) -> Callable[[Connection], bool]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,8 +12,18 @@ from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
 from domain.fitting import fit
 from domain.keys import purchase_reference
-from domain.states import TransferState, UsdcStatus
-from storage.dues_paid import adopted_batch, candidates, new_transfer, promise, recipients_at
+from domain.states import PurchaseStatus, TransferState, UsdcStatus
+from storage.debts import net_debts
+from storage.dues_paid import (
+    DUE,
+    adopted_batch,
+    candidates,
+    fit_by_debts,
+    new_transfer,
+    promise,
+    promise_netted,
+    recipients_at,
+)
 from storage.history import advance, note
 from storage.movements import claim_signature
 from storage.purchases import begun
@@ -100,6 +111,7 @@ def adopt(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> bool
         watch_signature(conn, live_id, transfer.id, outflow.signature, now)
         claim_signature(conn, outflow.signature, transfer.id, now)
     _promise(conn, transfer.id, now)
+    net_debts(conn, transfer.recipient_id, now)
     revive(conn, "transfer", transfer.id, now)
     return True
 
@@ -117,14 +129,42 @@ def _transfer(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> 
     target = _purchase_target(conn, outflow.reference) or _creator_target(conn, outflow)
     if target is None:
         return None
-    paid = fit(outflow.amount, candidates(conn, target.which, outflow.created_at))
-    if paid is None:
+    make_due = _due_as_paid(conn, outflow, target.which, bool(target.key_scope), now)
+    if make_due is None:
         return None
     named = {"uuid": str(uuid), "reference": outflow.reference, "key_scope": target.key_scope}
     batch_id = adopted_batch(conn, "circle", now)
     made = new_transfer(conn, batch_id, target.recipient_id, named, outflow.amount, outflow.destination, now)
-    promise(conn, made, paid, f"circle {outflow.circle_id}", now)
+    make_due(made)
     return made
+
+
+def _due_as_paid(
+    conn: Connection, outflow: Outflow, which: ColumnElement[bool], is_one: bool, now: datetime
+) -> Callable[[Row[Any]], None] | None:
+    """What makes payouts of `which` due in a transfer what the outflow paid of them; None when it does not fit. Where
+    the reference names one payout (`is_one`), debts may have used up another part of it than they have by now."""
+    total, cause = outflow.amount or 0, f"circle {outflow.circle_id}"
+    paid = fit(total, candidates(conn, which, outflow.created_at))
+    if paid is not None:
+        return lambda transfer: promise(conn, transfer, paid, cause, now)
+    netted = fit_by_debts(conn, total, which, outflow.created_at) if is_one else None
+    return None if netted is None else lambda transfer: promise_netted(conn, transfer, netted, cause, now)
+
+
+def names_due(conn: Connection, reference: str) -> bool:
+    """Whether a reference names a payout of a purchase that is still to be paid, or to be born, and that no person
+    holds."""
+    named = _named(reference)
+    if named is None:
+        return False
+    sale = conn.execute(select(purchases).where(purchases.c.stripe_payment_intent_id == named)).one_or_none()
+    target = _purchase_target(conn, reference)
+    if sale is None or sale.hold_reason is not None:
+        return False
+    if target is None:
+        return sale.status in (PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING)
+    return conn.scalar(select(payouts.c.state).where(target.which)) in DUE
 
 
 def _is_still(transfer: Row[Any], outflow: Outflow) -> bool:
@@ -141,9 +181,9 @@ def _again_due(conn: Connection, transfer: Row[Any], outflow: Outflow, now: date
     if transfer.key_scope:
         target = _purchase_target(conn, transfer.reference)
         mine = mine if target is None else mine & target.which
-    paid = fit(outflow.amount or 0, candidates(conn, mine, outflow.created_at))
-    if paid is not None:
-        promise(conn, transfer, paid, f"circle {outflow.circle_id}", now)
+    make_due = _due_as_paid(conn, outflow, mine, bool(transfer.key_scope), now)
+    if make_due is not None:
+        make_due(transfer)
     return conn.execute(select(transfers).where(transfers.c.id == transfer.id)).one()
 
 
@@ -158,9 +198,9 @@ class _Target:
 
 def _purchase_target(conn: Connection, reference: str) -> _Target | None:
     """The one payout whose reference this is, found through the payment_intent in it."""
-    if not reference.startswith("purchase-") or "-distribution" not in reference:
+    payment_intent_id = _named(reference)
+    if payment_intent_id is None:
         return None
-    payment_intent_id = reference.removeprefix("purchase-").split("-distribution")[0]
     rows = conn.execute(
         select(payouts.c.id, payouts.c.recipient_id, payouts.c.recipient_number)
         .select_from(payouts.join(purchases))
@@ -171,6 +211,13 @@ def _purchase_target(conn: Connection, reference: str) -> _Target | None:
             scope = f"{payment_intent_id}/{row.recipient_number}"
             return _Target(row.recipient_id, payouts.c.id == row.id, scope)
     return None
+
+
+def _named(reference: str) -> str | None:
+    """The payment_intent in a purchase's reference; None in any other."""
+    if not reference.startswith("purchase-") or "-distribution" not in reference:
+        return None
+    return reference.removeprefix("purchase-").split("-distribution")[0]
 
 
 def _creator_target(conn: Connection, outflow: Outflow) -> _Target | None:

@@ -1,5 +1,6 @@
 """Debts use up the oldest due payouts of the same recipient; a transfer is never negative."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlalchemy import (
     update,
 )
 
+from domain.errors import Misuse
 from domain.ledger import debt_netted
 from domain.refunds import Position
 from domain.states import UsdcStatus
@@ -81,6 +83,38 @@ _DEBTORS = _in_order(
 _UNPAID = _in_order(payouts.c.recipient_id == bindparam("of"), payouts.c.state.in_(among(WAITING)))
 
 
+def movable_debt(conn: Connection, recipient_id: int) -> int:
+    """A recipient's debt that has used up no payout yet, or only such as may still be paid otherwise (base units)."""
+    undoable = sum(int(row.amount) for row in _undoable(conn, nettings.c.recipient_id == recipient_id))
+    return open_debt(conn, recipient_id) + undoable
+
+
+def net_exactly(conn: Connection, parts: Mapping[int, int], recipient_id: int, now: datetime) -> None:
+    """Have debts use up of each of these payouts (ids) of a recipient what is said, no more and no less, and take it
+    back from others where no debt is open. Raises Misuse where it is more than `movable_debt`, or more than is due."""
+    mine = nettings.c.payout_id.in_(parts)
+    _take_back(conn, _undoable(conn, mine), now)
+    others = _undoable(conn, (nettings.c.recipient_id == recipient_id) & ~mine)
+    while open_debt(conn, recipient_id) < sum(parts.values()) and others:
+        _take_back(conn, [others.pop(0)], now)
+    for payout_id, amount in parts.items():
+        _net_of(conn, payout_id, amount, recipient_id, now)
+
+
+def _net_of(conn: Connection, payout_id: int, amount: int, recipient_id: int, now: datetime) -> None:
+    """Use up so much of one payout, by the oldest debts first."""
+    debtors = conn.execute(_DEBTORS, {"of": recipient_id}).all() if amount else []
+    for debtor in debtors:
+        due = conn.execute(select(payouts).where(payouts.c.id == payout_id)).one()
+        open_amount = position(debtor).debt - _netted(conn, nettings.c.debtor_payout_id == debtor.id)
+        taken = min(open_amount, amount, position(due).payable)
+        if taken > 0:
+            _net(conn, debtor, due, taken, now)
+            amount -= taken
+    if amount:
+        raise Misuse(f"payout {payout_id} can't be netted by {amount} more")
+
+
 def undo_surplus(conn: Connection, payout_id: int, due: int, now: datetime) -> None:
     """Less is due on a payout than debts used up of it: they owe that again."""
     row = conn.execute(select(payouts).where(payouts.c.id == payout_id)).one()
@@ -119,15 +153,36 @@ def _net(conn: Connection, debtor: Row[Any], due: Row[Any], amount: int, now: da
 
 def _undo(conn: Connection, which: Any, amount: int, now: datetime, *, keep_begun: bool) -> None:
     """Take back nettings, newest first, until `amount` is made good; more is netted anew by the next pass."""
-    found = conn.execute(
-        select(nettings).where(which, nettings.c.undone_at.is_(None)).order_by(nettings.c.id.desc())
-    ).all()
-    for netting in found:
-        if amount <= 0:
-            return
+    standing = _newest_first(conn, which)
+    found = _undoable(conn, which) if keep_begun else list(standing)
+    while found and amount > 0:
+        netting = found.pop(0)
+        _take_back(conn, [netting], now)
+        amount -= netting.amount
+    if amount > 0 and keep_begun:
+        why = f"{amount} base units were netted by a debt that is none any more and can't be paid back by themselves"
+        debtor = standing[0].debtor_payout_id if standing else "?"
+        park_new(conn, "overnetted", str(debtor), "overnetted", why, now)
+
+
+def _newest_first(conn: Connection, which: ColumnElement[bool]) -> list[Row[Any]]:
+    standing = select(nettings).where(which, nettings.c.undone_at.is_(None))
+    return list(conn.execute(standing.order_by(nettings.c.id.desc())).all())
+
+
+def _undoable(conn: Connection, which: ColumnElement[bool]) -> list[Row[Any]]:
+    """Those of which the money is neither paid nor on its way, newest first."""
+    found = []
+    for netting in _newest_first(conn, which):
         payout = conn.execute(select(payouts).where(payouts.c.id == netting.payout_id)).one()
-        if keep_begun and (payout.state == UsdcStatus.DISTRIBUTED or sales.begun(conn, payout.transfer_id)):
-            continue
+        if payout.state != UsdcStatus.DISTRIBUTED and not sales.begun(conn, payout.transfer_id):
+            found.append(netting)
+    return found
+
+
+def _take_back(conn: Connection, found: Sequence[Row[Any]], now: datetime) -> None:
+    for netting in found:
+        payout = conn.execute(select(payouts).where(payouts.c.id == netting.payout_id)).one()
         conn.execute(update(nettings).where(nettings.c.id == netting.id).values(undone_at=now))
         key = f"{netting.ledger_key}:undone"
         post(conn, debt_netted(key, payout.uuid, netting.recipient_id, -netting.amount), now)
@@ -138,10 +193,6 @@ def _undo(conn: Connection, which: Any, amount: int, now: datetime, *, keep_begu
         sales.shrink_transfer(conn, payout.transfer_id, now)
         if payout.state == UsdcStatus.NETTED:
             advance(conn, payout.id, UsdcStatus.PENDING_CONVERSION, now, key, reason=None)
-        amount -= netting.amount
-    if amount > 0 and keep_begun:
-        why = f"{amount} base units were netted by a debt that is none any more and can't be paid back by themselves"
-        park_new(conn, "overnetted", str(found[0].debtor_payout_id) if found else "?", "overnetted", why, now)
 
 
 def _netted(conn: Connection, which: Any) -> int:

@@ -1,6 +1,7 @@
 """Payouts that were paid by a process whose rows are lost: found by what they may have been due, and made due again."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from domain.fitting import Candidate, Paid
 from domain.split import share_out
 from domain.states import BatchStatus, UsdcStatus
 from storage import purchases as sales
+from storage.debts import movable_debt, net_exactly
 from storage.history import advance, note
 from storage.returns import restate_due
 from storage.statements import fixed
@@ -21,13 +23,8 @@ ADOPTED_KEYS = {"circle": "adopted", "solana": "adopted-solana"}
 
 CLOCKS_APART = timedelta(hours=12)
 """By so much our clock may have been ahead of the chain's, and a lookup of a transfer behind it, with room to spare."""
-UNPAID = (
-    UsdcStatus.PENDING_CONVERSION,
-    UsdcStatus.PENDING_DISTRIBUTION,
-    UsdcStatus.ON_HOLD,
-    UsdcStatus.CANCELLED,
-    UsdcStatus.FAILED,
-)
+DUE = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.FAILED)
+UNPAID = (*DUE, UsdcStatus.ON_HOLD, UsdcStatus.CANCELLED)
 
 
 def candidates(conn: Connection, which: ColumnElement[bool], paid_by: datetime | None) -> list[Candidate]:
@@ -36,18 +33,60 @@ def candidates(conn: Connection, which: ColumnElement[bool], paid_by: datetime |
     Each with what it was due when it was born and what it is due now; a held or cancelled one may have been left out.
     Payouts whose money is known to be on its way are none.
     """
+    return [Candidate(row.id, _amounts(conn, row)) for row in _may_have_been(conn, which, UNPAID, paid_by)]
+
+
+def _may_have_been(
+    conn: Connection, which: ColumnElement[bool], states: Sequence[UsdcStatus], paid_by: datetime | None
+) -> list[Row[Any]]:
+    """Payouts in these states that may have been paid at that time, oldest payment first."""
     statement = (
         select(payouts, purchases.c.creator_amount, purchases.c.content_id, purchases.c.minted_at)
         .select_from(payouts.join(purchases))
-        .where(which, payouts.c.state.in_(UNPAID))
+        .where(which, payouts.c.state.in_(states))
         .order_by(payouts.c.paid_at, payouts.c.id)
     )
     found = []
     for row in conn.execute(statement).all():
         born_later = paid_by is not None and (row.minted_at is None or row.minted_at > paid_by)
         if not born_later and not sales.begun(conn, row.transfer_id) and not _was_over(conn, row, paid_by):
-            found.append(Candidate(row.id, _amounts(conn, row)))
+            found.append(row)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Netted:
+    """One payout as it was paid by rows that are lost: due `due`, of which debts had used up `netted`."""
+
+    payout_id: int
+    due: int
+    netted: int
+
+
+def fit_by_debts(
+    conn: Connection, total: int, which: ColumnElement[bool], paid_by: datetime | None
+) -> list[Netted] | None:
+    """How the payouts of one recipient that `which` names, all of them, were paid with `total`, where debts are netted
+    otherwise by now: a restored database nets anew, in the order in which it learns of sales and refunds. None when
+    they were not, or he has no such debt."""
+    rows = _may_have_been(conn, which, (*UNPAID, UsdcStatus.NETTED), paid_by)
+    if not rows or len({row.recipient_id for row in rows}) > 1:
+        return None
+    at_birth = [_at_birth(conn, row) for row in rows]
+    for dues in ([row.amount for row in rows], at_birth):
+        netted = sum(dues) - total
+        if 0 <= netted < dues[0] and all(dues) and netted <= movable_debt(conn, rows[0].recipient_id):
+            first, *others = zip(rows, dues, strict=True)
+            return [Netted(first[0].id, first[1], netted), *(Netted(row.id, due, 0) for row, due in others)]
+    return None
+
+
+def promise_netted(conn: Connection, transfer: Row[Any], parts: Sequence[Netted], cause: str, now: datetime) -> None:
+    """`promise`, of payouts of which debts had used up a part when they were paid, and only that part."""
+    recipient_id = transfer.recipient_id
+    net_exactly(conn, {part.payout_id: 0 for part in parts}, recipient_id, now)
+    promise(conn, transfer, [Paid(part.payout_id, part.due) for part in parts], cause, now)
+    net_exactly(conn, {part.payout_id: part.netted for part in parts}, recipient_id, now)
 
 
 def _was_over(conn: Connection, row: Row[Any], paid_by: datetime | None) -> bool:
@@ -69,8 +108,7 @@ _CANCELLED_AT = select(func.max(state_history.c.at)).where(
 def may_have_paid(conn: Connection, owner: str | None, paid_by: datetime | None) -> bool:
     """Whether an outflow to this owner (None: to several) may be of payouts that are still to be paid. A payout born
     after it, or held already by a person, is none of them."""
-    due = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.FAILED)
-    statement = select(payouts.c.id).join(purchases).where(payouts.c.state.in_(due)).limit(1)
+    statement = select(payouts.c.id).join(purchases).where(payouts.c.state.in_(DUE)).limit(1)
     if owner is not None:
         statement = statement.where(payouts.c.recipient_id.in_(recipients_at(conn, owner)))
     if paid_by is not None:
@@ -83,9 +121,13 @@ def _amounts(conn: Connection, row: Row[Any]) -> tuple[int, ...]:
     now_due = row.amount - row.netted_amount
     if row.netted_amount:
         return (now_due, 0)
-    at_birth = share_out(row.creator_amount, sales.shares_of(conn, row.content_id)).get(row.recipient_id, 0)
+    at_birth = _at_birth(conn, row)
     may_be_left_out = row.state in (UsdcStatus.ON_HOLD, UsdcStatus.CANCELLED)
     return (at_birth, now_due, 0) if may_be_left_out else (at_birth, now_due)
+
+
+def _at_birth(conn: Connection, row: Row[Any]) -> int:
+    return share_out(row.creator_amount, sales.shares_of(conn, row.content_id)).get(row.recipient_id, 0)
 
 
 def promise(conn: Connection, transfer: Row[Any], paid: Sequence[Paid], cause: str, now: datetime) -> None:

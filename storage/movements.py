@@ -104,7 +104,8 @@ def book_adopted(conn: Connection, signature: str, now: datetime) -> None:
 
 
 def claim_movement(conn: Connection, movement: Movement, transfer_id: int, now: datetime) -> None:
-    """Give a booked outflow to the transfer it turned out to be; an orphan's ledger entry is taken back.
+    """Give a booked outflow to the transfer it turned out to be; the ledger entry of one that was unexplained, or taken
+    by a person for his own, is taken back.
 
     Idempotent. Raises Misuse when the row is missing, differs, or belongs to something else.
     """
@@ -113,12 +114,13 @@ def claim_movement(conn: Connection, movement: Movement, transfer_id: int, now: 
         raise Misuse(f"{movement.signature} is not booked with {movement.amount} on {movement.account}")
     if row.kind == MovementKind.PAYOUT and row.transfer_id == transfer_id:
         return
-    if row.kind not in (MovementKind.PAYOUT, MovementKind.ORPHAN) or row.transfer_id is not None:
+    outside = (MovementKind.ORPHAN, MovementKind.OTHER)
+    if row.kind not in (MovementKind.PAYOUT, *outside) or row.transfer_id is not None:
         raise Misuse(f"{movement.signature} is booked as {row.kind} of transfer {row.transfer_id}, not {transfer_id}")
     require_unpaid(conn, transfer_id, movement.signature)
     claimed = {"kind": MovementKind.PAYOUT, "transfer_id": transfer_id}
     conn.execute(change_of(chain_movements), {"which": row.id, **claimed})
-    if row.kind == MovementKind.ORPHAN:
+    if row.kind in outside:
         post(conn, usdc_outside_claimed(movement.signature, -movement.amount), now)
     explain_cost(conn, movement.signature, "payout", now)
 

@@ -45,11 +45,11 @@ def accept_orphan(conn: Connection, movement_id: int) -> bool:
     return done.rowcount == 1
 
 
-def is_explained(conn: Connection, signature: str) -> bool:
-    """Whether a transaction's USDC movement is booked as something that somebody or some transfer explains."""
+def kind_of(conn: Connection, signature: str) -> MovementKind | None:
+    """What a transaction's USDC movement is booked as; None while it is not booked."""
     found = conn.scalar(
         select(chain_movements.c.kind).where(
             chain_movements.c.signature == signature, chain_movements.c.asset == Asset.USDC
         )
     )
-    return found is not None and found != MovementKind.ORPHAN
+    return None if found is None else MovementKind(found)

@@ -2,17 +2,24 @@
 
 from datetime import timedelta
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from domain.evidence import Evidence
+from domain.keys import purchase_reference
 from domain.states import RefundState
-from storage import returns
+from storage import adoption, purchases, returns, transfers
+from storage.adoption import Outflow
+from storage.debts import open_debt
 from storage.dues_paid import candidates
 from storage.returns import RefundSeen
 from storage.store import Store
 from storage.tables import payouts
-from tests.sales import START, Sales
+from storage.tables import transfers as transfer_rows
+from tests.sales import PLATFORM, START, Sales
+from tests.verified import first_findings
 
-DAY = timedelta(days=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+DUE = 2_350_000
 
 
 async def test_what_was_cancelled_long_before_an_outflow_was_not_paid_by_it(store: Store) -> None:
@@ -37,3 +44,82 @@ async def test_what_was_cancelled_long_before_an_outflow_was_not_paid_by_it(stor
     assert await may_have_been_paid(DAY / 2) == [1, 2]
     assert await may_have_been_paid(DAY * 5 / 4) == [1, 2]
     assert await may_have_been_paid(DAY * 2) == [2]
+
+
+class Owing:
+    """Ada's first sale is paid, and then refunded in part: she owes. Two more are due, of which her debt uses up the
+    older one first."""
+
+    def __init__(self, conn: Connection, refunded_cents: int) -> None:
+        self.conn, self.shop = conn, Sales("platform-usdc")
+        ada, buyer = self.shop.user(conn, "ada"), self.shop.user(conn, "buyer")
+        work = self.shop.content(conn, ada)
+        self.shop.deposit(conn, 10 * DUE)
+        self.sales = [self.shop.sold(conn, work, buyer, START + number * HOUR) for number in range(3)]
+        assert self.adopts(0, DUE)
+        self.settle(0)
+        returns.record_refund(conn, 1, RefundSeen("re_1", refunded_cents, RefundState.SUCCEEDED, None), START + DAY)
+        self.debt = DUE - conn.execute(select(payouts).where(payouts.c.id == 1)).one().amount
+
+    def reference(self, number: int) -> str:
+        return purchase_reference(purchases.required(self.conn, self.sales[number]).stripe_payment_intent_id, 1)
+
+    def adopts(self, number: int, amount: int) -> bool:
+        """Whether Circle's transfer of so much for that sale, which no row knows, finds its payout."""
+        at = START + 2 * DAY
+        outflow = Outflow(
+            f"circle-{number}", "COMPLETE", self.reference(number), "ada", amount, "wallet", PLATFORM, None, at, at
+        )
+        return adoption.adopt(self.conn, outflow, self.shop.uuid(), at)
+
+    def settle(self, number: int) -> None:
+        """The adopted transfer is read back."""
+        which = transfer_rows.c.reference == self.reference(number)
+        transfer_id = self.conn.scalar(select(transfer_rows.c.id).where(which))
+        assert transfer_id is not None
+        paid = Evidence(f"payout-{number}", True, "", 9, START + 2 * DAY, 5_000)
+        transfers.distributed(self.conn, transfer_id, paid, self.shop.usdc_account, START + 2 * DAY)
+
+    def payouts(self) -> list[tuple[str, int, int]]:
+        """State, what debts have used up, and what is due or was paid beside it."""
+        rows = self.conn.execute(select(payouts).order_by(payouts.c.id)).all()
+        return [(row.state, row.netted_amount, row.paid_amount or row.amount - row.netted_amount) for row in rows]
+
+
+async def test_debts_are_moved_to_where_the_payments_show_them(store: Store) -> None:
+    """`tests.proof weeks`, seed 1027: nothing else explains the two outflows, and a person would have to."""
+
+    def story(conn: Connection) -> None:
+        ada = Owing(conn, 100)
+        assert ada.payouts()[1:] == [
+            ("pending_conversion", ada.debt, DUE - ada.debt),
+            ("pending_conversion", 0, DUE),
+        ]
+        assert not ada.adopts(1, DUE + 1), "more than it was ever due"
+        assert not ada.adopts(1, DUE - ada.debt - 1), "less than her debt explains"
+        assert ada.payouts()[1][1] == ada.debt, "and nothing has changed"
+        assert ada.adopts(2, DUE - ada.debt)
+        assert ada.payouts()[1:] == [
+            ("pending_conversion", 0, DUE),
+            ("pending_distribution", ada.debt, DUE - ada.debt),
+        ]
+        assert ada.adopts(1, DUE)
+        ada.settle(1)
+        ada.settle(2)
+        assert ada.payouts()[1:] == [("distributed", 0, DUE), ("distributed", ada.debt, DUE - ada.debt)]
+        assert open_debt(conn, 1) == 0
+        assert first_findings(conn) == {}
+
+    await store.write(story)
+
+
+async def test_a_payout_that_a_debt_had_used_up_whole_is_given_back_to_the_outflow_that_paid_it(store: Store) -> None:
+    def story(conn: Connection) -> None:
+        ada = Owing(conn, 300)
+        assert [state for state, *_ in ada.payouts()] == ["distributed", "netted", "pending_conversion"]
+        assert ada.adopts(1, DUE)
+        assert ada.payouts()[1:] == [("pending_distribution", 0, DUE), ("netted", DUE, 0)]
+        ada.settle(1)
+        assert first_findings(conn) == {}
+
+    await store.write(story)

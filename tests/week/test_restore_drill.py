@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.faults import Fault, Rule
 from tests.week.checker import outflows, rows_of
 from tests.week.people import on_virtual_time, parked
 from tests.week.selling import DUE, Market, Sale
@@ -90,6 +91,19 @@ class Drill:
             (self.world.folder / name).unlink(missing_ok=True)
         shutil.copy(self.world.folder / "backup.db", self.world.folder / "agent.db")
         await self.world.start()
+
+    async def unexplained(self, number: int) -> list[dict[str, Any]]:
+        """Wait until so many outflows fit nothing, whatever was looked up."""
+        shown: list[dict[str, Any]] = []
+
+        async def seen() -> bool:
+            shown[:] = (await self.world.operator("GET", "/admin/api/outflows")).body["items"]
+            return len(shown) == number
+
+        await self.world.until(f"{number} outflow(s) fit no payout", seen)
+        await self.world.clock.sleep(30)
+        assert await seen()
+        return shown
 
     async def gate_opens(self) -> None:
         async def is_open() -> bool:
@@ -253,6 +267,57 @@ async def test_a_sale_whose_buyer_got_his_wallet_after_the_backup_explains_its_o
     assert shop.paid()["ada"] == 2 * DUE
     assert (await shop.dashboard("ada"))["paid_out"] == "4.70"
     assert await shop.plan() is None
+    assert await parked(world) == []
+    await shop.close()
+
+
+@pytest.mark.parametrize("accepted", [False, True], ids=["by-itself", "although-a-person-took-one-for-his-own"])
+@on_virtual_time
+async def test_outflows_of_payouts_that_debts_are_netted_against_otherwise_by_now_are_adopted_by_their_references(
+    accepted: bool, tmp_path: Path
+) -> None:
+    """Ada's debt used up a part of her second sale, before it was paid. The restored database learns of her third sale
+    first, whose wallet it knows, and nets the debt against that one."""
+    story = drill(tmp_path)
+    shop, world = story.shop, story.world
+    await story.begin("ada")
+    await story.pay_out(1)
+    pins = world.circle.custody.switches
+    pins.auto_pin = False
+    _, late = await shop.sign_up("has-no-pin")
+    story.refund(story.paid[0], 100)
+    await world.clock.sleep(20)
+    await story.back_up()
+    pins.auto_pin = True
+    second = shop.payment_of(await shop.buy(late, shop.creators["ada"].content))
+    await story.all_are_minted(2)
+    (third,) = await shop.sell("ada")
+    await story.pay_out(2)
+    owed = "SELECT stripe_payment_intent_id pi, netted_amount netted, paid_amount paid FROM payouts JOIN purchases s "
+    owed += "ON s.id = purchase_id ORDER BY s.id"
+    paid = {row["pi"]: (row["netted"], row["paid"]) for row in rows_of(world, owed)}
+    debt = paid[second][0]
+    assert debt > 0
+    assert paid == {story.paid[0].payment: (0, DUE), second: (debt, DUE - debt), third.payment: (0, DUE)}
+    held = shop.paid()["ada"]
+    world.circle.faults.add(Rule("/v1/w3s/users/token", Fault.STATUS, times=1_000))
+    await story.put_back()
+    seen = await story.unexplained(1)
+    if accepted:
+        accept, decided = f"/admin/api/outflows/{seen[0]['id']}/accept", {"reason": "mine", "not_a_payout": True}
+        assert (await world.operator("POST", accept, decided)).body["items"] == []
+        await world.clock.sleep(120)
+        assert world.daemon is not None and not world.daemon.engine.gate.is_open
+    world.circle.faults.clear()
+    await story.gate_opens()
+    await story.all_are_minted(3)
+
+    async def booked() -> bool:
+        return {row["pi"]: (row["netted"], row["paid"]) for row in rows_of(world, owed)} == paid
+
+    await world.until("all is booked as it was paid", booked)
+    assert await shop.plan() is None
+    assert shop.paid()["ada"] == held
     assert await parked(world) == []
     await shop.close()
 
