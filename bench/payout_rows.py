@@ -43,6 +43,9 @@ class Eve:
         whole, more = divmod(self.purchases, self.creators)
         return [(whole + (number < more)) * DUE for number in range(self.creators)]
 
+    def payout_uuid(self, number: int) -> str:
+        return self._uuid(5, number)
+
     def write(self, conn: Connection) -> None:
         """All rows, in pages."""
         owners = self.owners()
@@ -123,7 +126,7 @@ class Eve:
     def _payout(self, number: int) -> dict[str, Any]:
         return {
             "id": number + 1,
-            "uuid": self._uuid(5, number),
+            "uuid": self.payout_uuid(number),
             "purchase_id": number + 1,
             "recipient_id": number % self.creators + 2,
             "recipient_number": 1,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,6 +11,7 @@ class Owed:
 
     purchase_id: int
     amount: int
+    paid_at: datetime
 
 
 def free_balance(finalized_balance: int, promised: int) -> int:
@@ -20,12 +22,13 @@ def free_balance(finalized_balance: int, promised: int) -> int:
     return max(0, finalized_balance - promised)
 
 
-def cover(free: int, oldest_first: Iterable[Owed]) -> list[int]:
-    """Purchases that move to pending_distribution, in order; the first that does not fit ends the pass."""
-    covered: list[int] = []
+def cover(free: int, oldest_first: Iterable[Owed]) -> list[Owed]:
+    """Those that move to pending_distribution, in order; the first that does not fit ends the pass. None is asked for
+    after it."""
+    covered: list[Owed] = []
     for owed in oldest_first:
         if owed.amount > free:
             break
         free -= owed.amount
-        covered.append(owed.purchase_id)
+        covered.append(owed)
     return covered

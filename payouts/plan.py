@@ -12,7 +12,6 @@ from domain.outcomes import Commit, Done, Outcome, nothing
 from ports.clock import Clock
 from ports.ids import Ids
 from storage import batches, funding
-from storage.batches import Standing
 from storage.listings import first_start
 from storage.planning import CreatorShare, Judge, PlanTerms, outside_addresses, purchase_count, shares
 from storage.store import Store
@@ -62,20 +61,10 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A batch just planned; `have` is what covers it so far (base units)."""
+    """A batch just planned."""
 
     batch_id: int
-    uuid: str
     key: str
-    standing: Standing
-
-    @property
-    def need(self) -> int:
-        return self.standing.unpaid
-
-    @property
-    def have(self) -> int:
-        return self.standing.unpaid - self.standing.uncovered
 
 
 class Planner:
@@ -167,7 +156,7 @@ class Planner:
         if not funding.fund(conn, self._account, terms.now).is_done:
             enqueue(conn, "fund", "treasury", terms.now)
         enqueue(conn, "batch", batch_id, terms.now)
-        return Planned(batch_id, batches.by_id(conn, batch_id).uuid, key, batches.standing(conn, batch_id))
+        return Planned(batch_id, key)
 
     def terms(self, cutoff: datetime, now: datetime, outside: Mapping[str, str | None] | None = None) -> PlanTerms:
         """Of a plan made now of what was paid before `cutoff`; `outside` as `read_outside` gives it."""

@@ -43,8 +43,8 @@ def freeze(conn: Connection, batch_id: int) -> str:
     return digest
 
 
-DIGEST_PAGE = 5_000
-"""Lines put into the digest at once: half a megabyte of text."""
+DIGEST_PAGE = 1_000
+"""Lines put into the digest at once: a hundred kilobytes of text."""
 
 
 def digest_of(conn: Connection, batch_id: int) -> str:
@@ -61,7 +61,8 @@ def digest_of(conn: Connection, batch_id: int) -> str:
 
 def _digest_page(conn: Connection, batch_id: int, after: int) -> tuple[int | None, str]:
     """The lines of the items after that payout, put together by the database, and the last one's payout: a page as one
-    text costs a third of as many rows."""
+    text costs half of as many rows. They stand in the order in which the page gives them; sorted once more while they
+    are put together they would cost twice as much."""
     last, lines = conn.execute(_DIGEST_PAGE, {"batch_id": batch_id, "after": after}).one()
     return last, f"{lines}\n"
 
@@ -77,7 +78,7 @@ def _digest_statement() -> Select[Any, str]:
         .limit(always(DIGEST_PAGE))
         .subquery()
     )
-    text = func.aggregate_strings(page.c.line, "\n").aggregate_order_by(page.c.payout_id)
+    text = func.aggregate_strings(page.c.line, "\n")
     return select(func.max(page.c.payout_id), text)
 
 

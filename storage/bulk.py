@@ -4,6 +4,7 @@ The database sees the same statement with the same values.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Insert
@@ -23,7 +24,9 @@ def execute_many(conn: Connection, statement: Insert, names: Sequence[str], rows
 
 
 def _bind(conn: Connection, statement: Insert, name: str) -> Bind:
-    return statement.table.c[name].type.dialect_impl(conn.dialect).bind_processor(conn.dialect)
+    """Looked up for a value that was there before: the moment of a plan stands in each of its rows."""
+    bind = statement.table.c[name].type.dialect_impl(conn.dialect).bind_processor(conn.dialect)
+    return bind and cache(bind)
 
 
 def _bound(row: tuple[Any, ...], binds: Sequence[tuple[int, Callable[[Any], Any]]]) -> tuple[Any, ...]:

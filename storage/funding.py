@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Integer, Row, bindparam, func, select
+from sqlalchemy import Connection, Integer, bindparam, func, select
 
 from domain.funding import Owed, cover, free_balance
 from domain.ledger import Asset
@@ -60,25 +59,25 @@ def fund(conn: Connection, usdc_account: str, now: datetime, most: int = SLICE) 
     """Move up to `most` covered purchases pending_conversion → pending_distribution, oldest payment first, whole. The
     first that does not fit ends the pass."""
     lock_plans(conn)
-    owed = _owed(conn, most + 1)
-    covered = cover(free(conn, usdc_account), [Owed(row.purchase_id, int(row.amount)) for row in owed])
+    covered = _covered(conn, free(conn, usdc_account), most + 1)
     released = covered[:most]
     for start in range(0, len(released), CHUNK):
-        chunk = released[start : start + CHUNK]
-        _release(conn, chunk, owed[start + len(chunk) - 1].paid_at, now)
+        _release(conn, released[start : start + CHUNK], now)
     return Funded(len(released), is_done=len(covered) <= most)
 
 
-def _release(conn: Connection, purchase_ids: Sequence[int], until: datetime, now: datetime) -> None:
-    """They are the oldest: with the last one's payment as a bound the index reads them and no more of all that wait."""
+def _release(conn: Connection, oldest: Sequence[Owed], now: datetime) -> None:
+    """With the last one's payment as a bound the index reads them and no more of all that wait."""
     waiting = payouts.c.state == fixed(UsdcStatus.PENDING_CONVERSION)
-    mine = payouts.c.purchase_id.in_(purchase_ids)
-    advance_where(conn, waiting & (payouts.c.paid_at <= until) & mine, UsdcStatus.PENDING_DISTRIBUTION, now)
+    mine = payouts.c.purchase_id.in_([one.purchase_id for one in oldest])
+    until = payouts.c.paid_at <= oldest[-1].paid_at
+    advance_where(conn, waiting & until & mine, UsdcStatus.PENDING_DISTRIBUTION, now)
 
 
-def _owed(conn: Connection, most: int) -> Sequence[Row[Any, Any, Any]]:
-    """Purchases in pending_conversion, oldest payment first."""
-    return conn.execute(_OWED, {"most": most}).all()
+def _covered(conn: Connection, free: int, most: int) -> list[Owed]:
+    """Of the purchases in pending_conversion, which are read as far as the money goes."""
+    with conn.execute(_OWED, {"most": most}) as rows:
+        return cover(free, (Owed(row.purchase_id, int(row.amount), row.paid_at) for row in rows))
 
 
 _OWED = (

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
@@ -56,8 +57,7 @@ class PlanTerms:
     outside: Mapping[str, str | None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CreatorShare:
+class CreatorShare(NamedTuple):
     """What one recipient would get. `amount` in base units; `left_out` says why he gets nothing this time."""
 
     recipient_id: int
@@ -93,7 +93,7 @@ def shares(conn: Connection, terms: PlanTerms, judge: Judge) -> list[CreatorShar
         .join(users, users.c.id == owed.c.recipient_id)
         .order_by(owed.c.amount.desc(), owed.c.recipient_id)
     )
-    return [_share(terms, judge, *row) for row in conn.execute(statement)]
+    return [_share(terms, judge, *row) for row in conn.execute(statement).all()]
 
 
 def _share(

@@ -1,5 +1,6 @@
 """What a plan takes, and what stops it as a whole: days of hold, the cap of a batch."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
 from random import Random
@@ -7,8 +8,9 @@ from typing import Any
 
 import pytest
 from solders.keypair import Keypair
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, insert, update
 
+from bench.payout_rows import Eve
 from domain.outcomes import Again
 from domain.realtime import PayoutMode, RealtimeRules
 from payouts.addresses import AddressJudge, DenyList
@@ -16,9 +18,11 @@ from payouts.batch import BatchStep, Limits
 from payouts.plan import Planned, Planner, PlanRules
 from payouts.realtime import RealtimePlanner
 from ports.virtual import SeededIds, VirtualClock
-from storage import batches, funding, work
+from storage import batches, funding, tables, work
+from storage.approvals import DIGEST_PAGE, digest_of
 from storage.inline import InlineStore
 from storage.planning import PlanTerms, shares
+from storage.store import Store
 from storage.tables import jobs, users
 from storage.taking import take
 from tests.sales import START, Sales
@@ -77,7 +81,9 @@ async def test_an_address_that_became_payable_after_the_chain_was_read_is_paid_b
     await inline_store.write(lambda conn: sell(conn, "ada"))
     for have_read in (1, 2):
         planned = await plan()
-        assert planned is not None and planned.standing.open_payouts == 1
+        assert planned is not None
+        standing = await inline_store.read(lambda conn, of=planned.batch_id: batches.standing(conn, of))  # type: ignore[misc]
+        assert standing.open_payouts == 1
         assert len(read) == have_read
     assert not set(read[0]) & set(read[1])
     assert await plan() is None
@@ -96,6 +102,27 @@ async def test_money_is_kept_back_for_the_days_of_the_setting_and_not_longer(inl
 
     assert await amount(timedelta(days=7) - timedelta(seconds=1)) == 0
     assert await amount(timedelta(days=7)) == DUE
+
+
+async def test_a_digest_goes_over_the_items_in_the_order_of_their_payouts_however_they_lie(store: Store) -> None:
+    """On both databases the same one: it can be worked out without either."""
+    eve = Eve(creators=7, purchases=2 * DIGEST_PAGE + 1, now=START)
+    numbers = list(range(eve.purchases))
+    Random(1).shuffle(numbers)
+
+    def plan(conn: Connection) -> str:
+        eve.write(conn)
+        head = {"uuid": "u", "key": "offcycle:1", "cutoff_at": START, "status": "planned", "created_at": START}
+        rest = {"grouping": "creator", "rail": "solana", "payout_count": 0, "planned_amount": 0}
+        conn.execute(insert(tables.batches).values(id=1, fee_ceiling_lamports=5, **head, **rest))
+        items = [{"batch_id": 1, "payout_id": n + 1, "destination_address": f"to {n}", "amount": n} for n in numbers]
+        conn.execute(insert(tables.batch_items), items)
+        return digest_of(conn, 1)
+
+    lines = ["offcycle:1|solana|creator|5"]
+    for n in sorted(numbers):
+        lines.append(f"{eve.payout_uuid(n)}|{n + 1}|{n % eve.creators + 2}|to {n}|{n}")
+    assert await store.write(plan) == hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
 
 
 @pytest.mark.parametrize(("cap", "is_paused"), [(2 * DUE - 1, True), (2 * DUE, False)])

@@ -135,7 +135,8 @@ async def test_covered_sales_are_planned_at_once_oldest_first_and_approved_by_th
     made = await planner.plan()
     assert made.planned is not None and made.planned.key.startswith("realtime:")
     assert await shop.planned() == [[first, second]]
-    assert (made.planned.need, made.planned.have) == (2 * DUE, 2 * DUE), "nothing is planned that is not covered"
+    standing = await store.read(lambda conn: batches.standing(conn, 1))
+    assert (standing.unpaid, standing.uncovered) == (2 * DUE, 0), "nothing is planned that is not covered"
 
     def approved(conn: Connection) -> tuple[Sequence[str], str]:
         row = batches.by_id(conn, 1)

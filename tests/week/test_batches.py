@@ -17,6 +17,7 @@ from chain.addresses import ata
 from payouts.addresses import AddressJudge, DenyList
 from payouts.plan import Planner, PlanRules
 from ports.virtual import SeededIds
+from storage.batches import standing
 from storage.listings import INSTALLED_AT
 from storage.planning import PlanTerms
 from storage.postgres import PostgresStore
@@ -331,7 +332,8 @@ async def test_eight_off_cycle_plans_at_once_take_each_payout_once(store: Store)
     await store.write(fill)
     planners = [planner_at(store, START + timedelta(hours=1), number) for number in range(8)]
     made = await asyncio.gather(*(planner.plan_off_cycle("somebody") for planner in planners))
-    assert sum(one.standing.open_payouts for one in made if one is not None) == 5
+    planned = [one.batch_id for one in made if one is not None]
+    assert await store.read(lambda conn: sum(standing(conn, batch).open_payouts for batch in planned)) == 5
     rows = await store.read(lambda conn: conn.execute(select(batches.c.payout_count)).scalars().all())
     assert sum(rows) == 5
     assert 0 not in rows
