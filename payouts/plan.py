@@ -150,7 +150,7 @@ class Planner:
 
     def plan_in(self, conn: Connection, key: str, terms: PlanTerms, approved_by: str) -> Planned | None:
         """Plan in the caller's transaction; None when nothing is payable under `terms` or the key is planned."""
-        batch_id = take(conn, key, terms, self._judge, approved_by, self._ids.uuid)
+        batch_id = take(conn, key, terms, self._judge, approved_by, self._ids.uuids)
         if batch_id is None:
             return None
         if not funding.fund(conn, self._account, terms.now).is_done:

@@ -11,6 +11,10 @@ class Ids(Protocol):
         """A random UUID, version 4."""
         ...
 
+    def uuids(self, count: int) -> list[str]:
+        """As many of them as text, drawn in one go."""
+        ...
+
     def token(self) -> str:
         """A secret for a bearer token or an invite: URL-safe, at least 256 bits."""
         ...

@@ -106,6 +106,9 @@ class SeededIds:
     def uuid(self) -> UUID:
         return UUID(int=self._rng.getrandbits(128), version=4)
 
+    def uuids(self, count: int) -> list[str]:
+        return [str(self.uuid()) for _ in range(count)]
+
     def token(self) -> str:
         return self._rng.randbytes(32).hex()
 

@@ -33,8 +33,10 @@ class Change:
 def freeze(conn: Connection, batch_id: int) -> str:
     """Write down every item of a batch just planned, and its digest; set-based."""
     unpaid = payouts.c.amount - payouts.c.netted_amount
-    planned = select(payouts.c.batch_id, payouts.c.id, payouts.c.destination_address, unpaid).where(
-        payouts.c.batch_id == batch_id
+    planned = (
+        select(payouts.c.batch_id, payouts.c.id, transfers.c.destination_address, unpaid)
+        .join(transfers, transfers.c.id == payouts.c.transfer_id)
+        .where(payouts.c.batch_id == batch_id)
     )
     names = ["batch_id", "payout_id", "destination_address", "amount"]
     conn.execute(insert(batch_items).from_select(names, planned))

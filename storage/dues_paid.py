@@ -133,11 +133,7 @@ def _at_birth(conn: Connection, row: Row[Any]) -> int:
 def promise(conn: Connection, transfer: Row[Any], paid: Sequence[Paid], cause: str, now: datetime) -> None:
     """Put the payouts into the transfer that paid them, due what it paid, in `pending_distribution`: the outcome of the
     transfer then settles them like any other. `transfer`: a row of `transfers`."""
-    place = {
-        "transfer_id": transfer.id,
-        "batch_id": transfer.batch_id,
-        "destination_address": transfer.destination_address,
-    }
+    place = {"transfer_id": transfer.id, "batch_id": transfer.batch_id}
     for one in paid:
         row = conn.execute(select(payouts).where(payouts.c.id == one.payout_id).with_for_update()).one()
         sales.unlink(conn, row.id, now)
@@ -215,5 +211,9 @@ def new_transfer(
 def recipients_at(conn: Connection, owner: str) -> list[int]:
     """Users who are, or were in a plan, paid at this address."""
     by_profile = select(users.c.id).where((users.c.circle_wallet_address == owner) | (users.c.wallet_address == owner))
-    by_plan = select(payouts.c.recipient_id).where(payouts.c.destination_address == owner)
+    by_plan = (
+        select(payouts.c.recipient_id)
+        .join(batch_items, batch_items.c.payout_id == payouts.c.id)
+        .where(batch_items.c.destination_address == owner)
+    )
     return sorted(set(conn.scalars(by_profile)) | set(conn.scalars(by_plan)))

@@ -8,7 +8,7 @@ from domain.states import UsdcStatus
 from storage.approvals import changes
 from storage.history import note
 from storage.purchases import begun, unlink
-from storage.tables import batch_items, batches, payouts, state_history
+from storage.tables import batch_items, batches, payouts, state_history, transfers
 
 SHRUNK = "shrunk"
 """Remark in a batch's history: less is sent than was approved."""
@@ -34,11 +34,11 @@ def beyond_plan(conn: Connection, batch_id: int) -> str | None:
     not. Set-based."""
     unpaid = payouts.c.amount - payouts.c.netted_amount
     mine = (batch_items.c.payout_id == payouts.c.id) & (batch_items.c.batch_id == payouts.c.batch_id)
-    elsewhere = payouts.c.destination_address != batch_items.c.destination_address
+    elsewhere = transfers.c.destination_address.is_distinct_from(batch_items.c.destination_address)
     open_states = [UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION]
     row = conn.execute(
         select(payouts.c.uuid, batch_items.c.amount)
-        .select_from(payouts.outerjoin(batch_items, mine))
+        .select_from(payouts.outerjoin(batch_items, mine).outerjoin(transfers, transfers.c.id == payouts.c.transfer_id))
         .where(
             payouts.c.batch_id == batch_id,
             payouts.c.state.in_(open_states),

@@ -5,15 +5,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from storage.tables import contents, payouts, purchases
+from storage.tables import contents, payouts, purchases, transfers
 
 
 def sales_page(conn: Connection, recipient_id: int, before: int | None, limit: int) -> Sequence[Row[Any]]:
     """Up to `limit` payouts of a recipient with what was sold, newest first, with ids below `before`."""
     query = (
-        select(payouts, contents.c.title, purchases.c.edition_number)
+        select(payouts, contents.c.title, purchases.c.edition_number, transfers.c.destination_address)
         .join(purchases, purchases.c.id == payouts.c.purchase_id)
         .join(contents, contents.c.id == purchases.c.content_id)
+        .outerjoin(transfers, transfers.c.id == payouts.c.transfer_id)
         .where(payouts.c.recipient_id == recipient_id)
         .order_by(payouts.c.id.desc())
         .limit(limit)

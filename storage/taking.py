@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from operator import attrgetter
-from uuid import UUID
 
 from sqlalchemy import Connection, String, case, cast, func, insert, literal, null, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -20,11 +19,14 @@ from storage.tables import batches, payouts, purchases, screenings, transfers, u
 SCREENER = "deny-list"
 """The local list, by which every address is screened (`payouts/addresses.py`)."""
 
+NewUuids = Callable[[int], Sequence[str]]
+"""Draws as many random UUIDs."""
+
 _VALUES = ("uuid", "batch_id", "recipient_id", "reference", "key_scope", "amount", "destination_address", "created_at")
 
 
 def take(
-    conn: Connection, key: str, terms: PlanTerms, judge: Judge, approved_by: str, new_uuid: Callable[[], UUID]
+    conn: Connection, key: str, terms: PlanTerms, judge: Judge, approved_by: str, new_uuids: NewUuids
 ) -> int | None:
     """Plan a batch: freeze its payouts, addresses and amounts; whoever plans it approves it as the first. None when
     nothing is payable or the key is planned.
@@ -43,11 +45,11 @@ def take(
     taken = [share for share in found if share.left_out is None]
     if not taken:
         return None
-    batch_id = _create(conn, key, terms, new_uuid())
+    batch_id = _create(conn, key, terms, *new_uuids(1))
     if batch_id is None:
         return None
     take_them = _take_by_creator if terms.grouping == "creator" else _take_by_purchase
-    _sum_up(conn, batch_id, taken, take_them(conn, batch_id, taken, terms, new_uuid))
+    _sum_up(conn, batch_id, taken, take_them(conn, batch_id, taken, terms, new_uuids))
     _store_screenings(conn, batch_id, found, judged, terms.now)
     digest = freeze(conn, batch_id)
     approve(conn, batch_id, digest, approved_by, terms.now)
@@ -64,13 +66,13 @@ def _lock(conn: Connection) -> None:
 
 
 def _take_by_creator(
-    conn: Connection, batch_id: int, taken: Sequence[CreatorShare], terms: PlanTerms, new_uuid: Callable[[], UUID]
+    conn: Connection, batch_id: int, taken: Sequence[CreatorShare], terms: PlanTerms, new_uuids: NewUuids
 ) -> int:
     """A transfer for each recipient, then all payouts into them with one UPDATE; how many."""
     batch_uuid = conn.execute(select(batches.c.uuid).where(batches.c.id == batch_id)).scalar_one()
     rows = [
         (
-            str(new_uuid()),
+            uuid,
             batch_id,
             share.recipient_id,
             creator_reference(batch_uuid, share.uuid),
@@ -79,7 +81,7 @@ def _take_by_creator(
             share.address,
             terms.now,
         )
-        for share in sorted(taken, key=attrgetter("recipient_id"))
+        for uuid, share in zip(new_uuids(len(taken)), sorted(taken, key=attrgetter("recipient_id")), strict=True)
     ]
     execute_many(conn, insert(transfers), _VALUES, rows)
     moved = conn.execute(
@@ -93,7 +95,6 @@ def _take_by_creator(
         .values(
             batch_id=batch_id,
             transfer_id=transfers.c.id,
-            destination_address=transfers.c.destination_address,
             reason=None,
         )
     )
@@ -101,7 +102,7 @@ def _take_by_creator(
 
 
 def _take_by_purchase(
-    conn: Connection, batch_id: int, taken: Sequence[CreatorShare], terms: PlanTerms, new_uuid: Callable[[], UUID]
+    conn: Connection, batch_id: int, taken: Sequence[CreatorShare], terms: PlanTerms, new_uuids: NewUuids
 ) -> int:
     """The payouts, then a transfer for each of them; how many."""
     count = 0
@@ -111,18 +112,9 @@ def _take_by_purchase(
             .select_from(payouts.join(purchases))
             .where(payable(terms), payouts.c.recipient_id.in_(chunk))
         )
-        address = (
-            select(func.coalesce(users.c.circle_wallet_address, users.c.wallet_address))
-            .where(users.c.id == payouts.c.recipient_id)
-            .scalar_subquery()
-        )
-        moved = conn.execute(
-            update(payouts)
-            .where(payouts.c.id.in_(mine))
-            .values(batch_id=batch_id, destination_address=address, reason=None)
-        )
+        moved = conn.execute(update(payouts).where(payouts.c.id.in_(mine)).values(batch_id=batch_id, reason=None))
         count += moved.rowcount
-    _create_transfers(conn, batch_id, terms, new_uuid)
+    _create_transfers(conn, batch_id, terms, new_uuids)
     return count
 
 
@@ -133,12 +125,12 @@ def _sum_up(conn: Connection, batch_id: int, taken: Sequence[CreatorShare], move
     conn.execute(update(batches).where(batches.c.id == batch_id).values(payout_count=count, planned_amount=amount))
 
 
-def _create(conn: Connection, key: str, terms: PlanTerms, uuid: UUID) -> int | None:
+def _create(conn: Connection, key: str, terms: PlanTerms, uuid: str) -> int | None:
     dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     batch_id: int | None = conn.scalar(
         dialect.insert(batches)
         .values(
-            uuid=str(uuid),
+            uuid=uuid,
             key=key,
             cutoff_at=terms.cutoff,
             status=BatchStatus.PLANNED,
@@ -180,12 +172,14 @@ def _store_screenings(
     store_screenings(conn, [one.address for one in found if one.left_out and one.address is not None], judge, now)
 
 
-def _create_transfers(conn: Connection, batch_id: int, terms: PlanTerms, new_uuid: Callable[[], UUID]) -> None:
+def _create_transfers(conn: Connection, batch_id: int, terms: PlanTerms, new_uuids: NewUuids) -> None:
     dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(transfers)
     renewed = {name: statement.excluded[name] for name in ("batch_id", "amount", "destination_address")}
     statement = statement.on_conflict_do_update(index_elements=[transfers.c.reference], set_=renewed)
-    rows = [(str(new_uuid()), batch_id, *row, terms.now) for row in _by_payout(conn, batch_id)]
+    planned = list(_by_payout(conn, batch_id))
+    uuids = new_uuids(len(planned))
+    rows = [(uuid, batch_id, *row, terms.now) for uuid, row in zip(uuids, planned, strict=True)]
     execute_many(conn, statement, _VALUES, rows)
     reference = (
         select(
@@ -209,11 +203,12 @@ def _by_payout(conn: Connection, batch_id: int) -> Iterator[tuple[int, str, str,
     columns = (
         payouts.c.recipient_id,
         payouts.c.recipient_number,
-        payouts.c.destination_address,
+        func.coalesce(users.c.circle_wallet_address, users.c.wallet_address),
         payouts.c.amount - payouts.c.netted_amount,
         purchases.c.stripe_payment_intent_id,
     )
-    statement = select(*columns).select_from(payouts.join(purchases)).where(payouts.c.batch_id == batch_id)
+    rows = payouts.join(purchases).join(users, users.c.id == payouts.c.recipient_id)
+    statement = select(*columns).select_from(rows).where(payouts.c.batch_id == batch_id)
     for recipient_id, number, address, amount, intent in conn.execute(
         statement.order_by(payouts.c.paid_at, payouts.c.id)
     ):

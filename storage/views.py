@@ -12,7 +12,7 @@ from domain.split import due_after_refunds, share_out
 from domain.states import PurchaseStatus, UsdcStatus, derive_usdc_status
 from storage.ledger import balance
 from storage.purchases import SOLD_OUT, shares_of
-from storage.tables import content_shares, contents, payouts, purchases, refunds, users
+from storage.tables import content_shares, contents, payouts, purchases, refunds, transfers, users
 
 UNPAID = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.FAILED)
 """Due and unpaid, and not held. A failed payout is still owed: it can always be retried."""
@@ -108,8 +108,9 @@ def purchase_views(conn: Connection, purchase_ids: Sequence[int]) -> list[Purcha
     ).all()
     parts: dict[int, list[Row[Any]]] = {row.id: [] for row in rows}
     for payout in conn.execute(
-        select(payouts, users.c.username)
+        select(payouts, users.c.username, transfers.c.destination_address)
         .join(users, users.c.id == payouts.c.recipient_id)
+        .outerjoin(transfers, transfers.c.id == payouts.c.transfer_id)
         .where(payouts.c.purchase_id.in_(parts))
         .order_by(payouts.c.purchase_id, payouts.c.recipient_number)
     ):

@@ -53,6 +53,9 @@ class Sales:
         drawn = uuid5(NAMESPACE, str(next(self.numbers)))
         return UUID(int=drawn.int & ~(0xF << 76) | 4 << 76)
 
+    def uuids(self, count: int) -> list[str]:
+        return [str(self.uuid()) for _ in range(count)]
+
     def user(self, conn: Connection, name: str, *, wallet: bool = True) -> int:
         number = next(self.numbers)
         users.ensure_invite(conn, INVITE, None, START)

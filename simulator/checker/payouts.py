@@ -13,12 +13,14 @@ def assignment(db: Database) -> Iterator[str]:
     sql = (
         "SELECT t.id, t.amount, SUM(p.paid_amount) paid, SUM(p.amount - p.netted_amount) due, "
         "SUM(p.state = 'distributed') done, COUNT(*) n, COUNT(DISTINCT p.recipient_id) recipients, "
-        "COUNT(DISTINCT p.destination_address) places, MAX(p.destination_address) place, t.destination_address, "
+        "COUNT(DISTINCT i.destination_address) places, MAX(i.destination_address) place, t.destination_address, "
         "MAX(p.state = 'pending_distribution' AND EXISTS (SELECT 1 FROM transfer_attempts a "
         "WHERE a.transfer_id = t.id AND a.state <> 'dead' UNION ALL SELECT 1 FROM group_attempts a "
         "JOIN group_members m ON m.group_id = a.group_id "
         "WHERE m.transfer_id = t.id AND m.released_at IS NULL AND a.state <> 'dead')) moving "
-        "FROM transfers t JOIN payouts p ON p.transfer_id = t.id WHERE p.state NOT IN ('cancelled', 'on_hold') "
+        "FROM transfers t JOIN payouts p ON p.transfer_id = t.id "
+        "LEFT JOIN batch_items i ON i.payout_id = p.id AND i.batch_id = p.batch_id "
+        "WHERE p.state NOT IN ('cancelled', 'on_hold') "
         "GROUP BY t.id"
     )
     for row in db.rows(sql):
@@ -43,7 +45,8 @@ def weeks(db: Database) -> Iterator[str]:
 def frozen(db: Database) -> Iterator[str]:
     """What is sent is what was planned, or less, and goes where the plan said."""
     sql = (
-        "SELECT p.id, p.paid_amount, p.destination_address, i.amount, i.destination_address planned FROM payouts p "
+        "SELECT p.id, p.paid_amount, t.destination_address, i.amount, i.destination_address planned FROM payouts p "
+        "JOIN transfers t ON t.id = p.transfer_id "
         "JOIN batch_items i ON i.payout_id = p.id AND i.batch_id = p.batch_id WHERE p.state = 'distributed'"
     )
     for row in db.rows(sql):
@@ -54,7 +57,11 @@ def frozen(db: Database) -> Iterator[str]:
 def paid_on_chain(db: Database, records: Records) -> Iterator[str]:
     """I6: what we call distributed is a finalized outflow of that amount to that owner, and none is claimed twice."""
     said: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in db.rows("SELECT * FROM payouts WHERE state = 'distributed'"):
+    sql = (
+        "SELECT p.signature, t.destination_address, p.paid_amount FROM payouts p "
+        "LEFT JOIN transfers t ON t.id = p.transfer_id WHERE p.state = 'distributed'"
+    )
+    for row in db.rows(sql):
         said[row["signature"]][row["destination_address"]] += row["paid_amount"]
     left = records.outflows()
     for signature, told in said.items():
@@ -83,7 +90,8 @@ def paid_once(db: Database, records: Records) -> Iterator[str]:
     for to in records.outflows().values():
         got.update(to)
     sql = (
-        "SELECT p.recipient_id, p.share_bps, s.creator_amount, COALESCE(p.destination_address, "
+        "SELECT p.recipient_id, p.share_bps, s.creator_amount, COALESCE((SELECT i.destination_address "
+        "FROM batch_items i WHERE i.payout_id = p.id ORDER BY i.batch_id DESC LIMIT 1), "
         "u.circle_wallet_address, u.wallet_address) place FROM payouts p JOIN purchases s ON s.id = p.purchase_id "
         "JOIN users u ON u.id = p.recipient_id WHERE s.creator_amount IS NOT NULL"
     )

@@ -153,9 +153,10 @@ def _payments(conn: Connection, paid: Sequence[Row[Any]]) -> dict[str, Payment]:
             select(
                 payouts.c.signature,
                 func.sum(payouts.c.paid_amount).label("amount"),
-                func.min(payouts.c.destination_address).label("destination"),
+                func.min(transfers.c.destination_address).label("destination"),
                 func.min(payouts.c.transfer_id).label("transfer_id"),
             )
+            .join(transfers, transfers.c.id == payouts.c.transfer_id)
             .where(payouts.c.signature.in_(names))
             .group_by(payouts.c.signature)
         )

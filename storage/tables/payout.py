@@ -38,7 +38,6 @@ payouts = Table(
     Column("batch_id", ROW_ID, ForeignKey("batches.id")),
     Column("transfer_id", ROW_ID, ForeignKey("transfers.id")),
     Column("chain", String(16), nullable=False, server_default="SOL"),
-    Column("destination_address", String(64)),
     Column("signature", String(128)),
     moment("distributed_at", nullable=True),
     moment("created_at"),
@@ -68,8 +67,8 @@ payouts = Table(
 )
 """One per recipient of a purchase, ever: the unique constraint over all rails, modes and batches. `paid_at` is the
 purchase's, repeated for the order of funding and planning; planning a hundred thousand of them only adds to the indexes
-of batches and transfers, which hold none that is in neither. Base units: `amount` is what is due after what came back,
-`paid_amount` what the chain moved, `netted_amount` what debts used up."""
+of batches and transfers, which hold none that is in neither. Where one goes stands in its transfer. Base units:
+`amount` is what is due after what came back, `paid_amount` what the chain moved, `netted_amount` what debts used up."""
 
 batches = Table(
     "batches",
@@ -187,7 +186,7 @@ screenings = Table(
     "screenings",
     metadata,
     row_id(),
-    Column("address", String(64), nullable=False, index=True),
+    Column("address", String(64), nullable=False),
     Column("screener", String(32), nullable=False),
     Column("allowed", Boolean, nullable=False),
     Column("reason", Text),

@@ -80,11 +80,13 @@ def _assigned(conn: Connection, first: int, last: int) -> Iterator[Finding]:
             payouts.c.id,
             payouts.c.batch_id,
             sent.label("sent"),
-            payouts.c.destination_address.label("place"),
+            transfers.c.destination_address.label("place"),
             batch_items.c.amount,
             batch_items.c.destination_address,
         )
-        .select_from(payouts.outerjoin(batch_items, planned))
+        .select_from(
+            payouts.outerjoin(batch_items, planned).outerjoin(transfers, transfers.c.id == payouts.c.transfer_id)
+        )
         .where(payouts.c.id.between(first, last), payouts.c.batch_id.is_not(None))
         .order_by(payouts.c.id)
     )
@@ -99,6 +101,7 @@ def _assigned(conn: Connection, first: int, last: int) -> Iterator[Finding]:
 
 def _transfers(conn: Connection, first: int, last: int) -> Iterator[Finding]:
     done = case((payouts.c.state == UsdcStatus.DISTRIBUTED, 1), else_=0)
+    planned = (batch_items.c.batch_id == transfers.c.batch_id) & (batch_items.c.payout_id == payouts.c.id)
     query = (
         select(
             transfers.c.id,
@@ -110,10 +113,10 @@ def _transfers(conn: Connection, first: int, last: int) -> Iterator[Finding]:
             func.count().label("payouts"),
             func.min(payouts.c.recipient_id).label("recipient"),
             func.max(payouts.c.recipient_id).label("other_recipient"),
-            func.min(payouts.c.destination_address).label("place"),
-            func.max(payouts.c.destination_address).label("other_place"),
+            func.min(batch_items.c.destination_address).label("place"),
+            func.max(batch_items.c.destination_address).label("other_place"),
         )
-        .select_from(transfers.join(payouts, payouts.c.transfer_id == transfers.c.id))
+        .select_from(transfers.join(payouts, payouts.c.transfer_id == transfers.c.id).outerjoin(batch_items, planned))
         .where(transfers.c.id.between(first, last), payouts.c.state.not_in(_OUT_OF_A_TRANSFER))
         .group_by(transfers.c.id, transfers.c.amount, transfers.c.destination_address)
         .order_by(transfers.c.id)
@@ -123,7 +126,7 @@ def _transfers(conn: Connection, first: int, last: int) -> Iterator[Finding]:
         if row.recipient != row.other_recipient:
             yield Finding(name, "it pays several recipients")
         elif not row.place == row.other_place == row.destination_address:
-            yield Finding(name, "it goes elsewhere than its payouts")
+            yield Finding(name, "it goes elsewhere than was planned of its payouts")
         elif row.done not in (0, row.payouts):
             yield Finding(name, f"{row.done} of its {row.payouts} payouts are distributed")
         elif row.amount != (row.paid if row.done else row.due):
@@ -134,7 +137,10 @@ def _paid_on_chain(conn: Connection, first: int, last: int) -> Iterator[Finding]
     """Every distributed payout has its finalized outflow, and all that one outflow paid is what it moved."""
     mine = payouts.c.id.between(first, last), payouts.c.state == UsdcStatus.DISTRIBUTED
     rows = conn.execute(
-        select(payouts.c.id, payouts.c.signature, payouts.c.destination_address).where(*mine).order_by(payouts.c.id)
+        select(payouts.c.id, payouts.c.signature, transfers.c.destination_address)
+        .outerjoin(transfers, transfers.c.id == payouts.c.transfer_id)
+        .where(*mine)
+        .order_by(payouts.c.id)
     ).all()
     signatures = {row.signature for row in rows}
     moved = {

@@ -35,7 +35,7 @@ def paid_and_refunded(shop: Sales) -> Callable[[Connection], int]:
         sale = shop.sold(conn, shop.content(conn, ada), buyer)
         shop.deposit(conn, 10_000_000)
         terms = PlanTerms(LATER, LATER, 10_000, False, timedelta(0), "purchase", "circle")
-        batch = take(conn, "offcycle:1", terms, lambda _: None, "ada", shop.uuid)
+        batch = take(conn, "offcycle:1", terms, lambda _: None, "ada", shop.uuids)
         assert batch is not None
         funding.fund(conn, shop.usdc_account, LATER)
         shop.pay(conn, batch, LATER)

@@ -66,7 +66,7 @@ def sales() -> Sales:
 
 def plan(conn: Connection, sales: Sales, now: datetime) -> int:
     terms = PlanTerms(now, now, 1, False, timedelta(0), "purchase", "circle")
-    batch_id = taking.take(conn, f"offcycle:{sales.uuid()}", terms, lambda _: None, "test", sales.uuid)
+    batch_id = taking.take(conn, f"offcycle:{sales.uuid()}", terms, lambda _: None, "test", sales.uuids)
     assert batch_id is not None
     funding.fund(conn, sales.usdc_account, now)
     return batch_id

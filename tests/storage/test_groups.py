@@ -28,7 +28,7 @@ def batch_of(conn: Connection, sales: Sales, names: tuple[str, ...] = ("ada", "b
     for name in names:
         sales.sold(conn, sales.content(conn, sales.user(conn, name)), buyer)
     sales.deposit(conn, len(names) * DUE)
-    batch_id = take(conn, "offcycle:1", TERMS, lambda _: None, "somebody", sales.uuid)
+    batch_id = take(conn, "offcycle:1", TERMS, lambda _: None, "somebody", sales.uuids)
     assert batch_id is not None
     funding.fund(conn, sales.usdc_account, LATER)
     batches.move(conn, batch_id, BatchStatus.WAITING_FUNDS, LATER)

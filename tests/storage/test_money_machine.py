@@ -168,7 +168,7 @@ class Money(RuleBasedStateMachine):
         now = self.tick()
         terms = PlanTerms(now, now, 1, False, timedelta(0), grouping, "circle")
         with self.engine.begin() as conn:
-            take(conn, f"offcycle:{self.number}", terms, lambda _: None, "ada", self.shop.uuid)
+            take(conn, f"offcycle:{self.number}", terms, lambda _: None, "ada", self.shop.uuids)
             funding.fund(conn, ACCOUNT, now)
 
     @rule(which=somebody)

@@ -135,7 +135,7 @@ async def test_a_batch_one_unit_above_its_cap_is_paused_as_a_whole(
         shop.sold(conn, content, buyer)
         shop.sold(conn, content, buyer)
         shop.deposit(conn, 2 * DUE)
-        batch = take(conn, "offcycle:1", terms(timedelta(days=1)), lambda _: None, "ada", shop.uuid)
+        batch = take(conn, "offcycle:1", terms(timedelta(days=1)), lambda _: None, "ada", shop.uuids)
         funding.fund(conn, ACCOUNT, START)
         work.enqueue(conn, "batch", batch or 0, START)
         return batch or 0

@@ -60,7 +60,7 @@ def owes(s: Scene) -> None:
     """An earlier sale of the artist was paid and is refunded since."""
     earlier = s.shop.sold(s.conn, s.content, s.buyer, START - timedelta(days=1))
     s.shop.deposit(s.conn, DUE)
-    batch = take(s.conn, "offcycle:1", TERMS, lambda _: None, "ada", s.shop.uuid)
+    batch = take(s.conn, "offcycle:1", TERMS, lambda _: None, "ada", s.shop.uuids)
     assert batch is not None
     funding.fund(s.conn, ACCOUNT, NOW)
     s.shop.pay(s.conn, batch, NOW)
@@ -71,7 +71,7 @@ def owes(s: Scene) -> None:
 def batch_waits(s: Scene) -> None:
     """A batch of what was paid after this sale waits for funds."""
     s.shop.sold(s.conn, s.content, s.buyer, START + timedelta(seconds=1))
-    assert take(s.conn, "offcycle:1", TERMS, lambda _: None, "ada", s.shop.uuid) is not None
+    assert take(s.conn, "offcycle:1", TERMS, lambda _: None, "ada", s.shop.uuids) is not None
 
 
 def held(s: Scene) -> None:

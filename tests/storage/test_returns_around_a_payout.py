@@ -90,7 +90,7 @@ class Story:
 
     def plan(self, conn: Connection) -> None:
         terms = PlanTerms(NOW, NOW, 1, False, timedelta(0), "purchase", "circle")
-        self.batch = take(conn, "offcycle:1", terms, lambda _: None, "ada", self.shop.uuid) or 0
+        self.batch = take(conn, "offcycle:1", terms, lambda _: None, "ada", self.shop.uuids) or 0
         funding.fund(conn, ACCOUNT, NOW)
 
     def send(self, conn: Connection) -> None:

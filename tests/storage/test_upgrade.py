@@ -50,12 +50,14 @@ def reflected(conn: Connection) -> MetaData:
 
 
 def rows(conn: Connection, shape: Rows | MetaData) -> Rows:
-    """All rows, with the columns that `shape` has."""
+    """All rows, with the columns that `shape` has and this database too: one may be gone since."""
     here, found = reflected(conn), {}
     for name, columns in _columns(shape).items():
         table = here.tables[name]
-        query = select(*(table.c[column] for column in columns)).order_by(*table.primary_key.columns)
-        found[name] = [dict(row) for row in conn.execute(query).mappings()]
+        query = select(*(table.c[column] for column in columns if column in table.c)).order_by(
+            *table.primary_key.columns
+        )
+        found[name] = [dict(row) for row in conn.execute(query.order_by(*table.primary_key.columns)).mappings()]
     return found
 
 

@@ -43,7 +43,7 @@ def busy_shop(conn: Connection) -> None:
     returns.record_refund(conn, third, RefundSeen("re_early", 100, RefundState.SUCCEEDED, None), START)
     announce(conn, Announced(str(shop.uuid()), 1_000, 10_000_000, ""), START)
     shop.deposit(conn, 10_000_000)
-    batch = take(conn, "monday:2026-11-23", _terms(), lambda _: None, "ada", shop.uuid)
+    batch = take(conn, "monday:2026-11-23", _terms(), lambda _: None, "ada", shop.uuids)
     assert batch is not None
     funding.fund(conn, ACCOUNT, START)
     shop.pay(conn, batch, MONDAY)
@@ -187,7 +187,7 @@ TOUCHES: dict[str, tuple[str, str, list[str]]] = {
         "payouts 6",
         ["UPDATE payouts SET batch_id = 1 WHERE id = 6"],
     ),
-    "where a payout goes": ("assignments", "payouts 1", ["UPDATE payouts SET destination_address = 'x' WHERE id = 1"]),
+    "where a payout goes": ("assignments", "payouts 1", ["UPDATE transfers SET destination_address = 'x'"]),
     "a transfer's amount": ("transfers", "transfers 1", ["UPDATE transfers SET amount = amount + 1 WHERE id = 1"]),
     "a payment that never was": (
         "paid-on-chain",

@@ -388,7 +388,7 @@ async def test_a_sale_that_becomes_due_while_a_replica_plans_waits_for_the_next_
 
     def plan(conn: Any) -> int | None:
         terms = PlanTerms(cutoff, cutoff, 10_000, False, timedelta(0), "creator", "solana")
-        return take(conn, "offcycle:1", terms, judge, "somebody", sales.uuid)
+        return take(conn, "offcycle:1", terms, judge, "somebody", sales.uuids)
 
     with ThreadPoolExecutor(1) as threads:
         selling: list[Future[None]] = []
