@@ -21,6 +21,7 @@ from ports.virtual import SeededIds, VirtualClock
 from storage import batches, funding, tables, work
 from storage.approvals import DIGEST_PAGE, digest_of
 from storage.inline import InlineStore
+from storage.plan_bounds import beyond_plan
 from storage.planning import PlanTerms, shares
 from storage.store import Store
 from storage.tables import jobs, users
@@ -123,6 +124,31 @@ async def test_a_digest_goes_over_the_items_in_the_order_of_their_payouts_howeve
     for n in sorted(numbers):
         lines.append(f"{eve.payout_uuid(n)}|{n + 1}|{n % eve.creators + 2}|to {n}|{n}")
     assert await store.write(plan) == hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "tampered",
+    [
+        "UPDATE payouts SET batch_id = 1 WHERE id = 2",
+        "UPDATE transfers SET destination_address = 'elsewhere'",
+        "UPDATE payouts SET transfer_id = NULL WHERE id = 1",
+        "UPDATE payouts SET amount = amount + 1 WHERE id = 1",
+    ],
+)
+async def test_a_batch_that_holds_anything_but_its_plan_is_found(inline_store: InlineStore, tampered: str) -> None:
+    def tell(conn: Connection) -> tuple[str | None, str | None]:
+        shop = Sales(ACCOUNT)
+        content, buyer = shop.content(conn, shop.user(conn, "ada")), shop.user(conn, "buyer")
+        shop.sold(conn, content, buyer)
+        assert take(conn, "offcycle:1", terms(timedelta(days=1)), lambda _: None, "ada", shop.uuids) == 1
+        shop.sold(conn, content, buyer)
+        before = beyond_plan(conn, 1)
+        conn.exec_driver_sql(tampered)
+        return before, beyond_plan(conn, 1)
+
+    before, after = await inline_store.write(tell)
+    assert before is None
+    assert after is not None and after.startswith("payout ")
 
 
 @pytest.mark.parametrize(("cap", "is_paused"), [(2 * DUE - 1, True), (2 * DUE, False)])
