@@ -26,7 +26,7 @@ from storage import purchases as sales
 from storage.history import advance
 from storage.ledger import post
 from storage.plan_bounds import keep_within_plan
-from storage.statements import among, fixed
+from storage.statements import among, fixed, locked_row_of
 from storage.tables import nettings, payouts
 from storage.work import park_new
 
@@ -171,10 +171,10 @@ def _newest_first(conn: Connection, which: ColumnElement[bool]) -> list[Row[Any]
 
 
 def _undoable(conn: Connection, which: ColumnElement[bool]) -> list[Row[Any]]:
-    """Those of which the money is neither paid nor on its way, newest first."""
+    """Those of which the money is neither paid nor on its way, newest first; nobody sends it meanwhile."""
     found = []
     for netting in _newest_first(conn, which):
-        payout = conn.execute(select(payouts).where(payouts.c.id == netting.payout_id)).one()
+        payout = conn.execute(locked_row_of(payouts), {"which": netting.payout_id}).one()
         if payout.state != UsdcStatus.DISTRIBUTED and not sales.begun(conn, payout.transfer_id):
             found.append(netting)
     return found
@@ -182,7 +182,7 @@ def _undoable(conn: Connection, which: ColumnElement[bool]) -> list[Row[Any]]:
 
 def _take_back(conn: Connection, found: Sequence[Row[Any]], now: datetime) -> None:
     for netting in found:
-        payout = conn.execute(select(payouts).where(payouts.c.id == netting.payout_id)).one()
+        payout = conn.execute(locked_row_of(payouts), {"which": netting.payout_id}).one()
         conn.execute(update(nettings).where(nettings.c.id == netting.id).values(undone_at=now))
         key = f"{netting.ledger_key}:undone"
         post(conn, debt_netted(key, payout.uuid, netting.recipient_id, -netting.amount), now)

@@ -6,12 +6,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Integer, bindparam, func, select
 
+from domain.errors import Retryable
 from domain.funding import Owed, cover, free_balance
 from domain.ledger import Asset
 from domain.states import UsdcStatus
 from storage import mint_payouts
 from storage.history import advance_where
-from storage.movement_rows import movement_sum
+from storage.movement_rows import SUM, movement_sum
 from storage.planning import lock_plans
 from storage.statements import fixed, varying
 from storage.tables import payouts
@@ -51,19 +52,38 @@ _PROMISED = select(func.sum(payouts.c.amount - payouts.c.netted_amount)).where(
 
 
 def free(conn: Connection, usdc_account: str) -> int:
-    """What may still be promised."""
-    return free_balance(finalized_balance(conn, usdc_account), promised(conn))
+    """What may still be promised. Read by one statement: on PostgreSQL another replica may commit between two, and what
+    it has paid would still be in the balance and promised no more."""
+    return free_balance(*_standing(conn, usdc_account))
+
+
+def _standing(conn: Connection, usdc_account: str) -> tuple[int, int]:
+    """Balance and promises."""
+    balance, unpaid, reserved = conn.execute(_STANDS, {"of": usdc_account, "in": Asset.USDC}).one()
+    return int(balance or 0), int(unpaid or 0) + int(reserved or 0)
+
+
+_STANDS = select(SUM.scalar_subquery(), _PROMISED.scalar_subquery(), mint_payouts.RESERVED.scalar_subquery())
 
 
 def fund(conn: Connection, usdc_account: str, now: datetime, most: int = SLICE) -> Funded:
     """Move up to `most` covered purchases pending_conversion → pending_distribution, oldest payment first, whole. The
-    first that does not fit ends the pass."""
+    first that does not fit ends the pass. Raises Retryable when another replica made more due of them meanwhile."""
     lock_plans(conn)
     covered = _covered(conn, free(conn, usdc_account), most + 1)
     released = covered[:most]
     for start in range(0, len(released), CHUNK):
         _release(conn, released[start : start + CHUNK], now)
+    if released and conn.dialect.name == "postgresql":
+        _require_covered(conn, usdc_account)
     return Funded(len(released), is_done=len(covered) <= most)
+
+
+def _require_covered(conn: Connection, usdc_account: str) -> None:
+    """What was just promised is locked now, and was not when it was summed up."""
+    balance, unpaid = _standing(conn, usdc_account)
+    if unpaid > balance:
+        raise Retryable(f"{unpaid} are promised of {balance}: something changed while it was covered")
 
 
 def _release(conn: Connection, oldest: Sequence[Owed], now: datetime) -> None:

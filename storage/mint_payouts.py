@@ -93,7 +93,7 @@ def of_purchase(conn: Connection, purchase_id: int) -> list[list[Part]]:
 
 def reserved(conn: Connection) -> int:
     """What mints under way are to pay (base units), but for what the wallet's history shows as gone already."""
-    return int(conn.scalar(_RESERVED) or 0)
+    return int(conn.scalar(RESERVED) or 0)
 
 
 def begun_since(conn: Connection, moment: datetime) -> int:
@@ -102,11 +102,12 @@ def begun_since(conn: Connection, moment: datetime) -> int:
 
 
 _SUM = select(func.sum(mint_payouts.c.amount)).select_from(mint_payouts.join(mint_attempts)).where(_PROMISED)
-_RESERVED = _SUM.where(
+RESERVED = _SUM.where(
     ~exists().where(
         chain_movements.c.signature == mint_attempts.c.signature, chain_movements.c.asset == fixed(Asset.USDC)
     )
 )
+"""Of `reserved`."""
 
 
 def under_way(conn: Connection, purchase_id: int) -> bool:

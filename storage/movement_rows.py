@@ -117,10 +117,10 @@ def as_movement(row: Row[tuple[object, ...]]) -> Movement:
 
 def movement_sum(conn: Connection, account: str, asset: Asset) -> int:
     """What the account holds by all that was booked: the balance that funding may promise from."""
-    return int(conn.scalar(_SUM, {"of": account, "in": asset}) or 0)
+    return int(conn.scalar(SUM, {"of": account, "in": asset}) or 0)
 
 
-_SUM = select(func.sum(chain_movements.c.amount)).where(
+SUM = select(func.sum(chain_movements.c.amount)).where(
     chain_movements.c.account == bindparam("of"), chain_movements.c.asset == bindparam("in")
 )
 

@@ -11,13 +11,13 @@ from domain.keys import uuid4_shaped
 from domain.ledger import fee_final, sale_due, sale_paid
 from domain.money import SHARE_WHOLE_BPS, cents_to_base_units
 from domain.split import SplitRule, share_out, split_net
-from domain.states import PackedState, PurchaseStatus, TransferState, UsdcStatus, WorkState
-from storage import mint_payouts
+from domain.states import PackedState, PurchaseStatus, TransferState, UsdcStatus
+from storage import early_reversals, mint_payouts
 from storage.batches import wake_waiting
 from storage.checkouts import Mark, find
 from storage.history import advance, note
 from storage.ledger import post
-from storage.statements import ONE, change_of, fixed, locked_row_of, row_of
+from storage.statements import ONE, change_of, locked_row_of, row_of
 from storage.tables import (
     content_shares,
     contents,
@@ -25,7 +25,6 @@ from storage.tables import (
     group_members,
     payouts,
     purchases,
-    stripe_events,
     transfer_attempts,
     transfers,
 )
@@ -33,8 +32,6 @@ from storage.work import enqueue
 
 SOLD_OUT = "sold_out"
 PAYMENT_FAILED = "payment_failed"
-EARLY = "before_its_sale"
-"""Code of a parked refund or dispute event whose sale is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,26 +146,10 @@ def record_payment(conn: Connection, purchase_id: int, payment: Payment, now: da
         stripe_charge_id=payment.charge_id,
     )
     post(conn, sale_paid(payment.payment_intent_id, payment.gross_cents), now)
-    _revive_early(conn, payment.payment_intent_id, now)
+    early_reversals.revive(conn, payment.payment_intent_id, now)
     enqueue(conn, "fee", purchase_id, now)
     if take_edition(conn, row, now):
         enqueue(conn, "mint", purchase_id, now)
-
-
-def file_early(conn: Connection, event_row_id: int, payment_intent_id: str) -> None:
-    """File a reversal's event under the sale it waits for."""
-    conn.execute(change_of(stripe_events), {"which": event_row_id, "waits_for": payment_intent_id})
-
-
-def _revive_early(conn: Connection, payment_intent_id: str, now: datetime) -> None:
-    conn.execute(_REVIVE_EARLY, {"of": payment_intent_id, "now": now})
-
-
-_REVIVE_EARLY = (
-    update(stripe_events)
-    .where(stripe_events.c.waits_for == bindparam("of"), stripe_events.c.state == fixed(WorkState.PARKED))
-    .values(state=fixed(WorkState.DUE), due_at=bindparam("now"), attempts=0, waits_for=None)
-)
 
 
 def take_edition(conn: Connection, row: Row[Any], now: datetime) -> bool:
@@ -379,6 +360,7 @@ def shrink_transfer(conn: Connection, transfer_id: int | None, now: datetime) ->
     for."""
     if transfer_id is None or begun(conn, transfer_id):
         return
+    conn.execute(locked_row_of(transfers), {"which": transfer_id})  # what another replica takes from it is seen now
     left = conn.scalar(
         select(func.sum(payouts.c.amount - payouts.c.netted_amount)).where(payouts.c.transfer_id == transfer_id)
     )

@@ -17,8 +17,10 @@ from domain.outcomes import Commit, Done, Outcome, Refused, nothing
 from domain.refunds import refund_state
 from domain.states import CheckoutState, PurchaseStatus
 from ports.clock import Clock
+from storage import early_reversals
 from storage import purchases as rows
 from storage.checkouts import Mark, complete
+from storage.early_reversals import EARLY
 from storage.history import advance
 from storage.purchases import Payment
 from storage.returns import DisputeSeen, RefundSeen, record_dispute, record_refund
@@ -51,7 +53,7 @@ class StripeEventStep:
             early = await self._store.read(lambda conn: _overtook_its_sale(conn, subject))
         if early is not None:
             why = f"{event['type']} of {early} came before its sale; the sale's arrival revives it"
-            return Refused(rows.EARLY, why, lambda conn: rows.file_early(conn, claim.id, early))
+            return Refused(EARLY, why, lambda conn: early_reversals.file(conn, claim.id, early))
         return Done(lambda conn: handler(conn, subject, happened, self._clock.now()))
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:

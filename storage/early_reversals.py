@@ -1,0 +1,44 @@
+"""Refunds and disputes whose events came before their sale: filed under its payment_intent, due once it is booked."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, func, select, update
+
+from domain.errors import Retryable
+from domain.states import WorkState
+from storage.statements import change_of, fixed
+from storage.tables import purchases, stripe_events
+
+EARLY = "before_its_sale"
+"""Code of a parked refund or dispute event whose sale is not known yet."""
+_LOCK = 0x6561726C
+"""Class of PostgreSQL's advisory locks on payment_intents."""
+
+
+def file(conn: Connection, event_row_id: int, payment_intent_id: str) -> None:
+    """File a reversal's event under the sale it waits for, in the transaction that parks it. Raises Retryable when the
+    sale has come since it was looked for: nobody would revive the event any more."""
+    _one_after_the_other(conn, payment_intent_id)
+    if conn.scalar(select(purchases.c.id).where(purchases.c.stripe_payment_intent_id == payment_intent_id)) is not None:
+        raise Retryable(f"the sale of {payment_intent_id} has come meanwhile")
+    conn.execute(change_of(stripe_events), {"which": event_row_id, "waits_for": payment_intent_id})
+
+
+def revive(conn: Connection, payment_intent_id: str, now: datetime) -> None:
+    """The sale is booked: what waited for it is due."""
+    _one_after_the_other(conn, payment_intent_id)
+    conn.execute(_REVIVE, {"of": payment_intent_id, "now": now})
+
+
+_REVIVE = (
+    update(stripe_events)
+    .where(stripe_events.c.waits_for == bindparam("of"), stripe_events.c.state == fixed(WorkState.PARKED))
+    .values(state=fixed(WorkState.DUE), due_at=bindparam("now"), attempts=0, waits_for=None)
+)
+
+
+def _one_after_the_other(conn: Connection, payment_intent_id: str) -> None:
+    """On PostgreSQL: of two transactions that book a sale and file its reversal, the later one sees what the earlier
+    one wrote. SQLite has one writer anyway."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(select(func.pg_advisory_xact_lock(_LOCK, func.hashtext(payment_intent_id))))

@@ -1,0 +1,72 @@
+"""A refund is looked at just before its sale is booked: whichever is committed first, it counts."""
+
+import json
+import random
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from agent.steps.stripe_event import StripeEventStep
+from agent.worker import Lane, Worker
+from domain.outcomes import Commit, Outcome
+from ports.virtual import SeededIds
+from storage import checkouts
+from storage.checkouts import Wanted
+from storage.inbox import StripeEvent, add_stripe_events
+from storage.store import Store
+from storage.tables import purchases, stripe_events
+from storage.work import Claim, Queue
+from tests.agent.test_leases import MONDAY, Ends, HandClock, running
+from tests.sales import Sales
+
+BACKOFF = timedelta(seconds=1)
+PAYMENT = "pi_3QxAbCdEfGhIjKlM0aBcDeFg"
+
+
+class RefundSettlesLast:
+    """The events' own step; what it says of a refund is committed only after another event's end."""
+
+    def __init__(self, store: Store, ends: Ends) -> None:
+        self._step, self._ends = StripeEventStep(store, HandClock()), ends
+
+    async def run(self, claim: Claim) -> Outcome:
+        outcome = await self._step.run(claim)
+        if claim.type == "refund.created" and not self._ends.heard:
+            await self._ends.until("done")
+        return outcome
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        return self._step.parked(claim, code, why)
+
+
+def event(name: str, kind: str, subject: dict[str, Any]) -> StripeEvent:
+    body = {"id": name, "type": kind, "created": int(MONDAY.timestamp()), "data": {"object": subject}}
+    return StripeEvent(name, kind, MONDAY, json.dumps(body).encode(), MONDAY)
+
+
+def both_events(conn: Connection) -> None:
+    shop = Sales("platform-usdc")
+    content, buyer = shop.content(conn, shop.user(conn, "ada")), shop.user(conn, "buyer")
+    checkout = str(shop.uuid())
+    checkouts.begin(conn, Wanted(checkout, str(shop.uuid()), content, buyer, MONDAY), 300, {}, MONDAY)
+    paid = {"id": PAYMENT, "amount_received": 300, "currency": "usd", "metadata": {"checkout": checkout}}
+    refund = {"id": "re_1", "amount": 300, "status": "succeeded", "payment_intent": PAYMENT}
+    add_stripe_events(
+        conn, [event("evt_1", "refund.created", refund), event("evt_2", "payment_intent.succeeded", paid)]
+    )
+
+
+async def test_a_refund_that_is_looked_at_before_its_sale_and_filed_after_it_is_not_forgotten(store: Store) -> None:
+    await store.write(both_events)
+    ends = Ends()
+    lane = Lane("events", Queue(stripe_events), 2)
+    step, ids, clock = RefundSettlesLast(store, ends), SeededIds(random.Random(1)), HandClock()
+    worker = Worker(store, clock, ids, {"stripe_event": step}, [lane], ends, retries_max=3)
+    async with running(worker):
+        await ends.until("done", "refused")
+        clock.time += BACKOFF
+        worker.wake()
+        await ends.until("done", "refused", "done")
+    shown = select(purchases.c.status, purchases.c.refunded_amount)
+    assert (await store.read(lambda conn: conn.execute(shown).all())) == [("refunded", 300)]

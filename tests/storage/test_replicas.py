@@ -1,0 +1,220 @@
+"""What two replicas do to the same money at the same moment, one between two statements of the other."""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import URL, Connection, func, select
+
+from domain.errors import Retryable
+from domain.evidence import Evidence
+from domain.keys import transfer_key
+from domain.states import RefundState
+from storage import early_reversals, funding, interventions, returns, transfers
+from storage.planning import PlanTerms
+from storage.postgres import PostgresStore
+from storage.returns import RefundSeen
+from storage.tables import payouts, transfer_attempts
+from storage.tables import transfers as transfer_rows
+from storage.taking import take
+from tests.sales import PLATFORM, START, Sales
+from tests.storage.replicas import Between, replica, until_it_waits
+
+ACCOUNT = "platform-usdc"
+NOW = START + timedelta(days=3)
+DUE = 2_350_000
+numbers = count(1)
+
+
+def open_shop(conn: Connection, shop: Sales) -> tuple[int, int]:
+    """A work with one sale, and its buyer."""
+    content, buyer = shop.content(conn, shop.user(conn, "ada")), shop.user(conn, "buyer")
+    shop.sold(conn, content, buyer)
+    return content, buyer
+
+
+def plan(conn: Connection, shop: Sales, grouping: str) -> int:
+    terms = PlanTerms(NOW, NOW, 1, False, timedelta(0), grouping, "circle")
+    batch = take(conn, f"test:{next(numbers)}", terms, lambda _: None, "operator", shop.uuids)
+    assert batch is not None
+    return batch
+
+
+def send(conn: Connection, transfer_id: int) -> None:
+    """From here on the transfer may be on its way."""
+    row = conn.execute(select(transfer_rows).where(transfer_rows.c.id == transfer_id)).one()
+    key = transfer_key(row.key_scope, UUID(row.uuid), 1)
+    transfers.intend(conn, transfer_id, 1, key, "wallet", PLATFORM, {}, NOW)
+
+
+def land(conn: Connection, transfer_id: int) -> None:
+    attempt = conn.scalar(select(transfer_attempts.c.id).where(transfer_attempts.c.transfer_id == transfer_id))
+    assert attempt is not None
+    transfers.first_send(conn, attempt, NOW)
+    transfers.distributed(conn, transfer_id, Evidence(f"pays-{transfer_id}", True, "", 9, NOW, 5_000), ACCOUNT, NOW)
+
+
+def refund(conn: Connection, sale: int, name: str, cents: int, state: RefundState = RefundState.SUCCEEDED) -> None:
+    returns.record_refund(conn, sale, RefundSeen(f"re_{name}", cents, state, None), NOW)
+
+
+async def test_money_that_leaves_while_it_is_counted_is_not_promised_twice(
+    postgres_store: PostgresStore, postgres_url: URL
+) -> None:
+    """All that the wallet has is on its way, and becomes `distributed` between two statements of another replica's
+    funding: between each two of them once."""
+    shop = Sales(ACCOUNT)
+    content, buyer = await postgres_store.write(lambda conn: open_shop(conn, shop))
+    gap, has_come = 0, True
+
+    def on_its_way(conn: Connection) -> int:
+        shop.deposit(conn, DUE)
+        funding.fund(conn, ACCOUNT, NOW)
+        batch = plan(conn, shop, "purchase")
+        transfer_id = conn.scalar(select(transfer_rows.c.id).where(transfer_rows.c.batch_id == batch))
+        assert transfer_id is not None
+        send(conn, transfer_id)
+        shop.sold(conn, content, buyer, START + timedelta(hours=1))
+        return int(transfer_id)
+
+    while has_come:
+        transfer_id = await postgres_store.write(on_its_way)
+
+        async def lands(transfer_id: int = transfer_id) -> None:
+            await postgres_store.write(lambda conn: land(conn, transfer_id))
+
+        def fund(conn: Connection, gap: int = gap, lands: Any = lands) -> tuple[int, bool]:
+            between = Between(conn, gap, lands)
+            return funding.fund(conn, ACCOUNT, NOW).purchases, between.has_come
+
+        async with replica(postgres_url) as funder:
+            promised, has_come = await funder.run_sync(fund)
+        assert promised == 0, f"gap {gap}"
+        gap += 1
+    assert gap > 2
+
+
+async def test_what_grows_while_it_is_covered_is_promised_only_as_far_as_the_money_goes(
+    postgres_store: PostgresStore, postgres_url: URL
+) -> None:
+    """A refund fails between two statements of another replica's funding, and more is due than the wallet has."""
+    shop = Sales(ACCOUNT)
+    content, buyer = await postgres_store.write(lambda conn: open_shop(conn, shop))
+    await postgres_store.write(lambda conn: shop.deposit(conn, DUE))
+    await postgres_store.write(lambda conn: funding.fund(conn, ACCOUNT, NOW))
+    gap, has_come = 0, True
+
+    def refunded_in_part(conn: Connection) -> int:
+        sale = shop.sold(conn, content, buyer, START + timedelta(hours=1))
+        refund(conn, sale, f"of_{sale}", 150)
+        shop.deposit(conn, DUE // 2)
+        return sale
+
+    while has_come:
+        sale = await postgres_store.write(refunded_in_part)
+
+        failing: list[asyncio.Task[None]] = []
+
+        async def fails(sale: int = sale, failing: list[asyncio.Task[None]] = failing) -> None:
+            failed = postgres_store.write(lambda conn: refund(conn, sale, f"of_{sale}", 150, RefundState.FAILED))
+            failing.append(asyncio.create_task(failed))
+            await until_it_waits(failing[0], postgres_url)
+
+        def fund(conn: Connection, gap: int = gap, fails: Any = fails) -> bool:
+            between = Between(conn, gap, fails)
+            with suppress(Retryable):
+                funding.fund(conn, ACCOUNT, NOW)
+                conn.commit()
+            return between.has_come
+
+        async with replica(postgres_url) as funder:
+            has_come = await funder.run_sync(fund)
+        await asyncio.gather(*failing)
+        balance, promised = await postgres_store.read(
+            lambda conn: (funding.finalized_balance(conn, ACCOUNT), funding.promised(conn))
+        )
+        assert promised <= balance, f"gap {gap}"
+        await postgres_store.write(lambda conn: shop.deposit(conn, DUE - DUE // 2))
+        await postgres_store.write(lambda conn: funding.fund(conn, ACCOUNT, NOW))
+        gap += 1
+    assert gap > 2
+
+
+async def test_two_holds_at_once_make_one_transfer_as_small_as_both(
+    postgres_store: PostgresStore, postgres_url: URL
+) -> None:
+    shop = Sales(ACCOUNT)
+
+    def prepare(conn: Connection) -> list[int]:
+        content, buyer = open_shop(conn, shop)
+        sales = [shop.sold(conn, content, buyer) for _ in range(2)]
+        shop.deposit(conn, 3 * DUE)
+        funding.fund(conn, ACCOUNT, NOW)
+        plan(conn, shop, "creator")
+        return sales
+
+    sales = await postgres_store.write(prepare)
+    async with replica(postgres_url) as one, replica(postgres_url) as other:
+        await one.run_sync(lambda conn: interventions.hold(conn, sales[0], "why", NOW))
+        second = asyncio.create_task(other.run_sync(lambda conn: interventions.hold(conn, sales[1], "why", NOW)))
+        await until_it_waits(second, postgres_url)
+        await one.commit()
+        await second
+        await other.commit()
+    transfer_id = await postgres_store.read(lambda conn: conn.execute(select(transfer_rows.c.id)).scalar_one())
+    assert (await postgres_store.read(lambda conn: transfers.load(conn, transfer_id))).sendable
+
+
+async def test_a_netting_is_not_taken_back_from_a_payout_that_is_being_sent(
+    postgres_store: PostgresStore, postgres_url: URL
+) -> None:
+    """The refund behind a debt fails while another replica commits the intent of the payout that the debt made
+    smaller."""
+    shop = Sales(ACCOUNT)
+
+    def prepare(conn: Connection) -> tuple[int, int]:
+        content, buyer = shop.content(conn, shop.user(conn, "ada")), shop.user(conn, "buyer")
+        first = shop.sold(conn, content, buyer)
+        shop.deposit(conn, 2 * DUE)
+        funding.fund(conn, ACCOUNT, NOW)
+        shop.pay(conn, plan(conn, shop, "purchase"), NOW)
+        refund(conn, first, "a", 100)
+        shop.sold(conn, content, buyer, START + timedelta(hours=1))
+        returns.settle_returns(conn, first, "a debt and a payout", NOW)
+        funding.fund(conn, ACCOUNT, NOW)
+        batch = plan(conn, shop, "purchase")
+        transfer_id = conn.scalar(select(transfer_rows.c.id).where(transfer_rows.c.batch_id == batch))
+        assert transfer_id is not None
+        return first, transfer_id
+
+    first, transfer_id = await postgres_store.write(prepare)
+    async with replica(postgres_url) as sends, replica(postgres_url) as settles:
+        await sends.run_sync(lambda conn: send(conn, transfer_id))
+        failed = asyncio.create_task(settles.run_sync(lambda conn: refund(conn, first, "a", 100, RefundState.FAILED)))
+        await until_it_waits(failed, postgres_url)
+        await sends.commit()
+        await failed
+        await settles.commit()
+    await postgres_store.write(lambda conn: land(conn, transfer_id))
+    sent = select(transfer_rows.c.amount).where(transfer_rows.c.id == transfer_id)
+    paid = select(func.sum(payouts.c.paid_amount)).where(payouts.c.transfer_id == transfer_id)
+    found = await postgres_store.read(lambda conn: (conn.scalar(sent), conn.scalar(paid)))
+    assert found[0] == found[1]
+
+
+async def test_a_reversal_is_not_filed_under_a_sale_that_another_replica_books_meanwhile(
+    postgres_store: PostgresStore, postgres_url: URL
+) -> None:
+    shop = Sales(ACCOUNT)
+    content, buyer = await postgres_store.write(lambda conn: open_shop(conn, shop))
+    async with replica(postgres_url) as books, replica(postgres_url) as files:
+        await books.run_sync(lambda conn: shop.paid(conn, content, buyer))
+        filed = asyncio.create_task(files.run_sync(lambda conn: early_reversals.file(conn, 1, "pi_2")))
+        await until_it_waits(filed, postgres_url)
+        await books.commit()
+        with pytest.raises(Retryable):
+            await filed
