@@ -22,6 +22,7 @@ from gateways.circle_signature import NotificationVerifier
 from indexer.rpc.pool import RpcPool
 from metrics import Metrics
 from storage.opening import database_path
+from storage.upkeep import Payer
 
 
 def build_web(
@@ -43,7 +44,7 @@ def build_web(
         check_address=partial(check_payout_owner, forbidden=own),
         read_usdc=_usdc_reader(gateways.rpc, settings.usdc_mint),
         read_treasury=_treasury_reader(gateways.rpc, settings.usdc_mint, platform_address),
-        platform_address=platform_address,
+        payer=Payer(settings.circle_w3s_platform_wallet_id, platform_address),
         usdc_account=ata(platform_address, settings.usdc_mint),
         read_wires=gateways.mint.wire_instructions,
         planner=engine.planner,

@@ -1,12 +1,23 @@
 """The operators: look at what waits for a person, retry it, decide about outflows, approve, let sends go on."""
 
+import re
 from typing import Any
 
 from simulator.outside import ADMIN_TOKEN
 from simulator.people import Cast
 
 ROUNDS_BEFORE_DECIDING = 2
-"""An outflow that fits no payout is looked at so often before it is declared the platform's own."""
+"""An outflow that fits no payout is looked at so often before anything is said of it."""
+REFERENCE = re.compile(r"purchase-(?P<payment>pi_\w+)-distribution(-(?P<number>\d+))?")
+MAY_BE_PAID = """
+    SELECT DISTINCT s.id FROM purchases s JOIN contents c ON c.id = s.content_id
+    LEFT JOIN content_shares h ON h.content_id = c.id JOIN users u ON u.id = COALESCE(h.user_id, c.author_id)
+    LEFT JOIN payouts p ON p.purchase_id = s.id AND p.recipient_id = u.id
+    WHERE COALESCE(u.circle_wallet_address, u.wallet_address) = ? AND s.hold_reason IS NULL AND s.paid_at IS NOT NULL
+    AND s.status NOT IN ('refunded', 'failed')
+    AND COALESCE(p.state, 'failed') IN ('pending_conversion', 'pending_distribution', 'failed') ORDER BY s.id
+"""
+"""Sales of which somebody at an address is still to be paid, or will be."""
 
 
 class Operator:
@@ -61,16 +72,50 @@ class Operator:
             self._cast.stage.trace.tell("operator pays again", row["p"])
 
     async def _decide_outflows(self) -> None:
+        """As the runbook of OrphanOutflow has it. He never sends anything himself, so an outflow that nothing explains
+        is a payout of which the rows were lost with an old backup; where none was put back he knows of no reason, and
+        leaves the sends stopped."""
         found = await self._ask("GET", "/admin/api/outflows")
         for row in (found or {}).get("items", []):
             self._seen[row["signature"]] = self._seen.get(row["signature"], 0) + 1
-            if self._seen[row["signature"]] <= ROUNDS_BEFORE_DECIDING:
-                continue
-            decided = {"reason": "looked at", "not_a_payout": True}
-            done = await self._ask("POST", f"/admin/api/outflows/{row['id']}/accept", decided)
-            if done is not None:
-                self._cast.accepted.add(row["signature"])
-                self._cast.stage.trace.tell("operator accepts the outflow", row["signature"])
+            is_looked_at = self._seen[row["signature"]] > ROUNDS_BEFORE_DECIDING
+            if is_looked_at and self._cast.stage.records.restored and not await self._adopt(row):
+                await self._write_off(row)
+
+    async def _adopt(self, row: dict[str, Any]) -> bool:
+        """By the payout that Circle's console names for it, if it does."""
+        records, db = self._cast.stage.records, self._cast.stage.checker.db
+        told = next((one.ref_id for one in records.orders() if one.tx_hash == row["signature"]), None) or ""
+        named = REFERENCE.fullmatch(told)
+        if named is None:
+            return False
+        sql = (
+            "SELECT p.id FROM payouts p JOIN purchases s ON s.id = p.purchase_id "
+            "WHERE s.stripe_payment_intent_id = ? AND p.recipient_number = ?"
+        )
+        payouts = [one["id"] for one in db.rows(sql, named["payment"], int(named["number"] or 1))]
+        wish = {"reason": f"Circle's console: {told}", "payout_ids": payouts}
+        done = await self._ask("POST", f"/admin/api/outflows/{row['id']}/adopt", wish) if payouts else None
+        if done is not None:
+            self._cast.stage.trace.tell("operator adopts the outflow", row["signature"], "by payouts", *payouts)
+        return done is not None
+
+    async def _write_off(self, row: dict[str, Any]) -> None:
+        """What paid somebody, and nobody can tell for which of his sales: all that it may have paid are held, so that
+        none of it is still to be paid, and then it is accepted."""
+        stage = self._cast.stage
+        owners = stage.records.outflows()[row["signature"]]
+        for sale in [one["id"] for owner in owners for one in stage.checker.db.rows(MAY_BE_PAID, owner)]:
+            held = await self._ask("POST", f"/admin/api/purchases/{sale}/hold", {"reason": "may be paid already"})
+            if held is None:
+                return
+            stage.trace.tell("operator holds", sale)
+        if any(stage.checker.db.rows(MAY_BE_PAID, owner) for owner in owners):
+            return
+        decided = {"reason": "paid sales that are held now", "not_a_payout": True}
+        if await self._ask("POST", f"/admin/api/outflows/{row['id']}/accept", decided) is not None:
+            self._cast.accepted.add(row["signature"])
+            stage.trace.tell("operator accepts the outflow", row["signature"])
 
     async def _approve(self) -> None:
         shown = await self._ask("GET", "/admin/api/batches")

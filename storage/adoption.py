@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -93,7 +93,8 @@ def adopt(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> bool
         )
     ).one_or_none()
     if live is None:
-        live_id = _attempt(conn, transfer, outflow, uuid, now)
+        body = {"adopted": outflow.circle_id}
+        live_id = submitted(conn, transfer.id, outflow.wallet_id, outflow.source_address, body, uuid, now)
     elif live.circle_transaction_id is None:
         live_id = live.id
         if live.state == TransferState.INTENDED:
@@ -110,9 +111,7 @@ def adopt(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> bool
     if outflow.signature is not None:
         watch_signature(conn, live_id, transfer.id, outflow.signature, now)
         claim_signature(conn, outflow.signature, transfer.id, now)
-    _promise(conn, transfer.id, now)
-    net_debts(conn, transfer.recipient_id, now)
-    revive(conn, "transfer", transfer.id, now)
+    promise_outcome(conn, transfer, now)
     return True
 
 
@@ -231,29 +230,42 @@ def _creator_target(conn: Connection, outflow: Outflow) -> _Target | None:
     return _Target(user_id, payouts.c.recipient_id == user_id, "")
 
 
-def _attempt(conn: Connection, transfer: Row[Any], outflow: Outflow, key: UUID, now: datetime) -> int:
-    attempt_id = conn.scalar(
+def submitted(
+    conn: Connection,
+    transfer_id: int,
+    wallet_id: str,
+    source_address: str,
+    body: Mapping[str, str],
+    key: UUID,
+    now: datetime,
+) -> int:
+    """The attempt that was made by a process whose rows are lost, or by a person."""
+    attempt_id: int | None = conn.scalar(
         insert(transfer_attempts)
         .values(
-            transfer_id=transfer.id,
-            attempt=next_attempt(conn, transfer.id),
+            transfer_id=transfer_id,
+            attempt=next_attempt(conn, transfer_id),
             state=TransferState.SUBMITTED,
             idempotency_key=str(key),
-            wallet_id=outflow.wallet_id,
-            source_address=outflow.source_address,
-            body=json.dumps({"adopted": outflow.circle_id}),
+            wallet_id=wallet_id,
+            source_address=source_address,
+            body=json.dumps(body),
             created_at=now,
             first_sent_at=now,
         )
         .returning(transfer_attempts.c.id)
     )
-    note(conn, "transfer", attempt_id or 0, None, TransferState.SUBMITTED, now, f"adopted {outflow.circle_id}")
-    return attempt_id or 0
+    assert attempt_id is not None
+    note(conn, "transfer", attempt_id, None, TransferState.SUBMITTED, now, f"adopted {body['adopted']}")
+    return attempt_id
 
 
-def _promise(conn: Connection, transfer_id: int, now: datetime) -> None:
-    """Its money is on its way, whatever the restored rows say: the payouts wait for the outcome."""
+def promise_outcome(conn: Connection, transfer: Row[Any], now: datetime) -> None:
+    """Its money is on its way, whatever the restored rows say: the payouts wait for the outcome, and what debts are
+    left use up others."""
     waiting = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.ON_HOLD, UsdcStatus.FAILED)
-    for payout in conn.execute(select(payouts).where(payouts.c.transfer_id == transfer_id)):
+    for payout in conn.execute(select(payouts).where(payouts.c.transfer_id == transfer.id)).all():
         if payout.state in waiting:
             advance(conn, payout.id, UsdcStatus.PENDING_DISTRIBUTION, now, "adopted: already sent", reason=None)
+    net_debts(conn, transfer.recipient_id, now)
+    revive(conn, "transfer", transfer.id, now)

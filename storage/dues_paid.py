@@ -54,6 +54,28 @@ def _may_have_been(
     return found
 
 
+def fit_a_plan(conn: Connection, total: int, recipient_id: int, owner: str) -> list[Paid] | None:
+    """What an open plan has for a recipient at an address, where that is exactly the total and nothing of it is paid or
+    on its way: it may have left out older payouts that were held. None when no plan has that, or several have."""
+    statement = (
+        select(batch_items, payouts.c.state, payouts.c.transfer_id)
+        .select_from(batch_items.join(payouts).join(batches, batches.c.id == batch_items.c.batch_id))
+        .where(
+            payouts.c.recipient_id == recipient_id,
+            batch_items.c.destination_address == owner,
+            batches.c.status != BatchStatus.SETTLED,
+        )
+        .order_by(batch_items.c.payout_id)
+    )
+    plans: dict[int, list[Row[Any]]] = {}
+    for row in conn.execute(statement):
+        plans.setdefault(row.batch_id, []).append(row)
+    found = [rows for rows in plans.values() if sum(row.amount for row in rows) == total]
+    if len(found) != 1 or any(row.state not in UNPAID or sales.begun(conn, row.transfer_id) for row in found[0]):
+        return None
+    return [Paid(row.payout_id, row.amount) for row in found[0]]
+
+
 @dataclass(frozen=True, slots=True)
 class Netted:
     """One payout as it was paid by rows that are lost: due `due`, of which debts had used up `netted`."""

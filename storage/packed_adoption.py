@@ -15,7 +15,7 @@ from domain.evidence import PackedOutflow
 from domain.fitting import Paid, fit
 from domain.states import GroupState, PackedState
 from storage import chain_rows, groups
-from storage.dues_paid import adopted_batch, candidates, new_transfer, promise, recipients_at
+from storage.dues_paid import adopted_batch, candidates, fit_a_plan, new_transfer, promise, recipients_at
 from storage.groups import Member, NewGroup
 from storage.history import advance
 from storage.movements import book_adopted
@@ -96,10 +96,13 @@ def _make(conn: Connection, outflow: PackedOutflow, new_uuid: Callable[[], UUID]
 
 
 def _place(conn: Connection, owner: str, amount: int, paid_by: datetime | None) -> tuple[int, list[Paid]] | None:
-    """The one recipient at this address whose unpaid payouts make up the amount in one way."""
+    """The one recipient at this address of whom a plan has that amount, or whose unpaid payouts make it up in one
+    way."""
     fitting = []
     for recipient_id in recipients_at(conn, owner):
-        found = fit(amount, candidates(conn, payouts.c.recipient_id == recipient_id, paid_by))
+        found = fit_a_plan(conn, amount, recipient_id, owner)
+        if found is None:
+            found = fit(amount, candidates(conn, payouts.c.recipient_id == recipient_id, paid_by))
         if found is not None:
             fitting.append((recipient_id, found))
     return fitting[0] if len(fitting) == 1 else None

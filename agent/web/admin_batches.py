@@ -14,7 +14,7 @@ from agent.web.admin_batch_bodies import (
     PlanChange,
     PlannedItem,
 )
-from agent.web.admin_treasury_bodies import Acceptance, Outflow, Outflows, SendsSwitch
+from agent.web.admin_treasury_bodies import SendsSwitch
 from agent.web.audit import audited
 from agent.web.bodies import Paging, Reason
 from agent.web.endpoint import Access, Call, Endpoint
@@ -22,8 +22,6 @@ from domain.errors import RequestError
 from domain.money import format_usdc
 from ports.clock import Clock
 from storage import approvals, batches
-from storage.dues_paid import may_have_paid
-from storage.outflows import accept_orphan, orphan_row, orphan_rows
 from storage.store import Store
 from storage.switches import SENDS_PAUSED, turn, why_on
 from storage.tables import batch_items, payouts, users
@@ -62,17 +60,6 @@ class AdminBatches:
             ),
             Endpoint("POST", f"{one}/pause", operator, self.pause, "Stop a batch", BatchRow, takes=Reason),
             Endpoint("POST", f"{one}/resume", operator, self.resume, "Let it go on", BatchRow),
-            Endpoint("GET", f"{root}/outflows", viewer, self.outflows, "Unexplained outflows", Outflows, query=Paging),
-            Endpoint(
-                "POST",
-                f"{root}/outflows/{{movement_id}}/accept",
-                Access.APPROVER,
-                self.accept,
-                "Say that an outflow was the operator's own",
-                Outflows,
-                takes=Acceptance,
-                errors=(409,),
-            ),
             Endpoint("GET", f"{root}/sends", viewer, self.sends, "Whether sends are paused", SendsSwitch),
             Endpoint("POST", f"{root}/sends/pause", operator, self.stop, "Stop every send", SendsSwitch, takes=Reason),
             Endpoint("POST", f"{root}/sends/resume", operator, self.go_on, "Let sends go on", SendsSwitch),
@@ -134,29 +121,6 @@ class AdminBatches:
 
         return await self._store.write(audited(call, action, "batch", batch_id, now, write, reason))
 
-    async def outflows(self, call: Call) -> Outflows:
-        asked = call.asked(Paging)
-        return await self._store.read(lambda conn: _outflows(conn, asked))
-
-    async def accept(self, call: Call) -> Outflows:
-        movement_id, now = call.row_id("movement_id"), self._clock.now()
-        wish = call.taken(Acceptance)
-
-        def write(conn: Connection) -> Outflows:
-            row = orphan_row(conn, movement_id)
-            if row is not None and not wish.not_a_payout and may_have_paid(conn, row.counterparty, row.block_time):
-                raise RequestError(
-                    409,
-                    "may_be_a_payout",
-                    "somebody whom this may have paid is still to be paid, and would be paid once more: hold those "
-                    "sales first or restore a newer backup; if none of it was theirs, say so (not_a_payout)",
-                )
-            if not accept_orphan(conn, movement_id):
-                raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")
-            return _outflows(conn, Paging())
-
-        return await self._store.write(audited(call, "accept", "outflow", movement_id, now, write, wish.reason))
-
     async def sends(self, _: Call) -> SendsSwitch:
         return SendsSwitch(paused=await self._store.read(lambda conn: why_on(conn, SENDS_PAUSED)))
 
@@ -199,25 +163,6 @@ def batch_row(conn: Connection, row: Any) -> BatchRow:
         payouts=batches.counts(conn, row.id),
         unpaid=format_usdc(standing.unpaid),
         uncovered=format_usdc(standing.uncovered),
-    )
-
-
-def _outflows(conn: Connection, asked: Paging) -> Outflows:
-    rows: list[Any] = list(orphan_rows(conn, asked.limit, asked.before))
-    return Outflows(
-        items=[
-            Outflow(
-                id=row.id,
-                signature=row.signature,
-                amount=format_usdc(-row.amount),
-                counterparty=row.counterparty,
-                slot=row.slot,
-                block_time=row.block_time,
-                may_be_a_payout=may_have_paid(conn, row.counterparty, row.block_time),
-            )
-            for row in rows
-        ],
-        next=rows[-1].id if len(rows) == asked.limit else None,
     )
 
 

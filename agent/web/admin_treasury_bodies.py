@@ -127,9 +127,23 @@ class ConversionPage(Answer):
     next: int | None
 
 
+class OwedPayout(Answer):
+    """An unpaid payout of whoever is paid at an outflow's destination. `netted`: what debts have used up of it;
+    `paid_at`: when the buyer paid."""
+
+    id: int
+    purchase_id: int
+    creator: str
+    state: str
+    unpaid: Money
+    netted: Money
+    paid_at: Moment
+
+
 class Outflow(Answer):
     """USDC that left the platform wallet and that no payout explains. `may_be_a_payout`: somebody whom it may have paid
-    is still to be paid."""
+    is still to be paid. `payouts`: up to 50 unpaid ones of the recipient that were due at that time, the oldest sale
+    first; none where it went to several."""
 
     id: int
     signature: str
@@ -138,6 +152,7 @@ class Outflow(Answer):
     slot: int
     block_time: Moment | None
     may_be_a_payout: bool
+    payouts: list[OwedPayout]
 
 
 class Outflows(Answer):
@@ -151,6 +166,13 @@ class Acceptance(Reason):
     """`not_a_payout`: none of it went to somebody who is still to be paid; asked for only where that is in doubt."""
 
     not_a_payout: bool = False
+
+
+class Adoption(Reason):
+    """The payouts, all of one recipient, that the outflow has paid together: with what they are or were due, less what
+    debts had used up."""
+
+    payout_ids: Annotated[list[Annotated[int, Field(ge=1, le=INT_MAX)]], Field(min_length=1, max_length=50)]
 
 
 class SendsSwitch(Answer):

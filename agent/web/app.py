@@ -16,6 +16,7 @@ from agent.web.admin_events import AdminEvents
 from agent.web.admin_import import AdminImport
 from agent.web.admin_index import AdminIndex, Indexer
 from agent.web.admin_money import AdminMoney, BatchPlanner, ReadTreasury
+from agent.web.admin_outflows import AdminOutflows
 from agent.web.admin_overview import AdminOverview, ReadRealtime, by_the_week
 from agent.web.admin_people import AdminPeople
 from agent.web.admin_purchases import AdminPurchases
@@ -43,6 +44,7 @@ from ports.clock import Clock
 from ports.executor import Executor
 from ports.ids import Ids
 from storage.store import Store
+from storage.upkeep import Payer
 
 API_VERSION = "1"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -51,8 +53,8 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What the web room asks of other rooms. `usdc_account` is the token account of the platform wallet, which has the
-    address `platform_address`; `read_wires` asks Circle Mint. `on_work` is called after a commit that left work due at
+    """What the web room asks of other rooms. `usdc_account` is the token account of the platform wallet, which is
+    the `payer`; `read_wires` asks Circle Mint. `on_work` is called after a commit that left work due at
     once."""
 
     stripe: CheckoutGateway
@@ -62,7 +64,7 @@ class Outside:
     check_address: AddressCheck
     read_usdc: ReadUsdc
     read_treasury: ReadTreasury
-    platform_address: str
+    payer: Payer
     usdc_account: str
     read_wires: ReadWires
     planner: BatchPlanner
@@ -105,6 +107,7 @@ class WebApp:
             *AdminWork(store, clock, settings).endpoints(),
             *AdminPurchases(store, clock, ids, settings).endpoints(),
             *AdminBatches(store, clock).endpoints(),
+            *AdminOutflows(store, clock, ids, outside.payer).endpoints(),
             *AdminMoney(store, clock, outside.planner, outside.read_treasury).endpoints(),
             *AdminTreasury(store, clock, ids, settings, outside.usdc_account).endpoints(),
             *AdminConversions(
@@ -112,7 +115,7 @@ class WebApp:
                 clock,
                 ids,
                 settings.conversion,
-                outside.platform_address,
+                outside.payer.address,
                 outside.usdc_account,
                 outside.read_wires,
             ).endpoints(),

@@ -112,6 +112,8 @@ class CircleTransferStep:
             return Done()
         if watch_state(case.watch) == WatchState.FINALIZED:
             return await self._landed(case, claim)
+        if case.attempt.circle_transaction_id is None and case.attempt.signature is not None:
+            return Again(POLL, "its outflow is known, and is read back once it is proven final")  # never sent anew
         return await self._ask_circle(case, claim)
 
     def _stopped(self, conn: Connection, case: TransferCase) -> str | None:
@@ -271,9 +273,12 @@ class CircleTransferStep:
         return Done(lambda conn: rows.distributed(conn, transfer.id, evidence, account, now))
 
     async def _renamed(self, case: TransferCase) -> CircleTransaction | None:
-        """The transfer, if Circle names another signature by now: it may until the transfer is confirmed."""
+        """The transfer, if Circle names another signature by now: it may until the transfer is confirmed. Never of an
+        outflow that a person named."""
         attempt = case.attempt
         assert attempt is not None
+        if attempt.circle_transaction_id is None:
+            return None
         seen = await self._circle.fetch_transaction(attempt.circle_transaction_id)
         self._require_ours(case, seen)
         return None if seen.tx_hash in (None, attempt.signature) else seen

@@ -39,6 +39,7 @@ from sandbox.stripe_service import FAST, StripeService
 from simulator.wire import ServiceTransport
 from storage.store import Store
 from storage.tokens import ensure_admin_token
+from storage.upkeep import Payer
 from storage.users import ensure_invite
 
 SECRET = "whsec_web"
@@ -228,7 +229,7 @@ class Shop:
             check_address=check_payout_owner,
             read_usdc=self._read_usdc,
             read_treasury=self._read_treasury,
-            platform_address=PLATFORM_ADDRESS,
+            payer=Payer("platform-wallet", PLATFORM_ADDRESS),
             usdc_account=self.usdc_account,
             read_wires=self._read_wires,
             planner=self.planner,

@@ -12,14 +12,11 @@ from sqlalchemy import update
 from agent.web.console.app import NAVIGATION
 from agent.web.endpoint import Access, Endpoint, Face
 from agent.web.pages.files import FOLDER
-from domain.ledger import Asset
 from domain.realtime import Bar, Left, Standing
 from storage import tables
-from storage.movement_rows import Movement
-from storage.movements import book_usdc
 from storage.work import park_new
 from tests.plans import growing, plans_kept
-from tests.web.sales import fee_known, minted, paid, wallet
+from tests.web.sales import fee_known, minted, paid
 from tests.web.shop import ROLES, Shop
 from tests.web.test_admin import parked_job
 from tests.web.test_fuzz import furnished
@@ -355,31 +352,6 @@ async def test_the_console_finds_holds_and_refunds_by_the_api_s_own_rules(shop: 
     rules = re.findall(r'href="(/console/ledger/rules/check[^"]+)"', (await visitor.get("/console/ledger/rules")).text)
     assert len(rules) > 5
     assert "rows looked at" in (await visitor.get(rules[0])).words
-
-
-async def test_an_outflow_that_may_have_been_a_payout_is_accepted_by_who_ticks_that_it_was_none(
-    shop: Shop, visitor: Visitor
-) -> None:
-    author_id, author = await shop.member("author@example.com")
-    _, buyer = await shop.member()
-    await wallet(shop, author_id, "creator's")
-    purchase_id = await paid(shop, await shop.content(author), buyer)
-    await fee_known(shop, purchase_id)
-    await minted(shop, purchase_id)
-    now = shop.clock.now()
-    for owner in ("creator's", "a stranger's"):
-        gone = Movement(f"to {owner}", "usdc", Asset.USDC, -2_350_000, 7, now, owner)
-        await shop.store.write(lambda conn, gone=gone: book_usdc(conn, gone, now))  # type: ignore[misc]
-    of_the_creator, of_a_stranger = ("/console/do/outflows/1/accept", "/console/do/outflows/2/accept")
-    await signed_in(visitor, "approver")
-    page = "/console/treasury/"
-    assert (await visitor.get(page)).words.count("None of it went to somebody who is still to be paid") == 1
-    filled = {"reason": "it was mine", "confirm": "accept"}
-    assert (await visitor.send(page, of_a_stranger, **filled)).status == 303
-    refused = await visitor.send(page, of_the_creator, **filled)
-    assert refused.status == 409 and "would be paid once more" in refused.words
-    assert (await visitor.send(page, of_the_creator, not_a_payout="true", **filled)).status == 303
-    assert "Every outflow is explained." in (await visitor.get(page)).words
 
 
 async def test_a_token_and_an_invite_are_shown_once_and_dollars_are_announced_as_dollars(

@@ -347,6 +347,41 @@ async def test_sales_that_were_minted_and_paid_since_the_backup_are_adopted_and_
 
 
 @on_virtual_time
+async def test_a_packed_payout_of_a_plan_that_the_backup_knows_is_adopted_by_that_plan(tmp_path: Path) -> None:
+    """Ada's oldest sale was held when it was planned, and is not any more: no run from her oldest payout on fits."""
+    story = drill(tmp_path, agent_rail="solana")
+    shop, world = story.shop, story.world
+    await shop.open("ada", "bob")
+    (oldest,) = await shop.sell("ada")
+    ada = shop.creators["ada"]
+    ada.content = await shop.publish(ada.token, 500)
+    await shop.sell("ada", "bob")
+    hold = f"/admin/api/purchases/{oldest.purchase_id}"
+    assert (await world.operator("POST", f"{hold}/hold", {"reason": "looked into"})).status == 200
+    assert await shop.plan() is not None
+    assert (await world.operator("POST", f"{hold}/unhold", {"reason": "it is well"})).status == 200
+    await story.back_up()
+    await shop.deposited(20 * DUE)
+    await shop.batch_is("settled")
+    dearer = 4_100_000
+    assert shop.paid() == {"ada": dearer, "bob": DUE}
+    paid_before = len(outflows(world))
+    await story.put_back()
+    await story.gate_opens()
+    states = "SELECT purchase_id FROM payouts WHERE state = 'distributed' ORDER BY id"
+
+    async def booked() -> bool:
+        return [row["purchase_id"] for row in rows_of(world, states)] == [2, 3]
+
+    await world.until("what the plan had is paid", booked)
+    assert len(outflows(world)) == paid_before
+    await story.pay_out(len(rows_of(world, "SELECT id FROM batches")) + 1)
+    assert shop.paid() == {"ada": dearer + DUE, "bob": DUE}
+    assert await parked(world) == []
+    await shop.close()
+
+
+@on_virtual_time
 async def test_a_packed_outflow_that_fits_no_payout_waits_for_a_person_and_nothing_is_sent_till_then(
     tmp_path: Path,
 ) -> None:

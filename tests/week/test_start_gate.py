@@ -101,6 +101,40 @@ def test_an_outflow_to_somebody_who_is_still_to_be_paid_is_accepted_only_by_who_
     run_virtually(story())
 
 
+def test_a_payout_that_a_person_paid_by_hand_is_adopted_by_his_word_read_back_and_not_paid_again(
+    tmp_path: Path,
+) -> None:
+    """Two of three sales at once, in Circle's console. Half of what came back since is her debt."""
+
+    async def story() -> None:
+        shop = Gallery(VirtualWorld(tmp_path))
+        world = shop.world
+        await shop.open()
+        sales = [await shop.sell() for _ in range(3)]
+        world.node.mint_usdc(Pubkey.from_string(world.platform.address), 4 * DUE)
+        await world.clock.sleep(30)
+        profile = await world.call("GET", "/api/profile/", token=shop.creator_token)
+        await world.circle_transfer("4.7", to=profile.body["circle_wallet_address"])
+        await world.clock.sleep(60)
+        world.stripe.controls.refund(sales[1][2], 150)
+        await world.clock.sleep(60)
+        (found,) = (await world.operator("GET", "/admin/api/outflows")).body["items"]
+        assert [(owed["id"], owed["unpaid"]) for owed in found["payouts"]] == [(1, "2.35"), (2, "1.175"), (3, "2.35")]
+        adopt = f"/admin/api/outflows/{found['id']}/adopt"
+        refused = await world.operator("POST", adopt, {"reason": "by hand", "payout_ids": [1, 2, 3]})
+        assert (refused.status, refused.body["error"]["code"]) == (409, "does_not_fit")
+        adopted = await world.operator("POST", adopt, {"reason": "by hand", "payout_ids": [1, 2]})
+        assert adopted.body["items"] == []
+        await shop.shows("both are paid, and half of one is owed back", paid_out="4.70", pending_distribution="1.175")
+        assert (await shop.dashboard())["debt"] == "0.00"
+        await world.operator("POST", "/admin/api/batches", {})
+        await shop.shows("the rest is paid", paid_out="5.875", pending_distribution="0.00")
+        assert await shop.paid_on_chain() == 2 * DUE + DUE // 2
+        await shop.close()
+
+    run_virtually(story())
+
+
 def test_an_unexplained_outflow_while_the_daemon_runs_stops_sends_too(tmp_path: Path) -> None:
     async def story() -> None:
         shop = Gallery(VirtualWorld(tmp_path))

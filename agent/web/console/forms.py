@@ -3,14 +3,17 @@
 What moves money asks for a typed word: the one that stands in the page beside the field.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from pydantic import BaseModel
+
 from agent.web import strict_json
 from agent.web.admin_batch_bodies import Approval, BatchPlanned
 from agent.web.admin_people_bodies import Invite, MadeToken
-from agent.web.admin_treasury_bodies import NewConversion
+from agent.web.admin_treasury_bodies import Adoption, NewConversion
 from agent.web.bodies import Asked, Usdc
 from agent.web.endpoint import Call, Endpoint, Face
 from agent.web.messages import WebResponse
@@ -41,6 +44,7 @@ TYPED: Mapping[str, Callable[[Call], str]] = {
     "/batches/{batch_id}/approve": _digest_word,
     "/batches": _word("plan"),
     "/outflows/{movement_id}/accept": _word("accept"),
+    "/outflows/{movement_id}/adopt": _word("adopt"),
     "/conversions/orders/{order_id}/approve": _digest_word,
     "/sends/resume": _word("resume"),
 }
@@ -75,6 +79,34 @@ def _announced(form: DollarsSent) -> NewConversion:
     return strict_json.read_as(NewConversion, wish)
 
 
+class PaidPayouts(Asked):
+    """The payouts that an outflow has paid, as a person types them: their numbers."""
+
+    payouts: str
+    reason: str
+
+
+def _adopted(form: PaidPayouts) -> Adoption:
+    numbers = re.findall(r"[^\s,#]+", form.payouts)
+    if not all(number.isascii() and number.isdigit() for number in numbers):
+        raise RequestError(422, "invalid_request", "payouts: numbers of payouts, separated by commas", "payouts")
+    return strict_json.read_as(Adoption, {"payout_ids": [int(one) for one in numbers], "reason": form.reason})
+
+
+def _of_person(body: BaseModel | None) -> BaseModel | None:
+    """The API's body of what a person has typed."""
+    match body:
+        case DollarsSent():
+            return _announced(body)
+        case PaidPayouts():
+            return _adopted(body)
+    return body
+
+
+FORM_OF: Mapping[type[BaseModel], type[BaseModel]] = {NewConversion: DollarsSent, Adoption: PaidPayouts}
+"""Bodies that a person would not type as the API takes them."""
+
+
 def forms_of(endpoints: Sequence[Endpoint], renderer: Renderer) -> list[Endpoint]:
     """A form's target for each POST endpoint of the API."""
     return [
@@ -82,7 +114,7 @@ def forms_of(endpoints: Sequence[Endpoint], renderer: Renderer) -> list[Endpoint
             one,
             path=one.path.replace(ROOT, FORMS),
             handler=_then_back(one, renderer),
-            takes=DollarsSent if one.takes is NewConversion else one.takes,
+            takes=None if one.takes is None else FORM_OF.get(one.takes, one.takes),
             answers=None,
             face=Face.PAGE,
             content_type="text/html",
@@ -98,9 +130,7 @@ def _then_back(endpoint: Endpoint, renderer: Renderer) -> Callable[[Call], Await
         wanted = typed_word(endpoint, call)
         if wanted is not None and fields.get("confirm", "").strip().lower() != wanted:
             raise RequestError(422, "not_confirmed", f"type “{wanted}” to confirm; nothing was changed", "confirm")
-        if isinstance(call.body, DollarsSent):
-            call = replace(call, body=_announced(call.body))
-        answer = await endpoint.handler(call)
+        answer = await endpoint.handler(replace(call, body=_of_person(call.body)))
         back = local_path(fields.get("back"), HOME)
         if isinstance(answer, Invite | MadeToken):
             return renderer.page(call, "made.html", made=answer.model_dump(), back=back, what=endpoint.summary)

@@ -43,6 +43,7 @@ DONE: Mapping[str, str] = {
     "resume": "Resumed.",
     "retry": "It runs again.",
     "accept": "Accepted as your own.",
+    "adopt": "Adopted: it is read back from the chain now.",
     "plan": "Planned.",
     "nothing": "Nothing is payable now: no batch was planned.",
     "welcome": "Your account is there. Sign in.",

@@ -1,0 +1,110 @@
+"""Outflows of which a person says what they paid: by what Circle's console, an earlier export or his own payment by
+hand tells him.
+
+His word only names the payouts. They must be unpaid, recipient and amount must fit, and they are `distributed` when the
+transaction has been read back like any other transfer's.
+"""
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, select
+
+from domain.errors import RequestError
+from domain.fitting import fit
+from domain.states import UsdcStatus
+from storage.adoption import promise_outcome, submitted
+from storage.dues_paid import (
+    UNPAID,
+    adopted_batch,
+    candidates,
+    fit_by_debts,
+    new_transfer,
+    promise,
+    promise_netted,
+    recipients_at,
+)
+from storage.movements import claim_signature
+from storage.outflows import orphan_row
+from storage.tables import payouts, purchases, users
+from storage.transfers import watch_signature
+from storage.upkeep import Payer
+
+SHOWN_MOST = 50
+
+
+def may_be_of(conn: Connection, owner: str | None, paid_by: datetime | None) -> list[Row[Any]]:
+    """Unpaid payouts that an outflow of that time to this owner may have paid, oldest payment first."""
+    if owner is None:
+        return []
+    statement = (
+        select(payouts, users.c.username)
+        .select_from(payouts.join(purchases).join(users, users.c.id == payouts.c.recipient_id))
+        .where(
+            payouts.c.recipient_id.in_(recipients_at(conn, owner)),
+            payouts.c.state.in_([*UNPAID, UsdcStatus.NETTED]),
+        )
+        .order_by(payouts.c.paid_at, payouts.c.id)
+        .limit(SHOWN_MOST)
+    )
+    if paid_by is not None:
+        statement = statement.where(purchases.c.minted_at <= paid_by)
+    return list(conn.execute(statement).all())
+
+
+def adopt(
+    conn: Connection, movement_id: int, payout_ids: Collection[int], payer: Payer, uuid: UUID, now: datetime
+) -> None:
+    """Give an unexplained outflow to these payouts, all of them. Raises RequestError 404 or 409, with nothing changed,
+    when it can't have paid them."""
+    gone = orphan_row(conn, movement_id)
+    if gone is None:
+        raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")
+    recipient_id = _recipient(conn, gone, payout_ids)
+    make_due = _due_as_paid(conn, gone, payout_ids, now)
+    if make_due is None:
+        raise RequestError(
+            409,
+            "does_not_fit",
+            f"these payouts, all unpaid, were not paid with {-gone.amount} base units: not by what they are or were "
+            "due, and their recipient's debts don't explain the difference",
+            "payout_ids",
+        )
+    named = {"uuid": str(uuid), "reference": f"adopted-by-hand-{uuid}", "key_scope": ""}
+    batch_id = adopted_batch(conn, "circle", now)
+    made = new_transfer(conn, batch_id, recipient_id, named, -gone.amount, gone.counterparty, now)
+    make_due(made)
+    body = {"adopted": gone.signature}
+    attempt_id = submitted(conn, made.id, payer.wallet_id, payer.address, body, uuid, now)
+    watch_signature(conn, attempt_id, made.id, gone.signature, now)
+    claim_signature(conn, gone.signature, made.id, now)
+    promise_outcome(conn, made, now)
+
+
+def _recipient(conn: Connection, gone: Row[Any], payout_ids: Collection[int]) -> int:
+    if gone.counterparty is None:
+        raise RequestError(409, "several_recipients", "it went to several accounts, or to none: hold the sales it paid")
+    found = conn.execute(select(payouts.c.id, payouts.c.recipient_id).where(payouts.c.id.in_(payout_ids))).all()
+    lacking = set(payout_ids) - {row.id for row in found}
+    if lacking:
+        raise RequestError(404, "payout_not_found", f"there is no payout {min(lacking)}", "payout_ids")
+    recipients = {int(row.recipient_id) for row in found}
+    if len(recipients) > 1 or not recipients <= set(recipients_at(conn, gone.counterparty)):
+        why = f"not all of these payouts are of whoever is paid at {gone.counterparty}"
+        raise RequestError(409, "another_recipient", why, "payout_ids")
+    return recipients.pop()
+
+
+def _due_as_paid(
+    conn: Connection, gone: Row[Any], payout_ids: Collection[int], now: datetime
+) -> Callable[[Row[Any]], None] | None:
+    which, total, cause = payouts.c.id.in_(payout_ids), -gone.amount, f"adopted by hand: {gone.signature}"
+    paid = fit(total, candidates(conn, which, gone.block_time))
+    if paid is not None and len(paid) == len(set(payout_ids)):
+        return lambda transfer: promise(conn, transfer, paid, cause, now)
+    netted = fit_by_debts(conn, total, which, gone.block_time)
+    if netted is not None and len(netted) == len(set(payout_ids)):
+        return lambda transfer: promise_netted(conn, transfer, netted, cause, now)
+    return None

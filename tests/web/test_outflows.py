@@ -1,0 +1,90 @@
+"""Outflows that nothing explains, in the console: taken for one's own, or adopted by the payouts that they paid."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from domain.ledger import Asset
+from storage import tables
+from storage.movement_rows import Movement
+from storage.movements import book_usdc
+from tests.web.sales import fee_known, minted, paid, wallet
+from tests.web.shop import Shop
+from tests.web.visitor import Visitor, signed_in, visiting
+
+
+@pytest.fixture
+async def visitor(shop: Shop) -> AsyncIterator[Visitor]:
+    async with visiting(shop.admin.port) as visitor:
+        yield visitor
+
+
+async def test_an_outflow_that_may_have_been_a_payout_is_accepted_by_who_ticks_that_it_was_none(
+    shop: Shop, visitor: Visitor
+) -> None:
+    author_id, author = await shop.member("author@example.com")
+    _, buyer = await shop.member()
+    await wallet(shop, author_id, "creator's")
+    purchase_id = await paid(shop, await shop.content(author), buyer)
+    await fee_known(shop, purchase_id)
+    await minted(shop, purchase_id)
+    now = shop.clock.now()
+    for owner in ("creator's", "a stranger's"):
+        gone = Movement(f"to {owner}", "usdc", Asset.USDC, -2_350_000, 7, now, owner)
+        await shop.store.write(lambda conn, gone=gone: book_usdc(conn, gone, now))  # type: ignore[misc]
+    of_the_creator, of_a_stranger = ("/console/do/outflows/1/accept", "/console/do/outflows/2/accept")
+    await signed_in(visitor, "approver")
+    page = "/console/treasury/"
+    assert (await visitor.get(page)).words.count("None of it went to somebody who is still to be paid") == 1
+    filled = {"reason": "it was mine", "confirm": "accept"}
+    assert (await visitor.send(page, of_a_stranger, **filled)).status == 303
+    refused = await visitor.send(page, of_the_creator, **filled)
+    assert refused.status == 409 and "would be paid once more" in refused.words
+    assert (await visitor.send(page, of_the_creator, not_a_payout="true", **filled)).status == 303
+    assert "Every outflow is explained." in (await visitor.get(page)).words
+
+
+async def test_an_outflow_is_adopted_by_the_payouts_that_a_person_names(shop: Shop, visitor: Visitor) -> None:
+    author_id, author = await shop.member("author@example.com")
+    other_id, other = await shop.member("other@example.com")
+    _, buyer = await shop.member()
+    for user_id, name, token in ((author_id, "creator's", author), (other_id, "another's", other)):
+        await wallet(shop, user_id, name)
+        purchase_id = await paid(shop, await shop.content(token), buyer)
+        await fee_known(shop, purchase_id)
+        await minted(shop, purchase_id)
+    now = shop.clock.now()
+    for owner, amount in (("creator's", -2_350_000), ("creator's", -1), (None, -2_350_000)):
+        gone = Movement(f"{amount} to {owner}", "usdc", Asset.USDC, amount, 7, now, owner)
+        await shop.store.write(lambda conn, gone=gone: book_usdc(conn, gone, now))  # type: ignore[misc]
+    await signed_in(visitor, "approver")
+    page = "/console/treasury/"
+    assert (await visitor.get(page)).words.count("Numbers of the payouts that it paid") == 2
+    filled = {"reason": "paid by hand", "confirm": "adopt"}
+    for movement, payouts, status, said in (
+        (1, "2", 409, "not all of these payouts are of whoever is paid at creator's"),
+        (1, "1, 2", 409, "not all of these payouts are of whoever is paid at creator's"),
+        (1, "99", 404, "there is no payout 99"),
+        (1, "one", 422, "numbers of payouts, separated by commas"),
+        (1, ",", 422, ""),
+        (2, "1", 409, "these payouts, all unpaid, were not paid with 1 base units"),
+    ):
+        refused = await visitor.send(page, f"/console/do/outflows/{movement}/adopt", payouts=payouts, **filled)
+        assert (refused.status, said in refused.words.lower()) == (status, True), refused.words
+    for movement, status, code in ((3, 409, "several_recipients"), (4, 404, "outflow_not_found")):
+        wish, path = {"reason": "paid by hand", "payout_ids": [1]}, f"/admin/api/outflows/{movement}/adopt"
+        answer = await shop.send("POST", path, wish, "admin-approver", admin=True)
+        assert (answer.status, answer.body["error"]["code"]) == (status, code)
+    assert await shop.rows(tables.transfers) == 0
+    assert (await visitor.send(page, "/console/do/outflows/1/adopt", payouts="#1", **filled)).status == 303
+    (attempt,) = await shop.all(tables.transfer_attempts)
+    assert (attempt["state"], attempt["signature"], attempt["wallet_id"]) == (
+        "submitted",
+        "-2350000 to creator's",
+        "platform-wallet",
+    )
+    states = {row["id"]: row["state"] for row in await shop.all(tables.payouts)}
+    assert states == {1: "pending_distribution", 2: "pending_conversion"}
+    told = [row for row in await shop.all(tables.audit_log) if row["action"] == "adopt"]
+    assert [(row["subject"], row["reason"]) for row in told] == [("1", "paid by hand")]
+    assert '"kind": "orphan"' in told[0]["before"] and '"kind": "payout"' in told[0]["after"]
