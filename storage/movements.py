@@ -68,6 +68,7 @@ def book_payout(conn: Connection, movement: Movement, transfer_id: int, now: dat
         explain_cost(conn, movement.signature, "payout", now)
     else:
         claim_movement(conn, movement, transfer_id, now)
+        _fund_anew(conn, now)
 
 
 def book_packed(conn: Connection, movement: Movement, now: datetime) -> None:
@@ -87,6 +88,13 @@ def book_packed(conn: Connection, movement: Movement, now: datetime) -> None:
         post(conn, usdc_outside_claimed(movement.signature, -movement.amount), now)
     conn.execute(change_of(chain_movements), {"which": row.id, "kind": MovementKind.PAYOUT})
     _explain_payouts_cost(conn, movement.signature, now)
+    _fund_anew(conn, now)
+
+
+def _fund_anew(conn: Connection, now: datetime) -> None:
+    """The follower was first: from then until now the money counted as gone and as promised, and a deposit that came
+    meanwhile was handed out without it."""
+    enqueue(conn, "fund", "treasury", now)
 
 
 def _explain_payouts_cost(conn: Connection, signature: str, now: datetime) -> None:

@@ -23,7 +23,7 @@ from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown
 from domain.states import TransferState, WatchState
 from domain.waits import look_again_after
 from gateways.circle_api import CircleTransaction, TransactionPage
-from payouts.rails.stops import PAUSED, why_stopped
+from payouts.rails.stops import PAUSED, lock_cap, why_stopped
 from ports.clock import Clock
 from storage import transfers as rows
 from storage.store import Store
@@ -101,12 +101,10 @@ class CircleTransferStep:
         case = await self._store.read(lambda conn: rows.load(conn, transfer_id))
         if case.attempt is None and (not case.sendable or case.batch.rail != RAIL):
             return Done()
-        if case.attempt is None or case.attempt.state == TransferState.INTENDED:
-            stopped = await self._store.read(lambda conn: self._stopped(conn, case))
-            if stopped is not None:
-                return Again(PAUSED, stopped)
-        if case.attempt is None:
-            case = await self._intend(case, claim)
+        begun = await self._begun(case, claim)
+        if isinstance(begun, str):
+            return Again(PAUSED, begun)
+        case = begun
         assert case.attempt is not None
         if case.attempt.state == TransferState.FINALIZED:
             return Done()
@@ -120,11 +118,26 @@ class CircleTransferStep:
         begins = case.transfer.amount if case.attempt is None else 0
         return why_stopped(conn, case.batch, begins, self._terms.day_cap, self._clock.now())
 
-    async def _intend(self, case: TransferCase, claim: Claim) -> TransferCase:
-        transfer_id, terms = case.transfer.id, self._terms
+    async def _begun(self, case: TransferCase, claim: Claim) -> TransferCase | str:
+        """The case with its attempt; or what stops it, which is asked until the attempt was sent."""
+        if case.attempt is None:
+            return await self._intend(case.transfer.id, claim)
+        if case.attempt.state == TransferState.INTENDED:
+            return await self._store.read(lambda conn: self._stopped(conn, case)) or case
+        return case
 
-        def save(conn: Connection) -> TransferCase:
-            transfer = rows.load(conn, transfer_id, lock=True).transfer  # a refund may have made it less since
+    async def _intend(self, transfer_id: int, claim: Claim) -> TransferCase | str:
+        """Decided from what this transaction sees: a refund may have made it less, another transfer used up the day's
+        cap."""
+        terms = self._terms
+
+        def save(conn: Connection) -> TransferCase | str:
+            lock_cap(conn, terms.day_cap)
+            case = rows.load(conn, transfer_id, lock=True)
+            stopped = self._stopped(conn, case)
+            if stopped is not None:
+                return stopped
+            transfer = case.transfer
             number = rows.next_attempt(conn, transfer_id)
             key = transfer_key(transfer.key_scope, UUID(transfer.uuid), number)
             body = {

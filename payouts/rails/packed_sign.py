@@ -23,7 +23,7 @@ from gateways.circle_api import Lane
 from payouts.rails.bisect import Bisector
 from payouts.rails.packed_settle import PackedSettleStep, blames_a_payout
 from payouts.rails.packed_terms import PackedTerms, transaction_fee
-from payouts.rails.stops import PAUSED, why_stopped
+from payouts.rails.stops import PAUSED, lock_cap, why_stopped
 from ports.clock import Clock
 from storage import groups as rows
 from storage import transfers
@@ -125,7 +125,10 @@ class PackedSignStep:
             why = f"a group needs {need} lamports, the platform wallet has {view.wallet_lamports}: send SOL"
             log.error("the platform wallet lacks SOL", why=why)
             return Again(PAUSED, why)
-        case = await self._intend(case, claim)
+        begun = await self._intend(case, claim)
+        if isinstance(begun, str):
+            return Again(PAUSED, begun)
+        case = begun
         budget = await self._budget(plan)
         blockhash, last_valid_block_height = await self._chain.latest_blockhash()
         wire = build_packed(
@@ -152,14 +155,19 @@ class PackedSignStep:
         )
         return Done()
 
-    async def _intend(self, case: GroupCase, claim: Claim) -> GroupCase:
+    async def _intend(self, case: GroupCase, claim: Claim) -> GroupCase | str:
+        """The case with its attempt; or what stops it since it was looked at."""
         group_id, terms = case.group.id, self._terms
         if case.attempt is not None:
             if (case.attempt.wallet_id, case.attempt.platform_address) != (terms.wallet_id, terms.address):
                 raise Misuse(f"group {case.group.uuid} was planned for another platform wallet")
             return case
 
-        def save(conn: Connection) -> GroupCase:
+        def save(conn: Connection) -> GroupCase | str:
+            lock_cap(conn, terms.day_cap)
+            stopped = self._stopped(conn, rows.load(conn, group_id))
+            if stopped is not None:
+                return stopped
             rows.intend(conn, group_id, terms.wallet_id, terms.address, self._clock.now())
             return rows.load(conn, group_id)
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row
 
 from storage import transfers
 from storage.outflows import orphans
+from storage.planning import lock_plans
 from storage.switches import SENDS_PAUSED, why_on
 
 PAUSED = timedelta(minutes=1)
@@ -23,9 +24,15 @@ def why_paused(conn: Connection) -> str | None:
     return None
 
 
+def lock_cap(conn: Connection, day_cap: int) -> None:
+    """To the end of the transaction nobody else begins anything under the cap of the day."""
+    if day_cap:
+        lock_plans(conn)
+
+
 def why_stopped(conn: Connection, batch: Row[Any], begins: int, day_cap: int, now: datetime) -> str | None:
     """What stops a payout of a batch. `begins`: base units that a first attempt would move now, 0 when it is not a new
-    one; `day_cap` 0 is none."""
+    one; `day_cap` 0 is none. Whoever begins one asks in the transaction of its intent, under `lock_cap`."""
     if batch.paused:
         return f"its batch is paused: {batch.pause_reason}"
     stopped = why_paused(conn)

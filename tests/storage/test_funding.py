@@ -1,20 +1,30 @@
 """A large deposit is handed out in slices, oldest payment first, whatever comes between two of them."""
 
 from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, delete, func, select
 
+from domain.evidence import Evidence
+from domain.keys import transfer_key
+from domain.ledger import Asset
 from payouts.fund import FundStep
-from storage import funding, work
+from storage import funding, movements, work
 from storage.inline import InlineStore
+from storage.movement_rows import Movement
+from storage.planning import PlanTerms
 from storage.store import Store
-from storage.tables import jobs, payouts
-from tests.sales import START, Sales
+from storage.tables import jobs, payouts, transfer_attempts, transfers
+from storage.taking import take
+from storage.transfers import distributed, first_send, intend
+from tests.sales import PLATFORM, START, Sales
 
 ACCOUNT = "platform-usdc"
 DUE = 2_350_000
 MINUTE = timedelta(minutes=1)
+WEEKLY = PlanTerms(START + MINUTE, START + MINUTE, 1, False, timedelta(0), "purchase", "circle")
 
 
 class Fixed:
@@ -83,3 +93,41 @@ async def test_the_job_comes_again_until_a_deposit_is_handed_out(inline_store: I
         runs += 1
     moved = select(func.count()).where(payouts.c.state == "pending_distribution")
     assert (runs, await inline_store.read(lambda conn: conn.scalar(moved))) == (3, 3)
+
+
+async def test_a_deposit_is_handed_out_once_the_payout_that_left_before_it_is_booked(store: Store) -> None:
+    """The follower sees the money leave before its step does: until then it counts as gone, and as promised."""
+    shop = Sales(ACCOUNT)
+
+    def leaves(conn: Connection) -> int:
+        content, buyer = shop.content(conn, shop.user(conn, "ada")), shop.user(conn, "buyer")
+        shop.sold(conn, content, buyer)
+        shop.deposit(conn, DUE)
+        funding.fund(conn, ACCOUNT, START)
+        batch = take(conn, "offcycle:1", WEEKLY, lambda _: None, "ada", shop.uuids)
+        assert batch is not None
+        transfer = conn.execute(select(transfers)).one()
+        begun(conn, transfer)
+        shop.sold(conn, content, buyer, START + MINUTE)
+        left = Movement("pays", ACCOUNT, Asset.USDC, -DUE, 9, START, transfer.destination_address)
+        movements.book_usdc(conn, left, START)
+        shop.deposit(conn, DUE)
+        funding.fund(conn, ACCOUNT, START)
+        conn.execute(delete(jobs))
+        return int(transfer.id)
+
+    def lands(conn: Connection, transfer_id: int) -> list[str]:
+        distributed(conn, transfer_id, Evidence("pays", True, "", 9, START, 5_000), ACCOUNT, START)
+        return list(conn.scalars(select(jobs.c.subject).where(jobs.c.kind == "fund")))
+
+    transfer_id = await store.write(leaves)
+    assert await store.read(released) == [0]
+    assert await store.write(lambda conn: lands(conn, transfer_id)) == ["treasury"]
+    await store.write(lambda conn: funding.fund(conn, ACCOUNT, START))
+    assert await store.read(released) == [1]
+
+
+def begun(conn: Connection, transfer: Row[Any]) -> None:
+    key = transfer_key(transfer.key_scope, UUID(transfer.uuid), 1)
+    intend(conn, transfer.id, 1, key, "wallet", PLATFORM, {}, START)
+    first_send(conn, conn.execute(select(transfer_attempts.c.id)).scalar_one(), START)

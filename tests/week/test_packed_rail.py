@@ -1,10 +1,12 @@
 """The `solana` rail: many payouts in one transaction, missing and bad accounts, and receipts from birth to closing."""
 
+import asyncio
 import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 from solders.account import Account
 from solders.pubkey import Pubkey
 from structlog.testing import capture_logs
@@ -13,6 +15,9 @@ from agent.identity import StartRefused
 from chain.addresses import ata
 from payouts.rails.pack import NOT_WORTH_IT
 from sandbox.solana_node import Commitment
+from simulator.world import DATABASE
+from storage import switches
+from storage.sqlite import open_writer
 from tests.week.checker import outflows, rows_of
 from tests.week.people import on_virtual_time, parked, platform_spent
 from tests.week.selling import DUE, Market
@@ -235,3 +240,32 @@ async def test_receipts_are_closed_only_after_a_backup_and_their_age_and_an_olde
         world.check_alive()
     assert "older than the receipt" in str(leaves(refused.value))
     await world.abandon()
+
+
+@on_virtual_time
+async def test_sends_that_are_paused_between_the_look_at_a_group_and_its_intent_wait(tmp_path: Path) -> None:
+    shop = packed_market(tmp_path)
+    await shop.open("ada")
+    await shop.sell()
+    open_accounts(shop)
+    await shop.deposited(DUE)
+    life = shop.world.process.life
+    stopped = asyncio.create_task(life.stand_still_at("before commit", _signs))
+    planned = asyncio.create_task(shop.plan())
+    await stopped
+    engine = open_writer(shop.world.folder / DATABASE, synchronous="OFF")
+    with engine.begin() as conn:
+        switches.turn(conn, switches.SENDS_PAUSED, True, "something is wrong", "ada", shop.world.clock.now())
+    engine.dispose()
+    life.go_on()
+    await planned
+    await shop.world.clock.sleep(300)
+    assert rows_of(shop.world, "SELECT id FROM group_attempts") == []
+    await shop.world.operator("POST", "/admin/api/sends/resume")
+    await shop.batch_is("settled")
+    assert shop.paid() == {"ada": DUE}
+    await shop.close()
+
+
+def _signs() -> bool:
+    return str(structlog.contextvars.get_contextvars().get("job", "")).startswith("packed_sign:")

@@ -5,23 +5,29 @@ import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import structlog
 from solders.account import Account
 from solders.pubkey import Pubkey
+from sqlalchemy import Connection
 
 from chain.addresses import ata
+from domain.keys import transfer_key
+from domain.money import format_usdc_exact
 from domain.states import RefundState
+from payouts.rails.circle_transfer import FEE_LEVEL
 from sandbox.circle_service.idempotency import Replays
 from sandbox.circle_service.transactions import State, Transaction
 from sandbox.faults import Fault, Rule
 from simulator.world import DATABASE
 from storage.returns import RefundSeen, record_refund
 from storage.sqlite import open_writer
+from storage.transfers import intend, load
 from tests.week.checker import outflows, rows_of
 from tests.week.people import on_virtual_time
 from tests.week.selling import DUE, Market
-from tests.week.virtual_world import VirtualWorld
+from tests.week.virtual_world import MONDAY, VirtualWorld
 
 TRANSFER = "developer/transactions/transfer"
 FROZEN = 2
@@ -265,5 +271,55 @@ async def test_a_refund_between_the_look_at_a_transfer_and_its_intent_makes_what
     await shop.close()
 
 
+def _job() -> str:
+    return str(structlog.contextvars.get_contextvars().get("job", ""))
+
+
 def _is_of_a_transfer() -> bool:
-    return str(structlog.contextvars.get_contextvars().get("job", "")).startswith("transfer:")
+    return _job().startswith("transfer:")
+
+
+@on_virtual_time
+async def test_the_cap_of_a_day_holds_where_another_replica_begins_a_transfer_meanwhile(tmp_path: Path) -> None:
+    """Both looked before either began: together they would pass the cap."""
+    evening = MONDAY.replace(hour=22)
+    shop = Market(VirtualWorld(tmp_path, 1, evening, AGENT_TREASURY_POLL_MS="20000", AGENT_CAP_DAY=str(DUE)))
+    await shop.open("ada")
+    await shop.sell("ada", "ada")
+    await shop.deposited(2 * DUE)
+    life, begins = shop.world.process.life, list[str]()
+
+    def first_begins() -> bool:
+        begins.append(_job())
+        return _is_of_a_transfer()
+
+    stopped = asyncio.create_task(life.stand_still_at("before commit", first_begins))
+    planned = asyncio.create_task(shop.plan())
+    await stopped
+    other = 3 - int(begins[-1].removeprefix("transfer:"))
+    engine = open_writer(shop.world.folder / DATABASE, synchronous="OFF")
+    with engine.begin() as conn:
+        begin_elsewhere(shop, conn, other)
+    engine.dispose()
+    life.go_on()
+    await planned
+    await shop.world.clock.sleep(300)
+    assert (shop.paid(), len(attempts(shop))) == ({"ada": DUE}, 1)
+    await shop.world.clock.sleep(2 * 3600)
+    assert shop.paid() == {"ada": 2 * DUE}
+    await shop.close()
+
+
+def begin_elsewhere(shop: Market, conn: Connection, transfer_id: int) -> None:
+    """The intent of a transfer's first attempt, as another replica commits it."""
+    case, platform = load(conn, transfer_id), shop.world.platform
+    body = {
+        "walletId": platform.wallet_id,
+        "tokenId": shop.world.settings.usdc_token_id,
+        "destinationAddress": case.transfer.destination_address,
+        "amounts": [format_usdc_exact(case.transfer.amount)],
+        "feeLevel": FEE_LEVEL,
+        "refId": case.transfer.reference,
+    }
+    key = transfer_key(case.transfer.key_scope, UUID(case.transfer.uuid), 1)
+    intend(conn, transfer_id, 1, key, str(platform.wallet_id), platform.address, body, shop.world.clock.now())
