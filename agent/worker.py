@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import structlog
 from sqlalchemy import Connection
 
-from domain.errors import AccessRefused, LedgerImbalance, Misuse, OutcomeUnknown, Rejected, Retryable
+from domain.errors import AccessRefused, LedgerImbalance, Misuse, NotLookedUp, OutcomeUnknown, Rejected, Retryable
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
 from ports.clock import Clock
 from ports.ids import Ids
@@ -220,8 +220,7 @@ class Worker:
                 log.warning("outcome unknown", error=str(error))
                 return Unknown(self._until_looked_up(claim), str(error))
             case Retryable():
-                asked = timedelta(seconds=error.retry_after_seconds or 0)
-                return Again(max(asked, self._backoff(claim)), str(error), counts=True)
+                return self._once_more(claim, error)
             case AccessRefused():
                 log.error("refused whatever is asked: an operator must act", code=error.code, error=str(error))
                 return Again(ACCESS_WAIT, f"an operator must act: {error}")
@@ -281,6 +280,16 @@ class Worker:
         (step.parked(claim, code, why) if step is not None else nothing)(conn)
         work.park(conn, claim, code, why)
         log.error("parked for a person", code=code, why=why)
+
+    def _once_more(self, claim: Claim, error: Retryable) -> Again:
+        """What may have happened is looked up for as long as that takes: its attempts only make the waits longer, and
+        the last one is never used up."""
+        asked = timedelta(seconds=error.retry_after_seconds or 0)
+        if not isinstance(error, NotLookedUp):
+            return Again(max(asked, self._backoff(claim)), str(error), counts=True)
+        counts = claim.attempts + 1 < self._retries_max
+        wait = self._backoff(claim) if counts else self._until_looked_up(claim)
+        return Again(max(asked, wait), f"{work.UNKNOWN_OUTCOME}{error}", counts)
 
     def _until_looked_up(self, claim: Claim) -> timedelta:
         """An unknown outcome uses up no attempt, so the attempts don't tell how often it was looked up: while it stays

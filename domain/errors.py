@@ -2,6 +2,7 @@
 
     PaymentSystemError            never raised itself
     ├── Retryable                 nothing happened outside: the same step runs again later
+    │   ├── NotLookedUp           what may have happened before could not be looked at: its tries are never used up
     │   ├── BlockhashNotFound     the chain does not take the transaction's blockhash (yet, or any more)
     │   └── PreflightFailed       a node ran the transaction before sending it, and it failed
     ├── OutcomeUnknown            something may have happened outside: look it up, never a new key
@@ -15,6 +16,9 @@
 
 Gateways translate what their libraries raise into these at the border; nothing else travels further.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class PaymentSystemError(Exception):
@@ -31,6 +35,21 @@ class Retryable(PaymentSystemError):
 
 class OutcomeUnknown(PaymentSystemError):
     """The call may have taken effect. The step that made it runs again with the same key, or looks the effect up."""
+
+
+class NotLookedUp(Retryable):
+    """A look at something that may have taken effect has failed. It is repeated for as long as that takes."""
+
+
+@contextmanager
+def looking_up(may_have_happened: bool) -> Iterator[None]:
+    """What can't be read of something that may have taken effect leaves its outcome unknown, however often."""
+    try:
+        yield
+    except Retryable as error:
+        if not may_have_happened:
+            raise
+        raise NotLookedUp(str(error), error.retry_after_seconds) from error
 
 
 class BlockhashNotFound(Retryable):

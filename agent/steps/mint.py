@@ -16,7 +16,7 @@ from agent.steps.mint_payouts import MintPayouts
 from chain.nft import NftPlan, NftStandard
 from chain.transactions import signature_of, with_signature
 from chain.usdc_payouts import UsdcPayouts
-from domain.errors import Misuse, OutcomeUnknown, Rejected, Retryable
+from domain.errors import Misuse, OutcomeUnknown, Rejected, Retryable, looking_up
 from domain.evidence import Evidence
 from domain.keys import mint_seed
 from domain.nft_texts import edition_in, nft_name
@@ -128,7 +128,8 @@ class MintStep:
             case = await self._sign(case, plan, claim, lamports)
         if case.attempt is None or case.attempt.signature is None:
             return Again(timedelta(0), "is planned or signed anew")
-        return await self._follow(case, plan, claim)
+        with looking_up(may_have_happened=True):
+            return await self._follow(case, plan, claim)
 
     async def look(self, claim: Claim) -> Outcome:
         """As `run`, as far as the NFT is there already: nothing is signed or sent."""

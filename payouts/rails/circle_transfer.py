@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from domain.errors import Misuse, Rejected
+from domain.errors import Misuse, Rejected, looking_up
 from domain.evidence import Evidence, TransferIntent
 from domain.keys import KEY_TRUSTED_FOR, transfer_key
 from domain.money import USDC_DECIMALS, format_usdc_exact
@@ -108,6 +108,11 @@ class CircleTransferStep:
         assert case.attempt is not None
         if case.attempt.state == TransferState.FINALIZED:
             return Done()
+        with looking_up(case.attempt.state == TransferState.SUBMITTED):
+            return await self._look(case, claim)
+
+    async def _look(self, case: TransferCase, claim: Claim) -> Outcome:
+        assert case.attempt is not None
         if watch_state(case.watch) == WatchState.FINALIZED:
             return await self._landed(case, claim)
         if case.attempt.circle_transaction_id is None and case.attempt.signature is not None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from chain.packed_check import pays_at
 from chain.packed_plan import PackedPlan
 from domain.destinations import INSUFFICIENT_FUNDS
+from domain.errors import looking_up
 from domain.evidence import Evidence
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
 from domain.states import GroupState, PackedState, WatchState
@@ -55,7 +56,13 @@ class PackedSettleStep:
             return Done()
         if attempt.state == PackedState.FINALIZED:
             return Done()
-        plan = self._terms.plan(case)
+        with looking_up(may_have_happened=True):
+            return await self._judge(case)
+
+    async def _judge(self, case: GroupCase) -> Outcome:
+        attempt, watch, plan = case.attempt, case.watch, self._terms.plan(case)
+        assert attempt is not None
+        assert watch is not None
         match watch_state(watch):
             case WatchState.FINALIZED if watch.err is None:
                 return self._paid(case, await self._witness.packed_evidence(attempt.signature, plan))
