@@ -46,6 +46,8 @@ class Bar(StrEnum):
     """A recipient owes, or may come to owe by an open dispute: that is netted or kept back first."""
     ADDRESS = "address"
     """A recipient has no address, one that may not be paid, or one still in its cool-off."""
+    NOTHING = "nothing"
+    """The sale owes its creators nothing: their part was rounded to zero."""
     MINIMUM = "minimum"
     """A recipient's part is below the least payout."""
     LEFT_OUT = "left_out"

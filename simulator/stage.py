@@ -76,7 +76,7 @@ class Stage(World):
         for process in self.processes:
             process.around = self._around(process)
         self.records = Records(self.stripe, self.circle, self.node, self.platform.address, STRIPE_KEY)
-        self.checker = Checker(folder / DATABASE, self.records, _terms(self.settings))
+        self.checker = Checker(folder / DATABASE, self.records, terms_of(self.settings))
         self.records.secrets.update(_secrets(self.settings), {ADMIN_TOKEN})
         self.scrutiny = Scrutiny(self.findings.add, self.records.sent, self.records.secrets)
         self.leases = Leases(self.findings.add)
@@ -226,7 +226,8 @@ class Stage(World):
         return answer
 
 
-def _terms(settings: Settings) -> Terms:
+def terms_of(settings: Settings) -> Terms:
+    """What of the daemon's settings decides what is right."""
     packed = settings.agent_rail == "solana"
     worth = -(-ACCOUNT_RENT_LAMPORTS * settings.agent_sol_price_cents * 10_000 // 10**9) if packed else 0
     return Terms(settings.agent_creator_bps, settings.agent_rounding_step, settings.agent_payout_minimum, worth)

@@ -150,6 +150,8 @@ def _came_back(conn: Connection, purchase_id: int) -> bool:
 def _parts(conn: Connection, sale: Row[Any], terms: PlanTerms, judge: Judge) -> list[Part] | Bar:
     wanted = share_out(sale.creator_amount, shares_of(conn, sale.content_id))
     due = {recipient_id: amount for recipient_id, amount in sorted(wanted.items()) if amount}
+    if not due:
+        return Bar.NOTHING
     found = {row.id: row for row in conn.execute(select(users).where(users.c.id.in_(list(due))))}
     for recipient_id, amount in due.items():
         if amount < terms.minimum:

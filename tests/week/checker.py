@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from simulator.checker import Checker, Records
 from simulator.checker.reading import Database
 from simulator.outside import CIRCLE_URL, STRIPE_KEY
+from simulator.stage import terms_of
 from simulator.world import DATABASE
 from tests.week.virtual_world import VirtualWorld
 
@@ -21,7 +22,7 @@ def checker_of(world: VirtualWorld) -> Checker:
             body = json.loads(request.body)
             key, _ = body.pop("idempotencyKey"), body.pop("entitySecretCiphertext")
             records.sent.keys[key].add(json.dumps(body, sort_keys=True))
-    return Checker(world.folder / DATABASE, records)
+    return Checker(world.folder / DATABASE, records, terms_of(world.settings))
 
 
 def rows_of(world: VirtualWorld, sql: str) -> list[sqlite3.Row]:

@@ -60,6 +60,19 @@ async def test_the_mint_goes_alone_where_a_rule_of_a_plan_does_not_hold_and_real
     await shop.close()
 
 
+@on_virtual_time
+async def test_a_sale_whose_creators_are_due_nothing_is_minted_alone(tmp_path: Path) -> None:
+    """Found by the simulator: a transaction that pays nobody could not be built, and the buyer got no NFT."""
+    shop = atomic_market(tmp_path, AGENT_ROUNDING_STEP="1000000")
+    await shop.open_shared()
+    shop.content = await shop.publish(shop.creators["ada"].token, 50)
+    await shop.sold_at_once()
+    assert shop.why_alone() == ["not payable now (nothing)"]
+    assert shop.attempts() == ["finalized"]
+    assert not outflows(shop.world)
+    await shop.close()
+
+
 @pytest.mark.soak
 @on_virtual_time
 async def test_more_recipients_than_fit_are_paid_in_two_steps(tmp_path: Path) -> None:
