@@ -17,6 +17,7 @@ from agent.identity import StartRefused
 from domain.errors import OutcomeUnknown, Rejected, Retryable
 from domain.evidence import MintOutflow, PackedOutflow
 from domain.money import USDC_DECIMALS
+from domain.waits import look_again_after
 from gateways.circle_api import CircleTransaction, TransactionPage
 from ports.clock import Clock
 from ports.ids import Ids
@@ -36,7 +37,8 @@ OVERLAP = timedelta(days=1)
 """A transfer created shortly before the last listing may not have been in it."""
 LATE_LANDING_BLOCKS = 150
 """A blockhash's life: what an earlier process signed can land for so long (reference: Solana, section 1)."""
-LOOK_AGAIN_SECONDS = 5.0
+LOOK_AGAIN, LOOK_AGAIN_MOST = timedelta(seconds=5), timedelta(minutes=1)
+"""What waits for a person may wait for days, and each look lists what Circle and the chain have since the last one."""
 LOOKED_SECONDS = 0.5
 SALES_LOOKED_AT = 500
 """In one round, each by one question to the chain."""
@@ -108,13 +110,15 @@ class StartGate:
 
         Raises StartRefused for a database from before receipts that have since been closed.
         """
+        begun = self._clock.monotonic()
         while True:
             try:
                 await self._check()
             except (Retryable, OutcomeUnknown, Rejected) as error:
                 self.waits_for = str(error)
                 log.warning("start gate waits", why=self.waits_for)
-                await self._clock.sleep(LOOK_AGAIN_SECONDS)
+                taken = timedelta(seconds=self._clock.monotonic() - begun)
+                await self._clock.sleep(look_again_after(taken, LOOK_AGAIN, LOOK_AGAIN_MOST).total_seconds())
                 continue
             self.is_open, self.waits_for = True, ""
             log.info("start gate open")
@@ -213,9 +217,8 @@ class StartGate:
         return [sale for sale in unminted if sale not in self._looked_at][:SALES_LOOKED_AT]
 
     async def _place(self, seen: CircleTransaction) -> bool:
-        """True when the outflow is known, was adopted, or never became one."""
-        if seen.state in {"DENIED", "CANCELLED", "FAILED"}:
-            return True  # should it have moved money all the same, the wallet's history shows it as unexplained
+        """True when the outflow is known, was adopted, or never became one. What Circle has given up is adopted too, if
+        it fits: it has used up its key, and its death is proven like any other's."""
         is_known, kind = await self._store.read(lambda conn: _told_of(conn, seen))
         if is_known or kind not in (None, MovementKind.ORPHAN, MovementKind.OTHER):
             return True
@@ -235,6 +238,8 @@ class StartGate:
         adopted = await self._store.write(lambda conn: adoption.adopt(conn, outflow, uuid, now))
         if adopted:
             log.warning("outflow adopted", circle=seen.id, reference=seen.ref_id)
+        if seen.state in adoption.ENDED:
+            return True  # should it have moved money all the same, the wallet's history shows it as unexplained
         if adopted or kind is not MovementKind.OTHER:
             return adopted
         # A person took it for his own. Where Circle's reference names what is still to be paid, that counts more.

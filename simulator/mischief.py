@@ -197,9 +197,7 @@ class Mischief:
         for suffix in ("", "-wal", "-shm"):
             (stage.folder / f"{DATABASE}{suffix}").unlink(missing_ok=True)
         shutil.copy(backup, stage.folder / DATABASE)
-        stage.records.sent.acknowledged.clear()
-        stage.records.sent.acts = 0
-        stage.records.restored = True
+        stage.records.restore()
         self.struck[FaultKind.OLD_BACKUP] += 1
         stage.trace.tell("the backup is put back")
         stage.keep_down = False

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 from domain.fitting import fit
 from domain.keys import purchase_reference
 from domain.states import PurchaseStatus, TransferState, UsdcStatus
+from storage.chain_rows import unwatch
 from storage.debts import net_debts
 from storage.dues_paid import (
     DUE,
@@ -43,6 +44,8 @@ from storage.transfers import next_attempt, watch_signature
 from storage.work import revive
 
 CREATOR_REFERENCE = re.compile(r"batch-[0-9a-f-]{36}-creator-(?P<creator>[0-9a-f-]{36})-distribution")
+ENDED = frozenset({"DENIED", "CANCELLED", "FAILED"})
+"""Circle's states of a transfer of which it expects nothing any more."""
 RESTORED_AT = "restored_at"
 """Among the installation's facts, once a backup was put in place: what really happened may not be in the database."""
 
@@ -124,6 +127,7 @@ def _transfer(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> 
         return None
     found = conn.execute(select(transfers).where(transfers.c.reference == outflow.reference)).one_or_none()
     if found is not None:
+        _bury_ended(conn, found.id, outflow, now)
         return found if _is_still(found, outflow) or begun(conn, found.id) else _again_due(conn, found, outflow, now)
     target = _purchase_target(conn, outflow.reference) or _creator_target(conn, outflow)
     if target is None:
@@ -136,6 +140,22 @@ def _transfer(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> 
     made = new_transfer(conn, batch_id, target.recipient_id, named, outflow.amount, outflow.destination, now)
     make_due(made)
     return made
+
+
+def _bury_ended(conn: Connection, transfer_id: int, outflow: Outflow, now: datetime) -> None:
+    """Whoever ordered this one had the proof that the one before it, which Circle had given up, was dead."""
+    ended = (
+        (transfer_attempts.c.transfer_id == transfer_id)
+        & (transfer_attempts.c.state == TransferState.SUBMITTED)
+        & transfer_attempts.c.circle_state.in_(ENDED)
+        & (transfer_attempts.c.circle_transaction_id != outflow.circle_id)
+    )
+    for attempt in conn.execute(select(transfer_attempts).where(ended)).all():
+        why = f"Circle: {attempt.circle_state}, and {outflow.circle_id} was ordered in its place"
+        proof = json.dumps({"why": why, "circle": attempt.circle_transaction_id})
+        advance(conn, attempt.id, TransferState.DEAD, now, why, proof=proof)
+        if attempt.signature is not None:
+            unwatch(conn, attempt.signature)
 
 
 def _due_as_paid(

@@ -36,6 +36,10 @@ class Replays:
             raise key_reused()
         return kept.view
 
+    def knows(self, key: str) -> bool:
+        """Whether a request under this key made something, at any endpoint."""
+        return any(known == key for _, known in self._kept)
+
     def keep(self, scope: str, key: str, body: Mapping[str, object], view: View) -> None:
         self._kept[scope, key] = _Kept(_payload(body), view)
 

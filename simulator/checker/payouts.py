@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from simulator.checker.reading import Database
 from simulator.checker.records import Records
+from simulator.checker.sales import UNITS_PER_CENT
 
 
 def assignment(db: Database) -> Iterator[str]:
@@ -98,9 +99,21 @@ def paid_once(db: Database, records: Records) -> Iterator[str]:
     due: Counter[str] = Counter()
     for row in db.rows(sql):
         due[row["place"]] += row["creator_amount"] * row["share_bps"] // 10_000 + 1
+    lost = _lost_with_a_backup(db, records)
     for owner in sorted(got.keys() & due.keys()):
-        if got[owner] > due[owner]:
-            yield f"I7: {owner} got {got[owner]}, all his shares together are at most {due[owner]}"
+        if got[owner] > due[owner] + lost:
+            yield f"I7: {owner} got {got[owner]}, all his shares together are at most {due[owner] + lost}"
+
+
+def _lost_with_a_backup(db: Database, records: Records) -> int:
+    """What sales may have been due that are in Stripe only: their works are younger than the backup that was put back,
+    so that nobody can say whose they were. They may have been paid before."""
+    if not records.restored:
+        return 0
+    known = {row["pi"] for row in db.rows("SELECT stripe_payment_intent_id pi FROM purchases")}
+    paid = [one for one in records.payments() if one["status"] == "succeeded"]
+    gross = sum(one["gross_cents"] for one in paid if one["payment_intent"] not in known)
+    return int(gross) * UNITS_PER_CENT
 
 
 def keys(db: Database, records: Records) -> Iterator[str]:

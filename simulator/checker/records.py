@@ -83,6 +83,15 @@ class Records:
                 return
             after = f"&starting_after={page['data'][-1]['id']}"
 
+    def restore(self) -> None:
+        """An old backup is put back. Of what was ordered and never reached Circle nothing can be known any more: its
+        key is the right one again, with whatever is due by then."""
+        self.restored = True
+        self.sent.acknowledged.clear()
+        self.sent.acts = 0
+        for key in [key for key in self.sent.keys if not self._circle.custody.replays.knows(key)]:
+            del self.sent.keys[key]
+
     # --- Circle -----------------------------------------------------------------------------------------------
 
     def orders(self) -> list[Any]:

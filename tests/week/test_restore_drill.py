@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from sandbox.faults import Fault, Rule
 from tests.week.checker import outflows, rows_of
 from tests.week.people import on_virtual_time, parked
 from tests.week.selling import DUE, Market, Sale
@@ -271,57 +270,6 @@ async def test_a_sale_whose_buyer_got_his_wallet_after_the_backup_explains_its_o
     await shop.close()
 
 
-@pytest.mark.parametrize("accepted", [False, True], ids=["by-itself", "although-a-person-took-one-for-his-own"])
-@on_virtual_time
-async def test_outflows_of_payouts_that_debts_are_netted_against_otherwise_by_now_are_adopted_by_their_references(
-    accepted: bool, tmp_path: Path
-) -> None:
-    """Ada's debt used up a part of her second sale, before it was paid. The restored database learns of her third sale
-    first, whose wallet it knows, and nets the debt against that one."""
-    story = drill(tmp_path)
-    shop, world = story.shop, story.world
-    await story.begin("ada")
-    await story.pay_out(1)
-    pins = world.circle.custody.switches
-    pins.auto_pin = False
-    _, late = await shop.sign_up("has-no-pin")
-    story.refund(story.paid[0], 100)
-    await world.clock.sleep(20)
-    await story.back_up()
-    pins.auto_pin = True
-    second = shop.payment_of(await shop.buy(late, shop.creators["ada"].content))
-    await story.all_are_minted(2)
-    (third,) = await shop.sell("ada")
-    await story.pay_out(2)
-    owed = "SELECT stripe_payment_intent_id pi, netted_amount netted, paid_amount paid FROM payouts JOIN purchases s "
-    owed += "ON s.id = purchase_id ORDER BY s.id"
-    paid = {row["pi"]: (row["netted"], row["paid"]) for row in rows_of(world, owed)}
-    debt = paid[second][0]
-    assert debt > 0
-    assert paid == {story.paid[0].payment: (0, DUE), second: (debt, DUE - debt), third.payment: (0, DUE)}
-    held = shop.paid()["ada"]
-    world.circle.faults.add(Rule("/v1/w3s/users/token", Fault.STATUS, times=1_000))
-    await story.put_back()
-    seen = await story.unexplained(1)
-    if accepted:
-        accept, decided = f"/admin/api/outflows/{seen[0]['id']}/accept", {"reason": "mine", "not_a_payout": True}
-        assert (await world.operator("POST", accept, decided)).body["items"] == []
-        await world.clock.sleep(120)
-        assert world.daemon is not None and not world.daemon.engine.gate.is_open
-    world.circle.faults.clear()
-    await story.gate_opens()
-    await story.all_are_minted(3)
-
-    async def booked() -> bool:
-        return {row["pi"]: (row["netted"], row["paid"]) for row in rows_of(world, owed)} == paid
-
-    await world.until("all is booked as it was paid", booked)
-    assert await shop.plan() is None
-    assert shop.paid()["ada"] == held
-    assert await parked(world) == []
-    await shop.close()
-
-
 @pytest.mark.parametrize("rail", ["circle", "solana"])
 @on_virtual_time
 async def test_sales_that_were_minted_and_paid_since_the_backup_are_adopted_and_paid_once(
@@ -343,41 +291,6 @@ async def test_sales_that_were_minted_and_paid_since_the_backup_are_adopted_and_
     assert (await shop.dashboard("ada"))["paid_out"] == "4.70"
     assert await shop.plan() is None
     assert await parked(story.world) == []
-    await shop.close()
-
-
-@on_virtual_time
-async def test_a_packed_payout_of_a_plan_that_the_backup_knows_is_adopted_by_that_plan(tmp_path: Path) -> None:
-    """Ada's oldest sale was held when it was planned, and is not any more: no run from her oldest payout on fits."""
-    story = drill(tmp_path, agent_rail="solana")
-    shop, world = story.shop, story.world
-    await shop.open("ada", "bob")
-    (oldest,) = await shop.sell("ada")
-    ada = shop.creators["ada"]
-    ada.content = await shop.publish(ada.token, 500)
-    await shop.sell("ada", "bob")
-    hold = f"/admin/api/purchases/{oldest.purchase_id}"
-    assert (await world.operator("POST", f"{hold}/hold", {"reason": "looked into"})).status == 200
-    assert await shop.plan() is not None
-    assert (await world.operator("POST", f"{hold}/unhold", {"reason": "it is well"})).status == 200
-    await story.back_up()
-    await shop.deposited(20 * DUE)
-    await shop.batch_is("settled")
-    dearer = 4_100_000
-    assert shop.paid() == {"ada": dearer, "bob": DUE}
-    paid_before = len(outflows(world))
-    await story.put_back()
-    await story.gate_opens()
-    states = "SELECT purchase_id FROM payouts WHERE state = 'distributed' ORDER BY id"
-
-    async def booked() -> bool:
-        return [row["purchase_id"] for row in rows_of(world, states)] == [2, 3]
-
-    await world.until("what the plan had is paid", booked)
-    assert len(outflows(world)) == paid_before
-    await story.pay_out(len(rows_of(world, "SELECT id FROM batches")) + 1)
-    assert shop.paid() == {"ada": dearer + DUE, "bob": DUE}
-    assert await parked(world) == []
     await shop.close()
 
 
