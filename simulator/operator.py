@@ -30,6 +30,10 @@ class Operator:
         self._tokens: list[str] = []
         """His, and the second approver's."""
 
+    @property
+    def token(self) -> str:
+        return self._tokens[0]
+
     async def arrive(self) -> None:
         """Get tokens from whoever set the daemon up."""
         for number in range(self._cast.stage.settings.agent_approvers):
@@ -53,7 +57,7 @@ class Operator:
             self._cast.stage.trace.tell("operator plans", bool(made.get("batch")))
 
     async def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any] | None:
-        answer = await self._cast.stage.call(method, path, body, self._tokens[0], admin=True)
+        answer = await self._cast.stage.call(method, path, body, self.token, admin=True)
         if answer is None or answer.status >= 400:
             return None
         return dict(answer.body)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ports.virtual import VirtualLoop
+from simulator import setups
 from simulator.life import Killed
 from simulator.listening import listening
 from simulator.mischief import Mischief
@@ -20,6 +21,7 @@ from simulator.operator import Operator
 from simulator.people import Cast
 from simulator.scenario import FaultKind, Scenario
 from simulator.stage import Stage
+from simulator.whims import Whims
 from simulator.world import DATABASE
 
 WEEK_SECONDS = 604_800
@@ -29,8 +31,6 @@ BURST = 8
 """Purchases that come together: a work is shown somewhere, and people come."""
 RUSHES = 0.5
 """Share of weeks in which many want the same work at once."""
-ROUNDING_STEPS = (10_000, 10_000, 100, 1)
-"""With the cent as its step a split never leaves a remainder."""
 STRANGERS = 2
 PLANS_MOST = 2
 AFTER_A_PLAN_SECONDS = (60, 900, 7_200)
@@ -47,8 +47,6 @@ ROUND_SECONDS = 3_600
 LONGEST_ROUND_SECONDS = 24 * 3_600
 """People look again after an hour, then after two, and so on: what has not come to rest by then is rarely served by
 another look, and a look costs more than a day in which nothing happens."""
-SHARE_OF_ATOMIC = 0.5
-"""Of the worlds in real time: there mints pay too, where the rules hold."""
 SHARE_OF_FAULTS = 0.5
 """Of the kinds that are allowed, so many are at work in one world: with all of them at once, little would happen."""
 FEW_FAULTS = 3
@@ -107,12 +105,14 @@ class _World:
             if self._dice.random() < SHARES.get(kind, SHARE_OF_FAULTS) or len(allowed) <= FEW_FAULTS
         )
         self._mints_pay = False
+        self._whims = random.Random(f"whims of {scenario.seed}")
 
     async def run(self) -> Outcome:
         began = time.perf_counter()
         asyncio.get_running_loop().set_exception_handler(_mourn)
         names = ("one", "two") if FaultKind.TWO_WORKERS in self._kinds else ("one",)
-        settings = self._settings(len(names))
+        settings = setups.drawn(self._scenario, self._dice, len(names))
+        self._mints_pay = settings.get("AGENT_ATOMIC_SETTLEMENT") == "true"
         stage = Stage(self._folder, self._dice.getrandbits(32), names, settings)
         stage.trace = type(stage.trace)(stage.clock.now_ms, self._listener)
         stage.commits_left = self._scenario.weeks * self._scenario.commits_most
@@ -139,26 +139,6 @@ class _World:
             list(stage.trace.lines)[-200:] if violations else [],
         )
 
-    def _settings(self, workers: int) -> dict[str, str]:
-        """One of the ways in which an operator may have set the daemon up."""
-        dice = self._dice
-        chosen = {
-            "AGENT_GROUPING": dice.choice(("purchase", "creator")),
-            "AGENT_USER_WALLETS": dice.choice(("user", "developer")),
-            "AGENT_RAIL": dice.choice(("circle", "solana")),
-            "AGENT_PAYOUT_MODE": self._scenario.payout_mode,
-            "AGENT_ROUNDING_STEP": str(dice.choice(ROUNDING_STEPS)),
-        }
-        if self._scenario.operators and dice.random() < 0.3:
-            chosen["AGENT_APPROVERS"] = "2"
-        if self._scenario.payout_mode == "realtime" and dice.random() < SHARE_OF_ATOMIC:
-            chosen |= {"AGENT_ATOMIC_SETTLEMENT": "true", "AGENT_USER_WALLETS": "user"}
-        if workers > 1:
-            chosen["AGENT_IDLE_SECONDS"] = "600"
-        chosen |= dict(self._scenario.settings)
-        self._mints_pay = chosen.get("AGENT_ATOMIC_SETTLEMENT") == "true"
-        return chosen
-
     # --- the plot ---------------------------------------------------------------------------------------------
 
     async def _play_until_broken(self, stage: Stage, cast: Cast, mischief: Mischief) -> None:
@@ -180,7 +160,8 @@ class _World:
         stage.subscribe()
         operator = Operator(cast)
         await operator.arrive()
-        plots = [self._deeds(cast, operator) for _ in range(self._scenario.weeks)]
+        whims = Whims(cast, operator, self._whims)
+        plots = [self._deeds(cast, operator, whims) for _ in range(self._scenario.weeks)]
         busy = [week * WEEK_SECONDS + at for week, plot in enumerate(plots) for at in plot.busy]
         async with asyncio.TaskGroup() as group:
             trouble = group.create_task(mischief.run(WEEK_SECONDS * self._scenario.weeks, busy))
@@ -190,6 +171,8 @@ class _World:
             trouble.cancel()
         await mischief.end()
         stage.trace.tell("all is well again")
+        if self._scenario.operators:
+            await whims.end()
         await self._drain(stage, cast, operator)
 
     async def _week(self, stage: Stage, plot: "_Plot") -> None:
@@ -200,7 +183,7 @@ class _World:
                 group.create_task(do())
             await stage.clock.sleep(max(0.0, begin + WEEK_SECONDS - stage.clock.monotonic()))
 
-    def _deeds(self, cast: Cast, operator: Operator) -> "_Plot":
+    def _deeds(self, cast: Cast, operator: Operator, whims: Whims) -> "_Plot":
         """Sales all week, money for Monday, and looks of the checker in between."""
         dice, count = self._dice, self._scenario.purchases
         plot = _Plot()
@@ -222,8 +205,16 @@ class _World:
                 plot.add(number * 86_400 + dice.uniform(0, 80_000), operator.round)
             for _ in range(dice.randint(0, PLANS_MOST)):
                 self._plan(plot, cast, operator)
+            for at in self._moments(plot):
+                plot.add(at, whims.act)
         self._looks(plot, cast)
         return plot
+
+    def _moments(self, plot: "_Plot") -> list[float]:
+        """When operators do what nobody asked for: mostly when something happens."""
+        dice = self._whims
+        busy = [dice.choice(plot.busy) + dice.choice((5, 60, 900)) * dice.random() for _ in range(dice.randint(0, 3))]
+        return [min(at, WEEK_SECONDS - 700) for at in (*busy, dice.uniform(60, BEFORE_MONDAY_SECONDS))]
 
     def _regrets(self, plot: "_Plot", cast: Cast) -> None:
         dice, count = self._dice, self._scenario.purchases

@@ -1,0 +1,58 @@
+"""How an operator may have set the daemons up: drawn from the world's seed."""
+
+import random
+from collections.abc import Mapping
+
+from simulator.scenario import Scenario
+
+ROUNDING_STEPS = (10_000, 10_000, 100, 1)
+"""With the cent as its step a split never leaves a remainder."""
+SHARE_OF_TWO_APPROVERS = 0.3
+"""Of the worlds with operators."""
+SHARE_OF_ATOMIC = 0.5
+"""Of the worlds in real time: there mints pay too, where the rules hold."""
+SHARE_AS_DELIVERED = 0.5
+"""Of the worlds whose rarer settings are left as they are."""
+SHARE_CHANGED = 0.35
+"""Of the rarer settings, in the other worlds."""
+
+RARER: Mapping[str, tuple[str, ...]] = {
+    "AGENT_REQUIRE_AVAILABLE": ("true",),
+    "AGENT_HOLD_DAYS": ("1",),
+    "AGENT_PACKED_FORMAT": ("v1",),
+    "AGENT_PACKED_MEMO": ("true",),
+    "AGENT_PAYOUT_MINIMUM": ("1", "500000", "3000000"),
+    "AGENT_PRIORITY_FEE_LAMPORTS": ("5000", "100000"),
+    "AGENT_CREATOR_BPS": ("5000", "8750", "1"),
+    "AGENT_RPC_PER_SECOND": ("1", "3"),
+    "AGENT_CIRCLE_LIMITS": ("real",),
+    "AGENT_ATTEMPTS_MAX": ("1", "2"),
+    "AGENT_RECEIPT_DAYS": ("1",),
+}
+"""Nothing here makes money wait for longer than the checker's patience at a world's end, and nothing waits for a person
+who never comes."""
+
+
+def drawn(scenario: Scenario, dice: random.Random, workers: int) -> dict[str, str]:
+    """Environment variables of all daemons. `dice` are the world's own: what they give is what the seed means, so the
+    rarer settings have dice for themselves."""
+    chosen = {
+        "AGENT_GROUPING": dice.choice(("purchase", "creator")),
+        "AGENT_USER_WALLETS": dice.choice(("user", "developer")),
+        "AGENT_RAIL": dice.choice(("circle", "solana")),
+        "AGENT_PAYOUT_MODE": scenario.payout_mode,
+        "AGENT_ROUNDING_STEP": str(dice.choice(ROUNDING_STEPS)),
+    }
+    if scenario.operators and dice.random() < SHARE_OF_TWO_APPROVERS:
+        chosen["AGENT_APPROVERS"] = "2"
+    if scenario.payout_mode == "realtime" and dice.random() < SHARE_OF_ATOMIC:
+        chosen |= {"AGENT_ATOMIC_SETTLEMENT": "true", "AGENT_USER_WALLETS": "user"}
+    if workers > 1:
+        chosen["AGENT_IDLE_SECONDS"] = "600"
+    return chosen | _rarer(random.Random(f"settings of {scenario.seed}")) | dict(scenario.settings)
+
+
+def _rarer(dice: random.Random) -> dict[str, str]:
+    if dice.random() < SHARE_AS_DELIVERED:
+        return {}
+    return {name: dice.choice(values) for name, values in RARER.items() if dice.random() < SHARE_CHANGED}

@@ -1,0 +1,110 @@
+"""What operators do besides their duty: each of it may be refused, none of it may break a rule."""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from simulator.operator import Operator
+from simulator.people import Cast
+from simulator.world import Answer
+
+BECAUSE = {"reason": "looked at"}
+A_WHILE_SECONDS = (5, 600, 40_000)
+PARTS = (None, "0.01", "0.50", "1.00")
+"""Of a payment that is given back, in dollars; None: all of it."""
+
+
+class Whims:
+    """`act` is one of them, drawn anew each time; `end` undoes what would keep money for ever."""
+
+    def __init__(self, cast: Cast, operator: Operator, dice: random.Random) -> None:
+        self._cast, self._operator, self._dice = cast, operator, dice
+
+    async def act(self) -> None:
+        acts: tuple[Callable[[], Awaitable[None]], ...] = (
+            self._hold,
+            self._unhold,
+            self._refund,
+            self._release,
+            self._pause_a_batch,
+            self._stop_sends,
+            self._replay,
+            self._take_down,
+            self._reconcile,
+        )
+        await self._dice.choice(acts)()
+
+    async def end(self) -> None:
+        """Nothing is held any more."""
+        for purchase_id in self._sales():
+            await self._cast.ask(
+                "POST", f"/admin/api/purchases/{purchase_id}/unhold", BECAUSE, self._operator.token, admin=True
+            )
+
+    async def _ask(self, method: str, path: str, body: Any = None) -> Answer | None:
+        """None when no answer came, or a refusal."""
+        stage = self._cast.stage
+        answer = await stage.call(method, f"/admin/api/{path}", body, self._operator.token, admin=True)
+        stage.trace.tell("on a whim", method, path, answer.status if answer else "no answer")
+        if answer is not None and answer.status == 500:
+            stage.findings.add(f"an operator's wish was answered with a failure: {method} {path}: {answer.body}")
+        return None if answer is None or answer.status >= 400 else answer
+
+    def _sales(self) -> list[int]:
+        return [row["id"] for row in self._cast.stage.checker.db.rows("SELECT id FROM purchases ORDER BY id")]
+
+    def _one(self) -> int | None:
+        sales = self._sales()
+        return self._dice.choice(sales) if sales else None
+
+    async def _a_while(self) -> None:
+        await self._cast.stage.clock.sleep(self._dice.choice(A_WHILE_SECONDS))
+
+    async def _hold(self) -> None:
+        await self._ask("POST", f"purchases/{self._one()}/hold", BECAUSE)
+
+    async def _unhold(self) -> None:
+        await self._ask("POST", f"purchases/{self._one()}/unhold", BECAUSE)
+
+    async def _refund(self) -> None:
+        amount = self._dice.choice(PARTS)
+        await self._move_money("refund", {} if amount is None else {"amount": amount})
+
+    async def _release(self) -> None:
+        await self._move_money("release", {})
+
+    async def _move_money(self, how: str, more: dict[str, str]) -> None:
+        """What moves money is typed twice, and names the version that was looked at."""
+        purchase_id = self._one()
+        shown = await self._ask("GET", f"purchases/{purchase_id}")
+        if shown is not None:
+            seen = {"confirm": shown.body["purchase"]["stripe_payment_intent_id"], "version": shown.body["version"]}
+            await self._ask("POST", f"purchases/{purchase_id}/{how}", {**BECAUSE, **seen, **more})
+
+    async def _pause_a_batch(self) -> None:
+        shown = await self._ask("GET", "batches")
+        if shown is not None and shown.body["items"]:
+            batch = f"batches/{shown.body['items'][0]['id']}"
+            await self._ask("POST", f"{batch}/pause", BECAUSE)
+            await self._a_while()
+            await self._ask("POST", f"{batch}/resume", {})
+
+    async def _stop_sends(self) -> None:
+        await self._ask("POST", "sends/pause", BECAUSE)
+        await self._a_while()
+        await self._ask("POST", "sends/resume")
+
+    async def _replay(self) -> None:
+        source = f"events/{self._dice.choice(('stripe', 'circle'))}"
+        shown = await self._ask("GET", source)
+        if shown is not None and shown.body["items"]:
+            await self._ask("POST", f"{source}/{self._dice.choice(shown.body['items'])['id']}/replay")
+
+    async def _take_down(self) -> None:
+        work = f"contents/{self._dice.choice(self._cast.works).id}"
+        await self._ask("POST", f"{work}/take-down", BECAUSE)
+        await self._a_while()
+        await self._ask("POST", f"{work}/restore", BECAUSE)
+
+    async def _reconcile(self) -> None:
+        await self._ask("POST", "reconciliations", {})
