@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select
 
-from domain.errors import Misuse
+from domain.errors import Misuse, Retryable
 from domain.evidence import Evidence
 from domain.realtime import Part
 from domain.states import MintState, PurchaseStatus, WorkState
@@ -22,6 +22,8 @@ from storage.returns import settle_returns
 from storage.statements import change_of, locked_row_of, row_of
 from storage.tables import contents, jobs, mint_attempts, purchases, users
 from storage.work import enqueue
+
+READY = frozenset({PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING, PurchaseStatus.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,11 @@ class MintIntent:
     uri: str
 
 
+def is_ready(purchase: Row[Any]) -> bool:
+    """Paid, not refunded, and it holds its edition."""
+    return bool(purchase.paid_at is not None and purchase.edition_held and purchase.status in READY)
+
+
 def load(conn: Connection, purchase_id: int) -> MintCase:
     """Also for reads: takes no lock. What is decided from it is written under checks of its own."""
     purchase = by_id(conn, purchase_id)
@@ -78,8 +85,11 @@ _ATTEMPTS = select(mint_attempts).where(mint_attempts.c.purchase_id == bindparam
 
 
 def intend(conn: Connection, purchase_id: int, uuid: UUID, intent: MintIntent, now: datetime) -> int:
-    """Commit an attempt's intent; the purchase is `minting` from here on. The attempt's id."""
+    """Commit an attempt's intent; the purchase is `minting` from here on. The attempt's id. Raises Retryable when the
+    sale is not to be minted any more since it was looked at."""
     purchase = required(conn, purchase_id)
+    if not is_ready(purchase):
+        raise Retryable(f"purchase {purchase_id} is {purchase.status} meanwhile")
     number = conn.scalar(_LAST_NUMBER, {"of": purchase_id})
     born = {"uuid": str(uuid), "purchase_id": purchase_id, "attempt": (number or 0) + 1, "created_at": now}
     attempt_id: int | None = conn.scalar(_INTEND, {**born, "state": MintState.INTENDED, **asdict(intent)})

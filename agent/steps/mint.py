@@ -22,7 +22,7 @@ from domain.keys import mint_seed
 from domain.nft_texts import edition_in, nft_name
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
 from domain.realtime import Part
-from domain.states import MintState, PurchaseStatus, WatchState
+from domain.states import MintState, WatchState
 from gateways.circle_api import Lane
 from ports.clock import Clock
 from ports.ids import Ids
@@ -41,7 +41,6 @@ FEE_WAIT = timedelta(seconds=30)
 """A restored database learns the fee of a sale that was paid before; its step fetches it."""
 FINALITY_ROUNDS = 8
 """A safety net, in intervals of sending: what is confirmed is made due when it is final or a fork takes it back."""
-READY = frozenset({PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING, PurchaseStatus.FAILED})
 WAITS_FOR_WALLET = "waiting_for_wallet"
 
 
@@ -111,7 +110,7 @@ class MintStep:
     async def run(self, claim: Claim) -> Outcome:
         purchase_id = int(claim.subject)
         case = await self._store.read(lambda conn: rows.load(conn, purchase_id))
-        if not _is_ready(case):
+        if not rows.is_ready(case.purchase):
             return Done()
         if case.attempt is None:
             waits = self._waits(case)
@@ -134,7 +133,7 @@ class MintStep:
     async def look(self, claim: Claim) -> Outcome:
         """As `run`, as far as the NFT is there already: nothing is signed or sent."""
         case = await self._store.read(lambda conn: rows.load(conn, int(claim.subject)))
-        if not _is_ready(case) or payout_address(case.buyer) is None:
+        if not rows.is_ready(case.purchase) or payout_address(case.buyer) is None:
             return Done()
         lamports = await self._chain.lamports(self._address(case))
         if not lamports:
@@ -339,11 +338,6 @@ class MintLookStep:
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         return nothing
-
-
-def _is_ready(case: MintCase) -> bool:
-    paid = case.purchase.paid_at is not None and case.purchase.edition_held
-    return bool(paid and case.purchase.status in READY)
 
 
 def plan_of(attempt: Any) -> NftPlan:

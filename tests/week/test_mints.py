@@ -1,18 +1,25 @@
 """Minting under every fault of Circle, of the nodes and of the chain: exactly one NFT, or a reason to read."""
 
+import asyncio
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from solders.account import Account
 from solders.pubkey import Pubkey
 from sqlalchemy import select
 
+from domain.states import RefundState
 from sandbox.faults import Fault, Rule
 from sandbox.solana_node.accounts import SYSTEM_PROGRAM
+from simulator.world import DATABASE
+from storage.returns import RefundSeen, record_refund
+from storage.sqlite import open_writer
 from storage.tables import mint_attempts
+from tests.week.checker import rows_of
 from tests.week.people import (
     eventually,
     gallery,
@@ -350,3 +357,32 @@ async def _booked(world: VirtualWorld) -> bool:
     held = {row["asset"]: row["amount"] for row in page["balances"] if row["account"] == "treasury"}
     on_chain = {"lamports": START_LAMPORTS - platform_spent(world), "usdc_base_units": 0}
     return bool(page["imbalance"] == 0 and held == on_chain)
+
+
+@on_virtual_time
+async def test_a_sale_that_is_refunded_between_the_look_at_its_mint_and_the_intent_is_not_minted(
+    tmp_path: Path,
+) -> None:
+    """It has given its only edition back."""
+    shop = gallery(tmp_path)
+    await shop.open(editions=1)
+    life = shop.world.process.life
+    stopped = asyncio.create_task(life.stand_still_at("before commit", _is_of_a_mint))
+    paying = asyncio.create_task(shop.pay())
+    await stopped
+    engine = open_writer(shop.world.folder / DATABASE, synchronous="OFF")
+    with engine.begin() as conn:
+        refunded = RefundSeen("re_meanwhile", 300, RefundState.SUCCEEDED, None)
+        record_refund(conn, 1, refunded, shop.world.clock.now())
+    engine.dispose()
+    life.go_on()
+    token, _ = await paying
+    await shop.world.clock.sleep(60)
+    assert [one["status"] for one in await shop.library(token)] == ["refunded"]
+    assert rows_of(shop.world, "SELECT id FROM mint_attempts") == []
+    assert [row["editions_taken"] for row in rows_of(shop.world, "SELECT editions_taken FROM contents")] == [0]
+    await shop.close()
+
+
+def _is_of_a_mint() -> bool:
+    return str(structlog.contextvars.get_contextvars().get("job", "")).startswith("mint:")
