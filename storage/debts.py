@@ -28,7 +28,7 @@ from storage.ledger import post
 from storage.plan_bounds import keep_within_plan
 from storage.statements import among, fixed, locked_row_of
 from storage.tables import nettings, payouts
-from storage.work import park_new
+from storage.work import ask_person
 
 WAITING = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
 
@@ -162,7 +162,7 @@ def _undo(conn: Connection, which: Any, amount: int, now: datetime, *, keep_begu
     if amount > 0 and keep_begun:
         why = f"{amount} base units were netted by a debt that is none any more and can't be paid back by themselves"
         debtor = standing[0].debtor_payout_id if standing else "?"
-        park_new(conn, "overnetted", str(debtor), "overnetted", why, now)
+        ask_person(conn, "overnetted", str(debtor), "overnetted", why, now)
 
 
 def _newest_first(conn: Connection, which: ColumnElement[bool]) -> list[Row[Any]]:

@@ -136,13 +136,14 @@ def queues(conn: Connection) -> list[Queue]:
 
 
 def _job_queues(conn: Connection) -> list[Queue]:
-    """Finished jobs are deleted, so that all rows here are work."""
+    """Finished jobs are deleted, so that all rows here are work, but for those that a person has closed."""
     columns = (
         func.count().label("rows"),
         func.min(jobs.c.created_at).label("born"),
         func.min(jobs.c.due_at).label("due"),
     )
     query = select(jobs.c.kind, jobs.c.state, *columns).group_by(jobs.c.kind, jobs.c.state)
+    query = query.where(jobs.c.state.in_(among((WorkState.DUE, WorkState.PARKED))))
     return [Queue(row.kind, WorkState(row.state), row.rows, row.born, row.due) for row in conn.execute(query)]
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, func, insert, select
 
-from domain.states import RefundState
+from domain.states import PurchaseStatus, RefundState
 from storage.history import advance, note
 from storage.purchases import SOLD_OUT, required
 from storage.tables import refunds
@@ -22,8 +22,11 @@ def under_way(conn: Connection, purchase_id: int) -> Row[Any] | None:
 
 
 def intend_for_loser(conn: Connection, purchase_id: int, uuid: UUID, key: UUID, now: datetime) -> None:
-    """The loser of a sold-out race gets everything back, once; what failed is tried anew when a person asks."""
+    """The loser of a sold-out race gets everything back, once, by whomever; what failed is tried anew when a person
+    asks."""
     row = required(conn, purchase_id)
+    if row.status == PurchaseStatus.REFUNDED:
+        return
     ours = (refunds.c.purchase_id == purchase_id) & refunds.c.idempotency_key.is_not(None)
     asked = conn.scalar(select(refunds.c.id).where(ours, refunds.c.state != RefundState.FAILED).limit(1))
     if row.status_reason == SOLD_OUT and asked is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, cast, delete, func, select, union
+from sqlalchemy import BigInteger, Connection, Row, cast, func, select, union
 
 from domain.errors import RequestError
 from domain.states import BatchStatus, PurchaseStatus, UsdcStatus, WalletState, WorkState
@@ -114,7 +114,8 @@ def retry_row(conn: Connection, source: str, row_id: int, now: datetime) -> None
 def close_row(conn: Connection, source: str, row_id: int, reason: str, now: datetime) -> None:
     """A person has settled outside what a parked row was about: it is no work any more. Raises RequestError 404 or 409.
 
-    Of jobs only those that no step runs; what was paid or got back by hand stands in the payout's history. An event
+    Of jobs only those that no step runs; what was paid or got back by hand stands in the payout's history, and the row
+    stays, so that nobody is asked for the same once more (`work.ask_person`). An event
     stays in the inbox and can be replayed; one that waits for its sale does not go before it.
     """
     table = SOURCES[source]
@@ -131,9 +132,7 @@ def close_row(conn: Connection, source: str, row_id: int, reason: str, now: date
         raise RequestError(409, "waits_for_its_sale", f"its sale {row.waits_for} is not booked yet: it is read then")
     if table is jobs:
         _note_settled(conn, row, reason, now)
-        conn.execute(delete(jobs).where(jobs.c.id == row_id))
-    else:
-        conn.execute(change_of(table), {"which": row_id, "state": WorkState.DONE})
+    conn.execute(change_of(table), {"which": row_id, "state": WorkState.DONE})
 
 
 def _note_settled(conn: Connection, row: Row[Any], reason: str, now: datetime) -> None:

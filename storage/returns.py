@@ -23,7 +23,7 @@ from storage.plan_bounds import keep_within_plan
 from storage.reserves import settle_reserve
 from storage.statements import ONE, change_of, fixed
 from storage.tables import disputes, ledger_entries, mint_attempts, payouts, purchases, refunds
-from storage.work import enqueue, park_new
+from storage.work import ask_no_more, ask_person, enqueue
 
 _REFUND_ORDER = (RefundState.INTENDED, RefundState.PENDING, RefundState.SUCCEEDED, RefundState.FAILED)
 DISPUTE_HOLD = "dispute "
@@ -66,6 +66,16 @@ def record_refund(conn: Connection, purchase_id: int, seen: RefundSeen, now: dat
         advance(conn, known.id, seen.state, now, stripe_refund_id=seen.stripe_refund_id)
         _book_refund(conn, purchase_id, known.uuid, known.amount, RefundState(known.state), seen.state, now)
     settle_returns(conn, purchase_id, f"{seen.stripe_refund_id}:{seen.state}", now)
+    if seen.state == RefundState.FAILED:
+        _ask_for_loser(conn, purchase_id, now)
+
+
+def _ask_for_loser(conn: Connection, purchase_id: int, now: datetime) -> None:
+    """The loser of a sold-out race has his money no more, or not at all."""
+    row = sales.required(conn, purchase_id)
+    if row.status_reason == sales.SOLD_OUT and row.status != PurchaseStatus.REFUNDED:
+        why = "a refund to the loser of a sold-out race failed: settle it with the buyer, or retry to refund him"
+        ask_person(conn, "refund", str(purchase_id), "refund_failed", why, now)
 
 
 def _learn_refund(conn: Connection, purchase_id: int, seen: RefundSeen, now: datetime) -> None:
@@ -206,11 +216,7 @@ def _restore(conn: Connection, row: Row[Any], now: datetime) -> None:
     """A refund failed after all: the state before returns; what was not minted needs an edition again."""
     before = PurchaseStatus(row.status_before_refund or PurchaseStatus.PAYMENT_COMPLETED)
     advance(conn, row.id, before, now, "the refund failed", status_before_refund=None)
-    if row.status_reason == sales.SOLD_OUT:
-        why = "a refund to the loser of a sold-out race failed: settle it with the buyer, or retry to refund him"
-        park_new(conn, "refund", str(row.id), "refund_failed", why, now)
-        return
-    if row.minted_at is not None:
+    if row.status_reason == sales.SOLD_OUT or row.minted_at is not None:
         return
     if sales.hold_edition(conn, row.id):
         enqueue(conn, "mint", row.id, now)
@@ -306,4 +312,6 @@ def _tell_underpaid(conn: Connection, row: Row[Any], due: int, now: datetime) ->
     left = Position(due, row.paid_amount, row.netted_amount).payable
     if left:
         why = f"{left} base units more are due to recipient {row.recipient_id} of payout {row.uuid}, paid before"
-        park_new(conn, "underpaid", str(row.id), "underpaid", why, now)
+        ask_person(conn, "underpaid", str(row.id), "underpaid", why, now)
+    else:
+        ask_no_more(conn, "underpaid", str(row.id))

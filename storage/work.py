@@ -225,21 +225,27 @@ def _epoch(table: Table) -> Select[Any]:
     return select(table.c.lease_epoch).where(*same).with_for_update()
 
 
-def park_new(conn: Connection, kind: str, subject: str, code: str, why: str, now: datetime) -> None:
-    """Put something that no step can settle before a person: a row that is parked from its birth. Idempotent."""
-    conn.execute(
-        insert_into(jobs, conn.dialect.name)
-        .values(
-            kind=kind,
-            subject=subject,
-            state=WorkState.PARKED,
-            due_at=now,
-            created_at=now,
-            error_code=code[:64],
-            last_error=why[:2000],
-        )
-        .on_conflict_do_nothing()
+def ask_person(conn: Connection, kind: str, subject: str, code: str, why: str, now: datetime) -> None:
+    """Put something that no step can settle before a person: a row that is parked from its birth. One that is there is
+    parked and says from now on what is so; one that a person has closed stays closed until that is something else."""
+    why = why[:2000]
+    asked = {"state": WorkState.PARKED, "error_code": code[:64], "last_error": why}
+    statement = insert_into(jobs, conn.dialect.name).values(
+        kind=kind, subject=subject, due_at=now, created_at=now, **asked
     )
+    conn.execute(
+        statement.on_conflict_do_update(
+            index_elements=[jobs.c.kind, jobs.c.subject],
+            set_={**asked, "wakes": jobs.c.wakes + 1},
+            where=(jobs.c.state != WorkState.DONE) | (jobs.c.last_error != why),
+        )
+    )
+
+
+def ask_no_more(conn: Connection, kind: str, subject: str) -> None:
+    """What a person was asked for is settled by itself."""
+    asked = (jobs.c.kind == kind) & (jobs.c.subject == subject) & (jobs.c.state == WorkState.PARKED)
+    conn.execute(delete(jobs).where(asked))
 
 
 def renew(conn: Connection, claims: Collection[Claim], until: datetime) -> None:

@@ -26,7 +26,7 @@ KEY_TRUSTED_FOR = timedelta(hours=12)
 POLL = timedelta(minutes=10)
 KEY_REFUSED = frozenset({UNAUTHORIZED, FORBIDDEN})
 ALREADY_REFUNDED = "charge_already_refunded"
-"""Stripe's refusal when the whole charge went back before: by us, when the database is a restored older one."""
+"""Stripe's refusal when the whole charge went back before."""
 
 
 class StripeRefunds(Protocol):
@@ -74,15 +74,7 @@ class RefundStep:
             found = await self._stripe.find_refund(params["payment_intent"], {"refund": refund.uuid})
             if found is not None:
                 return found
-        try:
-            return await self._stripe.create_refund(params, refund.idempotency_key)
-        except Rejected as error:
-            if error.code != ALREADY_REFUNDED or refund.reason != SOLD_OUT:
-                raise
-            made = await self._stripe.find_refund(params["payment_intent"], {"reason": refund.reason})
-            if made is None:
-                raise
-            return made
+        return await self._stripe.create_refund(params, refund.idempotency_key)
 
     def _refused(self, refund: Row[Any], error: Rejected) -> Outcome:
         """An operator's refund that Stripe refuses for what it is has failed, and he may ask for another. The loser's
@@ -96,8 +88,8 @@ class RefundStep:
         return Refused(error.code, str(error), lambda conn: rows.refused(conn, refund.id, error.code, now))
 
     def _by_others(self, conn: Connection, refund: Row[Any], now: datetime) -> None:
-        """The whole charge went back by somebody else's hand: what that was is fetched, ours is not needed. Should one
-        of those fail later, the sale waits for a person (`storage/returns.py`)."""
+        """The whole charge went back by somebody else's hand, or by a process whose rows are lost: what that was is
+        fetched, ours is not needed. Should one of those fail later, a person is asked (`storage/returns.py`)."""
         rows.refused(conn, refund.id, ALREADY_REFUNDED, now)
         enqueue(conn, "refunds", refund.purchase_id, now)
 

@@ -14,7 +14,8 @@ jobs = Table(
     UniqueConstraint("kind", "subject", name="uq_jobs_subject"),
     Index("ix_jobs_due", "state", "kind", "due_at"),
 )
-"""One row moves one subject one step. A finished job's row is deleted; its effects are in the subject's history."""
+"""One row moves one subject one step. A finished job's row is deleted; its effects are in the subject's history.
+One that a person has closed stays, `done`."""
 
 stripe_events = Table(
     "stripe_events",

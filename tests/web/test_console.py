@@ -14,7 +14,7 @@ from agent.web.endpoint import Access, Endpoint, Face
 from agent.web.pages.files import FOLDER
 from domain.realtime import Bar, Left, Standing
 from storage import tables
-from storage.work import park_new
+from storage.work import ask_person
 from tests.plans import growing, plans_kept
 from tests.web.sales import fee_known, minted, paid
 from tests.web.shop import ROLES, Shop
@@ -226,7 +226,7 @@ async def test_a_parked_mint_stands_in_the_list_with_its_error_and_runs_again_fr
 
 async def test_what_only_a_person_can_settle_is_closed_on_its_page_with_a_reason(shop: Shop, visitor: Visitor) -> None:
     now = shop.clock.now()
-    await shop.store.write(lambda conn: park_new(conn, "underpaid", "1", "underpaid", "7 base units more are due", now))
+    await shop.store.write(lambda conn: ask_person(conn, "underpaid", "1", "underpaid", "7 units more are due", now))
     (row,) = await shop.all(tables.jobs)
     page, target = f"/console/work/jobs/{row['id']}", f"/console/do/work/jobs/{row['id']}/close"
     await signed_in(visitor, "operator")

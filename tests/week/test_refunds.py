@@ -5,6 +5,7 @@ from typing import Any
 
 from solders.pubkey import Pubkey
 
+from tests.week.checker import rows_of
 from tests.week.test_virtual_week import People, run_virtually
 from tests.week.virtual_world import VirtualWorld
 
@@ -218,6 +219,35 @@ def test_a_full_refund_before_the_mint_cancels_it_and_gives_the_edition_back(tmp
 
         await world.until("another buyer has the edition", bought)
         assert (await shop.library(second))[0]["status"] == "waiting_for_wallet"
+        await shop.close()
+
+    run_virtually(story())
+
+
+def test_a_losers_refund_by_a_process_whose_rows_are_lost_counts_as_the_one_he_is_owed(tmp_path: Path) -> None:
+    """Its event comes before the daemon asks for a refund of its own, which Stripe refuses."""
+
+    async def story() -> None:
+        shop = Gallery(VirtualWorld(tmp_path))
+        await shop.open(editions=1)
+        tokens = [(await shop.sign_up(f"racer{n}"))[1] for n in range(2)]
+        wish = {"content_id": shop.content, "payment_method": "card"}
+        opened = [await shop.world.call("POST", "/api/checkout/stripe/", wish, token) for token in tokens]
+        await shop.world.stop()
+        for one in opened:
+            shop.world.stripe.controls.pay(one.body["session_id"])
+            await shop.world.clock.sleep(5)
+        loser = shop.payment_of(opened[0].body["session_id"])
+        before = {"refund": "0f9d2c2e-6d0c-4d43-9b67-8d2f3b1f6a10", "reason": "sold_out"}
+        shop.world.stripe._world.reversals.refund({"payment_intent": loser, "metadata": before})
+        await shop.world.start()
+        await shop.world.clock.sleep(600)
+        refunds = rows_of(shop.world, "SELECT state, amount FROM refunds ORDER BY id")
+        assert sorted((row["state"], row["amount"]) for row in refunds if row["state"] != "failed") == [
+            ("succeeded", 300)
+        ]
+        assert rows_of(shop.world, "SELECT kind, last_error FROM jobs WHERE kind = 'refund'") == []
+        assert (await shop.library(tokens[0]))[0]["status"] == "refunded"
         await shop.close()
 
     run_virtually(story())
