@@ -24,6 +24,9 @@ takes; more would only wait with an ageing blockhash. Thousands may be in flight
 REALTIME_WIDTH = 1
 CONVERSION_WIDTH = 1
 """Orders go one at a time."""
+BATCH_WIDTH, ALERT_WIDTH = 4, 2
+"""What covers and starts payouts, and what tells a person: none of it waits behind calls that Stripe or Circle leave
+without an answer, half a minute each."""
 CHORE_WIDTH = 16
 CHORES = frozenset(
     {
@@ -32,16 +35,12 @@ CHORES = frozenset(
         "mint_look",
         "refund",
         "refunds",
-        "fund",
-        "plan",
-        "batch",
         "events_sweep",
         "seal",
         "prune",
         "reconcile",
         "stripe_watch",
         "balance_watch",
-        "alert",
         "receipts",
         "conversion_listing",
     }
@@ -74,5 +73,7 @@ def lanes_of(may_send: Callable[[], bool], listing: ConversionListing) -> list[L
         Lane("sending", Queue(jobs, frozenset({"packed_send"})), SENDING_WIDTH, may_send),
         Lane("settling", Queue(jobs, frozenset({"packed_settle"})), SETTLING_WIDTH),
         Lane("conversions", Queue(jobs, frozenset({"conversion"})), CONVERSION_WIDTH, may_convert),
+        Lane("batches", Queue(jobs, frozenset({"fund", "plan", "batch"})), BATCH_WIDTH),
+        Lane("alerts", Queue(jobs, frozenset({"alert"})), ALERT_WIDTH),
         Lane("chores", Queue(jobs, CHORES), CHORE_WIDTH),
     ]
