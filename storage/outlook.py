@@ -13,6 +13,7 @@ from domain.split import due_after_refunds
 from domain.states import PurchaseStatus, UsdcStatus
 from storage.conversion_orders import on_its_way
 from storage.funding import finalized_balance, promised
+from storage.returns import CAME_BACK
 from storage.tables import group_attempts, payouts, purchases, readings, transfer_attempts
 
 CONVERT_AHEAD = timedelta(hours=48)
@@ -184,11 +185,11 @@ def _unminted(conn: Connection) -> tuple[int, int]:
     )
     whole = select(
         func.count().filter(purchases.c.creator_amount.is_(None)).label("unpriced"),
-        func.coalesce(func.sum(purchases.c.creator_amount).filter(purchases.c.refunded_amount == 0), 0).label("due"),
+        func.coalesce(func.sum(purchases.c.creator_amount).filter(CAME_BACK == 0), 0).label("due"),
     ).where(open_sales)
     sums = conn.execute(whole).one()
-    partly = select(purchases.c.creator_amount, purchases.c.gross_amount, purchases.c.refunded_amount).where(
-        open_sales, purchases.c.refunded_amount > 0, purchases.c.creator_amount.is_not(None)
+    partly = select(purchases.c.creator_amount, purchases.c.gross_amount, CAME_BACK).where(
+        open_sales, CAME_BACK > 0, purchases.c.creator_amount.is_not(None)
     )
-    reduced = sum(due_after_refunds(*row) for row in conn.execute(partly))
+    reduced = sum(due_after_refunds(due, gross, int(back)) for due, gross, back in conn.execute(partly))
     return int(sums.due) + reduced, sums.unpriced

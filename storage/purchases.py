@@ -126,9 +126,12 @@ def _fill(conn: Connection, row: Row[Any], column: str, value: str | None) -> No
 def record_payment(conn: Connection, purchase_id: int, payment: Payment, now: datetime) -> None:
     """Stripe reports success: the money is booked, the edition taken, the mint queued. Idempotent.
 
-    Raises Rejected when the amount or currency is not what was asked for: a person decides, nothing is minted.
+    Raises Rejected when the amount or currency is not what was asked for, or when the payment had failed before: a
+    person decides, nothing is minted.
     """
     row = required(conn, purchase_id)
+    if row.status_reason == PAYMENT_FAILED:
+        raise Rejected("paid_after_all", f"purchase {purchase_id} was paid after its payment had failed: refund it")
     if row.status != PurchaseStatus.PENDING:
         return
     if payment.currency != "usd" or payment.gross_cents != row.gross_amount:

@@ -180,6 +180,14 @@ def _returns(conn: Connection, row: Row[Any], contests: Sequence[Row[Any]]) -> R
 _SUCCEEDED = select(refunds.c.amount).where(
     refunds.c.purchase_id == bindparam("of"), refunds.c.state == fixed(RefundState.SUCCEEDED)
 )
+CAME_BACK = purchases.c.refunded_amount + func.coalesce(
+    select(func.sum(disputes.c.amount))
+    .where(disputes.c.purchase_id == purchases.c.id, disputes.c.status == fixed(LOST_DISPUTE))
+    .correlate(purchases)
+    .scalar_subquery(),
+    0,
+)
+"""Of a row of `purchases`: cents that went back to its buyer, by refunds and by lost disputes."""
 _DISPUTES = select(disputes).where(disputes.c.purchase_id == bindparam("of")).order_by(disputes.c.id)
 
 

@@ -12,6 +12,7 @@ from domain.split import due_after_refunds, share_out
 from domain.states import PurchaseStatus, UsdcStatus, derive_usdc_status
 from storage.ledger import balance
 from storage.purchases import SOLD_OUT, shares_of
+from storage.returns import CAME_BACK
 from storage.tables import content_shares, contents, payouts, purchases, refunds, transfers, users
 
 UNPAID = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.FAILED)
@@ -168,7 +169,7 @@ def _add_unminted(conn: Connection, creator_id: int, found: Dashboard) -> None:
     """Few at any time: a sale stays here only from its fee to its mint."""
     shared = select(content_shares.c.content_id).where(content_shares.c.user_id == creator_id)
     query = (
-        select(purchases)
+        select(purchases, CAME_BACK.label("came_back"))
         .join(contents, contents.c.id == purchases.c.content_id)
         .where(
             or_(contents.c.author_id == creator_id, contents.c.id.in_(shared)),
@@ -179,7 +180,7 @@ def _add_unminted(conn: Connection, creator_id: int, found: Dashboard) -> None:
         )
     )
     for row in conn.execute(query).all():
-        due = due_after_refunds(row.creator_amount, row.gross_amount, row.refunded_amount)
+        due = due_after_refunds(row.creator_amount, row.gross_amount, int(row.came_back))
         mine = share_out(due, shares_of(conn, row.content_id)).get(creator_id, 0)
         if mine == 0 or row.status_reason == SOLD_OUT:
             continue

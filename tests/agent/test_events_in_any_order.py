@@ -1,4 +1,4 @@
-"""A refund is looked at just before its sale is booked: whichever is committed first, it counts."""
+"""Events that overtake one another, or contradict each other: each counts, or a person is asked."""
 
 import json
 import random
@@ -70,3 +70,24 @@ async def test_a_refund_that_is_looked_at_before_its_sale_and_filed_after_it_is_
         await ends.until("done", "refused", "done")
     shown = select(purchases.c.status, purchases.c.refunded_amount)
     assert (await store.read(lambda conn: conn.execute(shown).all())) == [("refunded", 300)]
+
+
+async def test_a_payment_that_succeeds_after_it_had_failed_waits_for_a_person(store: Store) -> None:
+    def both(conn: Connection) -> None:
+        shop = Sales("platform-usdc")
+        content, buyer = shop.content(conn, shop.user(conn, "ada")), shop.user(conn, "buyer")
+        checkout = str(shop.uuid())
+        checkouts.begin(conn, Wanted(checkout, str(shop.uuid()), content, buyer, MONDAY), 300, {}, MONDAY)
+        marked = {"currency": "usd", "metadata": {"checkout": checkout}}
+        failed = {"id": "cs_1", "payment_intent": PAYMENT, "payment_status": "unpaid", **marked}
+        paid = {"id": PAYMENT, "amount_received": 300, **marked}
+        failure = event("evt_1", "checkout.session.async_payment_failed", failed)
+        add_stripe_events(conn, [failure, event("evt_2", "payment_intent.succeeded", paid)])
+
+    await store.write(both)
+    ends, lane = Ends(), Lane("events", Queue(stripe_events), 1)
+    steps = {"stripe_event": StripeEventStep(store, HandClock())}
+    async with running(Worker(store, HandClock(), SeededIds(random.Random(1)), steps, [lane], ends, retries_max=3)):
+        await ends.until("done", "done")
+    shown = select(stripe_events.c.state, stripe_events.c.error_code).order_by(stripe_events.c.id)
+    assert (await store.read(lambda conn: conn.execute(shown).all()))[1] == ("parked", "paid_after_all")
