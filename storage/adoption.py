@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from domain.fitting import fit
 from domain.keys import purchase_reference
@@ -128,7 +128,9 @@ def _transfer(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> 
     found = conn.execute(select(transfers).where(transfers.c.reference == outflow.reference)).one_or_none()
     if found is not None:
         _bury_ended(conn, found.id, outflow, now)
-        return found if _is_still(found, outflow) or begun(conn, found.id) else _again_due(conn, found, outflow, now)
+        return (
+            found if _is_still(conn, found, outflow) or begun(conn, found.id) else _again_due(conn, found, outflow, now)
+        )
     target = _purchase_target(conn, outflow.reference) or _creator_target(conn, outflow)
     if target is None:
         return None
@@ -186,8 +188,12 @@ def names_due(conn: Connection, reference: str) -> bool:
     return conn.scalar(select(payouts.c.state).where(target.which)) in DUE
 
 
-def _is_still(transfer: Row[Any], outflow: Outflow) -> bool:
-    return bool((transfer.amount, transfer.destination_address) == (outflow.amount, outflow.destination))
+def _is_still(conn: Connection, transfer: Row[Any], outflow: Outflow) -> bool:
+    """Whether the planned transfer still pays what was sent. One that its last payout has left, refunded since, keeps
+    its amount and pays nothing."""
+    unpaid = select(func.sum(payouts.c.amount - payouts.c.netted_amount)).where(payouts.c.transfer_id == transfer.id)
+    meant = (transfer.amount, conn.scalar(unpaid) or 0, transfer.destination_address)
+    return bool(meant == (outflow.amount, outflow.amount, outflow.destination))
 
 
 def _again_due(conn: Connection, transfer: Row[Any], outflow: Outflow, now: datetime) -> Row[Any]:

@@ -147,3 +147,34 @@ async def test_a_packed_payout_of_a_plan_that_the_backup_knows_is_adopted_by_tha
     assert shop.paid() == {"ada": dearer + DUE, "bob": DUE}
     assert await parked(world) == []
     await shop.close()
+
+
+@pytest.mark.parametrize("rail", ["circle", "solana"])
+@pytest.mark.parametrize("grouping", ["purchase", "creator"])
+@on_virtual_time
+async def test_what_was_planned_before_the_backup_paid_after_it_and_refunded_since_is_a_debt(
+    rail: str, grouping: str, tmp_path: Path
+) -> None:
+    """`python main.py simulate`, old_backup and reordered_events: the refunded payout had left its transfer, which was
+    adopted without it; the ledger then refused an entry of nothing, and the daemon ended at each start."""
+    story = drill(tmp_path, agent_rail=rail, agent_grouping=grouping)
+    shop, world = story.shop, story.world
+    await shop.open("ada", "bob")
+    refunded, _ = await shop.sell("ada", "bob")
+    assert await shop.plan() is not None
+    await story.back_up()
+    await shop.deposited(20 * DUE)
+    await shop.batch_is("settled")
+    story.refund(refunded)
+    await world.clock.sleep(20)
+    await story.put_back()
+    await story.gate_opens()
+
+    async def booked() -> bool:
+        board = await shop.dashboard("ada")
+        return (board["paid_out"], board["debt"]) == ("2.35", "2.35")
+
+    await world.until("what was paid is known, and owed back", booked)
+    assert shop.paid() == {"ada": DUE, "bob": DUE}
+    assert await parked(world) == []
+    await shop.close()
