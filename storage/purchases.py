@@ -149,10 +149,10 @@ def record_payment(conn: Connection, purchase_id: int, payment: Payment, now: da
         stripe_charge_id=payment.charge_id,
     )
     post(conn, sale_paid(payment.payment_intent_id, payment.gross_cents), now)
-    early_reversals.revive(conn, payment.payment_intent_id, now)
+    came_back = early_reversals.revive(conn, payment.payment_intent_id, now)
     enqueue(conn, "fee", purchase_id, now)
     if take_edition(conn, row, now):
-        enqueue(conn, "mint", purchase_id, now)
+        enqueue(conn, "mint", purchase_id, now, now + early_reversals.BOOKED_FIRST if came_back else None)
 
 
 def take_edition(conn: Connection, row: Row[Any], now: datetime) -> bool:

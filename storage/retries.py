@@ -116,7 +116,7 @@ def close_row(conn: Connection, source: str, row_id: int, reason: str, now: date
 
     Of jobs only those that no step runs; what was paid or got back by hand stands in the payout's history, and the row
     stays, so that nobody is asked for the same once more (`work.ask_person`). An event
-    stays in the inbox and can be replayed; one that waits for its sale does not go before it.
+    stays in the inbox and can be replayed; one that waits for its sale is read all the same should that come.
     """
     table = SOURCES[source]
     row = conn.execute(select(table).where(table.c.id == row_id).with_for_update()).one_or_none()
@@ -128,8 +128,6 @@ def close_row(conn: Connection, source: str, row_id: int, reason: str, now: date
         raise RequestError(
             409, "not_by_hand", f"a step does this work: mend what it says and retry it: {row.last_error}"
         )
-    if table is stripe_events and row.waits_for is not None:
-        raise RequestError(409, "waits_for_its_sale", f"its sale {row.waits_for} is not booked yet: it is read then")
     if table is jobs:
         _note_settled(conn, row, reason, now)
     conn.execute(change_of(table), {"which": row_id, "state": WorkState.DONE})

@@ -237,12 +237,11 @@ def _required_text(subject: Mapping[str, Any], name: str) -> str:
 
 
 def _overtook_its_sale(conn: Connection, subject: Mapping[str, Any]) -> str | None:
-    """The payment_intent of a refund or dispute whose sale is not known yet."""
+    """The payment_intent of a refund or dispute whose sale is not booked yet."""
     payment_intent_id = _payment_intent(subject, "payment_intent")
     if payment_intent_id is None:
         raise Rejected("unknown_purchase", "the reversal names no payment_intent; it waits for a person")
-    known = rows.id_of_payment_intent(conn, payment_intent_id)
-    return payment_intent_id if known is None else None
+    return None if early_reversals.is_paid(conn, payment_intent_id) else payment_intent_id
 
 
 def _known(conn: Connection, payment_intent_id: str | None) -> int:

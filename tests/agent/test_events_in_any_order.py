@@ -1,10 +1,12 @@
 """Events that overtake one another, or contradict each other: each counts, or a person is asked."""
 
+import asyncio
 import json
 import random
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, select
 
 from agent.steps.stripe_event import StripeEventStep
@@ -15,7 +17,7 @@ from storage import checkouts
 from storage.checkouts import Wanted
 from storage.inbox import StripeEvent, add_stripe_events
 from storage.store import Store
-from storage.tables import purchases, stripe_events
+from storage.tables import contents, jobs, purchases, stripe_events
 from storage.work import Claim, Queue
 from tests.agent.test_leases import MONDAY, Ends, HandClock, running
 from tests.sales import Sales
@@ -25,14 +27,18 @@ PAYMENT = "pi_3QxAbCdEfGhIjKlM0aBcDeFg"
 
 
 class RefundSettlesLast:
-    """The events' own step; what it says of a refund is committed only after another event's end."""
+    """The events' own step; a refund is looked at before any other event, and committed after its end."""
 
     def __init__(self, store: Store, ends: Ends) -> None:
-        self._step, self._ends = StripeEventStep(store, HandClock()), ends
+        self._step, self._ends, self._looked = StripeEventStep(store, HandClock()), ends, asyncio.Event()
 
     async def run(self, claim: Claim) -> Outcome:
+        if claim.type != "refund.created":
+            await self._looked.wait()
+            return await self._step.run(claim)
         outcome = await self._step.run(claim)
-        if claim.type == "refund.created" and not self._ends.heard:
+        if not self._looked.is_set():
+            self._looked.set()
             await self._ends.until("done")
         return outcome
 
@@ -91,3 +97,34 @@ async def test_a_payment_that_succeeds_after_it_had_failed_waits_for_a_person(st
         await ends.until("done", "done")
     shown = select(stripe_events.c.state, stripe_events.c.error_code).order_by(stripe_events.c.id)
     assert (await store.read(lambda conn: conn.execute(shown).all()))[1] == ("parked", "paid_after_all")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_refund_that_comes_before_the_payment_is_told_is_booked_before_anything_is_minted(
+    place: int, store: Store
+) -> None:
+    """Whether the Session was told before or after it."""
+
+    def story(conn: Connection) -> None:
+        shop = Sales("platform-usdc")
+        content, buyer = shop.content(conn, shop.user(conn, "ada")), shop.user(conn, "buyer")
+        checkout = str(shop.uuid())
+        checkouts.begin(conn, Wanted(checkout, str(shop.uuid()), content, buyer, MONDAY), 300, {}, MONDAY)
+        marked = {"currency": "usd", "metadata": {"checkout": checkout}}
+        closed = {"id": "cs_1", "payment_intent": PAYMENT, "payment_status": "paid", "amount_total": 300, **marked}
+        paid = {"id": PAYMENT, "amount_received": 300, **marked}
+        refund = {"id": "re_1", "amount": 300, "status": "succeeded", "payment_intent": PAYMENT}
+        order = [("checkout.session.completed", closed), ("payment_intent.succeeded", paid)]
+        order.insert(place, ("refund.created", refund))
+        add_stripe_events(conn, [event(f"evt_{n}", kind, subject) for n, (kind, subject) in enumerate(order)])
+
+    await store.write(story)
+    ends, lane = Ends(), Lane("events", Queue(stripe_events), 1)
+    steps = {"stripe_event": StripeEventStep(store, HandClock())}
+    async with running(Worker(store, HandClock(), SeededIds(random.Random(1)), steps, [lane], ends, retries_max=3)):
+        await ends.until("done", "done", "done", *["refused"] * (place < 2))
+    shown = select(purchases.c.status, purchases.c.refunded_amount, contents.c.editions_taken).join(contents)
+    assert (await store.read(lambda conn: conn.execute(shown).all())) == [("refunded", 300, 0)]
+    mint = select(jobs.c.due_at).where(jobs.c.kind == "mint")
+    due_at = await store.read(lambda conn: conn.execute(mint).scalar_one())
+    assert (due_at > MONDAY) == (place < 2)

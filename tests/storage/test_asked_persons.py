@@ -6,13 +6,14 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from domain.states import RefundState
-from storage import checkouts, funding, purchases, refunds, retries, returns
+from storage import checkouts, early_reversals, funding, purchases, refunds, retries, returns
 from storage.checkouts import Mark, Wanted
+from storage.inbox import StripeEvent, add_stripe_events
 from storage.planning import PlanTerms
 from storage.purchases import Payment
 from storage.returns import RefundSeen
 from storage.store import Store
-from storage.tables import contents, jobs
+from storage.tables import contents, jobs, stripe_events
 from storage.taking import take
 from tests.sales import START, Sales
 
@@ -134,3 +135,20 @@ async def test_what_a_person_has_settled_is_not_asked_for_again_until_it_is_anot
         [("overnetted", "done")],
         [("overnetted", "parked")],
     ]
+
+
+async def test_a_refund_that_a_person_has_closed_is_read_when_its_sale_comes_after_all(store: Store) -> None:
+    shop = Sales(ACCOUNT)
+
+    def story(conn: Connection) -> list[str]:
+        content, buyer = shop.content(conn, shop.user(conn, "ada")), shop.user(conn, "buyer")
+        add_stripe_events(conn, [StripeEvent("evt_1", "refund.created", NOW, b"{}", NOW)])
+        row_id = conn.execute(select(stripe_events.c.id)).scalar_one()
+        early_reversals.file(conn, row_id, "pi_1")
+        conn.execute(stripe_events.update().values(state="parked"))
+        retries.close_row(conn, "stripe_events", row_id, "never heard of it", NOW)
+        states = list(conn.scalars(select(stripe_events.c.state)))
+        shop.paid(conn, content, buyer)
+        return states + list(conn.scalars(select(stripe_events.c.state)))
+
+    assert await store.write(story) == ["done", "due"]
