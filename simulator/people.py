@@ -6,6 +6,7 @@ again a little later, a few times.
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,11 @@ WISHES = 3
 REFUNDS_FAIL = 0.3
 REGRETS_AFTER_SECONDS = (60, 3_600, 40_000)
 """Whoever wants his money back before anything is paid comes again after that, once or twice."""
+
+
+def account_of(name: str) -> dict[str, str]:
+    """What somebody signs in with."""
+    return {"email": f"{name}@example.com", "password": PASSWORD}
 
 
 @dataclass(slots=True)
@@ -71,10 +77,11 @@ class Cast:
     sold: dict[str, Work] = field(default_factory=dict)
     """Paid Session → what was bought."""
 
-    async def gather(self, creators: int, buyers: int) -> None:
-        """Everybody signs up, every creator publishes."""
+    async def gather(self, creators: int, buyers: int, bring_over: Callable[["Cast", str], Awaitable[bool]]) -> None:
+        """Everybody signs up, or is there from before, every creator publishes."""
         for number in range(creators):
-            self.creators.append(await self._sign_up(f"creator{number}"))
+            name = f"creator{number}"
+            self.creators.append(await (self.enter(name) if await bring_over(self, name) else self._sign_up(name)))
         for number in range(buyers):
             self.buyers.append(await self._sign_up(f"buyer{number}"))
         for number, creator in enumerate(self.creators):
@@ -95,12 +102,15 @@ class Cast:
         return None
 
     async def _sign_up(self, name: str) -> Person:
-        email = f"{name}@example.com"
-        body = {"email": email, "password": PASSWORD, "invite_code": "welcome", "username": name}
-        made = await self.ask("POST", "/api/auth/signup/", body)
-        login = await self.ask("POST", "/api/auth/login/", {"email": email, "password": PASSWORD})
+        body = {**account_of(name), "invite_code": "welcome", "username": name}
+        await self.ask("POST", "/api/auth/signup/", body)
+        return await self.enter(name)
+
+    async def enter(self, name: str) -> Person:
+        """Sign in. Raises RuntimeError when that can't be done."""
+        login = await self.ask("POST", "/api/auth/login/", account_of(name))
         if login is None or login.status != 200:
-            raise RuntimeError(f"{name} can't sign in: {made} {login}")
+            raise RuntimeError(f"{name} can't sign in: {login}")
         person = Person(name, token=login.body["token"])
         self.stage.records.secrets.update((person.token, PASSWORD))
         profile = await self.ask("GET", "/api/profile/", token=person.token)
@@ -194,7 +204,7 @@ class Cast:
         """Somebody asks for what nobody gets, again and again: each is refused, or not answered, and leaves nothing
         behind."""
         buyer = self.dice.choice(self.buyers)
-        account = {"email": f"{buyer.name}@example.com", "password": "a wrong password"}
+        account = {**account_of(buyer.name), "password": "a wrong password"}
         wishes: tuple[tuple[str, Any, Person | None], ...] = (
             ("/api/auth/signup/", {"email": "x@example.com", "password": PASSWORD, "invite_code": "guessed"}, None),
             ("/api/auth/login/", account, None),

@@ -28,6 +28,7 @@ RARER: Mapping[str, tuple[str, ...]] = {
     "AGENT_CIRCLE_LIMITS": ("real",),
     "AGENT_ATTEMPTS_MAX": ("1", "2"),
     "AGENT_RECEIPT_DAYS": ("1",),
+    "AGENT_ADDRESS_COOL_OFF_HOURS": ("0", "1"),
 }
 """Nothing here makes money wait for longer than the checker's patience at a world's end, and nothing waits for a person
 who never comes."""

@@ -18,6 +18,7 @@ from simulator.life import Killed
 from simulator.listening import listening
 from simulator.mischief import Mischief
 from simulator.operator import Operator
+from simulator.own_wallets import OwnWallets
 from simulator.people import Cast
 from simulator.scenario import FaultKind, Scenario
 from simulator.stage import Stage
@@ -31,6 +32,8 @@ BURST = 8
 """Purchases that come together: a work is shown somewhere, and people come."""
 RUSHES = 0.5
 """Share of weeks in which many want the same work at once."""
+MOVES, FREEZES = 0.3, 0.3
+"""Share of weeks in which a creator names another address, or has his account frozen."""
 STRANGERS = 2
 PLANS_MOST = 2
 AFTER_A_PLAN_SECONDS = (60, 900, 7_200)
@@ -156,12 +159,15 @@ class _World:
     async def _play(self, stage: Stage, cast: Cast, mischief: Mischief) -> None:
         await stage.open()
         count = self._scenario.purchases
-        await cast.gather(creators=max(2, min(5, count // 8)), buyers=max(2, min(12, count // 3)))
+        own = OwnWallets(random.Random(f"wallets of {self._scenario.seed}"))
+        await cast.gather(max(2, min(5, count // 8)), max(2, min(12, count // 3)), own.bring_over)
         stage.subscribe()
         operator = Operator(cast)
         await operator.arrive()
         whims = Whims(cast, operator, self._whims)
         plots = [self._deeds(cast, operator, whims) for _ in range(self._scenario.weeks)]
+        for plot in plots:
+            self._moves(plot, cast, own)
         busy = [week * WEEK_SECONDS + at for week, plot in enumerate(plots) for at in plot.busy]
         async with asyncio.TaskGroup() as group:
             trouble = group.create_task(mischief.run(WEEK_SECONDS * self._scenario.weeks, busy))
@@ -209,6 +215,14 @@ class _World:
                 plot.add(at, whims.act)
         self._looks(plot, cast)
         return plot
+
+    def _moves(self, plot: "_Plot", cast: Cast, own: OwnWallets) -> None:
+        """An account that is frozen is nothing to wait for: somebody has to pay again."""
+        dice = self._whims
+        if dice.random() < MOVES:
+            plot.add(dice.choice(plot.busy), partial(own.move, cast))
+        if self._scenario.operators and dice.random() < FREEZES:
+            plot.add(dice.choice(plot.busy) - dice.choice((5, 60)), partial(own.freeze, cast))
 
     def _moments(self, plot: "_Plot") -> list[float]:
         """When operators do what nobody asked for: mostly when something happens."""
