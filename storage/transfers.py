@@ -51,9 +51,13 @@ class TransferCase:
     @property
     def sendable(self) -> bool:
         """Every payout in it is covered, and together they are what the transfer says."""
-        unpaid = sum(row.amount - row.netted_amount for row in self.payouts)
         covered = all(row.state == UsdcStatus.PENDING_DISTRIBUTION for row in self.payouts)
-        return bool(self.payouts) and covered and unpaid == self.transfer.amount
+        return bool(self.payouts) and covered and self.unpaid == self.transfer.amount
+
+    @property
+    def unpaid(self) -> int:
+        """What is due of its payouts (base units)."""
+        return sum(int(row.amount - row.netted_amount) for row in self.payouts)
 
 
 def load(conn: Connection, transfer_id: int, *, lock: bool = False) -> TransferCase:
@@ -145,11 +149,14 @@ def watch_signature(conn: Connection, attempt_id: int, transfer_id: int, signatu
 def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_account: str, now: datetime) -> None:
     """The transfer is finalized and reads back as planned: its payouts are `distributed`, all in one transaction.
 
-    The movement is booked here too, so that the free balance never counts this money twice.
+    The movement is booked here too, so that the free balance never counts this money twice. Raises Misuse when its
+    payouts are due another amount than it moved: none of them is called paid then.
     """
     case = load(conn, transfer_id, lock=True)
     if case.attempt is None:
         raise Misuse(f"transfer {transfer_id} has no live attempt")
+    if case.unpaid != case.transfer.amount:
+        raise Misuse(f"transfer {transfer_id} moved {case.transfer.amount}, and {case.unpaid} are due of its payouts")
     proof = json.dumps({"finalized": evidence.signature, "slot": evidence.slot})
     advance(
         conn,

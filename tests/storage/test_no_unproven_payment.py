@@ -1,14 +1,24 @@
-"""The database itself refuses a payout that is called distributed without the movement that paid it."""
+"""Nothing is called paid without the movement that paid it, all of it: the database itself refuses the one, and who
+books the movement the other."""
 
+from datetime import timedelta
 from functools import partial
+from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import IntegrityError
 
+from domain.errors import Misuse
+from domain.evidence import Evidence
+from domain.keys import transfer_key
+from storage import funding, transfers
+from storage.planning import PlanTerms
 from storage.store import Store
 from storage.tables import payouts
-from tests.sales import START, Sales
+from storage.tables import transfers as transfer_rows
+from storage.taking import take
+from tests.sales import PLATFORM, START, Sales
 
 UNPROVEN: list[dict[str, object]] = [
     {"state": "distributed"},
@@ -32,3 +42,27 @@ async def test_distributed_needs_an_amount_that_moved_and_the_signature_that_mov
 
 def _set(conn: Connection, values: dict[str, object]) -> None:
     conn.execute(update(payouts).values(**values))
+
+
+async def test_a_transfer_that_moved_another_amount_than_its_payouts_are_due_pays_none_of_them(store: Store) -> None:
+    shop = Sales("account")
+
+    def send(conn: Connection) -> int:
+        content = shop.content(conn, shop.user(conn, "Ada"))
+        shop.sold(conn, content, shop.user(conn, "Ben"), START)
+        shop.deposit(conn, 2_350_000)
+        funding.fund(conn, "account", START)
+        late = START + timedelta(days=3)
+        terms = PlanTerms(late, late, 1, False, timedelta(0), "purchase", "circle")
+        take(conn, "offcycle:1", terms, lambda _: None, "ada", shop.uuids)
+        transfer = conn.execute(select(transfer_rows)).one()
+        key = transfer_key(transfer.key_scope, UUID(transfer.uuid), 1)
+        transfers.intend(conn, transfer.id, 1, key, "wallet", PLATFORM, {}, START)
+        conn.execute(update(payouts).values(amount=payouts.c.amount + 1))
+        return int(transfer.id)
+
+    transfer_id = await store.write(send)
+    landed = Evidence("5ig", True, "", 9, START, 5_000)
+    with pytest.raises(Misuse):
+        await store.write(lambda conn: transfers.distributed(conn, transfer_id, landed, "account", START))
+    assert await store.read(lambda conn: conn.scalar(select(payouts.c.state))) == "pending_distribution"
