@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection, Row
 
-from domain.errors import AccessRefused, Misuse, Rejected
+from domain.errors import AccessRefused, Misuse, Rejected, looking_up
 from domain.keys import KEY_TRUSTED_FOR, conversion_key
 from domain.money import format_usdc
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
@@ -95,7 +95,8 @@ class ConversionStep:
             if waits is not None:
                 return waits
             order = await self._store.read(lambda conn: rows.required(conn, order_id))
-        return await self._sending(order, claim)
+        with looking_up(order.sent_at is not None):
+            return await self._sending(order, claim)
 
     async def _prepare(self, order: Row[Any], claim: Claim) -> Outcome | None:
         """What the order still waits for; None once its intent is committed."""

@@ -71,6 +71,23 @@ async def test_a_lost_answer_is_asked_for_again_with_the_same_key(fault: Fault, 
     await shop.close()
 
 
+@on_virtual_time
+async def test_an_order_that_was_sent_is_looked_up_however_long_nobody_answers(tmp_path: Path) -> None:
+    shop = converting(tmp_path, AGENT_RETRIES_MAX="6")
+    await shop.open("ada")
+    shop.wire(300 * USDC)
+    shop.mint.books.switches.hold_transfers = True
+    await shop.ordered("100.00")
+    await shop.until_order_says("Circle Mint: pending")
+    shop.mint.books.switches.hold_transfers = False
+    shop.fault(Fault.LOSE_REQUEST, "GET /v1/businessAccount/transfers", times=1_000_000)
+    await shop.world.clock.sleep(1_200)
+    assert (await parked(shop.world), (await shop.order())["state"]) == ([], "sending")
+    shop.mint.faults.rules.clear()
+    await shop.order_is("done")
+    await shop.close()
+
+
 @pytest.mark.parametrize(("fault", "state"), [(Fault.LOSE_ANSWER, "done"), (Fault.LOSE_REQUEST, "failed")])
 @on_virtual_time
 async def test_an_order_older_than_its_key_is_trusted_is_looked_up_and_never_sent_again(
