@@ -13,7 +13,7 @@ from domain.errors import Misuse, RequestError
 from domain.states import UsdcStatus
 from storage import tokens
 from storage.history import note
-from storage.statements import always
+from storage.statements import always, locked_row_of
 from storage.tables import batch_approvals, batch_items, batches, payouts, transfers
 from storage.work import revive
 
@@ -111,7 +111,8 @@ def approve(conn: Connection, batch_id: int, digest: str, approver: str, now: da
 
 def require_another_person(conn: Connection, batch_id: int, approver: str, created_by: str) -> None:
     """Raise RequestError 403 if the approver's token was made by somebody who approved this batch, or made one of
-    theirs: two approvals are two people's."""
+    theirs: two approvals are two people's. In the transaction that approves: nobody else does meanwhile."""
+    conn.execute(locked_row_of(batches), {"which": batch_id})
     tokens.require_another_person(conn, set(approvers(conn, batch_id)), approver, created_by)
 
 

@@ -10,15 +10,15 @@ from uuid import UUID
 import pytest
 from sqlalchemy import URL, Connection, func, select
 
-from domain.errors import Retryable
+from domain.errors import RequestError, Retryable
 from domain.evidence import Evidence
 from domain.keys import transfer_key
 from domain.states import RefundState
-from storage import early_reversals, funding, interventions, returns, transfers
+from storage import approvals, early_reversals, funding, interventions, returns, transfers
 from storage.planning import PlanTerms
 from storage.postgres import PostgresStore
 from storage.returns import RefundSeen
-from storage.tables import payouts, transfer_attempts
+from storage.tables import batches, payouts, transfer_attempts
 from storage.tables import transfers as transfer_rows
 from storage.taking import take
 from tests.sales import PLATFORM, START, Sales
@@ -218,3 +218,29 @@ async def test_a_reversal_is_not_filed_under_a_sale_that_another_replica_books_m
         await books.commit()
         with pytest.raises(Retryable):
             await filed
+
+
+async def test_two_tokens_of_one_person_do_not_approve_a_batch_at_the_same_moment(
+    postgres_store: PostgresStore, postgres_url: URL
+) -> None:
+    """Each would be the second of two people, if neither saw the other."""
+    shop = Sales(ACCOUNT)
+
+    def prepare(conn: Connection) -> tuple[int, str]:
+        open_shop(conn, shop)
+        batch_id = plan(conn, shop, "purchase")
+        return batch_id, str(conn.execute(select(batches.c.digest)).scalar_one())
+
+    batch_id, digest = await postgres_store.write(prepare)
+
+    def agree(conn: Connection, approver: str, made_by: str) -> None:
+        approvals.require_another_person(conn, batch_id, approver, made_by)
+        approvals.approve(conn, batch_id, digest, approver, NOW)
+
+    async with replica(postgres_url) as one, replica(postgres_url) as other:
+        await one.run_sync(lambda conn: agree(conn, "ada", "the settings"))
+        second = asyncio.create_task(other.run_sync(lambda conn: agree(conn, "ada's other token", "ada")))
+        await until_it_waits(second, postgres_url)
+        await one.commit()
+        with pytest.raises(RequestError, match="two approvers"):
+            await second
