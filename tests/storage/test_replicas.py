@@ -17,7 +17,7 @@ from domain.states import RefundState
 from storage import approvals, early_reversals, funding, interventions, returns, transfers
 from storage.planning import PlanTerms
 from storage.postgres import PostgresStore
-from storage.returns import RefundSeen
+from storage.returns import DisputeSeen, RefundSeen
 from storage.tables import batches, payouts, transfer_attempts
 from storage.tables import transfers as transfer_rows
 from storage.taking import take
@@ -244,3 +244,43 @@ async def test_two_tokens_of_one_person_do_not_approve_a_batch_at_the_same_momen
         await one.commit()
         with pytest.raises(RequestError, match="two approvers"):
             await second
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("comes", ["refund", "dispute"])
+async def test_what_comes_back_of_a_paid_sale_meets_the_sale_that_is_minted_at_the_same_moment(
+    comes: str, turned: bool, postgres_store: PostgresStore, postgres_url: URL
+) -> None:
+    """A debt is netted from it, and a dispute's risk kept back, whichever is committed first."""
+    shop = Sales(ACCOUNT)
+
+    def prepare(conn: Connection) -> tuple[int, int]:
+        content, buyer = open_shop(conn, shop)
+        shop.deposit(conn, DUE)
+        funding.fund(conn, ACCOUNT, NOW)
+        shop.pay(conn, plan(conn, shop, "purchase"), NOW)
+        first = conn.execute(select(payouts.c.purchase_id)).scalar_one()
+        return first, shop.paid(conn, content, buyer, START + timedelta(hours=1))
+
+    first, second = await postgres_store.write(prepare)
+
+    def comes_back(conn: Connection) -> None:
+        if comes == "refund":
+            refund(conn, first, "a", 300)
+        else:
+            returns.record_dispute(conn, first, DisputeSeen("dp_1", 300, "needs_response", 300, 1_500, NOW), NOW)
+
+    def is_minted(conn: Connection) -> None:
+        shop.minted(conn, second)
+
+    earlier, later = (is_minted, comes_back) if turned else (comes_back, is_minted)
+    async with replica(postgres_url) as one, replica(postgres_url) as other:
+        await one.run_sync(earlier)
+        meanwhile = asyncio.create_task(other.run_sync(later))
+        await until_it_waits(meanwhile, postgres_url)
+        await one.commit()
+        await meanwhile
+        await other.commit()
+    state = select(payouts.c.state).where(payouts.c.purchase_id == second)
+    found = await postgres_store.read(lambda conn: conn.scalar(state))
+    assert found == ("netted" if comes == "refund" else "on_hold")
