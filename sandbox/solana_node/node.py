@@ -58,6 +58,10 @@ class SignatureStatus:
     err: Any
 
 
+CLUSTER = ""
+"""What no endpoint is called: whoever reads so sees what there is, however far the endpoints are behind."""
+
+
 class SolanaNode:
     """A `sandbox.service.Service`. All times come from `clock`, all randomness from `rng`."""
 
@@ -147,8 +151,8 @@ class SolanaNode:
         """The newest slot that this endpoint has seen."""
         return self.advance() - min(self.endpoint(path).lag_slots, MAX_LAG_SLOTS)
 
-    def bank(self, commitment: Commitment, path: str = "/") -> int:
-        """The newest slot of that commitment in the eyes of this endpoint."""
+    def bank(self, commitment: Commitment, path: str = CLUSTER) -> int:
+        """The newest slot of that commitment in the eyes of this endpoint, or in truth."""
         return self.tip(path) - self.slots.depth[commitment]
 
     # --- what services in this process use ------------------------------------------------------------------------
