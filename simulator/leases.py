@@ -12,14 +12,19 @@ from typing import Any
 TABLES = ("jobs", "stripe_events", "circle_notifications")
 TRIGGERS = """
 CREATE TEMP TRIGGER watch_{table}_outcomes AFTER UPDATE OF last_error ON main.{table}
-WHEN OLD.lease_holder IS NULL AND (NEW.last_error IS NOT NULL OR NEW.state = 'done')
+WHEN OLD.lease_holder IS NULL AND (NEW.last_error IS NOT NULL OR NEW.state = 'done') AND NOT ({for_a_person})
 BEGIN SELECT unheld_ended('{table}', OLD.id); END;
 CREATE TEMP TRIGGER watch_{table}_changes AFTER UPDATE OF lease_holder ON main.{table}
 WHEN NEW.lease_holder IS NOT OLD.lease_holder
 BEGIN SELECT lease_moved('{table}', OLD.id, OLD.lease_holder, NEW.lease_holder); END;
-CREATE TEMP TRIGGER watch_{table}_ends AFTER DELETE ON main.{table}
+CREATE TEMP TRIGGER watch_{table}_ends AFTER DELETE ON main.{table} WHEN NOT ({by_hand})
 BEGIN SELECT lease_moved('{table}', OLD.id, OLD.lease_holder, NULL); END;
 """
+NEVER = "0"
+FOR_A_PERSON = {"jobs": "OLD.state = 'parked'"}
+"""What a job says that waits for a person may be said anew by whoever learns more."""
+BY_HAND = {"jobs": "OLD.kind IN ('underpaid', 'overnetted')"}
+"""Nobody works on these: they end with what they are about."""
 
 
 class Leases:
@@ -36,7 +41,9 @@ class Leases:
         connection.create_function("lease_moved", 4, partial(self._moved, process))
         connection.create_function("unheld_ended", 2, partial(self._ended, process))
         for table in TABLES:
-            for statement in TRIGGERS.format(table=table).split(";\n"):
+            for_a_person, by_hand = FOR_A_PERSON.get(table, NEVER), BY_HAND.get(table, NEVER)
+            triggers = TRIGGERS.format(table=table, for_a_person=for_a_person, by_hand=by_hand)
+            for statement in triggers.split(";\n"):
                 if statement.strip().endswith("END"):
                     connection.execute(statement)
 
