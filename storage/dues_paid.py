@@ -16,7 +16,7 @@ from storage.debts import movable_debt, net_exactly
 from storage.history import advance, note
 from storage.returns import restate_due
 from storage.statements import fixed
-from storage.tables import batch_items, batches, payouts, purchases, state_history, transfers, users
+from storage.tables import batch_items, batches, nettings, payouts, purchases, state_history, transfers, users
 
 ADOPTED_KEYS = {"circle": "adopted", "solana": "adopted-solana"}
 """Keys of the batches of adopted transfers: a batch has one rail, and what is paid on one is never sent on another."""
@@ -33,7 +33,8 @@ def candidates(conn: Connection, which: ColumnElement[bool], paid_by: datetime |
     Each with what it was due when it was born and what it is due now; a held or cancelled one may have been left out.
     Payouts whose money is known to be on its way are none.
     """
-    return [Candidate(row.id, _amounts(conn, row)) for row in _may_have_been(conn, which, UNPAID, paid_by)]
+    rows = _may_have_been(conn, which, (*UNPAID, UsdcStatus.NETTED), paid_by)
+    return [Candidate(row.id, _amounts(conn, row, paid_by)) for row in rows]
 
 
 def _may_have_been(
@@ -71,7 +72,8 @@ def fit_a_plan(conn: Connection, total: int, recipient_id: int, owner: str) -> l
     for row in conn.execute(statement):
         plans.setdefault(row.batch_id, []).append(row)
     found = [rows for rows in plans.values() if sum(row.amount for row in rows) == total]
-    if len(found) != 1 or any(row.state not in UNPAID or sales.begun(conn, row.transfer_id) for row in found[0]):
+    may_be = (*UNPAID, UsdcStatus.NETTED)
+    if len(found) != 1 or any(row.state not in may_be or sales.begun(conn, row.transfer_id) for row in found[0]):
         return None
     return [Paid(row.payout_id, row.amount) for row in found[0]]
 
@@ -138,14 +140,33 @@ def may_have_paid(conn: Connection, owner: str | None, paid_by: datetime | None)
     return conn.execute(statement).first() is not None
 
 
-def _amounts(conn: Connection, row: Row[Any]) -> tuple[int, ...]:
-    """A payout that debts have used up in part was paid with the rest, whatever it was due at first."""
-    now_due = row.amount - row.netted_amount
-    if row.netted_amount:
-        return (now_due, 0)
+def _amounts(conn: Connection, row: Row[Any], paid_by: datetime | None) -> tuple[int, ...]:
+    """A payout of which debts had used up a part was paid with the rest, whatever it was due at first. What was netted
+    after the payment, by a restored database that learnt of the debt anew, took nothing from it."""
     at_birth = _at_birth(conn, row)
     may_be_left_out = row.state in (UsdcStatus.ON_HOLD, UsdcStatus.CANCELLED)
-    return (at_birth, now_due, 0) if may_be_left_out else (at_birth, now_due)
+    found: list[int] = []
+    for netted in sorted(_netted_by(conn, row, paid_by)):
+        if netted:
+            found += (row.amount - netted, 0)
+        else:
+            found += (at_birth, row.amount, 0) if may_be_left_out else (at_birth, row.amount)
+    return tuple(found)
+
+
+def _netted_by(conn: Connection, row: Row[Any], paid_by: datetime | None) -> set[int]:
+    """What debts had used up of a payout at a time: two sums where the clocks leave it open."""
+    if not row.netted_amount or paid_by is None:
+        return {row.netted_amount}
+    made = conn.execute(_NETTED, {"of": row.id}).all()
+    surely = sum(one.amount for one in made if one.created_at + CLOCKS_APART < paid_by)
+    perhaps = sum(one.amount for one in made if one.created_at - CLOCKS_APART < paid_by)
+    return {surely, perhaps}
+
+
+_NETTED = select(nettings.c.amount, nettings.c.created_at).where(
+    nettings.c.payout_id == bindparam("of"), nettings.c.undone_at.is_(None)
+)
 
 
 def _at_birth(conn: Connection, row: Row[Any]) -> int:
@@ -161,7 +182,11 @@ def promise(conn: Connection, transfer: Row[Any], paid: Sequence[Paid], cause: s
         sales.unlink(conn, row.id, now)
         if row.state == UsdcStatus.ON_HOLD:
             sales.release_payout(conn, row, now)
-        restate_due(conn, row.id, one.amount + row.netted_amount, cause, now)
+        netted = row.netted_amount
+        if netted and one.amount > row.amount - netted:  # more than debts leave of it now
+            netted = max(0, row.amount - one.amount)
+            net_exactly(conn, {row.id: netted}, row.recipient_id, now)
+        restate_due(conn, row.id, one.amount + netted, cause, now)
         state = conn.scalar(select(payouts.c.state).where(payouts.c.id == row.id))
         if state != UsdcStatus.PENDING_DISTRIBUTION:
             advance(conn, row.id, UsdcStatus.PENDING_DISTRIBUTION, now, f"already sent: {cause}", reason=None)

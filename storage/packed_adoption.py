@@ -9,17 +9,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from domain.evidence import PackedOutflow
 from domain.fitting import Paid, fit
 from domain.states import GroupState, PackedState
 from storage import chain_rows, groups
+from storage.debts import net_debts
 from storage.dues_paid import adopted_batch, candidates, fit_a_plan, new_transfer, promise, recipients_at
 from storage.groups import Member, NewGroup
 from storage.history import advance
 from storage.movements import book_adopted
-from storage.tables import batch_items, payout_groups, payouts, transfers, users
+from storage.tables import batch_items, group_members, payout_groups, payouts, transfers, users
 from storage.upkeep import Payer
 
 
@@ -38,7 +39,18 @@ def adopt(conn: Connection, outflow: PackedOutflow, payer: Payer, new_uuid: Call
     if group_id is None:
         return False
     _follow(conn, group_id, outflow, payer, now)
+    for recipient_id in conn.scalars(_RECIPIENTS, {"of": group_id}).all():
+        net_debts(conn, recipient_id, now)
     return True
+
+
+_RECIPIENTS = (
+    select(transfers.c.recipient_id)
+    .join(group_members, group_members.c.transfer_id == transfers.c.id)
+    .where(group_members.c.group_id == bindparam("of"))
+    .order_by(transfers.c.recipient_id)
+    .distinct()
+)
 
 
 def restore_members(conn: Connection, group_id: int, payer: Payer, now: datetime) -> bool:

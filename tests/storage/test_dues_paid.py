@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import Connection, select
 
 from domain.evidence import Evidence
@@ -13,7 +14,7 @@ from storage.debts import open_debt
 from storage.dues_paid import candidates
 from storage.returns import RefundSeen
 from storage.store import Store
-from storage.tables import payouts
+from storage.tables import nettings, payouts
 from storage.tables import transfers as transfer_rows
 from tests.sales import PLATFORM, START, Sales
 from tests.verified import first_findings
@@ -121,5 +122,26 @@ async def test_a_payout_that_a_debt_had_used_up_whole_is_given_back_to_the_outfl
         assert ada.payouts()[1:] == [("pending_distribution", 0, DUE), ("netted", DUE, 0)]
         ada.settle(1)
         assert first_findings(conn) == {}
+
+    await store.write(story)
+
+
+@pytest.mark.parametrize(
+    ("after", "amounts"),
+    [
+        (-13 * HOUR, {DUE}),  # the payment was before the debt: it took nothing
+        (HOUR, {DUE, "left", 0}),  # by clocks that may be apart, both may be
+        (DAY, {"left", 0}),  # the payment was after it
+    ],
+    ids=["before", "about-then", "after"],
+)
+async def test_what_debts_used_up_after_a_payment_took_nothing_from_it(
+    after: timedelta, amounts: set[int | str], store: Store
+) -> None:
+    def story(conn: Connection) -> None:
+        ada = Owing(conn, 100)
+        netted = select(nettings.c.created_at).where(nettings.c.payout_id == 2)
+        (found,) = candidates(conn, payouts.c.id == 2, conn.execute(netted).one().created_at + after)
+        assert set(found.amounts) == {DUE - ada.debt if amount == "left" else amount for amount in amounts}
 
     await store.write(story)

@@ -178,3 +178,39 @@ async def test_what_was_planned_before_the_backup_paid_after_it_and_refunded_sin
     assert shop.paid() == {"ada": DUE, "bob": DUE}
     assert await parked(world) == []
     await shop.close()
+
+
+@pytest.mark.parametrize(
+    "ways", [{"agent_rail": "solana"}, {"agent_grouping": "creator"}], ids=["solana", "circle-by-creator"]
+)
+@pytest.mark.parametrize("cents", [100, 300], ids=["in-part", "whole"])
+@on_virtual_time
+async def test_a_debt_that_the_restored_database_nets_against_what_was_paid_before_it_is_netted_against_what_is_due(
+    cents: int, ways: dict[str, str], tmp_path: Path
+) -> None:
+    """The backup has Ada's second sale unpaid. It was paid, and then her first one was refunded; the
+    restored database learns of the refund first."""
+    story = drill(tmp_path, **ways)
+    shop, world = story.shop, story.world
+    await story.begin("ada")
+    await story.pay_out(1)
+    await shop.sell("ada", "bob")
+    await story.back_up()
+    await story.pay_out(2)
+    await world.clock.sleep(600)
+    story.refund(story.paid[0], cents)
+    await world.clock.sleep(60)
+    debt = (await shop.dashboard("ada"))["debt"]
+    assert debt != "0.00"
+    await story.put_back()
+    await story.gate_opens()
+
+    async def booked() -> bool:
+        board = await shop.dashboard("ada")
+        return (board["paid_out"], board["debt"]) == ("4.70", debt)
+
+    await world.until("what was paid is known, and as much is owed back", booked)
+    assert await shop.plan() is None
+    assert shop.paid() == {"ada": 2 * DUE, "bob": DUE, "cleo": 0}
+    assert await parked(world) == []
+    await shop.close()
