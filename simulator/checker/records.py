@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from solders.account import Account
 from solders.pubkey import Pubkey
 
 from sandbox.circle_service import CircleService
@@ -18,9 +17,6 @@ from sandbox.solana_node.history import TokenChange
 from sandbox.solana_node.node import USDC_DEVNET
 from sandbox.solana_node.token_layouts import associated_token_address, token_amount
 from sandbox.stripe_service import StripeService
-
-FAITHFUL = "/faithful"
-"""A path of the node that no fault is set for."""
 
 
 @dataclass(slots=True)
@@ -143,26 +139,19 @@ class Records:
 
     def exists(self, address: str) -> bool:
         """Whether a finalized account is there."""
-        return self._account(Pubkey.from_string(address)) is not None
+        return self._node.account(Pubkey.from_string(address), Commitment.FINALIZED) is not None
 
     def lamports(self) -> int:
         """Finalized lamports of the platform wallet."""
-        account = self._account(self._platform)
+        account = self._node.account(self._platform, Commitment.FINALIZED)
         return 0 if account is None else account.lamports
 
     def _units(self, address: Pubkey) -> int:
-        account = self._account(address)
+        account = self._node.account(address, Commitment.FINALIZED)
         return 0 if account is None else token_amount(account)
 
-    def _final(self) -> int:
-        """The chain's own finalized slot, not what an endpoint that lags takes for it."""
-        return self._node.bank(Commitment.FINALIZED, FAITHFUL)
-
-    def _account(self, address: Pubkey) -> Account | None:
-        return self._node.accounts.at(address, self._final())
-
     def _read_blocks(self) -> None:
-        until = self._node.history.count_up_to(self._final())
+        until = self._node.history.count_up_to(self._node.bank(Commitment.FINALIZED))
         for landed in self._node.history.landed[self._read : until]:
             if landed.err is None:
                 self._landed.add(landed.signature)
