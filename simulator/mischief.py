@@ -5,8 +5,10 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 import structlog
 
@@ -34,6 +36,15 @@ PAUSED_AT = (None, "before call", "after call", "before commit", "after commit")
 FULL_PAGES = 1
 BACKUP_AGES = (600, 3_600, 20_000, 300_000)
 """Seconds between a backup and its return: minutes, hours, days in which money moved."""
+SHARE_WHILE_MONEY_LEAVES = 0.75
+"""Of the backups, so many are the last of many and return when money leaves of which they know nothing: a single one
+lies around a batch hardly once in a week."""
+BACKUPS_EVERY = (7_200, 14_400, 43_200)
+RECONCILED_SECONDS = 60
+AFTER_IT_BEGINS_SECONDS = (0, 0, 0, 3, 600)
+"""Before anything of it is on the chain, in the middle of it, and when all of it is final."""
+PUTTING_BACK_SECONDS = (0, 0, 5)
+"""By a script, and by hand."""
 
 
 @dataclass(slots=True)
@@ -43,6 +54,8 @@ class Mischief:
     stage: Stage
     dice: random.Random
     kinds: frozenset[FaultKind]
+    backup_dice: random.Random
+    """Of their own: what they draw moves nothing of what the others draw."""
     struck: Counter[str] = field(default_factory=Counter)
     _begun: list[tuple[FaultKind, Ended]] = field(default_factory=list)
     _settings: dict[str, str] = field(default_factory=dict)
@@ -187,12 +200,16 @@ class Mischief:
             return
         stage.checker.db.copy_to(backup)
         stage.trace.tell("a backup is made")
-        left = self._end - stage.clock.monotonic() - 60
-        await stage.clock.sleep(max(1.0, min(left, self.dice.choice(BACKUP_AGES))))
+        latest = self._end - 60
+        age = max(1.0, min(latest - stage.clock.monotonic(), self.dice.choice(BACKUP_AGES)))
+        if self.backup_dice.random() < SHARE_WHILE_MONEY_LEAVES:
+            await self._back_up_until_money_leaves(backup, latest)
+        else:
+            await stage.clock.sleep(age)
         stage.keep_down = True
         for process in stage.processes:
             await stage.kill(process)
-        await stage.clock.sleep(5)
+        await stage.clock.sleep(self.backup_dice.choice(PUTTING_BACK_SECONDS))
         stage.checker.db.close()
         for suffix in ("", "-wal", "-shm"):
             (stage.folder / f"{DATABASE}{suffix}").unlink(missing_ok=True)
@@ -201,6 +218,24 @@ class Mischief:
         self.struck[FaultKind.OLD_BACKUP] += 1
         stage.trace.tell("the backup is put back")
         stage.keep_down = False
+
+    async def _back_up_until_money_leaves(self, backup: Path, latest: float) -> None:
+        """For the first time after the last backup, and a little longer; or until `latest`. The books are reconciled
+        before each, as they are daily in life: what that looks for after a start is not to hide what a start does."""
+        stage, dice = self.stage, self.backup_dice
+        every, more = dice.choice(BACKUPS_EVERY), dice.choice(AFTER_IT_BEGINS_SECONDS)
+        stage.money_leaves.clear()
+        while not stage.money_leaves.is_set() and stage.clock.monotonic() < latest:
+            await stage.operator("POST", "/admin/api/reconciliations")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(RECONCILED_SECONDS, latest - stage.clock.monotonic())):
+                    await stage.money_leaves.wait()
+            if not stage.money_leaves.is_set():
+                stage.checker.db.copy_to(backup)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(every, latest - stage.clock.monotonic())):
+                    await stage.money_leaves.wait()
+        await stage.clock.sleep(max(0.0, min(latest - stage.clock.monotonic(), more)))
 
     async def _rotate(self, _: float) -> None:
         """Webhook secret and Circle key are replaced; some time later the daemons are told and restarted."""

@@ -18,6 +18,7 @@ from config.settings import Settings
 from domain.errors import Retryable
 from ports.transport import HttpRequest, HttpResponse
 from sandbox.solana_node import Commitment
+from sandbox.solana_node.history import Landed
 from simulator.checker import Checker, Records, Terms
 from simulator.findings import Findings
 from simulator.leases import Leases
@@ -72,6 +73,8 @@ class Stage(World):
         """The network takes its time, and tasks run in other orders."""
         self.keep_down = False
         """Dead processes stay dead for now (somebody works on the database file)."""
+        self.money_leaves = asyncio.Event()
+        """Set when USDC begins to leave the platform wallet: Circle has taken an order, or a block a transaction."""
         self.wire = ServiceTransport(self.outside.by_url, self.clock.sleep, remember=False)
         for process in self.processes:
             process.around = self._around(process)
@@ -168,7 +171,9 @@ class Stage(World):
         self.circle.custody.notifier.subscribe(f"{AGENT_URL}/api/circle/webhook/", [])
         self.node.on_transaction.append(self._landed)
 
-    def _landed(self, _: object) -> None:
+    def _landed(self, landed: Landed) -> None:
+        if self.records.takes_usdc(landed):
+            self.money_leaves.set()
         if self._poke is None:
             slots = self.node.slots
             seconds = (slots.depth[Commitment.FINALIZED] + 2) * slots.slot_ms / 1_000
@@ -203,6 +208,8 @@ class Stage(World):
         if request.url == TRANSFERS:
             self._remember(request.body)
         answer = await self.wire.send(request)
+        if request.url == TRANSFERS and answer.status < 300:
+            self.money_leaves.set()
         known = 0 if request.url.startswith(CIRCLE_URL) else zlib.crc32(answer.body, zlib.crc32(request.body))
         self.trace.note(name, request.method, request.url, answer.status, known)
         return answer

@@ -119,7 +119,8 @@ class _World:
         stage = Stage(self._folder, self._dice.getrandbits(32), names, settings)
         stage.trace = type(stage.trace)(stage.clock.now_ms, self._listener)
         stage.commits_left = self._scenario.weeks * self._scenario.commits_most
-        mischief = Mischief(stage, random.Random(self._dice.getrandbits(64)), self._kinds)
+        dice, backup_dice = random.Random(self._dice.getrandbits(64)), random.Random(f"backup {self._scenario.seed}")
+        mischief = Mischief(stage, dice, self._kinds, backup_dice)
         cast = Cast(stage, random.Random(self._dice.getrandbits(64)))
         with listening(stage.findings.add, stage.scrutiny.tells):
             try:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,7 @@ from sandbox.circle_service import CircleService
 from sandbox.circle_service.transactions import OUTBOUND
 from sandbox.service import Request
 from sandbox.solana_node import Commitment, SolanaNode
-from sandbox.solana_node.history import TokenChange
+from sandbox.solana_node.history import Landed, TokenChange
 from sandbox.solana_node.node import USDC_DEVNET
 from sandbox.solana_node.token_layouts import associated_token_address, token_amount
 from sandbox.stripe_service import StripeService
@@ -146,6 +146,14 @@ class Records:
         account = self._node.account(self._platform, Commitment.FINALIZED)
         return 0 if account is None else account.lamports
 
+    def takes_usdc(self, landed: Landed) -> bool:
+        """Whether a transaction takes USDC from the platform wallet, if no fork undoes it."""
+        return landed.err is None and self._own(landed.token_changes()) < 0
+
+    def _own(self, changes: Sequence[TokenChange]) -> int:
+        treasury, usdc = str(self.treasury_account), str(USDC_DEVNET)
+        return sum(change.delta for change in changes if change.account == treasury and change.mint == usdc)
+
     def _units(self, address: Pubkey) -> int:
         account = self._node.account(address, Commitment.FINALIZED)
         return 0 if account is None else token_amount(account)
@@ -159,8 +167,7 @@ class Records:
         self._read = max(self._read, until)
 
     def _note(self, signature: str, changes: list[TokenChange]) -> None:
-        treasury, usdc = str(self.treasury_account), str(USDC_DEVNET)
-        own = sum(change.delta for change in changes if change.account == treasury and change.mint == usdc)
+        treasury, usdc, own = str(self.treasury_account), str(USDC_DEVNET), self._own(changes)
         if own > 0:
             self._inflow += own
         elif own < 0:
