@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, func, insert, select
 from domain.states import PurchaseStatus, RefundState
 from storage.history import advance, note
 from storage.purchases import SOLD_OUT, required
+from storage.returns import returned
 from storage.tables import refunds
 
 _OPEN = (RefundState.INTENDED, RefundState.PENDING)
@@ -22,10 +23,10 @@ def under_way(conn: Connection, purchase_id: int) -> Row[Any] | None:
 
 
 def intend_for_loser(conn: Connection, purchase_id: int, uuid: UUID, key: UUID, now: datetime) -> None:
-    """The loser of a sold-out race gets everything back, once, by whomever; what failed is tried anew when a person
-    asks."""
+    """The loser of a sold-out race gets everything back, once, by whomever. While his bank asks for it, the bank
+    decides; what failed is tried anew when a person asks, or when the bank gives him nothing."""
     row = required(conn, purchase_id)
-    if row.status == PurchaseStatus.REFUNDED:
+    if row.status == PurchaseStatus.REFUNDED or returned(conn, purchase_id).contested >= row.gross_amount:
         return
     ours = (refunds.c.purchase_id == purchase_id) & refunds.c.idempotency_key.is_not(None)
     asked = conn.scalar(select(refunds.c.id).where(ours, refunds.c.state != RefundState.FAILED).limit(1))

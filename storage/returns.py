@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from domain.keys import uuid4_shaped
 from domain.ledger import dispute_money, due_changed, refund_succeeded
-from domain.refunds import LOST_DISPUTE, OPEN_DISPUTES, Position, Returns, dispute_rank, dues, returns
+from domain.refunds import CLOSED_RANK, LOST_DISPUTE, OPEN_DISPUTES, Position, Returns, dispute_rank, dues, returns
 from domain.states import MintState, PurchaseStatus, RefundState, UsdcStatus
 from storage import purchases as sales
 from storage.debts import net_debts, undo_surplus
@@ -141,6 +141,15 @@ def record_dispute(conn: Connection, purchase_id: int, seen: DisputeSeen, now: d
         payment_intent_id = sales.required(conn, purchase_id).stripe_payment_intent_id
         post(conn, dispute_money(seen.stripe_dispute_id, cause, payment_intent_id, *moved), now)
     settle_returns(conn, purchase_id, f"{seen.stripe_dispute_id}:{cause}", now)
+    if rank == CLOSED_RANK and seen.status != LOST_DISPUTE:
+        _give_back_to_loser(conn, purchase_id, now)
+
+
+def _give_back_to_loser(conn: Connection, purchase_id: int, now: datetime) -> None:
+    """His bank gives the loser of a sold-out race nothing: his refund is due, which Stripe refused till now."""
+    row = sales.required(conn, purchase_id)
+    if row.status_reason == sales.SOLD_OUT and row.status != PurchaseStatus.REFUNDED:
+        enqueue(conn, "refund", purchase_id, now)
 
 
 def settle_returns(conn: Connection, purchase_id: int, cause: str, now: datetime) -> None:
@@ -168,6 +177,12 @@ def settle_unpaid(conn: Connection, transfer_ids: Collection[int], now: datetime
     sold = select(payouts.c.purchase_id).where(waiting).distinct().order_by(payouts.c.purchase_id)
     for purchase_id in conn.scalars(sold).all():
         settle_returns(conn, purchase_id, "not paid", now)
+
+
+def returned(conn: Connection, purchase_id: int) -> Returns:
+    """What went back of a sale, and what its open disputes would take."""
+    contests = conn.execute(_DISPUTES, {"of": purchase_id}).all()
+    return _returns(conn, sales.required(conn, purchase_id), contests)
 
 
 def _returns(conn: Connection, row: Row[Any], contests: Sequence[Row[Any]]) -> Returns:

@@ -17,7 +17,7 @@ from ports.clock import Clock
 from ports.ids import Ids
 from storage import refunds as rows
 from storage.purchases import SOLD_OUT
-from storage.returns import RefundSeen, record_refund
+from storage.returns import RefundSeen, record_refund, returned
 from storage.store import Store
 from storage.work import Claim, enqueue, fenced
 
@@ -27,6 +27,8 @@ POLL = timedelta(minutes=10)
 KEY_REFUSED = frozenset({UNAUTHORIZED, FORBIDDEN})
 ALREADY_REFUNDED = "charge_already_refunded"
 """Stripe's refusal when the whole charge went back before."""
+CHARGED_BACK = "charge_disputed"
+"""Stripe's refusal while the buyer's bank asks for the money, and after it has got it."""
 
 
 class StripeRefunds(Protocol):
@@ -50,7 +52,7 @@ class RefundStep:
         try:
             facts = await self._ask(refund)
         except Rejected as error:
-            return self._refused(refund, error)
+            return await self._refused(refund, error)
         return self._conclude(refund, facts)
 
     async def _intent(self, claim: Claim) -> Row[Any] | None:
@@ -76,16 +78,27 @@ class RefundStep:
                 return found
         return await self._stripe.create_refund(params, refund.idempotency_key)
 
-    def _refused(self, refund: Row[Any], error: Rejected) -> Outcome:
+    async def _refused(self, refund: Row[Any], error: Rejected) -> Outcome:
         """An operator's refund that Stripe refuses for what it is has failed, and he may ask for another. The loser's
         stays as it is: a person must see to it that he gets his money. A refusal of our key says nothing of a call
         before it."""
         now = self._clock.now()
         if error.code == ALREADY_REFUNDED and refund.reason == SOLD_OUT and refund.stripe_refund_id is None:
             return Done(lambda conn: self._by_others(conn, refund, now))
+        if error.code == CHARGED_BACK and refund.reason == SOLD_OUT:
+            return await self._contested(refund, error)
         if refund.reason == SOLD_OUT or refund.stripe_refund_id is not None or error.code in KEY_REFUSED:
             raise error
         return Refused(error.code, str(error), lambda conn: rows.refused(conn, refund.id, error.code, now))
+
+    async def _contested(self, refund: Row[Any], error: Rejected) -> Outcome:
+        """The loser's bank has asked for his money. What it gives him is not given once more; the end of a dispute that
+        gives him nothing makes his refund due anew, under another key: Stripe's refusal stays with this one."""
+        told = await self._store.read(lambda conn: returned(conn, refund.purchase_id))
+        end: Commit = lambda conn: rows.refused(conn, refund.id, error.code, self._clock.now())  # noqa: E731
+        if told.contested >= refund.amount:
+            return Done(end)
+        return Again(POLL, f"its dispute is not known yet: {error}", counts=True, commit=end)
 
     def _by_others(self, conn: Connection, refund: Row[Any], now: datetime) -> None:
         """The whole charge went back by somebody else's hand, or by a process whose rows are lost: what that was is

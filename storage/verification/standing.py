@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, String, Table, cast, exists, select
 
+from domain.refunds import LOST_DISPUTE, OPEN_DISPUTES
 from domain.states import (
     BatchStatus,
     ConversionState,
@@ -15,9 +16,11 @@ from domain.states import (
     WalletState,
 )
 from storage.purchases import SOLD_OUT
+from storage.statements import among
 from storage.tables import (
     batches,
     conversion_orders,
+    disputes,
     jobs,
     mint_attempts,
     payout_groups,
@@ -48,7 +51,11 @@ def _check(name: str, says: str, table: Table, find: Find) -> Check:
     return Check(name, ("I12",), says, look)
 
 
-_UNREFUNDED = ~exists().where(refunds.c.purchase_id == purchases.c.id, refunds.c.state == "succeeded")
+_REFUNDED = exists().where(refunds.c.purchase_id == purchases.c.id, refunds.c.state == "succeeded")
+_ASKED_BY_BANK = exists().where(
+    disputes.c.purchase_id == purchases.c.id, disputes.c.status.in_(among(sorted({*OPEN_DISPUTES, LOST_DISPUTE})))
+)
+_UNREFUNDED = ~_REFUNDED & ~_ASKED_BY_BANK
 
 STANDING = (
     _check(
@@ -91,7 +98,7 @@ STANDING = (
     ),
     _check(
         "losers-wait",
-        "every sale that lost the race for an edition has a job that refunds it",
+        "every sale that lost the race for an edition has a job that refunds it, or a bank that does",
         purchases,
         _without_job(
             purchases, "refund", (purchases.c.status_reason == SOLD_OUT) & _UNREFUNDED, purchases.c.id, "it is sold out"

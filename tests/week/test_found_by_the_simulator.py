@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from sandbox.faults import Fault, Rule
 from tests.week.checker import rows_of
 from tests.week.selling import DUE, Market
 from tests.week.test_refunds import Gallery
@@ -131,6 +134,43 @@ def test_a_loser_whom_somebody_else_has_refunded_needs_nobody_and_waits_for_one_
             return parked() == ["refund"]
 
         await shop.world.until("a person is asked", is_seen)
+        await shop.close()
+
+    run_virtually(story())
+
+
+@pytest.mark.parametrize("outcome", ["lost", "won"])
+def test_a_loser_whose_bank_asks_for_his_money_gets_it_once_whatever_it_decides(outcome: str, tmp_path: Path) -> None:
+    """`tests.proof weeks`, seed 1030: Stripe refunds no charge that is disputed, and a person was asked for ever."""
+
+    async def story() -> None:
+        shop = Gallery(VirtualWorld(tmp_path))
+        await shop.open(editions=1)
+        tokens = [(await shop.sign_up(f"racer{n}"))[1] for n in range(2)]
+        wish = {"content_id": shop.content, "payment_method": "card"}
+        opened = [await shop.world.call("POST", "/api/checkout/stripe/", wish, token) for token in tokens]
+        controls = shop.world.stripe.controls
+        controls.add_fault(Rule("POST /v1/refunds", Fault.STATUS, times=3, status=500))
+        for one in opened:
+            controls.pay(one.body["session_id"])
+
+        def states(sql: str) -> list[str]:
+            return [row["s"] for row in rows_of(shop.world, sql)]
+
+        async def has_lost() -> bool:
+            return bool(states("SELECT state s FROM refunds"))
+
+        await shop.world.until("one of them has lost the race", has_lost)
+        (loser,) = states("SELECT stripe_payment_intent_id s FROM purchases WHERE status_reason = 'sold_out'")
+        dispute: Any = controls.open_dispute(loser)
+        await shop.world.clock.sleep(3_600)
+        assert states("SELECT state s FROM refunds") == ["failed"], "his bank decides"
+        controls.close_dispute(dispute["id"], outcome)
+        await shop.world.clock.sleep(3_600)
+        assert states("SELECT state s FROM jobs WHERE kind = 'refund'") == []
+        assert states("SELECT state s FROM refunds")[1:] == ([] if outcome == "lost" else ["succeeded"])
+        given: Any = controls.ledger()
+        assert sorted(one["refunded_cents"] for one in given["payments"]) == ([0, 0] if outcome == "lost" else [0, 300])
         await shop.close()
 
     run_virtually(story())
