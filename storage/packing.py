@@ -4,13 +4,13 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, select, update
+from sqlalchemy import Connection, Row, String, cast, exists, func, select, update
 
 from domain.states import UpkeepState, UsdcStatus
 from storage import purchases as sales
 from storage.history import note
 from storage.receipts import LIVE_UPKEEP
-from storage.tables import group_members, payouts, transfers, upkeep, upkeep_items
+from storage.tables import group_members, payouts, state_history, transfers, upkeep, upkeep_items
 from storage.work import enqueue
 
 
@@ -72,15 +72,33 @@ def once_made(conn: Connection, owners: Collection[str]) -> frozenset[str]:
     return frozenset(conn.scalars(asked))
 
 
-def failed_tries(conn: Connection, owners: Collection[str]) -> dict[str, int]:
-    """How often making an owner's token account was proven to have failed."""
+def failed_tries(conn: Connection, batch_id: int, owners: Collection[str]) -> dict[str, int]:
+    """How often making an owner's token account for this batch was proven to have failed since a person was last told
+    so: another batch, and whoever has it paid again, begin anew."""
+    told = (
+        select(func.max(state_history.c.at, type_=state_history.c.at.type))
+        .select_from(
+            transfers.join(payouts, payouts.c.transfer_id == transfers.c.id).join(
+                state_history,
+                (state_history.c.machine == "payout") & (state_history.c.subject == cast(payouts.c.id, String)),
+            )
+        )
+        .where(
+            transfers.c.batch_id == batch_id,
+            transfers.c.destination_address == upkeep_items.c.address,
+            state_history.c.after == UsdcStatus.FAILED,
+        )
+        .scalar_subquery()
+    )
     asked = (
         select(upkeep_items.c.address, func.count().label("tries"))
         .join(upkeep, upkeep.c.id == upkeep_items.c.upkeep_id)
         .where(
             upkeep.c.kind == "accounts",
             upkeep.c.state == UpkeepState.DEAD,
+            upkeep.c.batch_id == batch_id,
             upkeep_items.c.address.in_(list(owners)),
+            told.is_(None) | (upkeep.c.created_at > told),
         )
         .group_by(upkeep_items.c.address)
     )

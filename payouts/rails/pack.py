@@ -86,7 +86,7 @@ class PackStep:
         def look(conn: Connection) -> tuple[Row[Any], Sequence[Row[Any]], int, Known]:
             page = packing.waiting(conn, batch_id, most)
             owners = {row.destination_address for row in page}
-            known = Known(packing.once_made(conn, owners), packing.failed_tries(conn, owners))
+            known = Known(packing.once_made(conn, owners), packing.failed_tries(conn, batch_id, owners))
             return batches.by_id(conn, batch_id), page, packing.waiting_count(conn, batch_id), known
 
         batch, page, waiting, known = await self._store.read(look)

@@ -82,6 +82,34 @@ async def test_a_wave_of_accounts_whose_trace_is_too_long_is_halved_until_it_fit
     await shop.close()
 
 
+@pytest.mark.parametrize("who", ["a person", "the next batch"])
+@on_virtual_time
+async def test_an_account_that_could_not_be_made_is_tried_anew_when_asked_for_again(who: str, tmp_path: Path) -> None:
+    """`tests.proof weeks`, seed 1046: after one bad hour nobody without an account was paid ever again."""
+    shop = packed_market(tmp_path, **SLOW_TREASURY, AGENT_ATTEMPTS_MAX="1")
+    await shop.open("ada")
+    (sale,) = await shop.sell()
+    await shop.deposited(2 * DUE)
+    shop.world.node.switches.land_after_slots = 10_000
+    await shop.plan()
+    await shop.batch_is("settled")
+    assert shop.states() == ["failed"]
+    shop.world.node.switches.land_after_slots = 0
+    if who == "a person":
+        await shop.world.operator("POST", f"/admin/api/retry/distribution/{sale.purchase_id}")
+    else:
+        await shop.sell()
+        await shop.plan()
+
+    async def paid() -> bool:
+        return shop.paid() == {"ada": DUE}
+
+    await shop.world.until("she is paid", paid, 600)
+    assert shop.states() == (["distributed"] if who == "a person" else ["failed", "distributed"])
+    await shop.world.clock.sleep(TREASURY_SEEN)
+    await shop.close()
+
+
 @on_virtual_time
 async def test_without_sol_for_rents_and_fees_nothing_is_signed_and_all_goes_on_when_it_comes(tmp_path: Path) -> None:
     shop = await opened(tmp_path, "ada", "bob")
