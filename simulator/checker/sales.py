@@ -77,10 +77,13 @@ def recipients(db: Database) -> Iterator[str]:
 
 
 def losers(db: Database) -> Iterator[str]:
-    """At rest: who paid for a work that was sold out has his money back, or a person knows of it."""
+    """At rest: who paid for a work that was sold out has his money back, or his bank has it or asks for it, or a person
+    knows of it."""
     sql = (
         "SELECT p.id FROM purchases p WHERE p.paid_at IS NOT NULL AND NOT p.edition_held AND p.status <> 'refunded' "
         "AND p.hold_reason IS NULL AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.purchase_id = p.id) "
+        "AND NOT EXISTS (SELECT 1 FROM disputes d WHERE d.purchase_id = p.id "
+        "AND d.status NOT IN ('won', 'warning_closed', 'prevented')) "
         "AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.kind = 'refund' AND j.subject = CAST(p.id AS TEXT))"
     )
     yield from (f"I4: purchase {row['id']} lost a sold-out race and keeps its buyer's money" for row in db.rows(sql))
