@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select
 
 from domain.errors import Misuse, Retryable
 from domain.evidence import Evidence
@@ -147,8 +147,11 @@ def finalized(
 ) -> None:
     """The NFT exists at finalized and was read back: the purchase is `completed`, its creators' money is due; or, where
     the same transaction paid it (`parts`, from the platform's USDC `account`), `distributed`. All of it in one
-    transaction. Raises Misuse when the sale is not priced and was paid all the same."""
-    attempt = _attempt(conn, attempt_id)
+    transaction. Idempotent: the mint's own step and a start gate's look may both have seen it. Raises Misuse when the
+    sale is not priced and was paid all the same."""
+    attempt = _attempt(conn, attempt_id, locked_row_of(mint_attempts))
+    if attempt.state == MintState.FINALIZED:
+        return
     mint_payouts.end(conn, attempt_id, now, unpaid=not parts)
     signature = attempt.signature
     if signature not in (None, evidence.signature):
@@ -210,8 +213,11 @@ def say(conn: Connection, purchase_id: int, reason: str) -> None:
     conn.execute(change_of(purchases), {"which": purchase_id, "status_reason": reason})
 
 
-def _attempt(conn: Connection, attempt_id: int) -> Row[Any]:
-    row = conn.execute(row_of(mint_attempts), {"which": attempt_id}).one_or_none()
+_ROW = row_of(mint_attempts)
+
+
+def _attempt(conn: Connection, attempt_id: int, asked: Select[Any] = _ROW) -> Row[Any]:
+    row = conn.execute(asked, {"which": attempt_id}).one_or_none()
     if row is None:
         raise Misuse(f"no mint attempt {attempt_id}")
     return row
