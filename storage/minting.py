@@ -150,7 +150,7 @@ def finalized(
     transaction. Idempotent: the mint's own step and a start gate's look may both have seen it. Raises Misuse when the
     sale is not priced and was paid all the same."""
     attempt = _attempt(conn, attempt_id, locked_row_of(mint_attempts))
-    if attempt.state == MintState.FINALIZED:
+    if (attempt.state, attempt.signature) == (MintState.FINALIZED, evidence.signature):
         return
     mint_payouts.end(conn, attempt_id, now, unpaid=not parts)
     signature = attempt.signature

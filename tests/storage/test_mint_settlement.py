@@ -78,6 +78,20 @@ def scene(conn: Connection, *, intended: bool = True) -> Scene:
     return Scene(conn, sale, attempt, parts, tuple((part.address, part.amount) for part in parts))
 
 
+async def test_a_mint_that_two_have_seen_final_is_booked_once(store: Store) -> None:
+    """The start gate of one replica looks for it while the mint's own step follows it at another."""
+
+    def story(conn: Connection) -> None:
+        s = scene(conn)
+        s.signed()
+        for _ in range(2):
+            minting.finalized(conn, s.attempt, s.evidence(), NOW, s.parts, ACCOUNT)
+        assert s.states() == [("distributed", part) for part in PARTS]
+        assert first_findings(conn) == {}
+
+    await store.write(story)
+
+
 async def test_what_a_mint_is_to_pay_is_promised_from_its_intent_to_its_end(store: Store) -> None:
     def story(conn: Connection) -> None:
         s = scene(conn)
