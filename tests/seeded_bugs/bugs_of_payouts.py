@@ -49,7 +49,8 @@ from tests.seeded_bugs.planting import bug, nothing, of
 
 @bug(purchases=9)
 def promises_the_same_dollar_twice(patch: MonkeyPatch) -> None:
-    patch.setattr(storage.funding, "promised", lambda conn: 0)
+    standing = of(storage.funding, "_standing")
+    patch.setattr(storage.funding, "_standing", lambda conn, account: (standing(conn, account)[0], 0))
 
 
 @bug(purchases=9)
