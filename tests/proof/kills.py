@@ -1,26 +1,28 @@
 """The siege: real daemons killed hundreds of times over thousands of purchases, on both databases."""
 
 import asyncio
+import shutil
 import tempfile
 import time
 from pathlib import Path
 
-from tests.databases import DURABLE_CONFIGURATION, running_server
+from tests.databases import DURABLE_CONFIGURATION, PostgresServer, running_server
 from tests.proof.document import Account
 from tests.soak.siege import Plan, Siege, besiege
 
 REPLICAS = 3
+KEPT = Path("build")
+"""Not under version control."""
 
 
 def run(kills: int, purchases: int, seed: int, seconds: float) -> Account:
     """Half of each figure with one daemon on SQLite, half with three replicas on PostgreSQL; rails in turn by seed."""
     began = time.monotonic()
     half = Plan(-(-kills // 2), -(-purchases // 2), seed, seconds=seconds / 2)
-    with tempfile.TemporaryDirectory() as folder:
-        alone = asyncio.run(besiege(half, Path(folder)))
+    alone = _besieged(half)
     three = Plan(half.kills, half.purchases, seed + 1, REPLICAS, rail="solana", seconds=seconds / 2)
-    with tempfile.TemporaryDirectory() as folder, running_server(DURABLE_CONFIGURATION) as server:
-        together = asyncio.run(besiege(three, Path(folder), server))
+    with running_server(DURABLE_CONFIGURATION) as server:
+        together = _besieged(three, server)
     struck = alone.struck + together.struck
     return Account(
         f"{kills} kills over {purchases} purchases",
@@ -36,6 +38,15 @@ def run(kills: int, purchases: int, seed: int, seconds: float) -> Account:
         },
         [*(f"on SQLite: {one}" for one in alone.violations), *(f"on PostgreSQL: {one}" for one in together.violations)],
     )
+
+
+def _besieged(plan: Plan, server: PostgresServer | None = None) -> Siege:
+    """Where something was found, the daemons' logs, and the database that is a file, are kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        siege = asyncio.run(besiege(plan, Path(folder), server))
+        if siege.violations:
+            shutil.copytree(folder, KEPT / f"siege-{plan.seed}", dirs_exist_ok=True)
+    return siege
 
 
 def _told(siege: Siege) -> str:
