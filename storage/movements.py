@@ -178,7 +178,9 @@ def _transfer_of(conn: Connection, movement: Movement) -> int | None:
 
 
 def _may_be_ours(conn: Connection, movement: Movement) -> bool:
-    """Whether more attempts of open outcome fit this movement than unclaimed movements like it are booked already."""
+    """Whether more attempts of open outcome fit this movement than unclaimed movements like it are booked already. One
+    that an attempt names is that attempt's, claimed or not: neither counts."""
+    is_named = exists().where(transfer_attempts.c.signature == chain_movements.c.signature)
     fitting = conn.scalar(
         select(func.count())
         .select_from(transfers.join(transfer_attempts, transfer_attempts.c.transfer_id == transfers.c.id))
@@ -199,6 +201,7 @@ def _may_be_ours(conn: Connection, movement: Movement) -> bool:
             chain_movements.c.counterparty == movement.counterparty,
             chain_movements.c.amount == movement.amount,
             chain_movements.c.signature != movement.signature,
+            ~is_named,
         )
     )
     return int(fitting or 0) > int(booked or 0)

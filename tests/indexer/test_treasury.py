@@ -196,6 +196,25 @@ async def test_a_payout_that_nobody_can_claim_any_more_becomes_an_orphan(indexed
     assert await booked(indexed, OUTSIDE, Asset.USDC) == 30 * USDC
 
 
+async def test_of_two_equal_outflows_one_whose_transfer_is_named_leaves_the_other_its_own(indexed: Indexed) -> None:
+    """Found by a siege: the other one was called unexplained, and the start gate that waited for a person kept the very
+    step that would have claimed it from running."""
+    deposit(indexed, 100 * USDC)
+    named = await indexed.plan_transfer(str(CREATOR), 30 * USDC)
+    open_one = await indexed.plan_transfer(str(CREATOR), 30 * USDC)
+    first = pay(indexed, 30 * USDC)
+    indexed.world.pass_slots(1)
+    second = pay(indexed, 30 * USDC, form="v0")
+    indexed.finalize()
+    assert (await indexed.treasury.follow()).orphans == 0
+    known = transfer_attempts.update().where(transfer_attempts.c.transfer_id == named).values(signature=first)
+    await indexed.store.write(lambda conn: conn.execute(known))
+    assert (await indexed.treasury.follow()).orphans == 0
+    await settle(indexed, second, 30 * USDC, open_one)
+    assert await indexed.store.read(orphans) == []
+    await assert_booked_as_on_chain(indexed)
+
+
 async def test_one_open_transfer_explains_one_outflow(indexed: Indexed) -> None:
     """Paid twice: the second movement to the same place is nobody's."""
     deposit(indexed, 100 * USDC)
