@@ -103,21 +103,13 @@ def test_a_loser_whom_somebody_else_has_refunded_needs_nobody_and_waits_for_one_
 
     async def story() -> None:
         shop = Gallery(VirtualWorld(tmp_path))
-        await shop.open(editions=1)
-        tokens = [(await shop.sign_up(f"racer{n}"))[1] for n in range(2)]
-        wish = {"content_id": shop.content, "payment_method": "card"}
-        opened = [await shop.world.call("POST", "/api/checkout/stripe/", wish, token) for token in tokens]
-        await shop.world.stop()
-        for one in opened:
-            shop.world.stripe.controls.pay(one.body["session_id"])
-            await shop.world.clock.sleep(5)
-        loser = shop.payment_of(opened[0].body["session_id"])  # of what it missed the daemon learns the newest first
+        token, loser = await shop.race_unheard()
         refund: Any = shop.world.stripe.controls.refund(loser)
         await shop.world.start()
 
         async def shelf(status: str) -> None:
             async def is_so() -> bool:
-                found = await shop.library(tokens[0])
+                found = await shop.library(token)
                 return bool(found and found[0]["status"] == status)
 
             await shop.world.until(f"his purchase is {status}", is_so)
@@ -145,14 +137,11 @@ def test_a_loser_whose_bank_asks_for_his_money_gets_it_once_whatever_it_decides(
 
     async def story() -> None:
         shop = Gallery(VirtualWorld(tmp_path))
-        await shop.open(editions=1)
-        tokens = [(await shop.sign_up(f"racer{n}"))[1] for n in range(2)]
-        wish = {"content_id": shop.content, "payment_method": "card"}
-        opened = [await shop.world.call("POST", "/api/checkout/stripe/", wish, token) for token in tokens]
+        _, sessions = await shop.open_race(2)
         controls = shop.world.stripe.controls
         controls.add_fault(Rule("POST /v1/refunds", Fault.STATUS, times=3, status=500))
-        for one in opened:
-            controls.pay(one.body["session_id"])
+        for session_id in sessions:
+            controls.pay(session_id)
 
         def states(sql: str) -> list[str]:
             return [row["s"] for row in rows_of(shop.world, sql)]

@@ -175,13 +175,9 @@ def test_14_a_balance_that_cannot_be_read_stops_the_preview_and_is_never_zero(tm
 def test_17_the_loser_of_a_sold_out_race_is_refunded_and_never_minted(tmp_path: Path) -> None:
     async def story() -> None:
         shop = Gallery(VirtualWorld(tmp_path))
-        await shop.open(editions=1)
-        tokens = [(await shop.sign_up(f"racer{n}"))[1] for n in range(3)]
-        opened = [
-            await shop.world.call("POST", "/api/checkout/stripe/", _card(shop.content), token) for token in tokens
-        ]
-        for one in opened:
-            shop.world.stripe.controls.pay(one.body["session_id"])
+        tokens, sessions = await shop.open_race(3)
+        for session_id in sessions:
+            shop.world.stripe.controls.pay(session_id)
 
         async def decided() -> bool:
             shelves = [await shop.library(token) for token in tokens]
@@ -194,10 +190,6 @@ def test_17_the_loser_of_a_sold_out_race_is_refunded_and_never_minted(tmp_path: 
         await shop.close()
 
     run_virtually(story())
-
-
-def _card(content_id: int) -> dict[str, Any]:
-    return {"content_id": content_id, "payment_method": "card"}
 
 
 def _post(url: str) -> HttpRequest:

@@ -22,6 +22,24 @@ class Gallery(People):
         self.content = await self.publish(self.creator_token, 300, editions=editions)
         self.count = 0
 
+    async def open_race(self, racers: int) -> tuple[list[str], list[str]]:
+        """So many have the page of the only edition before anybody pays: their tokens and their Sessions."""
+        await self.open(editions=1)
+        tokens = [(await self.sign_up(f"racer{n}"))[1] for n in range(racers)]
+        wish = {"content_id": self.content, "payment_method": "card"}
+        opened = [await self.world.call("POST", "/api/checkout/stripe/", wish, token) for token in tokens]
+        return tokens, [one.body["session_id"] for one in opened]
+
+    async def race_unheard(self) -> tuple[str, str]:
+        """Two pay while the daemon is down: token and payment_intent of the one who paid first. Of what it missed the
+        daemon learns the newest first, so he is the one who loses."""
+        tokens, sessions = await self.open_race(2)
+        await self.world.stop()
+        for session_id in sessions:
+            self.world.stripe.controls.pay(session_id)
+            await self.world.clock.sleep(5)
+        return tokens[0], self.payment_of(sessions[0])
+
     async def sell(self) -> tuple[int, str, str]:
         """A minted sale: purchase id, the buyer's token, Stripe's payment_intent."""
         token, session_id = await self.pay()
@@ -229,15 +247,7 @@ def test_a_losers_refund_by_a_process_whose_rows_are_lost_counts_as_the_one_he_i
 
     async def story() -> None:
         shop = Gallery(VirtualWorld(tmp_path))
-        await shop.open(editions=1)
-        tokens = [(await shop.sign_up(f"racer{n}"))[1] for n in range(2)]
-        wish = {"content_id": shop.content, "payment_method": "card"}
-        opened = [await shop.world.call("POST", "/api/checkout/stripe/", wish, token) for token in tokens]
-        await shop.world.stop()
-        for one in opened:
-            shop.world.stripe.controls.pay(one.body["session_id"])
-            await shop.world.clock.sleep(5)
-        loser = shop.payment_of(opened[0].body["session_id"])
+        token, loser = await shop.race_unheard()
         before = {"refund": "0f9d2c2e-6d0c-4d43-9b67-8d2f3b1f6a10", "reason": "sold_out"}
         shop.world.stripe._world.reversals.refund({"payment_intent": loser, "metadata": before})
         await shop.world.start()
@@ -247,7 +257,7 @@ def test_a_losers_refund_by_a_process_whose_rows_are_lost_counts_as_the_one_he_i
             ("succeeded", 300)
         ]
         assert rows_of(shop.world, "SELECT kind, last_error FROM jobs WHERE kind = 'refund'") == []
-        assert (await shop.library(tokens[0]))[0]["status"] == "refunded"
+        assert (await shop.library(token))[0]["status"] == "refunded"
         await shop.close()
 
     run_virtually(story())
