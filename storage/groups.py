@@ -43,11 +43,13 @@ allocated once too. Its rows are made when that transaction is final."""
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One transfer of a group. `amount` and `owner` as frozen; `is_payable`: its payouts are still exactly that."""
+    """One transfer of a group. `amount` and `owner` as frozen; `unpaid`: what is due of its payouts now; `is_payable`:
+    they are covered, and still exactly what was frozen."""
 
     transfer_id: int
     owner: str
     amount: int
+    unpaid: int
     is_payable: bool
 
 
@@ -102,10 +104,7 @@ def _members(conn: Connection, group_id: int) -> list[Member]:
     """Two plain look-ups by key: a group is read several times on its way, ten groups a second."""
     rows = conn.execute(_MEMBERS, {"of": group_id}).all()
     found = {row.transfer_id: row for row in conn.execute(_OWED, {"of": [row.transfer_id for row in rows]})}
-    return [
-        Member(row.transfer_id, row.destination_address, row.amount, _is_payable(row, found.get(row.transfer_id)))
-        for row in rows
-    ]
+    return [_member(row, found.get(row.transfer_id)) for row in rows]
 
 
 _MEMBERS = (
@@ -127,10 +126,19 @@ _OWED = (
 )
 
 
-def _is_payable(member: Row[Any], owed: Row[Any] | None) -> bool:
-    if owed is None or member.released_at is not None or owed.payouts != owed.covered:
-        return False
-    return bool(owed.unpaid == member.amount == member.planned)
+def _member(row: Row[Any], owed: Row[Any] | None) -> Member:
+    unpaid = 0 if owed is None else int(owed.unpaid)
+    covered = owed is not None and row.released_at is None and owed.payouts == owed.covered
+    is_payable = covered and unpaid == row.amount == row.planned
+    return Member(row.transfer_id, row.destination_address, row.amount, unpaid, is_payable)
+
+
+def _locked_members(conn: Connection, group_id: int) -> list[Member]:
+    """As they are now, and stay to the end of a writing transaction."""
+    inside = select(group_members.c.transfer_id).where(group_members.c.group_id == group_id)
+    mine = select(payouts.c.id).where(payouts.c.transfer_id.in_(inside)).order_by(payouts.c.id)
+    conn.execute(mine.with_for_update())
+    return _members(conn, group_id)
 
 
 def create(conn: Connection, batch_id: int, wanted: NewGroup, now: datetime) -> int:
@@ -175,12 +183,10 @@ def intend(conn: Connection, group_id: int, wallet_id: str, platform_address: st
     Raises Retryable when a payout of it has changed since it was looked at, Misuse when one is not what its batch's
     approved plan says.
     """
-    members = [member.transfer_id for member in _members(conn, group_id)]
-    mine = select(payouts.c.id).where(payouts.c.transfer_id.in_(members)).order_by(payouts.c.id)
-    conn.execute(mine.with_for_update())
-    if not all(member.is_payable for member in _members(conn, group_id)):
+    members = _locked_members(conn, group_id)
+    if not all(member.is_payable for member in members):
         raise Retryable(f"a payout of group {group_id} has changed meanwhile")
-    require_as_planned(conn, members)
+    require_as_planned(conn, [member.transfer_id for member in members])
     _attempt(conn, group_id, wallet_id, platform_address, now, now)
 
 
@@ -248,12 +254,18 @@ def paid(conn: Connection, group_id: int, evidence: Evidence, usdc_account: str,
     """The group's transaction is finalized and reads back as planned: every payout of it is `distributed`.
 
     The movement is booked here too, so that the free balance never counts this money twice. Raises Misuse without a
-    live attempt.
+    live attempt, and when a member's payouts are due another amount than it moved: none of the group is called paid
+    then.
     """
     case = load(conn, group_id)
     attempt = case.attempt
     if attempt is None:
         raise Misuse(f"group {group_id} has no live attempt")
+    members = _locked_members(conn, group_id)
+    for member in members:
+        if member.unpaid != member.amount:
+            what = f"transfer {member.transfer_id} of group {group_id} moved {member.amount}"
+            raise Misuse(f"{what}, and {member.unpaid} are due of its payouts")
     if attempt.signature not in (None, evidence.signature):
         note(conn, "packed", attempt.id, attempt.state, attempt.state, now, f"paid by {evidence.signature}")
         chain_rows.unwatch(conn, attempt.signature)
@@ -274,8 +286,7 @@ def paid(conn: Connection, group_id: int, evidence: Evidence, usdc_account: str,
     book_packed(conn, moved, now)
     if case.group.format != MINTED:
         receipts.made(conn, group_id, case.group.receipt_address, evidence, now)
-    members = select(group_members.c.transfer_id).where(group_members.c.group_id == group_id)
-    pay(conn, payouts.c.transfer_id.in_(members), evidence, now)
+    pay(conn, payouts.c.transfer_id.in_([member.transfer_id for member in members]), evidence, now)
     batches.wake_when_done(conn, case.group.batch_id, now)
 
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from domain.errors import Misuse, Retryable
@@ -72,6 +72,26 @@ async def test_a_group_that_is_paid_distributes_all_of_its_payouts_and_leaves_a_
         assert receipts.closable(conn, LATER, 10) == []
 
     await store.write(story)
+
+
+async def test_a_group_that_moved_another_amount_than_its_payouts_are_due_pays_none_of_them(store: Store) -> None:
+    """Together they are due what left: one more, one less."""
+    sales = Sales("treasury")
+
+    def send(conn: Connection) -> int:
+        group_id = group_of(conn, sales, batch_of(conn, sales))
+        signed(conn, group_id, "sig-1")
+        more, less = conn.scalars(select(payouts.c.id).order_by(payouts.c.id)).all()
+        conn.execute(update(payouts).where(payouts.c.id == more).values(amount=payouts.c.amount + 1))
+        conn.execute(update(payouts).where(payouts.c.id == less).values(amount=payouts.c.amount - 1))
+        return group_id
+
+    group_id = await store.write(send)
+    landed = Evidence("sig-1", True, "", 9, LATER, 1_493_440, 5_000)
+    with pytest.raises(Misuse):
+        await store.write(lambda conn: groups.paid(conn, group_id, landed, sales.usdc_account, LATER))
+    states = await store.read(lambda conn: set(conn.scalars(select(payouts.c.state))))
+    assert states == {UsdcStatus.PENDING_DISTRIBUTION}
 
 
 async def test_no_payout_leaves_a_group_while_an_attempt_may_land_and_all_are_free_once_it_is_dead(
