@@ -125,23 +125,27 @@ def wake_open(conn: Connection, now: datetime, after: int = 0) -> None:
 _UNSETTLED_AFTER = select(batches.c.id).where(UNSETTLED, batches.c.id > bindparam("after")).order_by(batches.c.id)
 
 
-def wake_waiting(conn: Connection, transfer_id: int, now: datetime) -> None:
-    """Make the job of a transfer's batch due if the batch waits: less is to be paid, so it may be covered now."""
-    batch_id = conn.scalar(_WAITING_BATCH, {"of": transfer_id})
-    if batch_id is not None:
-        enqueue(conn, "batch", batch_id, now)
+def wake_with_less(conn: Connection, transfer_id: int, now: datetime) -> None:
+    """Less is to be paid by a transfer: make its batch's job due if that waits, since it may be covered now, or if
+    nothing of it is left."""
+    batch = conn.execute(_BATCH_OF, {"of": transfer_id}).one()
+    if batch.status in _WAITING:
+        enqueue(conn, "batch", batch.id, now)
+    elif batch.status == BatchStatus.SENDING:
+        wake_when_done(conn, batch.id, now)
 
 
-_WAITING_BATCH = (
-    select(batches.c.id)
+_BATCH_OF = (
+    select(batches.c.id, batches.c.status)
     .join(transfers, transfers.c.batch_id == batches.c.id)
-    .where(transfers.c.id == bindparam("of"), batches.c.status.in_(among(_WAITING)))
+    .where(transfers.c.id == bindparam("of"))
 )
 
 
 def wake_when_done(conn: Connection, batch_id: int, now: datetime) -> None:
     """Make the batch's job due when nothing of it is left to be paid: a large batch is not summed up anew for each of
-    its transactions."""
+    its transactions. Of two replicas that book its last two payouts at once the second has waited for the first, at the
+    ledger's balance of what is paid from, and sees what that wrote: to be called after the payout is booked."""
     open_one = select(payouts.c.id).where(payouts.c.batch_id == batch_id, payouts.c.state.in_(OPEN)).limit(1)
     if conn.scalar(open_one) is None:
         enqueue(conn, "batch", batch_id, now)

@@ -1,7 +1,7 @@
 """Deposits and the announced conversions that explain them. Functions run in the caller's transaction.
 
 They meet in either order: a deposit looks for open conversions when it is booked, a conversion for unexplained deposits
-when it is announced.
+when it is announced; of two replicas that do so at the same moment the second one waits, and sees what the first wrote.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,8 @@ from storage.tables import chain_movements, conversion_orders, conversions, depo
 from storage.work import enqueue
 
 DEPOSIT = "deposit"
+_EXPLAINING = 0x64657073
+"""PostgreSQL advisory lock."""
 
 
 def explain_deposits(conn: Connection, now: datetime) -> int:
@@ -25,6 +27,7 @@ def explain_deposits(conn: Connection, now: datetime) -> int:
     that Circle Mint is sending waits until its transaction is known.
     Ends with the open conversions or with the unexplained deposits, whichever are fewer.
     """
+    _lock(conn)
     made = _give_named(conn, now)
     opened = _open(conn)
     if not opened:
@@ -43,6 +46,12 @@ def explain_deposits(conn: Connection, now: datetime) -> int:
         if not opened:
             break
     return made
+
+
+def _lock(conn: Connection) -> None:
+    """To the end of the transaction. SQLite has one writer anyway."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(select(func.pg_advisory_xact_lock(_EXPLAINING)))
 
 
 def _give_named(conn: Connection, now: datetime) -> int:

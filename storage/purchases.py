@@ -13,7 +13,7 @@ from domain.money import SHARE_WHOLE_BPS, cents_to_base_units
 from domain.split import SplitRule, share_out, split_net
 from domain.states import PackedState, PurchaseStatus, TransferState, UsdcStatus
 from storage import early_reversals, mint_payouts
-from storage.batches import wake_waiting
+from storage.batches import wake_with_less
 from storage.checkouts import Mark, find
 from storage.history import advance, note
 from storage.ledger import post
@@ -369,7 +369,7 @@ def shrink_transfer(conn: Connection, transfer_id: int | None, now: datetime) ->
     )
     if left:
         conn.execute(change_of(transfers), {"which": transfer_id, "amount": int(left)})
-    wake_waiting(conn, transfer_id, now)
+    wake_with_less(conn, transfer_id, now)
 
 
 def cover_anew(conn: Connection, payout_id: int, now: datetime) -> None:

@@ -30,7 +30,6 @@ from storage.checkouts import Mark, Wanted
 from storage.contents import NewContent
 from storage.minting import MintIntent
 from storage.purchases import Fee, Payment
-from storage.tables import transfer_attempts
 from storage.tables import transfers as transfer_rows
 from storage.users import NewUser
 
@@ -119,19 +118,25 @@ class Sales:
         """Every transfer of a covered batch finalized; the last `fails` of them given up instead."""
         found = list(conn.scalars(select(transfer_rows.c.id).where(transfer_rows.c.batch_id == batch_id)))
         for place, transfer_id in enumerate(found):
-            row = conn.execute(select(transfer_rows).where(transfer_rows.c.id == transfer_id)).one()
-            key = transfer_key(row.key_scope, UUID(row.uuid), 1)
-            transfers.intend(conn, transfer_id, 1, key, "wallet", PLATFORM, {}, at)
             if place >= len(found) - fails:
+                self._intend(conn, transfer_id, at)
                 transfers.failed(conn, transfer_id, "Circle refused the address", at)
-                continue
-            attempt_id = conn.scalar(
-                select(transfer_attempts.c.id).where(transfer_attempts.c.transfer_id == transfer_id)
-            )
-            assert attempt_id is not None
-            transfers.first_send(conn, attempt_id, at)
-            evidence = Evidence(f"payout-{transfer_id}", True, "", 9, at, PAYOUT_LAMPORTS)
-            transfers.distributed(conn, transfer_id, evidence, self.usdc_account, at)
+            else:
+                self.land(conn, transfer_id, at)
+
+    def land(self, conn: Connection, transfer_id: int, at: datetime) -> None:
+        """A covered transfer sent and finalized."""
+        self._intend(conn, transfer_id, at)
+        attempt = transfers.load(conn, transfer_id).attempt
+        assert attempt is not None
+        transfers.first_send(conn, attempt.id, at)
+        evidence = Evidence(f"payout-{transfer_id}", True, "", 9, at, PAYOUT_LAMPORTS)
+        transfers.distributed(conn, transfer_id, evidence, self.usdc_account, at)
+
+    def _intend(self, conn: Connection, transfer_id: int, at: datetime) -> None:
+        row = conn.execute(select(transfer_rows).where(transfer_rows.c.id == transfer_id)).one()
+        key = transfer_key(row.key_scope, UUID(row.uuid), 1)
+        transfers.intend(conn, transfer_id, 1, key, "wallet", PLATFORM, {}, at)
 
     def settle(self, conn: Connection, batch_id: int, at: datetime) -> None:
         batches.move(conn, batch_id, BatchStatus.SETTLED, at)

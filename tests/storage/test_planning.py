@@ -8,23 +8,25 @@ from typing import Any
 
 import pytest
 from solders.keypair import Keypair
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from bench.payout_rows import Eve
 from domain.outcomes import Again
 from domain.realtime import PayoutMode, RealtimeRules
+from domain.states import BatchStatus, RefundState
 from payouts.addresses import AddressJudge, DenyList
 from payouts.batch import BatchStep, Limits
 from payouts.plan import Planned, Planner, PlanRules
 from payouts.realtime import RealtimePlanner
 from ports.virtual import SeededIds, VirtualClock
-from storage import batches, funding, tables, work
+from storage import batches, funding, interventions, returns, tables, work
 from storage.approvals import DIGEST_PAGE, digest_of
 from storage.inline import InlineStore
 from storage.plan_bounds import beyond_plan
 from storage.planning import PlanTerms, shares
+from storage.returns import RefundSeen
 from storage.store import Store
-from storage.tables import jobs, users
+from storage.tables import jobs, payouts, users
 from storage.taking import take
 from tests.sales import START, Sales
 
@@ -177,3 +179,33 @@ async def test_a_batch_one_unit_above_its_cap_is_paused_as_a_whole(
     assert (row.paused, row.status == "sending") == (is_paused, not is_paused)
     if is_paused:
         assert "AGENT_CAP_BATCH" in row.pause_reason
+
+
+@pytest.mark.parametrize("leaves", ["held", "refunded", "netted"])
+async def test_a_batch_whose_last_payout_leaves_it_while_it_is_sent_is_looked_at_at_once(
+    store: Store, leaves: str
+) -> None:
+    """It settled at its next look, a quarter of an hour later."""
+    sales = Sales("treasury")
+
+    def story(conn: Connection) -> tuple[str, list[str]]:
+        content, buyer = sales.content(conn, sales.user(conn, "ada")), sales.user(conn, "buyer")
+        paid, last = sales.sold(conn, content, buyer), sales.sold(conn, content, buyer)
+        sales.deposit(conn, 2 * 2_350_000)
+        batch_id = take(conn, "offcycle:1", terms(timedelta(days=1)), lambda _: None, "somebody", sales.uuids)
+        assert batch_id is not None
+        funding.fund(conn, sales.usdc_account, START)
+        for status in (BatchStatus.WAITING_FUNDS, BatchStatus.SENDING):
+            batches.move(conn, batch_id, status, START)
+        first = conn.scalar(select(payouts.c.transfer_id).where(payouts.c.purchase_id == paid))
+        sales.land(conn, first or 0, START)
+        conn.execute(delete(jobs).where(jobs.c.kind == "batch"))
+        if leaves == "held":
+            interventions.hold(conn, last, "look first", START)
+        else:
+            returned = last if leaves == "refunded" else paid
+            returns.record_refund(conn, returned, RefundSeen("re_1", 300, RefundState.SUCCEEDED, None), START)
+        return str(batch_id), list(conn.scalars(select(jobs.c.subject).where(jobs.c.kind == "batch")))
+
+    batch_id, due = await store.write(story)
+    assert due == [batch_id]

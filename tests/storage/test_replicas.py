@@ -14,11 +14,12 @@ from domain.errors import RequestError, Retryable
 from domain.evidence import Evidence
 from domain.keys import transfer_key
 from domain.states import RefundState
-from storage import approvals, early_reversals, funding, interventions, returns, transfers
+from storage import approvals, deposits, early_reversals, funding, interventions, returns, transfers
+from storage.conversions import Announced, announce
 from storage.planning import PlanTerms
 from storage.postgres import PostgresStore
 from storage.returns import DisputeSeen, RefundSeen
-from storage.tables import batches, payouts, transfer_attempts
+from storage.tables import batches, conversions, jobs, payouts, transfer_attempts
 from storage.tables import transfers as transfer_rows
 from storage.taking import take
 from tests.sales import PLATFORM, START, Sales
@@ -284,3 +285,57 @@ async def test_what_comes_back_of_a_paid_sale_meets_the_sale_that_is_minted_at_t
     state = select(payouts.c.state).where(payouts.c.purchase_id == second)
     found = await postgres_store.read(lambda conn: conn.scalar(state))
     assert found == ("netted" if comes == "refund" else "on_hold")
+
+
+async def test_the_last_two_payouts_of_a_batch_that_land_at_the_same_moment_have_it_settled(
+    postgres_store: PostgresStore, postgres_url: URL
+) -> None:
+    """Each would take the other's payout for open, if neither waited for the other."""
+    shop = Sales(ACCOUNT)
+
+    def prepare(conn: Connection) -> list[int]:
+        content, buyer = open_shop(conn, shop)
+        shop.sold(conn, content, buyer)
+        shop.deposit(conn, 2 * DUE)
+        funding.fund(conn, ACCOUNT, NOW)
+        plan(conn, shop, "purchase")
+        sent = list(conn.scalars(select(transfer_rows.c.id).order_by(transfer_rows.c.id)))
+        for transfer_id in sent:
+            send(conn, transfer_id)
+        return sent
+
+    first, last = await postgres_store.write(prepare)
+    async with replica(postgres_url) as one, replica(postgres_url) as other:
+        await one.run_sync(lambda conn: land(conn, first))
+        landing = asyncio.create_task(other.run_sync(lambda conn: land(conn, last)))
+        await until_it_waits(landing, postgres_url)
+        await one.commit()
+        await landing
+        await other.commit()
+    due = select(jobs.c.id).where(jobs.c.kind == "batch")
+    assert await postgres_store.read(lambda conn: conn.scalar(due)) is not None
+
+
+@pytest.mark.parametrize("turned", [False, True])
+async def test_a_deposit_and_the_conversion_that_is_announced_at_the_same_moment_meet(
+    turned: bool, postgres_store: PostgresStore, postgres_url: URL
+) -> None:
+    shop = Sales(ACCOUNT)
+
+    def arrives(conn: Connection) -> None:
+        shop.deposit(conn, DUE)
+
+    def is_announced(conn: Connection) -> None:
+        announce(conn, Announced(str(shop.uuid()), DUE // 10_000, DUE, ""), NOW)
+
+    earlier, later = (is_announced, arrives) if turned else (arrives, is_announced)
+    async with replica(postgres_url) as one, replica(postgres_url) as other:
+        await one.run_sync(earlier)
+        meanwhile = asyncio.create_task(other.run_sync(later))
+        await until_it_waits(meanwhile, postgres_url)
+        await one.commit()
+        await meanwhile
+        await other.commit()
+    assert await postgres_store.read(deposits.unexplained_total) == 0
+    settled = await postgres_store.read(lambda conn: conn.scalar(select(conversions.c.settled_at)))
+    assert settled is not None
