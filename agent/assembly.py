@@ -60,7 +60,7 @@ from payouts.conversion import ConversionStep, ConversionTerms
 from payouts.conversion_listing import ConversionListingStep
 from payouts.fund import FundStep
 from payouts.plan import Planner, PlanStep
-from payouts.rails.circle_transfer import CircleTransferStep, RailTerms
+from payouts.rails.circle_transfer import CircleTransferStep, RailTerms, TransferLookStep
 from payouts.rails.formats import FormatProbe
 from payouts.realtime import RealtimePlanner, RealtimeStep
 from payouts.reconcile import Platform, ReconcileStep
@@ -308,6 +308,15 @@ def _steps(
         tracker.poke,
         _mint_payouts(settings, gateways, planner, platform_address),
     )
+    transfer = CircleTransferStep(
+        store,
+        clock,
+        gateways.circle,
+        witness,
+        AbsenceProver(gateways.rpc, account, settings.usdc_mint),
+        rail_terms,
+        tracker.poke,
+    )
     return {
         "stripe_event": StripeEventStep(store, clock),
         "circle_notification": CircleNotificationStep(clock),
@@ -358,13 +367,6 @@ def _steps(
             gateways.rpc,
             Platform(settings.circle_w3s_platform_wallet_id, platform_address, account, settings.usdc_token_id),
         ),
-        "transfer": CircleTransferStep(
-            store,
-            clock,
-            gateways.circle,
-            witness,
-            AbsenceProver(gateways.rpc, account, settings.usdc_mint),
-            rail_terms,
-            tracker.poke,
-        ),
+        "transfer": transfer,
+        "transfer_look": TransferLookStep(transfer),
     }

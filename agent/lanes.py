@@ -33,6 +33,7 @@ CHORES = frozenset(
         "fee",
         "mint_listing",
         "mint_look",
+        "transfer_look",
         "refund",
         "refunds",
         "events_sweep",

@@ -21,7 +21,7 @@ from domain.waits import look_again_after
 from gateways.circle_api import CircleTransaction, TransactionPage
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import adoption, mint_settlement, minting, packed_adoption
+from storage import adoption, mint_settlement, minting, packed_adoption, transfers
 from storage.adoption import Outflow
 from storage.listings import read_since, read_whole
 from storage.movement_rows import MovementKind
@@ -42,6 +42,8 @@ LOOK_AGAIN, LOOK_AGAIN_MOST = timedelta(seconds=5), timedelta(minutes=1)
 LOOKED_SECONDS = 0.5
 SALES_LOOKED_AT = 500
 """In one round, each by one question to the chain."""
+ORDERS_LOOKED_AT = 100
+"""In one round, each by a question to Circle at most."""
 OUTFLOWS_MOST = 100_000
 """Packed payouts adopted by one start: more than a year of them."""
 
@@ -102,6 +104,7 @@ class StartGate:
         self._witness, self._payer, self._seed_of = witness, payer, seed_of
         self._slot_seconds, self._wake = slot_seconds, wake
         self._looked_at: set[int] = set()
+        self._orders_looked_at = 0
         self.is_open = False
         self.waits_for = "the start checks"
 
@@ -137,6 +140,7 @@ class StartGate:
             await self._explain()
         unexplained = await self._store.read(orphans)
         if unexplained:
+            await self._look_for_orders()
             raise Unplaced(
                 f"{len(unexplained)} outflow(s) of the platform wallet fit no payout, the latest "
                 f"{unexplained[0].signature}: a person must decide them"
@@ -199,6 +203,7 @@ class StartGate:
                 if not await self._place(seen):
                     unplaced.append(f"{seen.id} ({seen.ref_id or 'no reference'})")
         if unplaced:
+            await self._look_for_orders()
             raise Unplaced(f"Circle shows {len(unplaced)} transfer(s) that fit no payout: {', '.join(unplaced[:3])}")
         await self._store.write(lambda conn: read_whole(conn, CURSOR, started, self._clock.now()))
 
@@ -211,6 +216,14 @@ class StartGate:
             self._wake()
         while await self._store.read(minting.is_looked_for):
             await self._clock.sleep(LOOKED_SECONDS)
+
+    async def _look_for_orders(self) -> None:
+        """Have it looked what became of orders that are on their way: their own steps wait for this gate, and it may
+        wait for them. Some at a time, the first ones again after the last."""
+        above, now = self._orders_looked_at, self._clock.now()
+        find = partial(transfers.look_for, above=above, limit=ORDERS_LOOKED_AT, now=now)
+        self._orders_looked_at = await self._store.write(find)
+        self._wake()
 
     async def _unlooked(self) -> list[int]:
         unminted = await self._store.read(minting.paid_without_nft)

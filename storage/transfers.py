@@ -55,6 +55,14 @@ class TransferCase:
         return bool(self.payouts) and covered and self.unpaid == self.transfer.amount
 
     @property
+    def is_on_its_way(self) -> bool:
+        """Ordered, by Circle's or the chain's word, and without an outcome."""
+        attempt = self.attempt
+        if attempt is None or attempt.state != TransferState.SUBMITTED:
+            return False
+        return attempt.circle_transaction_id is not None or attempt.signature is not None
+
+    @property
     def unpaid(self) -> int:
         """What is due of its payouts (base units)."""
         return sum(int(row.amount - row.netted_amount) for row in self.payouts)
@@ -139,9 +147,13 @@ def seen_at_circle(
 
 def watch_signature(conn: Connection, attempt_id: int, transfer_id: int, signature: str, now: datetime) -> None:
     """Circle named the signature: the indexer follows it. Circle may name another one until the transfer confirms."""
-    before = conn.scalar(select(transfer_attempts.c.signature).where(transfer_attempts.c.id == attempt_id))
+    attempt = conn.execute(row_of(transfer_attempts), {"which": attempt_id}).one()
+    before = attempt.signature
+    if before == signature:
+        return
     if before is not None:
         chain_rows.unwatch(conn, before)
+        note(conn, "transfer", attempt_id, attempt.state, attempt.state, now, f"{signature} in place of {before}")
     conn.execute(update(transfer_attempts).where(transfer_attempts.c.id == attempt_id).values(signature=signature))
     chain_rows.watch(conn, signature, "transfer", transfer_id, None, now)
 
@@ -149,12 +161,15 @@ def watch_signature(conn: Connection, attempt_id: int, transfer_id: int, signatu
 def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_account: str, now: datetime) -> None:
     """The transfer is finalized and reads back as planned: its payouts are `distributed`, all in one transaction.
 
-    The movement is booked here too, so that the free balance never counts this money twice. Raises Misuse when its
-    payouts are due another amount than it moved: none of them is called paid then.
+    The movement is booked here too, so that the free balance never counts this money twice. Idempotent: its own step
+    and a start gate's look may both have seen it. Raises Misuse when its payouts are due another amount than it moved:
+    none of them is called paid then.
     """
     case = load(conn, transfer_id, lock=True)
     if case.attempt is None:
         raise Misuse(f"transfer {transfer_id} has no live attempt")
+    if (case.attempt.state, case.attempt.signature) == (TransferState.FINALIZED, evidence.signature):
+        return
     if case.unpaid != case.transfer.amount:
         raise Misuse(f"transfer {transfer_id} moved {case.transfer.amount}, and {case.unpaid} are due of its payouts")
     proof = json.dumps({"finalized": evidence.signature, "slot": evidence.slot})
@@ -180,6 +195,26 @@ def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_acc
     explain_cost(conn, evidence.signature, "payout", now)
     pay(conn, payouts.c.transfer_id == transfer_id, evidence, now)
     wake_when_done(conn, case.transfer.batch_id, now)
+
+
+def look_for(conn: Connection, above: int, limit: int, now: datetime) -> int:
+    """Have it looked what became of transfers that are on their way, by Circle's or the chain's word: up to `limit` of
+    them with ids above that. The last one's id; 0 when no more follow."""
+    asked = (
+        select(transfer_attempts.c.transfer_id)
+        .where(_ON_THEIR_WAY, transfer_attempts.c.transfer_id > above)
+        .order_by(transfer_attempts.c.transfer_id)
+        .limit(limit)
+    )
+    found = list(conn.scalars(asked))
+    for transfer_id in found:
+        enqueue(conn, "transfer_look", transfer_id, now)
+    return found[-1] if len(found) == limit else 0
+
+
+_ON_THEIR_WAY = (transfer_attempts.c.state == TransferState.SUBMITTED) & (
+    transfer_attempts.c.circle_transaction_id.is_not(None) | transfer_attempts.c.signature.is_not(None)
+)
 
 
 def dead(conn: Connection, transfer_id: int, proof: Mapping[str, Any], now: datetime) -> None:

@@ -19,7 +19,7 @@ from domain.errors import Misuse, Rejected, looking_up
 from domain.evidence import Evidence, TransferIntent
 from domain.keys import KEY_TRUSTED_FOR, transfer_key
 from domain.money import USDC_DECIMALS, format_usdc_exact
-from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown
+from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
 from domain.states import TransferState, WatchState
 from domain.waits import look_again_after
 from gateways.circle_api import CircleTransaction, TransactionPage
@@ -110,6 +110,27 @@ class CircleTransferStep:
             return Done()
         with looking_up(case.attempt.state == TransferState.SUBMITTED):
             return await self._look(case, claim)
+
+    async def look(self, claim: Claim) -> Outcome:
+        """As `run`, as far as it was ordered already and has landed: nothing is ordered, and nothing called dead."""
+        transfer_id = int(claim.subject)
+        case = await self._store.read(lambda conn: rows.load(conn, transfer_id))
+        if not case.is_on_its_way:
+            return Done()
+        if watch_state(case.watch) == WatchState.FINALIZED and case.watch is not None and case.watch.err is None:
+            evidence = await self._evidence(case)
+            if evidence.matches:
+                return Done(_if_still_so(case, self._distributed(case, evidence)))
+        try:
+            renamed = await self._renamed(case)
+        except Rejected:
+            return Done()  # its own step says so
+        if renamed is not None:
+            await self._store.write(fenced(claim, _if_still_so(case, self._noting(case, renamed))))
+            self._told_watching()
+        elif watch_state(case.watch) in (None, WatchState.FINALIZED):
+            return Done()
+        return Again(POLL, "its outflow is read back once it is proven final")
 
     async def _look(self, case: TransferCase, claim: Claim) -> Outcome:
         assert case.attempt is not None
@@ -228,15 +249,8 @@ class CircleTransferStep:
             raise Misuse(f"Circle's transaction {seen.id} is not transfer {transfer.reference}: {found}")
 
     async def _judge(self, case: TransferCase, seen: CircleTransaction, claim: Claim) -> Outcome:
-        attempt, transfer = case.attempt, case.transfer
+        attempt, now, note = case.attempt, self._clock.now(), self._noting(case, seen)
         assert attempt is not None
-        now = self._clock.now()
-
-        def note(conn: Connection) -> None:
-            rows.seen_at_circle(conn, attempt.id, seen.id, seen.state, seen.update_date, seen.error_reason)
-            if seen.tx_hash is not None and seen.tx_hash != attempt.signature:
-                rows.watch_signature(conn, attempt.id, transfer.id, seen.tx_hash, now)
-
         if seen.tx_hash is not None and seen.tx_hash != attempt.signature:
             await self._store.write(fenced(claim, note))
             self._told_watching()
@@ -247,6 +261,18 @@ class CircleTransferStep:
             return await self._given_up_by_circle(case, seen, note, claim)
         taken = now - (attempt.first_sent_at or attempt.created_at)
         return Again(look_again_after(taken, POLL, POLL_MOST), f"Circle: {seen.state}", commit=note)
+
+    def _noting(self, case: TransferCase, seen: CircleTransaction) -> Commit:
+        """Stores what Circle says, and has the signature followed that it names."""
+        attempt, transfer_id, now = case.attempt, case.transfer.id, self._clock.now()
+        assert attempt is not None
+
+        def note(conn: Connection) -> None:
+            rows.seen_at_circle(conn, attempt.id, seen.id, seen.state, seen.update_date, seen.error_reason)
+            if seen.tx_hash is not None and seen.tx_hash != attempt.signature:
+                rows.watch_signature(conn, attempt.id, transfer_id, seen.tx_hash, now)
+
+        return note
 
     async def _given_up_by_circle(
         self, case: TransferCase, seen: CircleTransaction, note: Commit, claim: Claim
@@ -274,21 +300,28 @@ class CircleTransferStep:
         return Again(POLL, f"{why}; {signature} pays it, and is read back")
 
     async def _landed(self, case: TransferCase, claim: Claim) -> Outcome:
-        attempt, watch, transfer = case.attempt, case.watch, case.transfer
+        attempt, watch = case.attempt, case.watch
         assert attempt is not None
         assert watch is not None
         if watch.err is not None:
             proof = {"why": f"landed with an error: {watch.err}", "signature": attempt.signature, "slot": watch.slot}
             return await self._after_error(case, proof, claim)
-        evidence = await self._witness.transfer_evidence(attempt.signature, intent_of(case))
+        evidence = await self._evidence(case)
         if not evidence.matches:
-            log.error("transfer does not read back as planned", transfer=transfer.reference, why=evidence.why)
+            log.error("transfer does not read back as planned", transfer=case.transfer.reference, why=evidence.why)
             renamed = await self._renamed(case)
             if renamed is not None:
                 return await self._judge(case, renamed, claim)
             return Unknown(UNKNOWN_WAIT, f"read back differs from the plan: {evidence.why}")
-        now, account = self._clock.now(), self._terms.usdc_account
-        return Done(lambda conn: rows.distributed(conn, transfer.id, evidence, account, now))
+        return Done(self._distributed(case, evidence))
+
+    async def _evidence(self, case: TransferCase) -> Evidence:
+        assert case.attempt is not None
+        return await self._witness.transfer_evidence(case.attempt.signature, intent_of(case))
+
+    def _distributed(self, case: TransferCase, evidence: Evidence) -> Commit:
+        transfer_id, now, account = case.transfer.id, self._clock.now(), self._terms.usdc_account
+        return lambda conn: rows.distributed(conn, transfer_id, evidence, account, now)
 
     async def _renamed(self, case: TransferCase) -> CircleTransaction | None:
         """The transfer, if Circle names another signature by now: it may until the transfer is confirmed. Never of an
@@ -329,6 +362,32 @@ class CircleTransferStep:
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         now = self._clock.now()
         return lambda conn: rows.failed(conn, int(claim.subject), why, now)
+
+
+class TransferLookStep:
+    """Kind `transfer_look`, subject: transfer id. Before the start gate opens: an outflow that nothing explains may be
+    an order under a signature that Circle names only now, or be less by a debt whose own transfer has landed since."""
+
+    def __init__(self, transfer: CircleTransferStep) -> None:
+        self._transfer = transfer
+
+    async def run(self, claim: Claim) -> Outcome:
+        return await self._transfer.look(claim)
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        return nothing
+
+
+def _if_still_so(case: TransferCase, commit: Commit) -> Commit:
+    """Nothing where another replica, whose gate is open, has gone on with the transfer meanwhile."""
+
+    def run(conn: Connection) -> None:
+        was, now = case.attempt, rows.load(conn, case.transfer.id, lock=True).attempt
+        assert was is not None
+        if now is not None and (now.id, now.state, now.signature) == (was.id, was.state, was.signature):
+            commit(conn)
+
+    return run
 
 
 def intent_of(case: TransferCase) -> TransferIntent:

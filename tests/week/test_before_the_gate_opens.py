@@ -1,0 +1,117 @@
+"""While the start gate is closed nothing is ordered, and what was ordered before is followed to its end."""
+
+from pathlib import Path
+
+from tests.week.checker import outflows, rows_of
+from tests.week.people import on_virtual_time, parked
+from tests.week.selling import DUE, Market
+from tests.week.test_restore_drill import drill
+from tests.week.virtual_world import VirtualWorld
+
+EXPIRY_SLOTS = 250
+"""More than a blockhash's life of 150 blocks and the 32 slots to finality."""
+
+
+async def gate_opens(world: VirtualWorld, seconds: float = 600) -> None:
+    async def is_open() -> bool:
+        return world.daemon is not None and world.daemon.engine.gate.is_open
+
+    await world.until("the start gate opens", is_open, seconds)
+
+
+def drop_sends(world: VirtualWorld, dropped: bool) -> None:
+    for endpoint in world.node.endpoints.values():
+        endpoint.drops_sends = dropped
+
+
+async def has_left(world: VirtualWorld, count: int) -> None:
+    async def left() -> bool:
+        return len(outflows(world)) == count
+
+    await world.until("it has landed", left)
+
+
+async def named(world: VirtualWorld) -> str:
+    """Wait until the daemon knows the signature of its one transfer."""
+    sql = "SELECT signature FROM transfer_attempts WHERE signature IS NOT NULL"
+
+    async def is_named() -> bool:
+        return bool(rows_of(world, sql))
+
+    await world.until("Circle has named the signature", is_named)
+    return str(rows_of(world, sql)[0]["signature"])
+
+
+@on_virtual_time
+async def test_a_transfer_that_circle_signed_anew_while_the_daemon_was_dead_is_paid_once_and_opens_the_gate(
+    tmp_path: Path,
+) -> None:
+    """The first bytes never landed. The outflow is by a signature that no row has, and waited for its transfer's own
+    step, which waited for the gate."""
+    shop = Market(VirtualWorld(tmp_path))
+    world = shop.world
+    await shop.open("ada")
+    await shop.sell()
+    await shop.deposited(DUE)
+    drop_sends(world, True)
+    await shop.plan()
+    first = await named(world)
+    await world.process.kill()
+    world.node.skip_slots(EXPIRY_SLOTS)
+    drop_sends(world, False)
+    await has_left(world, 1)
+    assert first not in outflows(world)
+    await world.clock.sleep(60)
+    await world.start()
+    await gate_opens(world)
+    await shop.batch_is("settled")
+    (attempt,) = rows_of(world, "SELECT * FROM transfer_attempts")
+    assert (attempt["state"], [attempt["signature"]]) == ("finalized", list(outflows(world)))
+    history = rows_of(world, "SELECT reason FROM state_history WHERE machine = 'transfer'")
+    assert any(f"in place of {first}" in (row["reason"] or "") for row in history)
+    assert shop.paid() == {"ada": DUE}
+    assert await parked(world) == []
+    await shop.close()
+
+
+@on_virtual_time
+async def test_an_outflow_that_is_less_by_the_debt_of_a_payout_that_was_on_its_way_is_adopted_once_that_one_has_landed(
+    tmp_path: Path,
+) -> None:
+    """The backup has Ada's first payout on its way and her second one due. The first landed, was refunded in part, and
+    the second was less by that."""
+    story = drill(tmp_path)
+    shop, world = story.shop, story.world
+    await story.begin("ada", "ada")
+    second = story.paid[1]
+    held = f"/admin/api/purchases/{second.purchase_id}"
+    assert (await world.operator("POST", f"{held}/hold", {"reason": "looked into"})).status == 200
+    drop_sends(world, True)
+    await shop.plan()
+    await named(world)
+    assert (await world.operator("POST", f"{held}/unhold", {"reason": "it is well"})).status == 200
+    await story.back_up()
+    drop_sends(world, False)
+    await shop.batch_is("settled")
+    story.refund(story.paid[0], 100)
+
+    async def owes() -> bool:
+        sql = f"SELECT netted_amount n FROM payouts WHERE purchase_id = {second.purchase_id}"
+        return bool(rows_of(world, sql)[0]["n"])
+
+    await world.until("the debt has used up a part of the second", owes)
+    await story.pay_out(2)
+    paid = shop.paid()["ada"]
+    assert DUE < paid < 2 * DUE
+    await story.put_back()
+    await story.gate_opens()
+    sql = "SELECT state, paid_amount, netted_amount FROM payouts ORDER BY id"
+
+    async def booked() -> bool:
+        found = [(row["state"], row["paid_amount"], row["netted_amount"]) for row in rows_of(world, sql)]
+        return found == [("distributed", DUE, 0), ("distributed", paid - DUE, 2 * DUE - paid)]
+
+    await world.until("both are booked as they were paid", booked)
+    assert await shop.plan() is None
+    assert (shop.paid()["ada"], await parked(world)) == (paid, [])
+    await shop.close()
