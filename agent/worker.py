@@ -267,29 +267,38 @@ class Worker:
                 self._park(conn, claim, "attempts_used_up", outcome.why, outcome.commit)
             case Again():
                 outcome.commit(conn)
-                work.again(conn, claim, now + outcome.after, now, outcome.why, outcome.counts)
+                attempts = claim.attempts + 1 if outcome.counts else 0
+                work.again(conn, claim, now + outcome.after, now, outcome.why, attempts)
             case Unknown():
                 outcome.commit(conn)
-                work.again(conn, claim, now + outcome.after, now, work.UNKNOWN_OUTCOME + outcome.why, counts=False)
+                why = work.UNKNOWN_OUTCOME + outcome.why
+                work.again(conn, claim, now + outcome.after, now, why, claim.attempts)
             case Refused():
                 self._park(conn, claim, outcome.code, outcome.why, outcome.commit)
 
     def _park(self, conn: Connection, claim: Claim, code: str, why: str, commit: Commit) -> None:
+        """But look once more at what has come while it was worked on: a fact that would have moved it, or a person who
+        asks for it, must not find it parked a moment later. That is an attempt too, so it ends."""
+        once_more = claim.attempts < self._retries_max and work.is_woken(conn, claim)
         commit(conn)
+        if once_more:
+            now = self._clock.now()
+            work.again(conn, claim, now, now, why, claim.attempts + 1)
+            return
         step = self._steps.get(claim.kind)
         (step.parked(claim, code, why) if step is not None else nothing)(conn)
         work.park(conn, claim, code, why)
         log.error("parked for a person", code=code, why=why)
 
-    def _once_more(self, claim: Claim, error: Retryable) -> Again:
+    def _once_more(self, claim: Claim, error: Retryable) -> Outcome:
         """What may have happened is looked up for as long as that takes: its attempts only make the waits longer, and
         the last one is never used up."""
         asked = timedelta(seconds=error.retry_after_seconds or 0)
         if not isinstance(error, NotLookedUp):
             return Again(max(asked, self._backoff(claim)), str(error), counts=True)
-        counts = claim.attempts + 1 < self._retries_max
-        wait = self._backoff(claim) if counts else self._until_looked_up(claim)
-        return Again(max(asked, wait), f"{work.UNKNOWN_OUTCOME}{error}", counts)
+        if claim.attempts + 1 >= self._retries_max:
+            return Unknown(max(asked, self._until_looked_up(claim)), str(error))
+        return Again(max(asked, self._backoff(claim)), f"{work.UNKNOWN_OUTCOME}{error}", counts=True)
 
     def _until_looked_up(self, claim: Claim) -> timedelta:
         """An unknown outcome uses up no attempt, so the attempts don't tell how often it was looked up: while it stays

@@ -22,7 +22,8 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Run again after `after`. `counts` says whether this uses up one of the attempts; waiting for a fact does not."""
+    """Run again after `after`. `counts` says whether this uses up one of the attempts, of which so many in a row are
+    too many; waiting for a fact uses up none, and gives back those that were."""
 
     after: timedelta
     why: str

@@ -296,9 +296,9 @@ def finish(conn: Connection, claimed: Claim, now: datetime) -> None:
         _release(conn, claimed, due_at=now, attempts=0)
 
 
-def again(conn: Connection, claimed: Claim, due_at: datetime, now: datetime, why: str, counts: bool) -> None:
-    """Run the row again at `due_at`, or at once when it was woken meanwhile. Under `hold`."""
-    attempts = claimed.attempts + 1 if counts else claimed.attempts
+def again(conn: Connection, claimed: Claim, due_at: datetime, now: datetime, why: str, attempts: int) -> None:
+    """Run the row again at `due_at`, or at once when it was woken meanwhile. `attempts`: used up by then. Under
+    `hold`."""
     due = {"woken": claimed.wakes, "now": now, "later": due_at}
     conn.execute(_again(claimed.table), {"which": claimed.id, "tries": attempts, "why": why[:2000], **due})
 
@@ -317,6 +317,16 @@ def _again(table: Table) -> Update:
             last_error=bindparam("why"),
         )
     )
+
+
+def is_woken(conn: Connection, claimed: Claim) -> bool:
+    """Whether a fact or a person has called for the row since it was claimed. Under `hold`."""
+    return bool(conn.scalar(_wakes(claimed.table), {"which": claimed.id}) != claimed.wakes)
+
+
+@cache
+def _wakes(table: Table) -> Select[Any]:
+    return select(table.c.wakes).where(table.c.id == bindparam("which"))
 
 
 def park(conn: Connection, claimed: Claim, code: str, why: str) -> None:

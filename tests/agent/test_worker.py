@@ -4,14 +4,17 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection
+import pytest
+from sqlalchemy import Connection, select
 
 from agent.waking_store import WakingStore
-from agent.worker import Lane, Worker
-from domain.outcomes import Commit, Done, Outcome, nothing
+from agent.worker import Lane, Step, Worker
+from domain.errors import Retryable
+from domain.outcomes import Again, Commit, Done, Outcome, Refused, nothing
 from ports.virtual import SeededIds
 from storage import work
 from storage.store import Store
@@ -22,6 +25,10 @@ from tests.agent.test_leases import MONDAY, PAY, Ends, HandClock
 STEPS = 5
 JOBS = 9
 WIDTH = 2
+TRIES = 3
+FAILS = Retryable("no answer")
+WAITS = Again(timedelta(0), "not yet")
+REFUSED = Refused("no", "for good")
 
 T = TypeVar("T")
 
@@ -55,6 +62,24 @@ class CrowdStep:
         return nothing
 
 
+class ScriptedStep:
+    """Ends as the script says, run by run; each with its way to end, and whether the row is called for meanwhile."""
+
+    def __init__(self, store: Store, *script: tuple[Outcome | Exception, bool]) -> None:
+        self._store, self._script = store, list(script)
+
+    async def run(self, claim: Claim) -> Outcome:
+        end, is_woken = self._script.pop(0)
+        if is_woken:
+            await self._store.write(lambda conn: work.revive(conn, PAY, claim.subject, MONDAY))
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+    def parked(self, claim: Claim, code: str, why: str) -> Commit:
+        return nothing
+
+
 class GatedStore(WakingStore):
     """Its writes wait at a gate while it is closed."""
 
@@ -74,10 +99,19 @@ class GatedStore(WakingStore):
 
 
 @asynccontextmanager
-async def working(store: Store, step: ChainStep | CrowdStep) -> AsyncIterator[tuple[Worker, Ends]]:
+async def working(store: Store, step: Step) -> AsyncIterator[tuple[Worker, Ends]]:
     ends = Ends()
     lane = Lane("pay", work.Queue(jobs, frozenset({PAY})), WIDTH)
-    worker = Worker(store, HandClock(), SeededIds(random.Random(1)), {PAY: step}, [lane], ends, retries_max=3)
+    worker = Worker(
+        store,
+        HandClock(),
+        SeededIds(random.Random(1)),
+        {PAY: step},
+        [lane],
+        ends,
+        retries_max=TRIES,
+        retry_base=timedelta(0),
+    )
     task = asyncio.create_task(worker.run())
     try:
         yield worker, ends
@@ -119,3 +153,31 @@ async def test_a_lane_is_never_wider_than_it_was_made_whoever_claims_for_it(stor
         step.others.set()
         await until(lambda: ends.heard.count("done") == JOBS)
     assert step.most == WIDTH
+
+
+async def played(store: Store, *script: tuple[Outcome | Exception, bool]) -> list[tuple[str, int]]:
+    """State and attempts of what is left of a job whose step ends as the script says."""
+    await store.write(lambda conn: work.enqueue(conn, PAY, 7, MONDAY))
+    async with working(store, ScriptedStep(store, *script)) as (_, ends):
+        await until(lambda: len(ends.heard) == len(script))
+    asked = select(jobs.c.state, jobs.c.attempts)
+    return [(row.state, row.attempts) for row in await store.read(lambda conn: conn.execute(asked).all())]
+
+
+async def test_failures_use_up_the_attempts_only_where_nothing_went_well_between_them(store: Store) -> None:
+    """A payout that waits for weeks meets twenty bad hours in the end."""
+    run = [(FAILS, False)] * (TRIES - 1)
+    left = await played(store, *run, (WAITS, False), *run, (WAITS, False), *run, (FAILS, False))
+    assert left == [("parked", TRIES)]
+
+
+@pytest.mark.parametrize("end", [REFUSED, FAILS], ids=["refused", "failed"])
+async def test_what_is_called_for_while_it_is_given_up_is_looked_at_once_more(store: Store, end: Any) -> None:
+    """A retry that a person asks for a moment later is heard; one that comes a moment earlier was not."""
+    fails = [(FAILS, False)] * (TRIES - 1)
+    assert await played(store, *fails, (end, True), (Done(), False)) == []
+
+
+async def test_what_is_given_up_however_often_it_is_called_for_meanwhile_is_parked(store: Store) -> None:
+    left = await played(store, *[(REFUSED, True)] * (TRIES + 1))
+    assert left == [("parked", TRIES + 1)]

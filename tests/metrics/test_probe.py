@@ -239,7 +239,7 @@ async def test_what_is_unproven_waits_or_was_never_backed_up_is_shown(store: Sto
         batches.move(conn, batch_id, BatchStatus.WAITING_FUNDS, START)
         work.enqueue(conn, "transfer", 7, START)
         (claimed,) = work.claim(conn, work.Queue(jobs, frozenset({"transfer"})), 1, "w", START, DAY)
-        work.again(conn, claimed, START + DAY, START, f"{work.UNKNOWN_OUTCOME}lost", counts=False)
+        work.again(conn, claimed, START + DAY, START, f"{work.UNKNOWN_OUTCOME}lost", attempts=0)
         switches.turn(conn, switches.SENDS_PAUSED, True, "look", "me", START)
         return claimed.id
 
