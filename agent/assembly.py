@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 from agent.clock_watch import ClockWatch
+from agent.explaining import Explaining
 from agent.index_view import IndexView
 from agent.lanes import lanes_of
 from agent.rail_assembly import packed_rail
@@ -206,20 +207,17 @@ def build_engine(
         ports.store, gateways.rpc, ports.clock, idle_seconds=idle, fast_path=fast_path, wake=wake
     )
     sweep = EventsSweepStep(ports.store, ports.clock, gateways.stripe, settings.live)
-    gate = StartGate(
+    explaining = Explaining(
         ports.store,
         ports.clock,
         ports.ids,
-        sweep.sweep,
         gateways.circle,
         follower,
-        gateways.rpc,
         witness,
         Payer(settings.circle_w3s_platform_wallet_id, platform_address),
         partial(mint_seed, settings.agent_derivation_secret.get_secret_value().encode()),
-        lambda: pace.seconds,
-        wake,
     )
+    gate = StartGate(ports.store, ports.clock, sweep.sweep, explaining, gateways.rpc, lambda: pace.seconds, wake)
     waking = WakingStore(ports.store, wake)
     planner = build_planner(settings, waking, ports.clock, ports.ids, gateways.rpc, platform_address)
     account = ata(platform_address, settings.usdc_mint)

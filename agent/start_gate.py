@@ -5,104 +5,82 @@ and read again once nothing that an earlier process sent can still land. What is
 fits; what fits none waits for a person, and until then nothing is sent. Webhooks and console work all the while.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
 import structlog
-from sqlalchemy import Connection
 
-from agent.identity import StartRefused
+from agent.explaining import Explaining
 from domain.errors import OutcomeUnknown, Rejected, Retryable
-from domain.evidence import MintOutflow, PackedOutflow
-from domain.money import USDC_DECIMALS
 from domain.waits import look_again_after
-from gateways.circle_api import CircleTransaction, TransactionPage
 from ports.clock import Clock
-from ports.ids import Ids
-from storage import adoption, mint_settlement, minting, packed_adoption, transfers
-from storage.adoption import Outflow
-from storage.listings import read_since, read_whole
-from storage.movement_rows import MovementKind
-from storage.outflows import kind_of, orphans
-from storage.receipts import closed_unknown
+from storage import adoption, minting, transfers
+from storage.outflows import orphans
 from storage.store import Store
-from storage.upkeep import Payer
 
 log = structlog.get_logger(__name__)
 
-CURSOR = "circle_outbound"
-OVERLAP = timedelta(days=1)
-"""A transfer created shortly before the last listing may not have been in it."""
-LATE_LANDING_BLOCKS = 150
-"""A blockhash's life: what an earlier process signed can land for so long (reference: Solana, section 1)."""
+LATE_LANDING_BLOCKS = 150 + 32
+"""A blockhash is taken from a confirmed block, up to 32 ahead of the finalized ones, and lives 150 blocks: what an
+earlier process signed can land for so long (reference: Solana, section 1)."""
 LOOK_AGAIN, LOOK_AGAIN_MOST = timedelta(seconds=5), timedelta(minutes=1)
 """What waits for a person may wait for days, and each look lists what Circle and the chain have since the last one."""
+GO_ON_SECONDS = 2.0
+"""After a service that did not answer: the check goes on where it broke off."""
 LOOKED_SECONDS = 0.5
 SALES_LOOKED_AT = 500
 """In one round, each by one question to the chain."""
 ORDERS_LOOKED_AT = 100
 """In one round, each by a question to Circle at most."""
-OUTFLOWS_MOST = 100_000
-"""Packed payouts adopted by one start: more than a year of them."""
 
 
 class Unplaced(Retryable):
     """Something left, and nothing says yet whom it paid."""
 
 
-class CircleOutflows(Protocol):
-    def list_transactions(self, wallet_id: str, since: datetime) -> AsyncIterator[TransactionPage]: ...
-
-
-class Follower(Protocol):
-    async def backfill_until_caught_up(self) -> object: ...
-
-
 class Heights(Protocol):
-    async def get_block_height(self) -> int:
-        """At finalized."""
+    """Finalized block heights."""
+
+    async def highest_block_height(self) -> int:
+        """That any endpoint tells."""
         ...
 
-
-class ChainOutflows(Protocol):
-    async def packed_outflow(self, signature: str) -> PackedOutflow | None:
-        """What a finalized transaction with a receipt of ours paid to whom; None for any other."""
-        ...
-
-    async def mint_outflow(self, signature: str) -> MintOutflow | None:
-        """What a finalized transaction that made an NFT of ours paid too, to whom; None for any other."""
-        ...
-
-    async def was_receipt(self, account: str) -> bool:
-        """Whether an account that is gone was a receipt; the operator may close other accounts of the wallet."""
+    async def witnessed_block_height(self) -> int:
+        """That as many endpoints have reached as there must be witnesses."""
         ...
 
 
 class StartGate:
-    """`run` opens the gate and ends; `is_open` is asked by the lanes that sign and send."""
+    """`run` opens the gate and ends; `is_open` is asked by the lanes that sign and send.
+
+    A check that breaks off goes on where it stopped, but for what may have changed since.
+    """
 
     def __init__(
         self,
         store: Store,
         clock: Clock,
-        ids: Ids,
         sweep: Callable[[], Awaitable[int]],
-        circle: CircleOutflows,
-        follower: Follower,
+        explaining: Explaining,
         heights: Heights,
-        witness: ChainOutflows,
-        payer: Payer,
-        seed_of: Callable[[str], str],
         slot_seconds: Callable[[], float],
         wake: Callable[[], None],
     ) -> None:
-        """`seed_of` a sale's payment_intent: what its mint's address is derived with."""
-        self._store, self._clock, self._ids = store, clock, ids
-        self._sweep, self._circle, self._follower, self._heights = sweep, circle, follower, heights
-        self._witness, self._payer, self._seed_of = witness, payer, seed_of
+        self._store, self._clock = store, clock
+        self._sweep, self._explaining, self._heights = sweep, explaining, heights
         self._slot_seconds, self._wake = slot_seconds, wake
+        self._events_are_in = False
+        """Events that come after the sweep find a daemon that listens."""
+        self._sent_before: bool | None = None
+        """Of earlier processes: this one sends nothing yet."""
+        self._signed_up_to: int | None = None
+        """The height at which the last earlier process can have signed: that lies behind, and does not change."""
+        self._prepared = False
+        """What could be explained before the wait, was: only for speed, it is all asked for again."""
+        self._nothing_lands = False
+        """The height was passed after which nothing of an earlier process can land; finalized heights never fall."""
         self._looked_at: set[int] = set()
         self._orders_looked_at = 0
         self.is_open = False
@@ -118,94 +96,61 @@ class StartGate:
             try:
                 await self._check()
             except (Retryable, OutcomeUnknown, Rejected) as error:
+                if self.waits_for != str(error):
+                    log.warning("start gate waits", why=str(error))
                 self.waits_for = str(error)
-                log.warning("start gate waits", why=self.waits_for)
-                taken = timedelta(seconds=self._clock.monotonic() - begun)
-                await self._clock.sleep(look_again_after(taken, LOOK_AGAIN, LOOK_AGAIN_MOST).total_seconds())
+                await self._clock.sleep(self._pause_after(error, begun))
                 continue
             self.is_open, self.waits_for = True, ""
             log.info("start gate open")
             self._wake()
             return
 
+    def _pause_after(self, error: Exception, begun: float) -> float:
+        if isinstance(error, Retryable) and not isinstance(error, Unplaced):
+            return GO_ON_SECONDS
+        self._explaining.begin_anew()
+        taken = timedelta(seconds=self._clock.monotonic() - begun)
+        return look_again_after(taken, LOOK_AGAIN, LOOK_AGAIN_MOST).total_seconds()
+
     async def _check(self) -> None:
-        await self._sweep()
+        if not self._events_are_in:
+            await self._sweep()
+            self._events_are_in = True
         await self._look_for_mints()
-        sent_before = await self._store.read(adoption.has_ever_sent)
-        height = await self._heights.get_block_height()
-        await self._explain()
-        if sent_before:
-            await self._wait_out(height)
+        if self._sent_before is None:
+            self._sent_before = await self._store.read(adoption.has_ever_sent)
+        if self._sent_before and not self._nothing_lands:
+            await self._wait_out()
             await self._look_for_mints()
-            await self._explain()
-        unexplained = await self._store.read(orphans)
-        if unexplained:
+        left = [why for why in (await self._explaining.explain(), await self._unexplained()) if why is not None]
+        if left:
+            self._events_are_in = False  # a sale whose event was missed may be what was paid
             await self._look_for_orders()
-            raise Unplaced(
-                f"{len(unexplained)} outflow(s) of the platform wallet fit no payout, the latest "
-                f"{unexplained[0].signature}: a person must decide them"
-            )
+            raise Unplaced("; ".join(left))
 
-    async def _explain(self) -> None:
-        """Read the history and give every outflow in it to what it paid, as far as that is certain."""
-        await self._follower.backfill_until_caught_up()
-        await self._refuse_closed()
-        await self._adopt_by_chain()
-        await self._adopt()
-        await self._follower.backfill_until_caught_up()
-
-    async def _refuse_closed(self) -> None:
-        for account in await self._store.read(closed_unknown):
-            if await self._witness.was_receipt(account):
-                raise StartRefused(
-                    f"DATABASE_URL: this database is older than the receipt {account}, which was closed since: it "
-                    "can't tell whom that paid, and the chain would let it be paid again; restore a newer backup"
-                )
-
-    async def _adopt_by_chain(self) -> None:
-        """What a transaction tells of itself, by its receipt or its mint. Oldest first: each takes the oldest payouts
-        that it fits."""
-        unexplained = await self._store.read(lambda conn: orphans(conn, OUTFLOWS_MOST))
-        for movement in reversed(unexplained):
-            packed = await self._witness.packed_outflow(movement.signature)
-            minted = None if packed else await self._witness.mint_outflow(movement.signature)
-            adopted = False
-            if packed is not None:
-                adopted = await self._store.write(_adopter(packed, self._payer, self._ids, self._clock.now()))
-            elif minted is not None:
-                adopted = await self._adopt_minted(minted)
-            if adopted:
-                log.warning("outflow adopted by what the chain shows", signature=movement.signature)
-
-    async def _adopt_minted(self, outflow: MintOutflow) -> bool:
-        """The seed names the sale, by a secret that only we have."""
-        sales = await self._store.read(mint_settlement.unminted)
-        named = [sale_id for sale_id, payment_intent_id in sales if self._seed_of(payment_intent_id) == outflow.seed]
-        if len(named) != 1:
-            return False
-        now, payer, new_uuid = self._clock.now(), self._payer, self._ids.uuid
-        return await self._store.write(
-            lambda conn: mint_settlement.adopt(conn, named[0], outflow, payer, new_uuid, now)
+    async def _unexplained(self) -> str | None:
+        found = await self._store.read(orphans)
+        if not found:
+            return None
+        return (
+            f"{len(found)} outflow(s) of the platform wallet fit no payout, the latest {found[0].signature}: a person "
+            "must decide them"
         )
 
-    async def _wait_out(self, height: int) -> None:
-        """Until what was signed before the start can't land any more."""
+    async def _wait_out(self) -> None:
+        """Until what was signed before the start can't land any more. Mints are looked for again then: one may have
+        landed meanwhile."""
+        if self._signed_up_to is None:
+            self._signed_up_to = await self._heights.highest_block_height()
+        if not self._prepared:
+            await self._explaining.explain()
+            self._prepared = True
         self.waits_for = "transactions of an earlier process to land or expire"
-        while await self._heights.get_block_height() <= height + LATE_LANDING_BLOCKS:
+        while await self._heights.witnessed_block_height() <= self._signed_up_to + LATE_LANDING_BLOCKS:
             await self._clock.sleep(max(self._slot_seconds() * 8, 0.05))
-
-    async def _adopt(self) -> None:
-        started = self._clock.now()
-        since = await self._store.read(lambda conn: read_since(conn, CURSOR, self._clock.now())) - OVERLAP
-        unplaced: list[str] = []
-        async for page in self._circle.list_transactions(self._payer.wallet_id, since):
-            for seen in page.transactions:
-                if not await self._place(seen):
-                    unplaced.append(f"{seen.id} ({seen.ref_id or 'no reference'})")
-        if unplaced:
-            await self._look_for_orders()
-            raise Unplaced(f"Circle shows {len(unplaced)} transfer(s) that fit no payout: {', '.join(unplaced[:3])}")
-        await self._store.write(lambda conn: read_whole(conn, CURSOR, started, self._clock.now()))
+        self._looked_at.clear()
+        self._nothing_lands = True
 
     async def _look_for_mints(self) -> None:
         """Have it looked, once for each, whether paid sales without an NFT have one on chain, and wait until it was:
@@ -228,41 +173,3 @@ class StartGate:
     async def _unlooked(self) -> list[int]:
         unminted = await self._store.read(minting.paid_without_nft)
         return [sale for sale in unminted if sale not in self._looked_at][:SALES_LOOKED_AT]
-
-    async def _place(self, seen: CircleTransaction) -> bool:
-        """True when the outflow is known, was adopted, or never became one. What Circle has given up is adopted too, if
-        it fits: it has used up its key, and its death is proven like any other's."""
-        is_known, kind = await self._store.read(lambda conn: _told_of(conn, seen))
-        if is_known or kind not in (None, MovementKind.ORPHAN, MovementKind.OTHER):
-            return True
-        outflow = Outflow(
-            circle_id=seen.id,
-            state=seen.state,
-            reference=seen.ref_id,
-            destination=seen.destination_address,
-            amount=seen.amount_units(USDC_DECIMALS),
-            wallet_id=self._payer.wallet_id,
-            source_address=self._payer.address,
-            signature=seen.tx_hash,
-            created_at=seen.create_date,
-            updated_at=seen.update_date,
-        )
-        uuid, now = self._ids.uuid(), self._clock.now()
-        adopted = await self._store.write(lambda conn: adoption.adopt(conn, outflow, uuid, now))
-        if adopted:
-            log.warning("outflow adopted", circle=seen.id, reference=seen.ref_id)
-        if seen.state in adoption.ENDED:
-            return True  # should it have moved money all the same, the wallet's history shows it as unexplained
-        if adopted or kind is not MovementKind.OTHER:
-            return adopted
-        # A person took it for his own. Where Circle's reference names what is still to be paid, that counts more.
-        return not await self._store.read(lambda conn: adoption.names_due(conn, seen.ref_id or ""))
-
-
-def _told_of(conn: Connection, seen: CircleTransaction) -> tuple[bool, MovementKind | None]:
-    """Whether a transfer of ours is this transaction, and as what its movement is booked."""
-    return adoption.is_known(conn, seen.id), kind_of(conn, seen.tx_hash) if seen.tx_hash else None
-
-
-def _adopter(outflow: PackedOutflow, payer: Payer, ids: Ids, now: datetime) -> Callable[[Connection], bool]:
-    return lambda conn: packed_adoption.adopt(conn, outflow, payer, ids.uuid, now)

@@ -28,6 +28,12 @@ def orphan_rows(conn: Connection, limit: int = 100, before: int | None = None) -
     return list(conn.execute(statement.order_by(chain_movements.c.id.desc()).limit(limit)).all())
 
 
+def oldest_orphans(conn: Connection, above: int, limit: int) -> list[Row[tuple[object, ...]]]:
+    """Up to `limit` unexplained USDC outflows with row ids above that, in the order in which they were booked."""
+    asked = (chain_movements.c.kind == MovementKind.ORPHAN) & (chain_movements.c.id > above)
+    return list(conn.execute(select(chain_movements).where(asked).order_by(chain_movements.c.id).limit(limit)).all())
+
+
 def orphan_row(conn: Connection, movement_id: int) -> Row[tuple[object, ...]] | None:
     """The unexplained outflow of that id, if it is one."""
     is_it = (chain_movements.c.id == movement_id) & (chain_movements.c.kind == MovementKind.ORPHAN)

@@ -32,6 +32,8 @@ WITNESSES = 2
 """Endpoints that must say the same before something final follows from it, where so many are configured."""
 DOUBT_SECONDS = 60.0
 """For so long one endpoint may lie behind another in what it calls final before that is trouble."""
+AHEAD_MOST_BLOCKS = 1_500
+"""By so much one endpoint may be ahead of the others: some minutes."""
 RENT_GOOD_SECONDS = 10.0
 """A burst of mints or groups shares one answer. What was built with a rent that has just risen fails its trial run, and
 is built anew a moment later."""
@@ -253,6 +255,20 @@ class RpcPool:
 
     async def get_block_height(self, commitment: Commitment = "finalized") -> int:
         return await self.ask(lambda node: node.get_block_height(commitment))
+
+    async def highest_block_height(self) -> int:
+        """The highest finalized one that any endpoint tells; not by its word alone one that is absurd."""
+        told = await self._block_heights()
+        witnessed = told[self.witnesses - 1]
+        return max(height for height in told if height <= witnessed + AHEAD_MOST_BLOCKS)
+
+    async def witnessed_block_height(self) -> int:
+        """The highest finalized one that as many endpoints have reached as there must be witnesses."""
+        return (await self._block_heights())[self.witnesses - 1]
+
+    async def _block_heights(self) -> list[int]:
+        told = await self.testify(lambda node: node.get_block_height("finalized"))
+        return sorted((one.answer for one in told), reverse=True)
 
     async def latest_blockhash(self, commitment: Commitment = "confirmed") -> LatestBlockhash:
         """Read right before signing. At `confirmed`: a finalized one has lived 32 of its 150 blocks already, and should

@@ -121,6 +121,18 @@ async def test_one_endpoint_that_lies_about_the_slot_does_not_make_the_others_lo
     assert (await indexed.rpc.get_balance(indexed.wallet)).slot < 2**47
 
 
+async def test_a_block_height_counts_as_reached_by_two_endpoints_and_as_the_highest_by_one(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    indexed.world.node.endpoints["/a"].lag_slots = 50
+    highest, witnessed = await indexed.rpc.highest_block_height(), await indexed.rpc.witnessed_block_height()
+    assert highest == witnessed + 50
+    indexed.world.node.endpoints["/a"].lies["getBlockHeight"] = lambda _: 2**47
+    assert await indexed.rpc.highest_block_height() == await indexed.rpc.witnessed_block_height() == highest
+    indexed.world.node.faults.add(Rule("POST /b", Fault.LOSE_ANSWER, times=1))
+    with pytest.raises(Retryable, match="fewer than 2"):
+        await indexed.rpc.highest_block_height()
+
+
 async def test_a_negative_fact_needs_two_endpoints_that_agree(quick: Quick) -> None:
     indexed = quick("/a", "/b")
     nobody = str(indexed.world.bob.pubkey())

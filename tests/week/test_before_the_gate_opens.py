@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from solders.pubkey import Pubkey
+
+from sandbox.faults import Fault, Rule
 from tests.week.checker import outflows, rows_of
 from tests.week.people import on_virtual_time, parked
 from tests.week.selling import DUE, Market
@@ -114,4 +117,53 @@ async def test_an_outflow_that_is_less_by_the_debt_of_a_payout_that_was_on_its_w
     await world.until("both are booked as they were paid", booked)
     assert await shop.plan() is None
     assert (shop.paid()["ada"], await parked(world)) == (paid, [])
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_gate_that_nodes_fail_every_few_seconds_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
+    """It began its wait for late transactions anew with each call that failed, and the list of events too."""
+    shop = Market(VirtualWorld(tmp_path))
+    world = shop.world
+    await shop.open("ada")
+    await shop.sell()
+    await world.stop()
+    await world.start()
+    begun, before = world.clock.monotonic(), len(world.transport.sent)
+    assert world.daemon is not None
+    while not world.daemon.engine.gate.is_open:
+        assert world.clock.monotonic() - begun < 120
+        world.node.faults.add(Rule("getBlockHeight", Fault.STATUS, times=2, status=503))
+        await world.clock.sleep(10)
+    asked = [one.url for one in world.transport.sent[before:] if "/v1/events?" in one.url]
+    assert len(asked) <= 2, "the gate's and the schedule's"
+    await shop.close()
+
+
+@on_virtual_time
+async def test_what_was_signed_just_before_the_backup_is_put_back_is_waited_for_until_it_is_final(
+    tmp_path: Path,
+) -> None:
+    """Its blockhash is of a confirmed block, ahead of the finalized ones, and it lands in its last ones."""
+    story = drill(tmp_path, agent_rail="solana")
+    shop, world = story.shop, story.world
+    await story.begin("ada")
+    world.node.mint_usdc(Pubkey.from_string(shop.creators["ada"].address or ""), 0)
+    await story.back_up()
+    await gate_opens(world)
+    world.node.switches.land_after_slots = 145
+    assert await shop.plan() is not None
+    sent = "SELECT signature FROM group_attempts WHERE state = 'sent'"
+
+    async def is_sent() -> bool:
+        return bool(rows_of(world, sent))
+
+    await world.until("the group is sent", is_sent)
+    world.node.switches.land_after_slots = 0
+    await story.put_back()
+    assert await shop.plan() is not None
+    await gate_opens(world)
+    await world.clock.sleep(60)
+    assert len(outflows(world)) == 1
+    assert shop.paid()["ada"] == DUE
     await shop.close()
