@@ -21,6 +21,7 @@ from agent.steps.mint import MintLookStep, MintStep, MintTerms
 from agent.steps.mint_listing import MintListingStep
 from agent.steps.mint_payouts import MintPayouts
 from agent.steps.prune import PruneStep
+from agent.steps.races import Races
 from agent.steps.refund import RefundStep
 from agent.steps.refunds_sync import RefundsSyncStep
 from agent.steps.seal import SealStep
@@ -222,7 +223,7 @@ def build_engine(
     planner = build_planner(settings, waking, ports.clock, ports.ids, gateways.rpc, platform_address)
     account = ata(platform_address, settings.usdc_mint)
     realtime = RealtimePlanner(waking, ports.clock, ports.ids, planner, _realtime_rules(settings), account)
-    steps = _steps(settings, ports, gateways, platform_address, witness, planner, realtime, sweep, tracker)
+    steps = _steps(settings, ports, gateways, platform_address, witness, planner, realtime, sweep, tracker, gate)
     packed, formats = packed_rail(
         settings,
         ports.store,
@@ -268,6 +269,7 @@ def _steps(
     realtime: RealtimePlanner,
     sweep: EventsSweepStep,
     tracker: SignatureTracker,
+    gate: StartGate,
 ) -> dict[str, Step]:
     store, clock, ids = ports.store, ports.clock, ports.ids
     pace = gateways.rpc.pace
@@ -306,6 +308,7 @@ def _steps(
         tracker.poke,
         _mint_payouts(settings, gateways, planner, platform_address),
     )
+    races = Races(store, clock, witness, mint.address_of, lambda: gate.is_open)
     transfer = CircleTransferStep(
         store,
         clock,
@@ -321,7 +324,7 @@ def _steps(
         "events_sweep": sweep,
         "fee": FeeStep(store, clock, gateways.stripe, split_rule(settings)),
         "refunds": RefundsSyncStep(store, clock, gateways.stripe),
-        "refund": RefundStep(store, clock, ids, gateways.stripe),
+        "refund": RefundStep(store, clock, ids, gateways.stripe, races),
         "wallet": WalletStep(
             store,
             clock,
@@ -331,7 +334,7 @@ def _steps(
             settings.blockchain,
         ),
         "mint": mint,
-        "mint_look": MintLookStep(mint),
+        "mint_look": MintLookStep(mint, races),
         "mint_listing": MintListingStep(store, clock, gateways.circle, settings.agent_user_wallets),
         "balance_watch": BalanceWatchStep(
             store, clock, ids, settings.agent_balance_alert_usdc, settings.agent_balance_alert_lamports

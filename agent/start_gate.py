@@ -11,12 +11,13 @@ from functools import partial
 from typing import Protocol
 
 import structlog
+from sqlalchemy import Connection
 
 from agent.explaining import Explaining
 from domain.errors import OutcomeUnknown, Rejected, Retryable
 from domain.waits import look_again_after
 from ports.clock import Clock
-from storage import adoption, minting, transfers
+from storage import adoption, inbox, minting, races, transfers
 from storage.outflows import orphans
 from storage.store import Store
 
@@ -119,7 +120,7 @@ class StartGate:
             self._events_are_in = True
         await self._look_for_mints()
         if self._sent_before is None:
-            self._sent_before = await self._store.read(adoption.has_ever_sent)
+            self._sent_before = await self._store.read(_may_have_sent)
         if self._sent_before and not self._nothing_lands:
             await self._wait_out()
             await self._look_for_mints()
@@ -154,12 +155,17 @@ class StartGate:
 
     async def _look_for_mints(self) -> None:
         """Have it looked, once for each, whether paid sales without an NFT have one on chain, and wait until it was:
-        their creators are due then, an outflow may be what they were paid, and their editions' numbers are taken."""
+        their creators are due then, an outflow may be what they were paid, and their editions' numbers are taken. What
+        Stripe has told is worked on before: whose money went back needs no edition. Whether the loser of a race has an
+        NFT must be known: else it would be minted for another one too."""
+        begun = self._clock.now()
+        while await self._store.read(partial(inbox.is_unread, until=begun)):
+            await self._clock.sleep(LOOKED_SECONDS)
         while asked := await self._unlooked():
             await self._store.write(partial(minting.look_for, purchase_ids=asked, now=self._clock.now()))
             self._looked_at.update(asked)
             self._wake()
-        while await self._store.read(minting.is_looked_for):
+        while await self._store.read(lambda conn: minting.is_looked_for(conn) or races.is_unknown(conn)):
             await self._clock.sleep(LOOKED_SECONDS)
 
     async def _look_for_orders(self) -> None:
@@ -171,5 +177,10 @@ class StartGate:
         self._wake()
 
     async def _unlooked(self) -> list[int]:
-        unminted = await self._store.read(minting.paid_without_nft)
+        unminted = await self._store.read(lambda conn: minting.paid_without_nft(conn) + races.losers(conn))
         return [sale for sale in unminted if sale not in self._looked_at][:SALES_LOOKED_AT]
+
+
+def _may_have_sent(conn: Connection) -> bool:
+    """Whether something of an earlier process may still land: it sent before, or somebody had raced for an edition."""
+    return adoption.has_ever_sent(conn) or bool(races.losers(conn))

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Insert
+from sqlalchemy import Connection, Dialect, Insert, bindparam, select
 
 from domain.states import WorkState
-from storage.statements import insert_into
-from storage.tables import Moment, circle_notifications
+from storage.statements import ONE, fixed, insert_into
+from storage.tables import Moment, circle_notifications, stripe_events
 
 _EVENT_COLUMNS = "event_id, type, stripe_created_at, body, state, due_at, created_at"
 _POSTGRES_EVENTS = (
@@ -97,3 +97,19 @@ def _row(event: StripeEvent, dialect: Dialect) -> tuple[Any, ...]:
     received = _MOMENT.process_bind_param(event.received_at, dialect)
     created = _MOMENT.process_bind_param(event.stripe_created_at, dialect)
     return (event.event_id, event.type, created, event.body, received)
+
+
+def is_unread(conn: Connection, until: datetime) -> bool:
+    """Whether an event that came by then has not been worked on yet; one that was tried in vain, has been."""
+    return conn.scalar(_UNREAD, {"until": until}) is not None
+
+
+_UNREAD = (
+    select(stripe_events.c.id)
+    .where(
+        stripe_events.c.state == fixed(WorkState.DUE),
+        stripe_events.c.last_error.is_(None),
+        stripe_events.c.created_at <= bindparam("until", type_=stripe_events.c.created_at.type),
+    )
+    .limit(ONE)
+)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from solders.keypair import Keypair
@@ -41,6 +42,14 @@ MINT_LAMPORTS = 5_115_000
 PAYOUT_LAMPORTS = 5_000
 
 
+class Open(NamedTuple):
+    """A checkout whose Session is open."""
+
+    uuid: str
+    id: int
+    price: int
+
+
 @dataclass
 class Sales:
     """A shop's rows. Methods run in the caller's transaction; `usdc_account` is the platform wallet's token account."""
@@ -72,13 +81,19 @@ class Sales:
 
     def paid(self, conn: Connection, content: int, buyer: int, at: datetime = START) -> int:
         """A paid purchase with its edition; its mint is queued."""
-        checkout_uuid = str(self.uuid())
-        price = checkouts.for_sale(conn, content).price_cents
-        wanted = Wanted(checkout_uuid, str(self.uuid()), content, buyer, at + timedelta(hours=1))
-        checkout = checkouts.begin(conn, wanted, price, {}, at)
-        purchase_id = purchases.ensure(conn, Mark(checkout_uuid), at, f"pi_{checkout.id}", f"cs_{checkout.id}")
+        return self.pays(conn, self.opened(conn, content, buyer, at), at)
+
+    def opened(self, conn: Connection, content: int, buyer: int, at: datetime = START) -> Open:
+        """A Session that waits for its payment."""
+        uuid, price = str(self.uuid()), checkouts.for_sale(conn, content).price_cents
+        wanted = Wanted(uuid, str(self.uuid()), content, buyer, at + timedelta(hours=1))
+        return Open(uuid, checkouts.begin(conn, wanted, price, {}, at).id, price)
+
+    def pays(self, conn: Connection, session: Open, at: datetime = START) -> int:
+        payment, name = f"pi_{session.id}", f"cs_{session.id}"
+        purchase_id = purchases.ensure(conn, Mark(session.uuid), at, payment, name)
         checkouts.complete(conn, purchase_id, at)
-        purchases.record_payment(conn, purchase_id, Payment(f"pi_{checkout.id}", None, price, "usd", at), at)
+        purchases.record_payment(conn, purchase_id, Payment(payment, None, session.price, "usd", at), at)
         return purchase_id
 
     def minted(self, conn: Connection, purchase_id: int, fee_cents: int = 39, at: datetime = START) -> None:

@@ -135,7 +135,7 @@ class MintStep:
         case = await self._store.read(lambda conn: rows.load(conn, int(claim.subject)))
         if not rows.is_ready(case.purchase) or payout_address(case.buyer) is None:
             return Done()
-        lamports = await self._chain.lamports(self._address(case))
+        lamports = await self._chain.lamports(self.address_of(case.purchase.stripe_payment_intent_id))
         if not lamports:
             return Done()
         if case.attempt is None:
@@ -143,8 +143,9 @@ class MintStep:
         assert case.attempt is not None
         return await self._there(case, plan_of(case.attempt), claim, lamports) or Done()
 
-    def _address(self, case: MintCase) -> str:
-        seed = mint_seed(self._terms.derivation_secret, case.purchase.stripe_payment_intent_id)
+    def address_of(self, payment_intent_id: str) -> str:
+        """Of a sale's NFT, made or not."""
+        seed = mint_seed(self._terms.derivation_secret, payment_intent_id)
         return self._standard.address(self._terms.platform_address, seed)
 
     async def _there(self, case: MintCase, plan: NftPlan, claim: Claim, lamports: int) -> Outcome | None:
@@ -326,15 +327,22 @@ class MintStep:
         return lambda conn: rows.failed(conn, int(claim.subject), f"{code}: {why}", now)
 
 
+class Races(Protocol):
+    async def settle(self, claim: Claim) -> Outcome | None:
+        """Give an edition to a loser whose NFT exists. None where there is nothing to settle, or it is settled."""
+        ...
+
+
 class MintLookStep:
     """Kind `mint_look`, subject: purchase id. Before the start gate opens: an outflow that nothing explains may be of a
-    sale whose NFT this database does not know of yet, and whose creators are therefore not due yet."""
+    sale whose NFT this database does not know of yet, and whose creators are therefore not due yet; and who seems to
+    have lost the race for a last edition may be the one who has it."""
 
-    def __init__(self, mint: MintStep) -> None:
-        self._mint = mint
+    def __init__(self, mint: MintStep, races: Races) -> None:
+        self._mint, self._races = mint, races
 
     async def run(self, claim: Claim) -> Outcome:
-        return await self._mint.look(claim)
+        return await self._races.settle(claim) or await self._mint.look(claim)
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         return nothing

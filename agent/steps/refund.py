@@ -39,13 +39,23 @@ class StripeRefunds(Protocol):
     async def fetch_refund(self, refund_id: str) -> RefundFacts: ...
 
 
+class Races(Protocol):
+    async def is_undecided(self, purchase_id: int) -> Outcome | None:
+        """What the refund of a loser waits for; None where it needs to wait for nothing."""
+        ...
+
+
 class RefundStep:
     """Kind `refund`, subject: purchase id."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, stripe: StripeRefunds) -> None:
+    def __init__(self, store: Store, clock: Clock, ids: Ids, stripe: StripeRefunds, races: Races) -> None:
         self._store, self._clock, self._ids, self._stripe = store, clock, ids, stripe
+        self._races = races
 
     async def run(self, claim: Claim) -> Outcome:
+        undecided = await self._races.is_undecided(int(claim.subject))
+        if undecided is not None:
+            return undecided
         refund = await self._intent(claim)
         if refund is None:
             return Done()

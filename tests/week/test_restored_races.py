@@ -1,0 +1,108 @@
+"""A race for a last edition whose rows are lost: sales come back in another order, and the NFT says who won."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.faults import Fault, Rule
+from tests.week.checker import rows_of
+from tests.week.people import on_virtual_time, parked
+from tests.week.selling import DUE
+from tests.week.test_peer_defects import nfts
+from tests.week.test_restore_drill import Drill, drill
+
+NO_REFUNDS = Rule("POST /v1/refunds", Fault.STATUS, times=1_000_000, status=500)
+
+
+async def open_race(story: Drill, racers: int, editions: int) -> tuple[list[str], list[str]]:
+    """So many have the page of a work that is scarce, and the backup is older than anybody's payment: their tokens and
+    their Sessions."""
+    shop, world = story.shop, story.world
+    await shop.open("ada")
+    work = await shop.join("bob", editions=editions)
+    tokens = [(await shop.sign_up(f"racer{number}"))[1] for number in range(racers)]
+    wish = {"content_id": work.content, "payment_method": "card"}
+    opened = [await world.call("POST", "/api/checkout/stripe/", wish, token) for token in tokens]
+    await shop.sell("ada")
+    await story.back_up()
+    return tokens, [one.body["session_id"] for one in opened]
+
+
+async def run_race(story: Drill, sessions: list[str], editions: int) -> None:
+    """They pay one after the other, until the first ones have their NFTs and the others have lost."""
+    for session in sessions:
+        story.world.stripe.controls.pay(session)
+        await story.world.clock.sleep(20)
+    await story.all_are_minted(1 + editions)
+
+
+async def come_back_turned(story: Drill, sessions: list[str]) -> None:
+    """Put the backup back. Of what it lacks the daemon hears of these payments first, and of the others only when
+    Stripe lists its events."""
+    world, controls = story.world, story.world.stripe.controls
+    payments = [story.shop.payment_of(session).encode() for session in sessions]
+    told = rows_of(world, "SELECT event_id, body FROM stripe_events WHERE type = 'payment_intent.succeeded'")
+    await world.stop()
+    controls.clear_faults()
+    controls.add_fault(Rule("GET /v1/events", Fault.STATUS, times=1_000_000, status=500))
+    await story.put_back()
+    first = [row["event_id"] for row in told if any(payment in row["body"] for payment in payments)]
+    for event_id in first:
+        controls.resend_event(event_id)
+
+    async def is_heard() -> bool:
+        return len(rows_of(world, "SELECT id FROM purchases WHERE edition_held")) == 1 + len(sessions)
+
+    await world.until("those who lost hold the editions", is_heard)
+    controls.clear_faults()
+
+
+def returned(story: Drill, session: str) -> int:
+    """Cents that Stripe has given back to who paid there."""
+    given: Any = story.world.stripe.controls.ledger()
+    return int(next(one["refunded_cents"] for one in given["payments"] if one["session"] == session))
+
+
+async def shelf(story: Drill, token: str) -> list[str]:
+    return [one["status"] for one in await story.shop.library(token)]
+
+
+async def at_rest(story: Drill, tokens: list[str], wanted: list[str]) -> None:
+    async def holds() -> bool:
+        return [await shelf(story, token) for token in tokens] == [[status] for status in wanted]
+
+    await story.world.until(f"the shelves say {wanted}", holds)
+    await story.world.clock.sleep(1_200)
+    assert await holds()
+    assert await parked(story.world) == []
+
+
+@pytest.mark.parametrize("given_back", [True, False], ids=["loser-refunded-before", "loser-still-to-be-refunded"])
+@pytest.mark.parametrize(("racers", "editions"), [(2, 1), (4, 2)])
+@on_virtual_time
+async def test_who_has_the_nft_keeps_edition_and_money_whichever_sale_comes_back_first(
+    racers: int, editions: int, given_back: bool, tmp_path: Path
+) -> None:
+    story = drill(tmp_path)
+    tokens, sessions = await open_race(story, racers, editions)
+    controls = story.world.stripe.controls
+    if not given_back:
+        controls.add_fault(NO_REFUNDS)
+    await run_race(story, sessions, editions)
+    made = nfts(story.world)
+
+    async def is_settled() -> bool:
+        return [returned(story, one) for one in sessions[editions:]] == [300 * given_back] * (racers - editions)
+
+    await story.world.until("the losers have what they get for now", is_settled)
+    await come_back_turned(story, sessions[editions:])
+    await story.gate_opens()
+    await at_rest(story, tokens, ["owned"] * editions + ["refunded"] * (racers - editions))
+    assert nfts(story.world) == made
+    assert [returned(story, session) for session in sessions] == [0] * editions + [300] * (racers - editions)
+    await story.shop.deposited(20 * DUE)
+    await story.pay_out(1)
+    assert story.shop.paid() == {"ada": DUE, "bob": editions * DUE}
+    assert len(rows_of(story.world, "SELECT id FROM purchases WHERE edition_held")) == 1 + editions
+    await story.shop.close()
