@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import Connection
 
 from agent.identity import StartRefused
+from domain.errors import Misuse
 from domain.evidence import MintOutflow, PackedOutflow
 from domain.money import USDC_DECIMALS
 from gateways.circle_api import CircleTransaction, TransactionPage
@@ -18,8 +19,8 @@ from ports.ids import Ids
 from storage import adoption, mint_settlement, packed_adoption
 from storage.adoption import Outflow
 from storage.listings import read_since, read_whole
-from storage.movement_rows import MovementKind
-from storage.outflows import kind_of, oldest_orphans
+from storage.outflows import oldest_orphans
+from storage.placing import Standing, place
 from storage.receipts import closed_unknown
 from storage.store import Store
 from storage.upkeep import Payer
@@ -31,6 +32,7 @@ OVERLAP = timedelta(days=1)
 """A transfer created shortly before the last listing may not have been in it."""
 PAGE = 100
 NAMED_MOST = 3
+COMPLETE = "COMPLETE"
 KEPT_FOR = timedelta(hours=1)
 """A pass that was broken off is gone on with for so long."""
 
@@ -52,6 +54,10 @@ class ChainOutflows(Protocol):
 
     async def mint_outflow(self, signature: str) -> MintOutflow | None:
         """What a finalized transaction that made an NFT of ours paid too, to whom; None for any other."""
+        ...
+
+    async def moved_usdc(self, signature: str) -> bool:
+        """Whether a finalized transaction moved USDC of the platform wallet."""
         ...
 
     async def was_receipt(self, account: str) -> bool:
@@ -144,10 +150,14 @@ class Explaining:
 
     async def _adopted(self, signature: str) -> bool:
         packed = await self._witness.packed_outflow(signature)
-        if packed is not None:
-            return await self._store.write(_adopter(packed, self._payer, self._ids, self._clock.now()))
-        minted = await self._witness.mint_outflow(signature)
-        return minted is not None and await self._adopt_minted(minted)
+        minted = None if packed else await self._witness.mint_outflow(signature)
+        try:
+            if packed is not None:
+                return await self._store.write(_adopter(packed, self._payer, self._ids, self._clock.now()))
+            return minted is not None and await self._adopt_minted(minted)
+        except Misuse:
+            log.exception("an outflow contradicts what is known", signature=signature)
+            return False
 
     async def _adopt_minted(self, outflow: MintOutflow) -> bool:
         """The seed names the sale, by a secret that only we have."""
@@ -178,10 +188,28 @@ class Explaining:
     async def _place(self, seen: CircleTransaction) -> bool:
         """True when the outflow is known, was adopted, or never became one. What Circle has given up is adopted too, if
         it fits: it has used up its key, and its death is proven like any other's."""
-        is_known, kind = await self._store.read(lambda conn: _told_of(conn, seen))
-        if is_known or kind not in (None, MovementKind.ORPHAN, MovementKind.OTHER):
+        ended = seen.state in adoption.ENDED
+        if not ended and await self._store.read(lambda conn: adoption.is_known(conn, seen.id)):
             return True
-        outflow = Outflow(
+        outflow, uuid, now = self._outflow(seen), self._ids.uuid(), self._clock.now()
+        try:
+            standing = await self._store.write(lambda conn: place(conn, outflow, uuid, now))
+        except Misuse:
+            log.exception("an outflow contradicts what is known", circle=seen.id, reference=seen.ref_id)
+            return False
+        if standing is Standing.ADOPTED:
+            log.warning("outflow adopted", circle=seen.id, reference=seen.ref_id)
+        if standing in (Standing.KNOWN, Standing.ADOPTED) or ended:
+            return True  # should one that ended have moved money, the wallet's history shows it as unexplained
+        if standing is Standing.OTHER:
+            # A person took it for his own. Where Circle's reference names what is still to be paid, that counts more.
+            return not await self._store.read(lambda conn: adoption.names_due(conn, seen.ref_id or ""))
+        if standing is Standing.UNBOOKED and seen.state == COMPLETE and seen.tx_hash is not None:
+            return not await self._witness.moved_usdc(seen.tx_hash)
+        return False
+
+    def _outflow(self, seen: CircleTransaction) -> Outflow:
+        return Outflow(
             circle_id=seen.id,
             state=seen.state,
             reference=seen.ref_id,
@@ -193,21 +221,6 @@ class Explaining:
             created_at=seen.create_date,
             updated_at=seen.update_date,
         )
-        uuid, now = self._ids.uuid(), self._clock.now()
-        adopted = await self._store.write(lambda conn: adoption.adopt(conn, outflow, uuid, now))
-        if adopted:
-            log.warning("outflow adopted", circle=seen.id, reference=seen.ref_id)
-        if seen.state in adoption.ENDED:
-            return True  # should it have moved money all the same, the wallet's history shows it as unexplained
-        if adopted or kind is not MovementKind.OTHER:
-            return adopted
-        # A person took it for his own. Where Circle's reference names what is still to be paid, that counts more.
-        return not await self._store.read(lambda conn: adoption.names_due(conn, seen.ref_id or ""))
-
-
-def _told_of(conn: Connection, seen: CircleTransaction) -> tuple[bool, MovementKind | None]:
-    """Whether a transfer of ours is this transaction, and as what its movement is booked."""
-    return adoption.is_known(conn, seen.id), kind_of(conn, seen.tx_hash) if seen.tx_hash else None
 
 
 def _adopter(outflow: PackedOutflow, payer: Payer, ids: Ids, now: datetime) -> Callable[[Connection], bool]:

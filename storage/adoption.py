@@ -73,6 +73,19 @@ def is_known(conn: Connection, circle_id: str) -> bool:
     )
 
 
+def note_ended(conn: Connection, circle_id: str, state: str) -> None:
+    """Circle expects nothing more of an order of ours: what was ordered in its place is placed by that."""
+    if state in ENDED:
+        conn.execute(
+            update(transfer_attempts)
+            .where(transfer_attempts.c.circle_transaction_id == circle_id, _IS_OPEN)
+            .values(circle_state=state)
+        )
+
+
+_IS_OPEN = transfer_attempts.c.state == TransferState.SUBMITTED
+
+
 def has_ever_sent(conn: Connection) -> bool:
     """Whether an earlier process can have sent something that has not landed yet."""
     signed = (mint_attempts, transfer_attempts, group_attempts, upkeep)
@@ -148,7 +161,7 @@ def _bury_ended(conn: Connection, transfer_id: int, outflow: Outflow, now: datet
     """Whoever ordered this one had the proof that the one before it, which Circle had given up, was dead."""
     ended = (
         (transfer_attempts.c.transfer_id == transfer_id)
-        & (transfer_attempts.c.state == TransferState.SUBMITTED)
+        & _IS_OPEN
         & transfer_attempts.c.circle_state.in_(ENDED)
         & (transfer_attempts.c.circle_transaction_id != outflow.circle_id)
     )

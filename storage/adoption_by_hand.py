@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Select, select
 
 from domain.errors import RequestError
 from domain.fitting import fit
-from domain.states import UsdcStatus
+from domain.states import TransferState, UsdcStatus
 from storage.adoption import promise_outcome, submitted
 from storage.dues_paid import (
     UNPAID,
@@ -26,11 +26,13 @@ from storage.dues_paid import (
     promise_netted,
     recipients_at,
 )
+from storage.history import advance, note
 from storage.movements import claim_signature
 from storage.outflows import orphan_row
-from storage.tables import payouts, purchases, users
+from storage.tables import payouts, purchases, transfer_attempts, transfers, users
 from storage.transfers import watch_signature
 from storage.upkeep import Payer
+from storage.work import revive
 
 SHOWN_MOST = 50
 
@@ -62,6 +64,9 @@ def adopt(
     gone = orphan_row(conn, movement_id)
     if gone is None:
         raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")
+    if _give_to_lost_order(conn, gone, payout_ids, now):
+        return
+    _refuse_on_its_way(conn, gone)
     recipient_id = _recipient(conn, gone, payout_ids)
     make_due = _due_as_paid(conn, gone, payout_ids, now)
     if make_due is None:
@@ -81,6 +86,47 @@ def adopt(
     watch_signature(conn, attempt_id, made.id, gone.signature, now)
     claim_signature(conn, gone.signature, made.id, now)
     promise_outcome(conn, made, now)
+
+
+def _give_to_lost_order(conn: Connection, gone: Row[Any], payout_ids: Collection[int], now: datetime) -> bool:
+    """Whether exactly these payouts are in an order that Circle has never told of: the outflow is that one's, and it is
+    not sent any more."""
+    lost = transfer_attempts.c.circle_transaction_id.is_(None) & transfer_attempts.c.signature.is_(None)
+    for order in conn.execute(_orders_like(gone, TransferState.INTENDED, TransferState.SUBMITTED).where(lost)).all():
+        paid = select(payouts.c.id).where(payouts.c.transfer_id == order.transfer_id)
+        if set(conn.scalars(paid)) == set(payout_ids):
+            if order.state == TransferState.INTENDED:
+                advance(conn, order.id, TransferState.SUBMITTED, now, first_sent_at=now)
+            watch_signature(conn, order.id, order.transfer_id, gone.signature, now)
+            claim_signature(conn, gone.signature, order.transfer_id, now)
+            note(
+                conn,
+                "transfer",
+                order.id,
+                TransferState.SUBMITTED,
+                TransferState.SUBMITTED,
+                now,
+                f"adopted by hand: {gone.signature}",
+            )
+            revive(conn, "transfer", order.transfer_id, now)
+            return True
+    return False
+
+
+def _refuse_on_its_way(conn: Connection, gone: Row[Any]) -> None:
+    """Circle may sign an order anew: until its outcome is known, an equal outflow may be that one's."""
+    begun = conn.execute(_orders_like(gone, TransferState.SUBMITTED)).first()
+    if begun is not None:
+        why = f"it may be {begun.reference}, which is on its way with the same amount: wait until its outcome is known"
+        raise RequestError(409, "may_be_on_its_way", why)
+
+
+def _orders_like(gone: Row[Any], *states: TransferState) -> Select[Any]:
+    """Attempts in these states to move that amount to that recipient."""
+    plan = (transfers.c.destination_address == gone.counterparty) & (transfers.c.amount == -gone.amount)
+    joined = transfer_attempts.join(transfers)
+    asked = select(transfer_attempts, transfers.c.reference).select_from(joined)
+    return asked.where(plan, transfer_attempts.c.state.in_(states)).order_by(transfer_attempts.c.id)
 
 
 def _recipient(conn: Connection, gone: Row[Any], payout_ids: Collection[int]) -> int:

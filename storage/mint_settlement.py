@@ -27,6 +27,7 @@ from storage.groups import NewGroup
 from storage.history import advance, note
 from storage.movements import book_adopted
 from storage.outflows import orphans
+from storage.planning import lock_plans
 from storage.switches import SENDS_PAUSED, why_on
 from storage.tables import batches, contents, disputes, mint_attempts, payouts, purchases, refunds
 from storage.upkeep import Payer
@@ -172,8 +173,9 @@ def adopt(
 ) -> bool:
     """Give an outflow that nothing here explains to the sale whose mint it is, the mark of a restored backup; False
     when it can't be placed. The mint's step then reads it back like any other, and signs nothing for this sale."""
+    lock_plans(conn)  # the gates of several replicas read one history
     purchase, parts = sales.required(conn, purchase_id), place(conn, purchase_id, outflow.legs)
-    if parts is None or purchase.minted_at is not None:
+    if parts is None or purchase.minted_at is not None or conn.scalar(_FOLLOWED, {"of": outflow.signature}) is not None:
         return False
     if not purchase.edition_held and not sales.hold_edition(conn, purchase_id):
         return False
@@ -189,6 +191,11 @@ def adopt(
     book_adopted(conn, outflow.signature, now)
     revive(conn, "mint", purchase_id, now)
     return True
+
+
+_FOLLOWED = select(mint_attempts.c.id).where(
+    mint_attempts.c.signature == bindparam("of"), mint_attempts.c.state != MintState.DEAD
+)
 
 
 def _attempt(conn: Connection, purchase_id: int, outflow: MintOutflow, payer: Payer, uuid: UUID, now: datetime) -> int:

@@ -7,7 +7,7 @@ ledger entry, the other one verifies. The sum of the rows is what the chain says
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, exists, func, literal, select
 
 from domain.errors import Misuse
 from domain.ledger import (
@@ -22,7 +22,7 @@ from storage.deposits import explain_deposits
 from storage.ledger import post
 from storage.movement_rows import Movement, MovementKind, as_movement, find, record_movement, require_unpaid
 from storage.network_costs import costs_of, explain_cost
-from storage.statements import change_of, fixed
+from storage.statements import change_of, fixed, row_of
 from storage.tables import chain_movements, group_attempts, transfer_attempts, transfers
 from storage.work import enqueue
 
@@ -134,12 +134,36 @@ def claim_movement(conn: Connection, movement: Movement, transfer_id: int, now: 
 
 
 def claim_signature(conn: Connection, signature: str, transfer_id: int, now: datetime) -> None:
-    """Give what a signature moved to a transfer, if the follower has booked it already. Raises as `claim_movement`."""
+    """Give what a signature moved to a transfer, if the follower has booked it already. Raises as `claim_movement`, and
+    where the chain shows another amount or recipient than the transfer has."""
     row = conn.execute(
         select(chain_movements).where(chain_movements.c.signature == signature, chain_movements.c.asset == Asset.USDC)
     ).one_or_none()
     if row is not None:
+        planned = conn.execute(row_of(transfers), {"which": transfer_id}).one()
+        meant, moved = (planned.destination_address, planned.amount), (row.counterparty, -row.amount)
+        if meant != moved:
+            raise Misuse(f"{signature} moved {moved}, and transfer {transfer_id} is {meant}")
         claim_movement(conn, as_movement(row), transfer_id, now)
+
+
+def is_unclaimed(conn: Connection, signature: str) -> bool:
+    """Whether an outflow is booked as a payout for its amount and recipient alone: nothing of ours names it."""
+    named = exists().where(transfer_attempts.c.signature == chain_movements.c.signature)
+    mine = (chain_movements.c.signature == signature) & (chain_movements.c.asset == Asset.USDC)
+    return conn.scalar(select(chain_movements.c.id).where(mine, _IS_UNCLAIMED, ~named)) is not None
+
+
+def disown(conn: Connection, signature: str, now: datetime) -> None:
+    """An outflow that is booked as a payout for its amount and recipient alone is known to be none of ours."""
+    mine = (chain_movements.c.signature == signature) & (chain_movements.c.asset == Asset.USDC)
+    for row in conn.execute(select(chain_movements).where(mine, _IS_UNCLAIMED).with_for_update()).all():
+        _orphan(conn, row, now)
+
+
+def _orphan(conn: Connection, row: Row[Any], now: datetime) -> None:
+    conn.execute(change_of(chain_movements), {"which": row.id, "kind": MovementKind.ORPHAN})
+    post(conn, usdc_outside(row.signature, -row.amount), now)
 
 
 def judge_unclaimed(conn: Connection, account: str, now: datetime) -> int:
@@ -152,8 +176,7 @@ def judge_unclaimed(conn: Connection, account: str, now: datetime) -> int:
         if transfer_id is not None:
             claim_movement(conn, movement, transfer_id, now)
         elif not _may_be_ours(conn, movement):
-            conn.execute(change_of(chain_movements), {"which": row.id, "kind": MovementKind.ORPHAN})
-            post(conn, usdc_outside(movement.signature, -movement.amount), now)
+            _orphan(conn, row, now)
             orphaned += 1
     return orphaned
 
@@ -178,14 +201,15 @@ def _transfer_of(conn: Connection, movement: Movement) -> int | None:
 
 
 def _may_be_ours(conn: Connection, movement: Movement) -> bool:
-    """Whether more attempts of open outcome fit this movement than unclaimed movements like it are booked already. One
-    that an attempt names is that attempt's, claimed or not: neither counts."""
+    """Whether more attempts that were sent and may have left under any signature fit this movement than unclaimed
+    movements like it are booked already. One that an attempt names is that attempt's, claimed or not: neither counts.
+    """
     is_named = exists().where(transfer_attempts.c.signature == chain_movements.c.signature)
     fitting = conn.scalar(
         select(func.count())
         .select_from(transfers.join(transfer_attempts, transfer_attempts.c.transfer_id == transfers.c.id))
         .where(
-            transfer_attempts.c.state.in_([TransferState.INTENDED, TransferState.SUBMITTED]),
+            transfer_attempts.c.state == TransferState.SUBMITTED,
             transfer_attempts.c.signature.is_(None),
             _planned(movement),
         )
@@ -212,15 +236,14 @@ def _is_packed(signature: ColumnElement[Any]) -> ColumnElement[bool]:
     return exists().where(group_attempts.c.signature == signature) | mint_payouts.carries(signature)
 
 
+_IS_UNCLAIMED = (
+    (chain_movements.c.kind == fixed(MovementKind.PAYOUT))
+    & chain_movements.c.transfer_id.is_(None)
+    & ~_is_packed(chain_movements.c.signature)
+)
 _UNCLAIMED = (
     select(chain_movements)
-    .where(
-        chain_movements.c.account == bindparam("of"),
-        chain_movements.c.asset == fixed(Asset.USDC),
-        chain_movements.c.kind == fixed(MovementKind.PAYOUT),
-        chain_movements.c.transfer_id.is_(None),
-        ~_is_packed(chain_movements.c.signature),
-    )
+    .where(chain_movements.c.account == bindparam("of"), chain_movements.c.asset == fixed(Asset.USDC), _IS_UNCLAIMED)
     .order_by(chain_movements.c.id.desc())
     .with_for_update(of=chain_movements)
 )

@@ -20,6 +20,7 @@ from storage.dues_paid import adopted_batch, candidates, fit_a_plan, new_transfe
 from storage.groups import Member, NewGroup
 from storage.history import advance
 from storage.movements import book_adopted
+from storage.planning import lock_plans
 from storage.tables import batch_items, group_members, payout_groups, payouts, transfers, users
 from storage.upkeep import Payer
 
@@ -27,6 +28,7 @@ from storage.upkeep import Payer
 def adopt(conn: Connection, outflow: PackedOutflow, payer: Payer, new_uuid: Callable[[], UUID], now: datetime) -> bool:
     """Give the outflow to the group it is, known or made anew; False when it fits none. Its fate then settles it like
     any other group's, and nothing of it is ever sent again."""
+    lock_plans(conn)  # the gates of several replicas read one history
     known = conn.execute(
         select(payout_groups).where(payout_groups.c.receipt_address == outflow.receipt_address)
     ).one_or_none()

@@ -34,7 +34,7 @@ from storage.tables import (
     transfer_attempts,
     transfers,
 )
-from storage.work import enqueue
+from storage.work import enqueue, revive
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ def look_for(conn: Connection, above: int, limit: int, now: datetime) -> int:
     )
     found = list(conn.scalars(asked))
     for transfer_id in found:
-        enqueue(conn, "transfer_look", transfer_id, now)
+        revive(conn, "transfer_look", transfer_id, now)
     return found[-1] if len(found) == limit else 0
 
 

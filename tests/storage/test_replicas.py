@@ -12,14 +12,16 @@ from sqlalchemy import URL, Connection, func, select
 
 from domain.errors import RequestError, Retryable
 from domain.evidence import Evidence
-from domain.keys import transfer_key
+from domain.keys import purchase_reference, transfer_key
 from domain.states import RefundState
 from storage import approvals, deposits, early_reversals, funding, interventions, returns, transfers
+from storage.adoption import Outflow
 from storage.conversions import Announced, announce
+from storage.placing import Standing, place
 from storage.planning import PlanTerms
 from storage.postgres import PostgresStore
 from storage.returns import DisputeSeen, RefundSeen
-from storage.tables import batches, conversions, jobs, payouts, transfer_attempts
+from storage.tables import batches, conversions, jobs, payouts, purchases, transfer_attempts
 from storage.tables import transfers as transfer_rows
 from storage.taking import take
 from tests.sales import PLATFORM, START, Sales
@@ -339,3 +341,36 @@ async def test_a_deposit_and_the_conversion_that_is_announced_at_the_same_moment
     assert await postgres_store.read(deposits.unexplained_total) == 0
     settled = await postgres_store.read(lambda conn: conn.scalar(select(conversions.c.settled_at)))
     assert settled is not None
+
+
+async def test_the_gates_of_two_replicas_that_list_an_unknown_order_at_once_adopt_it_once(
+    postgres_store: PostgresStore, postgres_url: URL
+) -> None:
+    """Both made the lost transfer anew, and one of the daemons ended by it."""
+    shop = Sales(ACCOUNT)
+    await postgres_store.write(lambda conn: open_shop(conn, shop))
+
+    def ordered(conn: Connection) -> Outflow:
+        sale = conn.execute(select(payouts, purchases.c.stripe_payment_intent_id).join(purchases)).one()
+        return Outflow(
+            circle_id="c-1",
+            state="COMPLETE",
+            reference=purchase_reference(sale.stripe_payment_intent_id, 1),
+            destination="ada's",
+            amount=sale.amount,
+            wallet_id="wallet",
+            source_address=PLATFORM,
+            signature="s-1",
+            created_at=NOW,
+            updated_at=NOW,
+        )
+
+    outflow = await postgres_store.read(ordered)
+    async with replica(postgres_url) as one, replica(postgres_url) as other:
+        first = await one.run_sync(lambda conn: place(conn, outflow, UUID(int=1), NOW))
+        task = asyncio.create_task(other.run_sync(lambda conn: place(conn, outflow, UUID(int=2), NOW)))
+        await until_it_waits(task, postgres_url)
+        await one.commit()
+        assert (first, await task) == (Standing.ADOPTED, Standing.KNOWN)
+        await other.commit()
+    assert await postgres_store.read(lambda conn: conn.scalar(select(func.count()).select_from(transfer_attempts))) == 1

@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+import pytest
 from solders.pubkey import Pubkey
+from sqlalchemy import text
 
 from sandbox.faults import Fault, Rule
 from tests.week.checker import outflows, rows_of
 from tests.week.people import on_virtual_time, parked
-from tests.week.selling import DUE, Market
+from tests.week.selling import DUE, Market, written
 from tests.week.test_restore_drill import drill
 from tests.week.virtual_world import VirtualWorld
 
+ATTEMPTS = "SELECT * FROM transfer_attempts ORDER BY id"
 EXPIRY_SLOTS = 250
 """More than a blockhash's life of 150 blocks and the 32 slots to finality."""
 
@@ -166,4 +169,169 @@ async def test_what_was_signed_just_before_the_backup_is_put_back_is_waited_for_
     await world.clock.sleep(60)
     assert len(outflows(world)) == 1
     assert shop.paid()["ada"] == DUE
+    await shop.close()
+
+
+@on_virtual_time
+async def test_sol_that_the_operator_moved_out_in_circles_console_does_not_keep_the_gate_closed(
+    tmp_path: Path,
+) -> None:
+    """It is a transfer that no payout fits, and no outflow that anybody could decide."""
+    shop = Market(VirtualWorld(tmp_path))
+    world = shop.world
+    await shop.open("ada")
+    await world.stop()
+    balances = await world.circle_get(f"/v1/w3s/wallets/{world.platform.wallet_id}/balances?includeAll=true")
+    native = next(one["token"]["id"] for one in balances["tokenBalances"] if one["token"]["isNative"])
+    await world.circle_transfer("0.5", token_id=native)
+    await world.start()
+    await gate_opens(world)
+    assert (await world.operator("GET", "/admin/api/outflows")).body["items"] == []
+    await shop.close()
+
+
+@pytest.mark.parametrize("sent", [False, True], ids=["not-ordered", "lost-on-its-way"])
+@on_virtual_time
+async def test_a_payment_by_hand_that_equals_an_order_that_circle_does_not_have_is_no_payout_until_a_person_says_so(
+    sent: bool, tmp_path: Path
+) -> None:
+    """It counted as the order's own, because recipient and amount are the same; then the order was sent too."""
+    shop = Market(VirtualWorld(tmp_path))
+    world = shop.world
+    await shop.open("ada")
+    await shop.sell()
+    await shop.deposited(2 * DUE)
+    lost = Rule("POST /v1/w3s/developer/transactions/transfer", Fault.LOSE_REQUEST, times=1_000)
+    world.circle.faults.add(lost)
+    await shop.plan()
+
+    async def begun() -> bool:
+        return bool(rows_of(world, "SELECT id FROM transfer_attempts WHERE state = 'submitted'"))
+
+    await world.until("the transfer was sent, and lost", begun)
+    if not sent:
+        never = "UPDATE transfer_attempts SET state = 'intended', first_sent_at = NULL"
+        await written(world, lambda conn: conn.execute(text(never)))
+    await world.process.kill()
+    world.circle.faults.clear()
+    await world.circle_transfer("2.35", to=shop.creators["ada"].address)
+    await world.clock.sleep(60)
+    await world.start()
+
+    async def shown() -> bool:
+        return len((await world.operator("GET", "/admin/api/outflows")).body["items"]) == 1
+
+    await world.until("the payment by hand is unexplained", shown)
+    await world.clock.sleep(120)
+    assert world.daemon is not None and not world.daemon.engine.gate.is_open
+    assert shop.paid() == {"ada": DUE}
+    (found,) = (await world.operator("GET", "/admin/api/outflows")).body["items"]
+    adopt = f"/admin/api/outflows/{found['id']}/adopt"
+    adopted = await world.operator("POST", adopt, {"reason": "by hand, in its place", "payout_ids": [1]})
+    assert adopted.body["items"] == []
+    await gate_opens(world)
+    await shop.batch_is("settled")
+    await world.clock.sleep(60)
+    assert (shop.paid(), len(outflows(world)), await parked(world)) == ({"ada": DUE}, 1, [])
+    await world.stop()
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["lost", "signed"])
+@on_virtual_time
+async def test_what_was_ordered_in_place_of_an_order_that_the_backup_has_on_its_way_is_adopted(
+    signed: bool, tmp_path: Path
+) -> None:
+    story = drill(tmp_path)
+    shop, world = story.shop, story.world
+    await story.begin("ada")
+    drop_sends(world, True)
+    await shop.plan()
+    await named(world)
+    if not signed:
+        await written(world, lambda conn: conn.execute(text("UPDATE transfer_attempts SET signature = NULL")))
+    await story.back_up()
+    (first,) = [one for one in world.circle.custody.transactions.all() if one.ref_id]
+    world.circle.custody.transactions.fail(first, "INTERNAL_ERROR", "gave it up")
+    drop_sends(world, False)
+    await shop.batch_is("settled", seconds=3_600)
+    await story.put_back()
+    await story.gate_opens()
+
+    async def booked() -> bool:
+        return [row["state"] for row in rows_of(world, ATTEMPTS)] == ["dead", "finalized"]
+
+    await world.until("the second order is the one that paid", booked)
+    assert shop.paid()["ada"] == DUE
+    assert await parked(world) == []
+    await shop.close()
+
+
+@on_virtual_time
+async def test_an_order_under_a_signature_of_another_one_keeps_the_gate_closed_and_the_daemon_alive(
+    tmp_path: Path,
+) -> None:
+    """Circle mistakes one for the other in its list. The chain tells whom it paid: it was claimed for the other one."""
+    story = drill(tmp_path)
+    shop, world = story.shop, story.world
+    await story.begin("ada")
+    drop_sends(world, True)
+    await shop.plan()
+    await named(world)
+    await story.back_up()
+    await gate_opens(world)
+    await shop.sell("bob", minted=False)
+    drop_sends(world, False)
+    await shop.batch_is("settled")
+    await story.all_are_minted(2)
+    await story.pay_out(2)
+    _, bob = [one for one in world.circle.custody.transactions.all() if one.ref_id]
+    right, bob.tx_hash = bob.tx_hash, rows_of(world, ATTEMPTS)[0]["signature"]
+    await story.put_back()
+    await world.clock.sleep(120)
+    world.check_alive()
+    assert world.daemon is not None and not world.daemon.engine.gate.is_open
+    bob.tx_hash = right
+    await story.gate_opens()
+    await world.clock.sleep(60)
+    assert [row["state"] for row in rows_of(world, ATTEMPTS)] == ["finalized", "finalized"]
+    assert (shop.paid(), await parked(world)) == ({"ada": DUE, "bob": DUE, "cleo": 0}, [])
+    await shop.close()
+
+
+@on_virtual_time
+async def test_an_outflow_that_may_be_an_order_on_its_way_is_given_to_no_other_payout_by_hand(tmp_path: Path) -> None:
+    """Two sales at one price: the second was held, and is due. Circle, which would tell, does not answer meanwhile."""
+    shop = Market(VirtualWorld(tmp_path))
+    world = shop.world
+    await shop.open("ada")
+    _, second = await shop.sell("ada", "ada")
+    await shop.deposited(2 * DUE)
+    held = f"/admin/api/purchases/{second.purchase_id}"
+    assert (await world.operator("POST", f"{held}/hold", {"reason": "looked into"})).status == 200
+    drop_sends(world, True)
+    await shop.plan()
+    await named(world)
+    assert (await world.operator("POST", f"{held}/unhold", {"reason": "it is well"})).status == 200
+    await world.process.kill()
+    world.node.skip_slots(EXPIRY_SLOTS)
+    drop_sends(world, False)
+    await has_left(world, 1)
+    await world.clock.sleep(60)
+    world.circle.faults.add(Rule("GET /v1/w3s/transactions", Fault.STATUS, times=1_000, status=503))
+    await world.start()
+
+    async def shown() -> bool:
+        return len((await world.operator("GET", "/admin/api/outflows")).body["items"]) == 1
+
+    await world.until("the order's outflow is unexplained", shown)
+    (found,) = (await world.operator("GET", "/admin/api/outflows")).body["items"]
+    adopt = f"/admin/api/outflows/{found['id']}/adopt"
+    refused = await world.operator("POST", adopt, {"reason": "it looks like it", "payout_ids": [2]})
+    assert (refused.status, refused.body["error"]["code"]) == (409, "may_be_on_its_way")
+    world.circle.faults.clear()
+    await gate_opens(world)
+    await shop.batch_is("settled")
+    await shop.plan()
+    await shop.batch_is("settled", 2)
+    assert (shop.paid(), await parked(world)) == ({"ada": 2 * DUE}, [])
     await shop.close()

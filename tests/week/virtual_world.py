@@ -87,8 +87,9 @@ class VirtualWorld(World):
         """A second developer-controlled wallet of the same entity; its id."""
         return str(setup_platform(self.circle, name="Other", ref_id="other").wallet_id)
 
-    async def circle_transfer(self, usdc: str, to: str | None = None) -> None:
-        """Somebody else with our entity's keys moves USDC out, past the daemon; to a wallet of his unless told."""
+    async def circle_transfer(self, amount: str, to: str | None = None, token_id: str | None = None) -> None:
+        """Somebody else with our entity's keys moves USDC out, or another token, past the daemon; to a wallet of his
+        unless told."""
         stranger = setup_platform(self.circle, name="Stranger", ref_id="stranger")
         gateway = CircleGateway(
             self.transport,
@@ -101,9 +102,9 @@ class VirtualWorld(World):
         )
         body = {
             "walletId": self.platform.wallet_id,
-            "tokenId": self.settings.usdc_token_id,
+            "tokenId": token_id or self.settings.usdc_token_id,
             "destinationAddress": to or stranger.address,
-            "amounts": [usdc],
+            "amounts": [amount],
             "feeLevel": "MEDIUM",
         }
         made = await gateway.submit_transfer(SeededIds(random.Random(98)).uuid(), body)

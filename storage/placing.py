@@ -1,0 +1,48 @@
+"""One transaction that Circle lists, held against the rows."""
+
+from datetime import datetime
+from enum import Enum, auto
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from storage import adoption, movements
+from storage.adoption import Outflow
+from storage.movement_rows import MovementKind
+from storage.outflows import kind_of
+from storage.planning import lock_plans
+
+EXPLAINED = frozenset(MovementKind) - {MovementKind.ORPHAN, MovementKind.OTHER}
+
+
+class Standing(Enum):
+    """What the rows say of a transaction that Circle lists."""
+
+    KNOWN = auto()
+    """A transfer of ours, or something else of ours carries its signature."""
+    ADOPTED = auto()
+    OTHER = auto()
+    UNEXPLAINED = auto()
+    UNBOOKED = auto()
+    """It fits nothing, and no USDC of the platform wallet is known to have moved by it."""
+
+
+def place(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> Standing:
+    """Give what Circle lists to the payout that it fits. What is booked as a payout for its amount and recipient alone
+    is an order's of which nobody knows the signature, or looks like one: the list tells which."""
+    lock_plans(conn)  # the gates of several replicas read one list
+    signature = outflow.signature
+    kind = kind_of(conn, signature) if signature else None
+    is_unclaimed = signature is not None and movements.is_unclaimed(conn, signature)
+    if adoption.is_known(conn, outflow.circle_id):
+        adoption.note_ended(conn, outflow.circle_id, outflow.state)
+        return Standing.KNOWN
+    if kind in EXPLAINED and not is_unclaimed:
+        return Standing.KNOWN
+    if adoption.adopt(conn, outflow, uuid, now):
+        return Standing.ADOPTED
+    if signature is not None and is_unclaimed:
+        movements.disown(conn, signature, now)
+    if kind is None:
+        return Standing.UNBOOKED
+    return Standing.OTHER if kind is MovementKind.OTHER else Standing.UNEXPLAINED
