@@ -14,6 +14,7 @@ from domain.states import BatchStatus, UsdcStatus
 from storage import purchases as sales
 from storage.debts import movable_debt, net_exactly
 from storage.history import advance, note
+from storage.holds import release_payout
 from storage.returns import restate_due
 from storage.statements import fixed
 from storage.tables import batch_items, batches, nettings, payouts, purchases, state_history, transfers, users
@@ -181,7 +182,7 @@ def promise(conn: Connection, transfer: Row[Any], paid: Sequence[Paid], cause: s
         row = conn.execute(select(payouts).where(payouts.c.id == one.payout_id).with_for_update()).one()
         sales.unlink(conn, row.id, now)
         if row.state == UsdcStatus.ON_HOLD:
-            sales.release_payout(conn, row, now)
+            release_payout(conn, row, now)
         netted = row.netted_amount
         if netted and one.amount > row.amount - netted:  # more than debts leave of it now
             netted = max(0, row.amount - one.amount)

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, Row, select
 
 from domain.errors import RequestError
 from domain.states import PurchaseStatus
+from storage import holds, refunds
 from storage import purchases as sales
-from storage import refunds
 from storage.history import note
 from storage.returns import DISPUTE_HOLD, NO_EDITION, settle_returns
 from storage.tables import purchases
@@ -36,11 +36,14 @@ def version(row: Row[Any], payouts: Sequence[Row[Any]]) -> str:
 
 
 def hold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> None:
-    """Hold what is unpaid of a purchase. A transfer that has begun is not touched."""
+    """Hold what is unpaid of a purchase. A transfer that has begun is not touched. A dispute's hold becomes a
+    person's, who may have another cause than the bank: it lasts until he ends it, and a dispute that is open then
+    holds the sale again."""
     row = _required(conn, purchase_id)
-    if row.hold_reason is not None:
+    if row.hold_reason is not None and not row.hold_reason.startswith(DISPUTE_HOLD):
         raise RequestError(409, "held_already", f"purchase {purchase_id} is held already: {row.hold_reason}")
-    sales.hold(conn, purchase_id, OPERATOR_HOLD + reason, now)
+    holds.take_over(conn, purchase_id, OPERATOR_HOLD + reason, now)
+    holds.hold(conn, purchase_id, OPERATOR_HOLD + reason, now)
     note(conn, "hold", purchase_id, None, "held", now, reason)
 
 
@@ -55,7 +58,7 @@ def unhold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> No
         if not sales.hold_edition(conn, purchase_id):
             raise RequestError(409, "no_edition_left", "there is still no edition for this sale: refund it instead")
         enqueue(conn, "mint", purchase_id, now)
-    sales.release(conn, purchase_id, now)
+    holds.release(conn, purchase_id, now)
     note(conn, "hold", purchase_id, "held", "released", now, reason)
     settle_returns(conn, purchase_id, f"unhold:{now.timestamp():.6f}", now)
 

@@ -326,37 +326,6 @@ def fail_payment(conn: Connection, purchase_id: int, now: datetime) -> None:
     advance(conn, purchase_id, PurchaseStatus.FAILED, now, PAYMENT_FAILED, status_reason=PAYMENT_FAILED)
 
 
-def hold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> list[int]:
-    """Hold what is unpaid of a purchase; returns the ids of payouts that were already paid or are on their way.
-
-    A payout whose transfer has begun is not touched: its outcome decides.
-    """
-    row = required(conn, purchase_id)
-    conn.execute(
-        update(purchases)
-        .where(purchases.c.id == purchase_id, purchases.c.hold_reason.is_(None))
-        .values(hold_reason=reason)
-    )
-    out_of_reach = []
-    for payout in conn.execute(select(payouts).where(payouts.c.purchase_id == row.id).with_for_update()):
-        waiting = payout.state in (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.FAILED)
-        if waiting and not begun(conn, payout.transfer_id):
-            advance(
-                conn,
-                payout.id,
-                UsdcStatus.ON_HOLD,
-                now,
-                reason,
-                state_before_hold=payout.state,
-                reason=reason,
-            )
-            unlink(conn, payout.id, now)
-        elif payout.state != UsdcStatus.ON_HOLD:
-            out_of_reach.append(payout.id)
-    enqueue(conn, "fund", "treasury", now)
-    return out_of_reach
-
-
 def shrink_transfer(conn: Connection, transfer_id: int | None, now: datetime) -> None:
     """A transfer that pays several payouts of one creator pays what is left of them, and its batch may be covered now.
     What was taken from one and is given back within its plan is paid again. One that has begun stays what was asked
@@ -386,27 +355,6 @@ def unlink(conn: Connection, payout_id: int, now: datetime) -> None:
     transfer_id = conn.scalar(select(payouts.c.transfer_id).where(payouts.c.id == payout_id))
     conn.execute(change_of(payouts), {"which": payout_id, "batch_id": None, "transfer_id": None})
     shrink_transfer(conn, transfer_id, now)
-
-
-def release(conn: Connection, purchase_id: int, now: datetime) -> None:
-    """End the hold of a purchase: its payouts go back, their money is checked anew by the next funding pass."""
-    row = required(conn, purchase_id)
-    conn.execute(change_of(purchases), {"which": purchase_id, "hold_reason": None})
-    held = select(payouts).where(
-        payouts.c.purchase_id == purchase_id,
-        payouts.c.state == UsdcStatus.ON_HOLD,
-        payouts.c.reason == row.hold_reason,
-    )
-    for payout in conn.execute(held.with_for_update()).all():
-        release_payout(conn, payout, now)
-    enqueue(conn, "fund", "treasury", now)
-
-
-def release_payout(conn: Connection, payout: Row[Any], now: datetime) -> None:
-    """A held payout returns to the state before; what was promised to it must be promised anew."""
-    failed = payout.state_before_hold == UsdcStatus.FAILED
-    after = UsdcStatus.FAILED if failed else UsdcStatus.PENDING_CONVERSION
-    advance(conn, payout.id, after, now, "released", state_before_hold=None, reason=None)
 
 
 def begun(conn: Connection, transfer_id: int | None) -> bool:

@@ -18,6 +18,7 @@ from domain.states import MintState, PurchaseStatus, RefundState, UsdcStatus
 from storage import purchases as sales
 from storage.debts import net_debts, undo_surplus
 from storage.history import advance, note
+from storage.holds import hold, release
 from storage.ledger import post
 from storage.plan_bounds import keep_within_plan
 from storage.reserves import settle_reserve
@@ -244,18 +245,18 @@ def _restore(conn: Connection, row: Row[Any], now: datetime) -> None:
     if sales.hold_edition(conn, row.id):
         enqueue(conn, "mint", row.id, now)
     else:
-        sales.hold(conn, row.id, NO_EDITION, now)
+        hold(conn, row.id, NO_EDITION, now)
 
 
 def _settle_hold(conn: Connection, row: Row[Any], contests: Sequence[Row[Any]], now: datetime) -> None:
     """Held while a dispute is open; what an operator holds stays held, and so does what was on its way then."""
     open_ids = [one.stripe_dispute_id for one in contests if one.status in OPEN_DISPUTES]
     if open_ids and (row.hold_reason is None or row.hold_reason.startswith(DISPUTE_HOLD)):
-        sales.hold(conn, row.id, f"{DISPUTE_HOLD}{open_ids[0]}", now)
+        hold(conn, row.id, f"{DISPUTE_HOLD}{open_ids[0]}", now)
     elif not open_ids and row.hold_reason is not None and row.hold_reason.startswith(DISPUTE_HOLD):
-        sales.release(conn, row.id, now)
+        release(conn, row.id, now)
     elif row.hold_reason is not None:
-        sales.hold(conn, row.id, row.hold_reason, now)
+        hold(conn, row.id, row.hold_reason, now)
 
 
 def restate_due(conn: Connection, payout_id: int, due: int, cause: str, now: datetime) -> None:

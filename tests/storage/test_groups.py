@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from domain.errors import Misuse, Retryable
 from domain.evidence import Evidence
 from domain.states import BatchStatus, GroupState, UsdcStatus
-from storage import batches, funding, groups, packing, purchases, receipts
+from storage import batches, funding, groups, holds, packing, purchases, receipts
 from storage.groups import NewGroup
 from storage.planning import PlanTerms
 from storage.store import Store
@@ -127,7 +127,7 @@ async def test_a_payout_that_changed_before_the_intent_is_noticed(store: Store) 
     def story(conn: Connection) -> None:
         group_id = group_of(conn, sales, batch_of(conn, sales))
         purchase_id = conn.scalar(select(func.min(payouts.c.purchase_id)))
-        purchases.hold(conn, purchase_id or 0, "look first", LATER)
+        holds.hold(conn, purchase_id or 0, "look first", LATER)
         assert not groups.load(conn, group_id).is_payable
         with pytest.raises(Retryable):
             groups.intend(conn, group_id, "wallet", PLATFORM, LATER)

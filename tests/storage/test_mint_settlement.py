@@ -12,7 +12,18 @@ from domain.ledger import Asset
 from domain.realtime import Part
 from domain.split import SplitRule
 from domain.states import PurchaseStatus, RefundState
-from storage import funding, mint_payouts, mint_settlement, minting, movements, outflows, purchases, returns, transfers
+from storage import (
+    funding,
+    holds,
+    mint_payouts,
+    mint_settlement,
+    minting,
+    movements,
+    outflows,
+    purchases,
+    returns,
+    transfers,
+)
 from storage.debts import open_debt
 from storage.interventions import OPERATOR_HOLD
 from storage.minting import MintIntent
@@ -117,7 +128,7 @@ async def test_a_hold_and_a_refund_that_come_in_flight_do_not_undo_what_was_paid
     def story(conn: Connection) -> None:
         s = scene(conn)
         s.signed()
-        purchases.hold(conn, s.sale, OPERATOR_HOLD + "looked into", NOW)
+        holds.hold(conn, s.sale, OPERATOR_HOLD + "looked into", NOW)
         returns.record_refund(conn, s.sale, RefundSeen("re_1", 300, RefundState.SUCCEEDED, None), NOW)
         assert purchases.required(conn, s.sale).status == PurchaseStatus.MINTING
         s.landed()
@@ -184,7 +195,7 @@ async def test_what_stands_against_paying_is_seen_when_the_signature_is_stored(s
         assert mint_settlement.no_longer(conn, s.sale) is None
         returns.record_refund(conn, s.sale, RefundSeen("re_1", 100, RefundState.PENDING, None), NOW)
         assert mint_settlement.no_longer(conn, s.sale) == "money of it came back"
-        purchases.hold(conn, s.sale, OPERATOR_HOLD + "looked into", NOW)
+        holds.hold(conn, s.sale, OPERATOR_HOLD + "looked into", NOW)
         assert "held" in (mint_settlement.no_longer(conn, s.sale) or "")
 
     await store.write(story)

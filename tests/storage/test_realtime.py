@@ -10,7 +10,7 @@ from sqlalchemy import Connection, update
 from domain.realtime import Bar, Part, PayoutMode, RealtimeRules
 from domain.split import SplitRule
 from domain.states import RefundState
-from storage import funding, purchases
+from storage import funding, holds, purchases
 from storage.inline import InlineStore
 from storage.planning import PlanTerms, lock_plans
 from storage.purchases import Fee
@@ -75,7 +75,7 @@ def batch_waits(s: Scene) -> None:
 
 
 def held(s: Scene) -> None:
-    purchases.hold(s.conn, s.sale, "looked into", NOW)
+    holds.hold(s.conn, s.sale, "looked into", NOW)
 
 
 def refund_begun(s: Scene) -> None:

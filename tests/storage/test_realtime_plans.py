@@ -17,7 +17,7 @@ from payouts.addresses import AddressJudge, DenyList
 from payouts.plan import Planner, PlanRules
 from payouts.realtime import GATHERS, RealtimePlanner, Turn
 from ports.virtual import SeededIds
-from storage import approvals, batches, packing, purchases
+from storage import approvals, batches, holds, packing
 from storage.inline import InlineStore
 from storage.listings import INSTALLED_AT
 from storage.store import Store
@@ -159,7 +159,7 @@ async def test_what_the_rules_of_a_plan_leave_out_real_time_leaves_out_too(inlin
     held, early, denied, fine = await shop.sell("ada", "ada", "bob", "big", fund=100 * DUE)
 
     def change(conn: Connection) -> str:
-        purchases.hold(conn, held, "looked into", START)
+        holds.hold(conn, held, "looked into", START)
         soon = START + timedelta(days=2)
         conn.execute(update(purchase_rows).where(purchase_rows.c.id == early).values(available_on=soon))
         his = select(users.c.circle_wallet_address).join(payouts, payouts.c.recipient_id == users.c.id)
@@ -170,7 +170,7 @@ async def test_what_the_rules_of_a_plan_leave_out_real_time_leaves_out_too(inlin
     made = await planner.plan()
     assert await shop.planned() == [[fine]]
     assert made.standing is not None and made.standing.why is None, "no plan would take them, so nothing falls back"
-    await shop.do(lambda conn: purchases.release(conn, held, START))
+    await shop.do(lambda conn: holds.release(conn, held, START))
     clock.at = START + timedelta(days=2, seconds=1)
     await planner.plan()
     assert await shop.planned() == [[fine], [held, early]]

@@ -106,6 +106,34 @@ async def test_a_hold_stops_the_money_and_its_end_lets_it_go_but_a_dispute_s_hol
     assert ("hold", "held") in moves and ("hold", "released") in moves
 
 
+async def test_a_person_holds_what_a_dispute_holds_and_the_end_of_either_leaves_the_other_s_hold(shop: Shop) -> None:
+    """A sale that an outflow may have paid is held, whatever a bank decides: it was refused, and a dispute that was won
+    let its money go."""
+    purchase_id = await sold(shop)
+
+    async def is_told(status: str) -> None:
+        shop.clock.pass_(hours=1)
+        seen = DisputeSeen("dp_1", 300, status, 0, 0, shop.clock.now())
+        await shop.store.write(lambda conn: record_dispute(conn, purchase_id, seen, shop.clock.now()))
+
+    async def shown() -> tuple[str, str, str]:
+        purchase = (await get(shop, f"/{purchase_id}"))["purchase"]
+        (payout,) = purchase["payouts"]
+        return purchase["usdc_payment_status"], purchase["hold_reason"], payout["reason"]
+
+    await is_told("needs_response")
+    assert await shown() == ("on_hold", "dispute dp_1", "dispute dp_1")
+    assert (await act(shop, purchase_id, "hold", OPERATOR)).status == 200
+    assert await shown() == ("on_hold", "operator: asked", "operator: asked")
+    await act(shop, purchase_id, "unhold", OPERATOR)
+    assert await shown() == ("on_hold", "dispute dp_1", "dispute dp_1")
+    await act(shop, purchase_id, "hold", OPERATOR)
+    await is_told("won")
+    assert await shown() == ("on_hold", "operator: asked", "operator: asked")
+    freed = await act(shop, purchase_id, "unhold", OPERATOR)
+    assert freed.body["purchase"]["usdc_payment_status"] == "pending_conversion"
+
+
 async def test_a_refund_needs_an_approver_its_payment_intent_and_what_was_looked_at(shop: Shop) -> None:
     purchase_id = await sold(shop)
     wish = await money(shop, purchase_id)
