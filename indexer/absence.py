@@ -33,7 +33,8 @@ class Absence:
 
 
 class AbsenceProver:
-    """Asked again and again while a transfer's end is open; keeps the height of the first time it was asked."""
+    """Asked again and again while a transfer's end is open; keeps the height of the first time it was asked. Equal
+    transfers that were given up in one second share it."""
 
     def __init__(self, rpc: RpcPool, usdc_account: str, usdc_mint: str) -> None:
         self._rpc, self._account, self._mint = rpc, usdc_account, usdc_mint
@@ -64,7 +65,7 @@ class AbsenceProver:
 
         if await self._rpc.agree(left):
             return None
-        del self._first_heights[intent, ended_at]
+        self._first_heights.pop((intent, ended_at), None)
         return Absence(first, height, self._rpc.witnesses, read)
 
     async def _since(self, node: Node, since: datetime) -> list[ListedSignature]:
