@@ -12,12 +12,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+_LOOKS = 64
+"""Turns of the loop from one look at the descriptors to the next. Nothing comes by them but the loop's own bell, rung
+by a signal (Ctrl-C), whose handler runs by itself: each look is a system call in vain."""
+
 
 class _JumpingSelector(selectors.BaseSelector):
     """Never blocks: what the loop would have waited is added to its time."""
 
     def __init__(self) -> None:
         self._inner = selectors.DefaultSelector()
+        self._turns = 0
         self.elapsed = 0.0
         self.outside: Callable[[], float | None] = lambda: None
 
@@ -33,7 +38,8 @@ class _JumpingSelector(selectors.BaseSelector):
             if not waits:
                 raise RuntimeError("every task waits for something that no timer brings: a deadlock")
             self.elapsed += max(0.0, min(waits))
-        return self._inner.select(0)
+        self._turns += 1
+        return [] if self._turns % _LOOKS else self._inner.select(0)
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
         return self._inner.get_map()
@@ -74,6 +80,7 @@ class VirtualClock:
             raise ValueError("times are aware UTC")
         self._start = start.astimezone(UTC)
         self._start_us = (self._start - _EPOCH) // _MICROSECOND
+        self._time: Callable[[], float] | None = None
 
     def now(self) -> datetime:
         return self._start + timedelta(microseconds=self._elapsed_us())
@@ -83,7 +90,9 @@ class VirtualClock:
         return (self._start_us + self._elapsed_us()) // 1000
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        if self._time is None:
+            self._time = asyncio.get_running_loop().time
+        return self._time()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
