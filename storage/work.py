@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import (
     CTE,
+    BigInteger,
     ColumnElement,
     Connection,
     Insert,
@@ -27,6 +28,7 @@ from sqlalchemy import (
     func,
     null,
     select,
+    type_coerce,
     union_all,
     update,
 )
@@ -36,6 +38,7 @@ from domain.errors import PaymentSystemError
 from domain.states import WorkState
 from storage.statements import ONE, among, change_of, fixed, insert_into, varying
 from storage.tables import circle_notifications, jobs, stripe_events
+from storage.tables.columns import moment_read, moment_written
 
 T = TypeVar("T")
 UNKNOWN_OUTCOME = "unknown outcome: "
@@ -113,30 +116,39 @@ NOTHING_DUE = Due([], None, None)
 def next_due(conn: Connection, queues: Sequence[Queue], now: datetime) -> list[Due]:
     """What waits in each of the queues: a worker asks this at each of its turns, so it takes as long with ten thousand
     waiting as with ten."""
-    found = {
-        (name, kind): (ready, _earliest(later, leased))
-        for name, kind, ready, later, leased in conn.execute(_NEXT_DUE, {"now": now})
-    }
-    return [_due(queue, found) for queue in queues]
+    places = _places(tuple(queues))
+    ready: list[list[tuple[int, str]]] = [[] for _ in queues]
+    later: list[list[int]] = [[] for _ in queues]
+    for name, kind, since, due, leased in conn.execute(_NEXT_DUE, {"now": moment_written(now)}):
+        for place in places.get((name, kind), ()):
+            if since is not None:
+                ready[place].append((since, kind or ""))
+            later[place] += [moment for moment in (due, leased) if moment is not None]
+    return [_due(*of_queue) for of_queue in zip(queues, ready, later, strict=True)]
 
 
-def _due(queue: Queue, found: Mapping[tuple[str, str | None], tuple[datetime | None, datetime | None]]) -> Due:
-    name = queue.table.name
-    mine = [(kind, found[name, kind]) for kind in queue.kinds or (None,) if (name, kind) in found]
-    if not mine:
+@cache
+def _places(queues: tuple[Queue, ...]) -> Mapping[tuple[str, str | None], list[int]]:
+    """In which of the queues a row of a table and kind waits."""
+    places: dict[tuple[str, str | None], list[int]] = {}
+    for place, queue in enumerate(queues):
+        for kind in queue.kinds or (None,):
+            places.setdefault((queue.table.name, kind), []).append(place)
+    return places
+
+
+def _due(queue: Queue, ready: list[tuple[int, str]], later: list[int]) -> Due:
+    """Moments are as the database holds them: of some forty a turn, a few are looked at."""
+    if not ready and not later:
         return NOTHING_DUE
-    ready = sorted((since, kind or "") for kind, (since, _) in mine if since is not None)
+    ready.sort()
     queues = [_of_kind(kind) if kind else queue for _, kind in ready]
-    return Due(queues, ready[0][0] if ready else None, _earliest(*(later for _, (_, later) in mine)))
+    return Due(queues, moment_read(ready[0][0] if ready else None), moment_read(min(later, default=None)))
 
 
 @cache
 def _of_kind(kind: str) -> Queue:
     return Queue(jobs, frozenset({kind}))
-
-
-def _earliest(*moments: datetime | None) -> datetime | None:
-    return min((moment for moment in moments if moment is not None), default=None)
 
 
 def _kinds_that_wait() -> CTE:
@@ -150,12 +162,12 @@ def _kinds_that_wait() -> CTE:
 def _due_of(table: Table, *mine: ColumnElement[bool]) -> tuple[ColumnElement[Any], ...]:
     """As in `Due`; the end of a lease only where nothing is ready: then all rows whose time has come are leased, and no
     more of them are read than that."""
-    moment = table.c.due_at.type
-    now, waits = bindparam("now", type_=moment), (table.c.state == fixed(WorkState.DUE), *mine)
-    come, free = table.c.due_at <= now, table.c.lease_until.is_(None) | (table.c.lease_until <= now)
-    ready = select(table.c.due_at).where(*waits, come, free).order_by(table.c.due_at).limit(ONE).scalar_subquery()
-    later = select(func.min(table.c.due_at, type_=moment)).where(*waits, table.c.due_at > now).scalar_subquery()
-    leased = select(func.min(table.c.lease_until, type_=moment)).where(*waits, come, ~free).scalar_subquery()
+    now, waits = bindparam("now", type_=BigInteger()), (table.c.state == fixed(WorkState.DUE), *mine)
+    due_at, lease_until = (type_coerce(moment, BigInteger()) for moment in (table.c.due_at, table.c.lease_until))
+    come, free = due_at <= now, lease_until.is_(None) | (lease_until <= now)
+    ready = select(due_at).where(*waits, come, free).order_by(due_at).limit(ONE).scalar_subquery()
+    later = select(func.min(due_at)).where(*waits, due_at > now).scalar_subquery()
+    leased = select(func.min(lease_until)).where(*waits, come, ~free).scalar_subquery()
     return ready.label("ready"), later.label("later"), case((ready.is_(None), leased)).label("leased")
 
 

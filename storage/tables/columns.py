@@ -41,12 +41,7 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("times are aware UTC")
-        seconds = value - _EPOCH
-        return (seconds.days * 86_400 + seconds.seconds) * 1_000_000 + seconds.microseconds
+        return None if value is None else moment_written(value)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[int | None], datetime | None]:
         """In place of `process_result_value`, around which a second function would be called for each value read."""
@@ -54,6 +49,14 @@ class Moment(TypeDecorator[datetime]):
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment_written(value: datetime) -> int:
+    """A `Moment` as the database is to hold it. Raises ValueError for one without a time zone."""
+    if value.tzinfo is None:
+        raise ValueError("times are aware UTC")
+    seconds = value - _EPOCH
+    return (seconds.days * 86_400 + seconds.seconds) * 1_000_000 + seconds.microseconds
 
 
 def moment_read(value: int | None) -> datetime | None:
