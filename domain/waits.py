@@ -10,3 +10,14 @@ def look_again_after(taken: timedelta, least: timedelta, most: timedelta) -> tim
     """The longer it has taken so far, the longer: notifications wake it earlier, and what is forgotten for a day costs
     no more calls than what ends within a minute."""
     return max(least, min(most, taken // _PART))
+
+
+_BLOCKHASH_LIVES = timedelta(minutes=2)
+"""At least: 150 slots are a minute, and more where slots are slow."""
+_SEND_AGAIN_MOST = timedelta(seconds=30)
+
+
+def send_again_after(taken: timedelta, every: timedelta) -> timedelta:
+    """`every` while a transaction's blockhash may live, `taken` since it was signed. What is neither there nor proven
+    dead long after that waits for endpoints that stand still: they are not asked a thousand times an hour."""
+    return look_again_after(taken - _BLOCKHASH_LIVES, every, _SEND_AGAIN_MOST)

@@ -23,6 +23,7 @@ from domain.nft_texts import edition_in, nft_name
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
 from domain.realtime import Part
 from domain.states import MintState, WatchState
+from domain.waits import send_again_after
 from gateways.circle_api import Lane
 from ports.clock import Clock
 from ports.ids import Ids
@@ -277,15 +278,15 @@ class MintStep:
         """
         attempt = case.attempt
         assert attempt is not None
-        why = "sent, waits for its block"
+        why, now = "sent, waits for its block", self._clock.now()
+        wait = send_again_after(now - attempt.signed_at, self._terms.resend_every())
         try:
             await self._chain.send(attempt.wire, skip_preflight=attempt.state == MintState.SENT)
         except OutcomeUnknown as error:
             why = f"perhaps sent: {error}"
         except (Retryable, Rejected) as error:
-            return Again(self._terms.resend_every(), f"not accepted yet: {error}")
-        now = self._clock.now()
-        return Again(self._terms.resend_every(), why, commit=lambda conn: rows.sent(conn, attempt.id, now))
+            return Again(wait, f"not accepted yet: {error}")
+        return Again(wait, why, commit=lambda conn: rows.sent(conn, attempt.id, now))
 
     async def _settle(self, case: MintCase, evidence: Evidence) -> Outcome:
         """What the chain shows is booked, in one transaction: the NFT, and what its transaction paid."""

@@ -6,6 +6,7 @@ from typing import Protocol
 from domain.errors import OutcomeUnknown, Rejected, Retryable
 from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from domain.states import PackedState, WatchState
+from domain.waits import send_again_after
 from ports.clock import Clock
 from storage import groups as rows
 from storage.groups import GroupCase
@@ -42,15 +43,15 @@ class PackedSendStep:
         """Until a node may have taken the bytes, each try asks for a preflight: what can't work is not paid for."""
         attempt = case.attempt
         assert attempt is not None
-        why = "sent, waits for its block"
+        why, now = "sent, waits for its block", self._clock.now()
+        wait = send_again_after(now - attempt.signed_at, self._resend_every)
         try:
             await self._chain.send(attempt.wire, skip_preflight=attempt.state == PackedState.SENT)
         except OutcomeUnknown as error:
             why = f"perhaps sent: {error}"
         except (Retryable, Rejected) as error:
-            return Again(self._resend_every, f"not accepted yet: {error}")
-        now = self._clock.now()
-        return Again(self._resend_every, why, commit=lambda conn: rows.sent(conn, attempt.id, now))
+            return Again(wait, f"not accepted yet: {error}")
+        return Again(wait, why, commit=lambda conn: rows.sent(conn, attempt.id, now))
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         return nothing

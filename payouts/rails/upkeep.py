@@ -18,6 +18,7 @@ from domain.errors import OutcomeUnknown, Rejected, Retryable
 from domain.evidence import Evidence
 from domain.outcomes import Again, Commit, Done, Outcome, Unknown
 from domain.states import UpkeepState, WatchState
+from domain.waits import send_again_after
 from gateways.circle_api import Lane
 from payouts.rails.packed_terms import PackedTerms
 from payouts.rails.stops import PAUSED, why_paused
@@ -137,15 +138,17 @@ class UpkeepStep:
                 return await self._send(case)
 
     async def _send(self, case: UpkeepCase) -> Outcome:
-        every, now, row = self._terms.resend_every, self._clock.now(), case.row
+        now, row, watch = self._clock.now(), case.row, case.watch
         why = "sent, waits for its block"
+        taken = now - watch.created_at if watch is not None else timedelta(0)
+        wait = send_again_after(taken, self._terms.resend_every)
         try:
             await self._chain.send(row.wire, skip_preflight=row.state == UpkeepState.SENT)
         except OutcomeUnknown as error:
             why = f"perhaps sent: {error}"
         except (Retryable, Rejected) as error:
-            return Again(every, f"not accepted yet: {error}")
-        return Again(every, why, commit=lambda conn: rows.sent(conn, row.id, now))
+            return Again(wait, f"not accepted yet: {error}")
+        return Again(wait, why, commit=lambda conn: rows.sent(conn, row.id, now))
 
     def _settle(self, case: UpkeepCase, evidence: Evidence) -> Outcome:
         if not evidence.matches:

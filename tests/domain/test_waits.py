@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from domain.waits import look_again_after
+from domain.waits import look_again_after, send_again_after
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 
@@ -24,3 +24,9 @@ def test_what_ends_soon_is_seen_soon_and_what_is_forgotten_costs_few_looks() -> 
 
 def test_a_clock_that_went_back_asks_no_more_often_than_at_first() -> None:
     assert look_again_after(-HOUR, 2 * SECOND, HOUR) == 2 * SECOND
+
+
+def test_what_is_sent_is_sent_often_while_it_may_land_and_rarely_when_endpoints_stand_still() -> None:
+    assert send_again_after(timedelta(0), 4 * SECOND) == 4 * SECOND
+    assert send_again_after(100 * SECOND, 4 * SECOND) == 4 * SECOND
+    assert send_again_after(HOUR, 4 * SECOND) == 30 * SECOND
