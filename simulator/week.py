@@ -24,6 +24,7 @@ from simulator.scenario import FaultKind, Scenario
 from simulator.stage import Stage
 from simulator.whims import Whims
 from simulator.world import DATABASE
+from storage import engine_library
 
 WEEK_SECONDS = 604_800
 BEFORE_MONDAY_SECONDS = WEEK_SECONDS - 3_600
@@ -76,7 +77,8 @@ def simulate(
     scenario: Scenario, listener: Callable[[str], None] | None = None, keep_database: Path | None = None
 ) -> Outcome:
     """Run one world on a loop of its own; everything of it is gone afterwards but the outcome, and the database if a
-    place to keep it is given. `listener` hears every line of the trace."""
+    place to keep it is given. `listener` hears every line of the trace. Raises LibraryUnfit."""
+    engine_library.check()  # else no daemon ever starts, and the world waits for one
     with tempfile.TemporaryDirectory(prefix="simulated-") as folder:
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             world = _World(scenario, Path(folder), listener)

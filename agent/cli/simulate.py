@@ -17,6 +17,9 @@ def simulate(
     payout_mode: Annotated[
         Literal["weekly", "realtime"], typer.Option(help="realtime: each sale is paid as it is minted.")
     ] = "weekly",
+    processes: Annotated[
+        int, typer.Option(min=0, max=256, help="Worlds played at once; 0: one on each core. The outcome is the same.")
+    ] = 0,
     report: Annotated[Path | None, typer.Option(help="Write the figures as JSON to this file.")] = None,
     replay: Annotated[
         bool, typer.Option("--replay", help="Print every line of what happens, and keep the database beside.")
@@ -28,5 +31,7 @@ def simulate(
     Exit 0 only if no invariant broke. The same options give the same trace_hash, on every machine.
     """
     from agent.cli.simulating import Wish, run
+    from simulator.cores import cores
 
-    raise typer.Exit(run(Wish(weeks, seed, faults, operators, purchases, report, replay, payout_mode)))
+    wish = Wish(weeks, seed, faults, operators, purchases, report, replay, payout_mode, processes or cores())
+    raise typer.Exit(run(wish))

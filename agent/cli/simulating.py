@@ -2,16 +2,18 @@
 
 import gc
 import shlex
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from simulator.cores import in_order
 from simulator.report import Report, story_of
 from simulator.runs import faults_named, scenarios
 from simulator.scenario import Scenario
-from simulator.week import simulate
+from simulator.week import Outcome, simulate
 
 STORIES_SHOWN = 3
 BAD_OPTION = 2
@@ -29,6 +31,7 @@ class Wish:
     report: Path | None
     replay: bool
     payout_mode: str = "weekly"
+    processes: int = 1
 
     def again(self, scenario: Scenario) -> str:
         """The command that plays one world again."""
@@ -48,18 +51,16 @@ def run(wish: Wish) -> int:
         return BAD_OPTION
     report = Report()
     gc.freeze()  # what was imported stays: nobody need look at it again for garbage
-    worlds = scenarios(wish.weeks, wish.seed, wish.purchases, faults, wish.operators, wish.payout_mode)
+    worlds = list(scenarios(wish.weeks, wish.seed, wish.purchases, faults, wish.operators, wish.payout_mode))
+    outcomes = (
+        _replayed(worlds, console) if wish.replay else in_order(simulate, worlds, min(wish.processes, len(worlds)))
+    )
     columns = (TextColumn("weeks"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, disable=wish.replay, transient=True) as progress:
         task = progress.add_task("", total=wish.weeks)
-        for scenario in worlds:
-            outcome = simulate(
-                scenario,
-                (lambda line: console.print(line, markup=False)) if wish.replay else None,
-                Path(f"simulated-{scenario.seed}.db") if wish.replay else None,
-            )
+        for outcome in outcomes:
             report.add(outcome)
-            progress.advance(task, scenario.weeks)
+            progress.advance(task, outcome.scenario.weeks)
     for outcome in report.failed[:STORIES_SHOWN]:
         for line in story_of(outcome, wish.again(outcome.scenario)):
             console.print(line, markup=False)
@@ -72,3 +73,9 @@ def run(wish: Wish) -> int:
     if wish.report is not None:
         report.write(wish.report)
     return 1 if report.violations else 0
+
+
+def _replayed(worlds: Iterable[Scenario], console: Console) -> Iterator[Outcome]:
+    """One after the other, each line as it happens."""
+    for scenario in worlds:
+        yield simulate(scenario, lambda line: console.print(line, markup=False), Path(f"simulated-{scenario.seed}.db"))

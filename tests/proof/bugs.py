@@ -2,7 +2,10 @@
 
 import re
 import time
+from collections.abc import Iterator
+from itertools import takewhile
 
+from simulator.cores import cores, in_order
 from tests.proof.document import Account
 from tests.seeded_bugs.bugs import BUGS
 from tests.seeded_bugs.hunt import SEEDS_MOST, Hit, hunt
@@ -20,21 +23,30 @@ WORDS = re.compile(r"\w{24,}")
 def run(seconds: float) -> Account:
     """Every bug at ever more seeds, until all are found, the seeds are used up or the time is over."""
     found: dict[str, Hit | None] = dict.fromkeys((bug.name for bug in BUGS), None)
-    began, seed = time.monotonic(), 1
-    while time.monotonic() < began + seconds and None in found.values() and seed <= SEEDS_MOST:
-        for bug in BUGS:
-            if found[bug.name] is None and time.monotonic() < began + seconds:
-                found[bug.name] = hunt(bug, 1, seed)
-        seed += 1
+    began, last = time.monotonic(), 0
+
+    def missing() -> Iterator[tuple[str, int]]:
+        nonlocal last
+        for last in range(1, SEEDS_MOST + 1):
+            yield from ((name, last) for name, hit in found.items() if hit is None)
+
+    in_time = takewhile(lambda _: time.monotonic() < began + seconds, missing())
+    for name, hit in in_order(_hunted, in_time, cores()):
+        found[name] = found[name] or hit
     hits = sum(hit is not None for hit in found.values())
     return Account(
         f"each of the {len(BUGS)} found within {SEEDS_MOST} seeds",
-        f"{hits} found, up to seed {seed - 1}",
+        f"{hits} found, up to seed {last}",
         time.monotonic() - began,
         {},
-        [f"{name} was not found within {SEEDS_MOST} seeds" for name in found if seed > SEEDS_MOST and not found[name]],
+        [f"{name} was not found within {SEEDS_MOST} seeds" for name in found if last == SEEDS_MOST and not found[name]],
         "\n".join([*HEAD, *(_row(*one) for one in found.items())]),
     )
+
+
+def _hunted(asked: tuple[str, int]) -> tuple[str, Hit | None]:
+    name, seed = asked
+    return name, hunt(next(bug for bug in BUGS if bug.name == name), 1, seed)
 
 
 def _row(name: str, hit: Hit | None) -> str:

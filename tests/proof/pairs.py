@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, takewhile
 
+from simulator.cores import cores, in_order
 from simulator.report import Report
 from simulator.scenario import FaultKind, Scenario
 from simulator.week import simulate
@@ -24,11 +25,10 @@ def run(seed: int, seconds: float) -> Account:
     """A world for each, until all have been or the time is over."""
     report, began, wanted = Report(), time.monotonic(), list(kinds())
     progress = Progress("pairs", len(wanted), "worlds")
-    for number, chosen in enumerate(wanted):
-        if time.monotonic() > began + seconds:
-            break
-        outcome = simulate(Scenario(seed + number, 1, PURCHASES, chosen, operators=True))
-        progress.add(report, outcome, number + 1)
+    asked = (Scenario(seed + number, 1, PURCHASES, chosen, operators=True) for number, chosen in enumerate(wanted))
+    in_time = takewhile(lambda _: time.monotonic() < began + seconds, asked)
+    for number, outcome in enumerate(in_order(simulate, in_time, cores()), start=1):
+        progress.add(report, outcome, number)
     singles = len(FaultKind)
     return Account(
         f"each of {singles} kinds alone and each of {len(wanted) - singles} pairs, a week of three creators each",
