@@ -6,6 +6,7 @@ import pytest
 from solders.pubkey import Pubkey
 from sqlalchemy import text
 
+from gateways.circle_api.reading import PAGE_ROWS
 from sandbox.faults import Fault, Rule
 from tests.week.checker import outflows, rows_of
 from tests.week.people import on_virtual_time, parked
@@ -28,6 +29,12 @@ async def gate_opens(world: VirtualWorld, seconds: float = 600) -> None:
 def drop_sends(world: VirtualWorld, dropped: bool) -> None:
     for endpoint in world.node.endpoints.values():
         endpoint.drops_sends = dropped
+
+
+async def native_token(world: VirtualWorld) -> str:
+    """Circle's id of SOL."""
+    balances = await world.circle_get(f"/v1/w3s/wallets/{world.platform.wallet_id}/balances?includeAll=true")
+    return next(str(one["token"]["id"]) for one in balances["tokenBalances"] if one["token"]["isNative"])
 
 
 async def has_left(world: VirtualWorld, count: int) -> None:
@@ -181,9 +188,7 @@ async def test_sol_that_the_operator_moved_out_in_circles_console_does_not_keep_
     world = shop.world
     await shop.open("ada")
     await world.stop()
-    balances = await world.circle_get(f"/v1/w3s/wallets/{world.platform.wallet_id}/balances?includeAll=true")
-    native = next(one["token"]["id"] for one in balances["tokenBalances"] if one["token"]["isNative"])
-    await world.circle_transfer("0.5", token_id=native)
+    await world.circle_transfer("0.5", token_id=await native_token(world))
     await world.start()
     await gate_opens(world)
     assert (await world.operator("GET", "/admin/api/outflows")).body["items"] == []
@@ -334,4 +339,22 @@ async def test_an_outflow_that_may_be_an_order_on_its_way_is_given_to_no_other_p
     await shop.plan()
     await shop.batch_is("settled", 2)
     assert (shop.paid(), await parked(world)) == ({"ada": 2 * DUE}, [])
+    await shop.close()
+
+
+@on_virtual_time
+async def test_circles_list_is_read_on_from_the_page_at_which_it_failed(tmp_path: Path) -> None:
+    shop = Market(VirtualWorld(tmp_path))
+    world = shop.world
+    await shop.open("ada")
+    await shop.sell()
+    await world.stop()
+    await world.circle_transfers("0.001", PAGE_ROWS + 1, await native_token(world))
+    world.circle.faults.add(Rule("GET /v1/w3s/transactions", Fault.STATUS, times=5, skip=1, status=503))
+    before = len(world.transport.sent)
+    await world.start()
+    await gate_opens(world)
+    listed = [one.url for one in world.transport.sent[before:] if "txType=OUTBOUND" in one.url]
+    assert len([url for url in listed if "pageAfter" not in url]) == 2, "before the wait, and after it"
+    assert len([url for url in listed if "pageAfter" in url]) == 5 + 2
     await shop.close()

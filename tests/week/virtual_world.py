@@ -90,6 +90,12 @@ class VirtualWorld(World):
     async def circle_transfer(self, amount: str, to: str | None = None, token_id: str | None = None) -> None:
         """Somebody else with our entity's keys moves USDC out, or another token, past the daemon; to a wallet of his
         unless told."""
+        await self.circle_transfers(amount, 1, token_id, to)
+
+    async def circle_transfers(
+        self, amount: str, count: int, token_id: str | None = None, to: str | None = None
+    ) -> None:
+        """So many of them, each of that amount, until all are complete."""
         stranger = setup_platform(self.circle, name="Stranger", ref_id="stranger")
         gateway = CircleGateway(
             self.transport,
@@ -107,9 +113,11 @@ class VirtualWorld(World):
             "amounts": [amount],
             "feeLevel": "MEDIUM",
         }
-        made = await gateway.submit_transfer(SeededIds(random.Random(98)).uuid(), body)
-        while (await gateway.fetch_transaction(made.id)).state != "COMPLETE":
-            await self.clock.sleep(1)
+        keys = SeededIds(random.Random(98))
+        made = [await gateway.submit_transfer(keys.uuid(), body) for _ in range(count)]
+        for one in made:
+            while (await gateway.fetch_transaction(one.id)).state != "COMPLETE":
+                await self.clock.sleep(1)
 
     async def abandon(self) -> None:
         """End a world whose daemon has ended by itself."""
