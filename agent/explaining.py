@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from agent.identity import StartRefused
 from domain.errors import Misuse
 from domain.evidence import MintOutflow, PackedOutflow
-from domain.money import USDC_DECIMALS
+from domain.money import USDC_DECIMALS, format_usdc
 from gateways.circle_api import CircleTransaction, TransactionPage
 from ports.clock import Clock
 from ports.ids import Ids
@@ -45,6 +45,10 @@ class CircleOutflows(Protocol):
 
 class Follower(Protocol):
     async def backfill_until_caught_up(self) -> object: ...
+
+    async def unseen_outflow(self) -> int:
+        """As that. USDC (base units) that has left by the balance, and not by the history."""
+        ...
 
 
 class ChainOutflows(Protocol):
@@ -109,7 +113,8 @@ class Explaining:
         self._pass = _Pass(self._clock.now())
 
     async def explain(self) -> str | None:
-        """Read the history and give every outflow in it to what it paid. What of Circle's list fits nothing, in words.
+        """Read the history and give every outflow in it to what it paid. In words, what of Circle's list fits nothing,
+        or what of the wallet's balance has left beside its history.
 
         Raises StartRefused for a database from before receipts that have since been closed.
         """
@@ -122,8 +127,13 @@ class Explaining:
         await self._refuse_closed()
         await self._adopt_by_chain(at)
         await self._adopt(at)
-        await self._follower.backfill_until_caught_up()
+        unseen = await self._follower.unseen_outflow()
         self.begin_anew()
+        if unseen:
+            return (
+                f"{format_usdc(unseen)} USDC have left the platform wallet in transactions that no RPC endpoint lists: "
+                "have its history read again (index backfill --all)"
+            )
         if not at.unplaced:
             return None
         return f"Circle shows {at.unplaced} transfer(s) that fit no payout: {', '.join(at.named)}"

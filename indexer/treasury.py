@@ -26,7 +26,7 @@ from ports.clock import Clock
 from storage import receipts
 from storage.chain_rows import Cursor, cursor, move_cursor, record_reading
 from storage.errors import StoreUnavailable
-from storage.movement_rows import MovementKind, booked_signatures, movement_sum
+from storage.movement_rows import MovementKind, booked_signatures, movement_sum, movement_sum_at
 from storage.movements import book_usdc, judge_unclaimed
 from storage.network_costs import book_lamports
 from storage.store import Store
@@ -133,6 +133,15 @@ class TreasuryFollower:
         while (latest := await self.follow()).head.slot < goal:
             await self._clock.sleep(min(self._poll_seconds, CATCH_UP_SECONDS))
         return latest.head
+
+    async def unseen_outflow(self) -> int:
+        """Read until caught up. How many base units of USDC the account then lacks of what is booked: they left, and
+        the history that the endpoints list does not show it."""
+        held = await self._rpc.get_token_amount(self.usdc_account)
+        while (await self.follow()).head.slot < held.slot:
+            await self._clock.sleep(min(self._poll_seconds, CATCH_UP_SECONDS))
+        booked = await self._store.read(lambda conn: movement_sum_at(conn, self.usdc_account, Asset.USDC, held.slot))
+        return max(0, booked - held.amount)
 
     def _pause(self, failures: int) -> float:
         """The poll's interval; after failures twice as long each time, up to half a minute."""

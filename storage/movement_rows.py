@@ -125,6 +125,11 @@ SUM = select(func.sum(chain_movements.c.amount)).where(
 )
 
 
+def movement_sum_at(conn: Connection, account: str, asset: Asset, slot: int) -> int:
+    """What the account held at the end of a slot, by all that was booked."""
+    return int(conn.scalar(SUM.where(chain_movements.c.slot <= slot), {"of": account, "in": asset}) or 0)
+
+
 def booked_signatures(conn: Connection, account: str, asset: Asset, signatures: Sequence[str]) -> set[str]:
     """Which of these transactions have a row for this account and asset."""
     query = select(chain_movements.c.signature).where(

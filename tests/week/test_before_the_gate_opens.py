@@ -358,3 +358,31 @@ async def test_circles_list_is_read_on_from_the_page_at_which_it_failed(tmp_path
     assert len([url for url in listed if "pageAfter" not in url]) == 2, "before the wait, and after it"
     assert len([url for url in listed if "pageAfter" in url]) == 5 + 2
     await shop.close()
+
+
+@on_virtual_time
+async def test_an_outflow_that_the_nodes_do_not_list_keeps_the_gate_closed_by_the_balance_that_lacks_it(
+    tmp_path: Path,
+) -> None:
+    """An index may have a hole where the balances have none. The creator was paid twice."""
+    story = drill(tmp_path, agent_rail="solana")
+    shop, world = story.shop, story.world
+    await story.begin("ada")
+    await story.back_up()
+    await story.pay_out(1)
+    (hidden,) = outflows(world)
+
+    for endpoint in world.node.endpoints.values():
+        endpoint.hides.add(hidden)
+    await story.put_back()
+    assert await shop.plan() is not None
+    await world.clock.sleep(120)
+    assert shop.paid()["ada"] == DUE
+    assert world.daemon is not None and "index backfill" in world.daemon.engine.gate.waits_for
+    for endpoint in world.node.endpoints.values():
+        endpoint.hides.clear()
+    assert (await world.operator("POST", "/admin/api/index/backfill", {})).status in (200, 202)
+    await story.gate_opens()
+    await world.clock.sleep(60)
+    assert (shop.paid()["ada"], len(outflows(world)), await parked(world)) == (DUE, 1, [])
+    await shop.close()
