@@ -19,6 +19,7 @@ from config.settings import Settings
 from domain.errors import Retryable
 from gateways import stripe_signature
 from gateways.circle_signature import NotificationVerifier
+from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
 from metrics import Metrics
 from storage.opening import database_path
@@ -44,6 +45,7 @@ def build_web(
         check_address=partial(check_payout_owner, forbidden=own),
         read_usdc=_usdc_reader(gateways.rpc, settings.usdc_mint),
         read_treasury=_treasury_reader(gateways.rpc, settings.usdc_mint, platform_address),
+        read_packed=ReadBack(gateways.rpc, platform_address, settings.usdc_mint).packed_outflow,
         payer=Payer(settings.circle_w3s_platform_wallet_id, platform_address),
         usdc_account=ata(platform_address, settings.usdc_mint),
         read_wires=gateways.mint.wire_instructions,

@@ -10,11 +10,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, bindparam, select
 
 from domain.errors import RequestError
+from domain.evidence import PackedOutflow
 from domain.fitting import fit
 from domain.states import TransferState, UsdcStatus
+from storage import packed_adoption
 from storage.adoption import promise_outcome, submitted
 from storage.dues_paid import (
     UNPAID,
@@ -29,7 +31,7 @@ from storage.dues_paid import (
 from storage.history import advance, note
 from storage.movements import claim_signature
 from storage.outflows import orphan_row
-from storage.tables import payouts, purchases, transfer_attempts, transfers, users
+from storage.tables import group_attempts, group_members, payouts, purchases, transfer_attempts, transfers, users
 from storage.transfers import watch_signature
 from storage.upkeep import Payer
 from storage.work import revive
@@ -88,6 +90,39 @@ def adopt(
     promise_outcome(conn, made, now)
 
 
+def adopt_packed(
+    conn: Connection,
+    movement_id: int,
+    outflow: PackedOutflow,
+    payout_ids: Collection[int],
+    payer: Payer,
+    new_uuid: Callable[[], UUID],
+    now: datetime,
+) -> None:
+    """As `adopt`, of an outflow to several recipients whose transaction says who got how much: all of its parts, or
+    none. Of a recipient of whom no payout is named, his part must fit by itself."""
+    if orphan_row(conn, movement_id) is None:
+        raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")
+    _require_payouts(conn, payout_ids)
+    adopted = packed_adoption.adopt(conn, outflow, payer, new_uuid, now, payout_ids)
+    if not adopted or not set(payout_ids) <= set(conn.scalars(_PAID_BY, {"of": outflow.signature})):
+        raise RequestError(
+            409,
+            "does_not_fit",
+            "not every part of it is what named payouts, all unpaid, are or were due together, and no other part is "
+            "that of unpaid payouts in exactly one way",
+            "payout_ids",
+        )
+
+
+_PAID_BY = (
+    select(payouts.c.id)
+    .join(group_members, group_members.c.transfer_id == payouts.c.transfer_id)
+    .join(group_attempts, group_attempts.c.group_id == group_members.c.group_id)
+    .where(group_attempts.c.signature == bindparam("of"))
+)
+
+
 def _give_to_lost_order(conn: Connection, gone: Row[Any], payout_ids: Collection[int], now: datetime) -> bool:
     """Whether exactly these payouts are in an order that Circle has never told of: the outflow is that one's, and it is
     not sent any more."""
@@ -132,15 +167,20 @@ def _orders_like(gone: Row[Any], *states: TransferState) -> Select[Any]:
 def _recipient(conn: Connection, gone: Row[Any], payout_ids: Collection[int]) -> int:
     if gone.counterparty is None:
         raise RequestError(409, "several_recipients", "it went to several accounts, or to none: hold the sales it paid")
-    found = conn.execute(select(payouts.c.id, payouts.c.recipient_id).where(payouts.c.id.in_(payout_ids))).all()
-    lacking = set(payout_ids) - {row.id for row in found}
-    if lacking:
-        raise RequestError(404, "payout_not_found", f"there is no payout {min(lacking)}", "payout_ids")
-    recipients = {int(row.recipient_id) for row in found}
+    recipients = _require_payouts(conn, payout_ids)
     if len(recipients) > 1 or not recipients <= set(recipients_at(conn, gone.counterparty)):
         why = f"not all of these payouts are of whoever is paid at {gone.counterparty}"
         raise RequestError(409, "another_recipient", why, "payout_ids")
     return recipients.pop()
+
+
+def _require_payouts(conn: Connection, payout_ids: Collection[int]) -> set[int]:
+    """Whose they are."""
+    found = conn.execute(select(payouts.c.id, payouts.c.recipient_id).where(payouts.c.id.in_(payout_ids))).all()
+    lacking = set(payout_ids) - {row.id for row in found}
+    if lacking:
+        raise RequestError(404, "payout_not_found", f"there is no payout {min(lacking)}", "payout_ids")
+    return {int(row.recipient_id) for row in found}
 
 
 def _due_as_paid(

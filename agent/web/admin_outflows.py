@@ -1,14 +1,16 @@
 """Outflows of the platform wallet that nothing explains: a person says what they were, and no more than is so."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sqlalchemy import Connection
 
-from agent.web.admin_treasury_bodies import Acceptance, Adoption, Outflow, Outflows, OwedPayout
+from agent.web.admin_treasury_bodies import Acceptance, Adoption, Outflow, OutflowPart, Outflows, OwedPayout
 from agent.web.audit import audited
 from agent.web.bodies import Paging
 from agent.web.endpoint import Access, Call, Endpoint
-from domain.errors import RequestError
+from domain.errors import RequestError, Retryable
+from domain.evidence import PackedOutflow
 from domain.money import format_usdc
 from ports.clock import Clock
 from ports.ids import Ids
@@ -18,12 +20,18 @@ from storage.outflows import accept_orphan, orphan_row, orphan_rows
 from storage.store import Store
 from storage.upkeep import Payer
 
+ReadPacked = Callable[[str], Awaitable[PackedOutflow | None]]
+"""What a finalized transaction with a receipt of ours paid to whom; None for any other. Raises Retryable."""
+
 
 class AdminOutflows:
     """Accepted as the operator's own, or adopted by payouts. Neither says that money has arrived: the chain does."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, payer: Payer) -> None:
+    def __init__(self, store: Store, clock: Clock, ids: Ids, payer: Payer, read_packed: ReadPacked) -> None:
         self._store, self._clock, self._ids, self._payer = store, clock, ids, payer
+        self._read_packed = read_packed
+        self._packed: dict[str, PackedOutflow | None] = {}
+        """By signature; what is final stays as it is."""
 
     def endpoints(self) -> list[Endpoint]:
         root = "/admin/api/outflows"
@@ -48,13 +56,31 @@ class AdminOutflows:
                 "Say which payouts an outflow has paid",
                 Outflows,
                 takes=Adoption,
-                errors=(409,),
+                errors=(409, 503),
             ),
         ]
 
     async def outflows(self, call: Call) -> Outflows:
         asked = call.asked(Paging)
-        return await self._store.read(lambda conn: _outflows(conn, asked))
+        shown = await self._store.read(lambda conn: _outflows(conn, asked))
+        return Outflows(items=[await self._with_parts(one) for one in shown.items], next=shown.next)
+
+    async def _with_parts(self, shown: Outflow) -> Outflow:
+        if shown.counterparty is not None:
+            return shown
+        try:
+            packed = await self._packed_as(shown.signature)
+        except Retryable:
+            return shown
+        if packed is None:
+            return shown
+        parts = await self._store.read(lambda conn: [_part(conn, *leg, packed) for leg in packed.legs])
+        return shown.model_copy(update={"parts": parts})
+
+    async def _packed_as(self, signature: str) -> PackedOutflow | None:
+        if signature not in self._packed:
+            self._packed[signature] = await self._read_packed(signature)
+        return self._packed[signature]
 
     async def accept(self, call: Call) -> Outflows:
         movement_id, now = call.row_id("movement_id"), self._clock.now()
@@ -78,13 +104,26 @@ class AdminOutflows:
 
     async def adopt(self, call: Call) -> Outflows:
         movement_id, now, uuid = call.row_id("movement_id"), self._clock.now(), self._ids.uuid()
-        wish = call.taken(Adoption)
+        wish, packed = call.taken(Adoption), await self._packed_of(movement_id)
 
         def write(conn: Connection) -> Outflows:
-            adoption_by_hand.adopt(conn, movement_id, wish.payout_ids, self._payer, uuid, now)
+            named, payer = wish.payout_ids, self._payer
+            if packed is None:
+                adoption_by_hand.adopt(conn, movement_id, named, payer, uuid, now)
+            else:
+                adoption_by_hand.adopt_packed(conn, movement_id, packed, named, payer, self._ids.uuid, now)
             return _outflows(conn, Paging())
 
         return await self._store.write(audited(call, "adopt", "outflow", movement_id, now, write, wish.reason))
+
+    async def _packed_of(self, movement_id: int) -> PackedOutflow | None:
+        row: Any = await self._store.read(lambda conn: orphan_row(conn, movement_id))
+        if row is None or row.counterparty is not None:
+            return None
+        try:
+            return await self._packed_as(row.signature)
+        except Retryable as error:
+            raise RequestError(503, "chain_unreadable", f"the chain can't be read now: {error}") from None
 
 
 def _outflows(conn: Connection, asked: Paging) -> Outflows:
@@ -103,7 +142,13 @@ def _shown(conn: Connection, row: Any) -> Outflow:
         block_time=row.block_time,
         may_be_a_payout=may_have_paid(conn, row.counterparty, row.block_time),
         payouts=[_owed(one) for one in found],
+        parts=[],
     )
+
+
+def _part(conn: Connection, owner: str, amount: int, packed: PackedOutflow) -> OutflowPart:
+    found = adoption_by_hand.may_be_of(conn, owner, packed.block_time)
+    return OutflowPart(owner=owner, amount=format_usdc(amount), payouts=[_owed(one) for one in found])
 
 
 def _owed(row: Any) -> OwedPayout:

@@ -140,10 +140,19 @@ class OwedPayout(Answer):
     paid_at: Moment
 
 
+class OutflowPart(Answer):
+    """What one recipient got of an outflow to several."""
+
+    owner: str
+    amount: Money
+    payouts: list[OwedPayout]
+
+
 class Outflow(Answer):
     """USDC that left the platform wallet and that no payout explains. `may_be_a_payout`: somebody whom it may have paid
     is still to be paid. `payouts`: up to 50 unpaid ones of the recipient that were due at that time, the oldest sale
-    first; none where it went to several."""
+    first; none where it went to several. `parts`: who got how much then, where a receipt of ours says that it was a
+    packed payout, and the chain can be read now."""
 
     id: int
     signature: str
@@ -153,6 +162,7 @@ class Outflow(Answer):
     block_time: Moment | None
     may_be_a_payout: bool
     payouts: list[OwedPayout]
+    parts: list[OutflowPart]
 
 
 class Outflows(Answer):
@@ -170,9 +180,9 @@ class Acceptance(Reason):
 
 class Adoption(Reason):
     """The payouts, all of one recipient, that the outflow has paid together: with what they are or were due, less what
-    debts had used up."""
+    debts had used up. Of a packed payout those of each recipient whose part does not fit by itself."""
 
-    payout_ids: Annotated[list[Annotated[int, Field(ge=1, le=INT_MAX)]], Field(min_length=1, max_length=50)]
+    payout_ids: Annotated[list[Annotated[int, Field(ge=1, le=INT_MAX)]], Field(min_length=1, max_length=500)]
 
 
 class SendsSwitch(Answer):

@@ -16,7 +16,7 @@ from agent.web.admin_events import AdminEvents
 from agent.web.admin_import import AdminImport
 from agent.web.admin_index import AdminIndex, Indexer
 from agent.web.admin_money import AdminMoney, BatchPlanner, ReadTreasury
-from agent.web.admin_outflows import AdminOutflows
+from agent.web.admin_outflows import AdminOutflows, ReadPacked
 from agent.web.admin_overview import AdminOverview, ReadRealtime, by_the_week
 from agent.web.admin_people import AdminPeople
 from agent.web.admin_purchases import AdminPurchases
@@ -64,6 +64,7 @@ class Outside:
     check_address: AddressCheck
     read_usdc: ReadUsdc
     read_treasury: ReadTreasury
+    read_packed: ReadPacked
     payer: Payer
     usdc_account: str
     read_wires: ReadWires
@@ -107,7 +108,7 @@ class WebApp:
             *AdminWork(store, clock, settings).endpoints(),
             *AdminPurchases(store, clock, ids, settings).endpoints(),
             *AdminBatches(store, clock).endpoints(),
-            *AdminOutflows(store, clock, ids, outside.payer).endpoints(),
+            *AdminOutflows(store, clock, ids, outside.payer, outside.read_packed).endpoints(),
             *AdminMoney(store, clock, outside.planner, outside.read_treasury).endpoints(),
             *AdminTreasury(store, clock, ids, settings, outside.usdc_account).endpoints(),
             *AdminConversions(

@@ -27,6 +27,7 @@ from agent.web.rates import Rate
 from agent.web.settings import WebSettings
 from chain.addresses import check_payout_owner
 from domain.errors import Rejected, Retryable
+from domain.evidence import PackedOutflow
 from domain.realtime import Standing
 from gateways.circle_api.facts import ChallengeFacts, CircleTransaction, NotificationKey, UserToken
 from gateways.circle_mint import WireInstructions
@@ -209,6 +210,7 @@ class Shop:
         self.usdc: int | None = 0
         self.treasury: tuple[int, int] | None = (0, 0)
         self.realtime: Standing | None = None
+        self.packed: dict[str, PackedOutflow] = {}
         self.wires: list[WireInstructions] = []
         self.woken = 0
         self.settings = WebSettings(
@@ -229,6 +231,7 @@ class Shop:
             check_address=check_payout_owner,
             read_usdc=self._read_usdc,
             read_treasury=self._read_treasury,
+            read_packed=self._read_packed,
             payer=Payer("platform-wallet", PLATFORM_ADDRESS),
             usdc_account=self.usdc_account,
             read_wires=self._read_wires,
@@ -329,6 +332,9 @@ class Shop:
         if self.usdc is None:
             raise Retryable("no RPC answers")
         return self.usdc
+
+    async def _read_packed(self, signature: str) -> PackedOutflow | None:
+        return self.packed.get(signature)
 
     async def _read_treasury(self) -> tuple[int, int]:
         if self.treasury is None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from domain.evidence import PackedOutflow
 from domain.ledger import Asset
 from storage import tables
 from storage.movement_rows import Movement
@@ -88,3 +89,33 @@ async def test_an_outflow_is_adopted_by_the_payouts_that_a_person_names(shop: Sh
     told = [row for row in await shop.all(tables.audit_log) if row["action"] == "adopt"]
     assert [(row["subject"], row["reason"]) for row in told] == [("1", "paid by hand")]
     assert '"kind": "orphan"' in told[0]["before"] and '"kind": "payout"' in told[0]["after"]
+
+
+async def test_the_parts_of_a_packed_outflow_are_shown_and_adopted_all_or_none(shop: Shop, visitor: Visitor) -> None:
+    _, buyer = await shop.member()
+    for name in ("ada's", "bob's"):
+        author_id, author = await shop.member(f"{name[:3]}@example.com")
+        await wallet(shop, author_id, name)
+        for _ in range(2 if name == "ada's" else 1):
+            purchase_id = await paid(shop, await shop.content(author), buyer)
+            await fee_known(shop, purchase_id)
+            await minted(shop, purchase_id)
+    now = shop.clock.now()
+    legs = (("ada's", 2_350_000), ("bob's", 2_350_000))
+    shop.packed["packed"] = PackedOutflow("packed", "receipt", "seed", legs, 7, now)
+    gone = Movement("packed", "usdc", Asset.USDC, -4_700_000, 7, now, None)
+    await shop.store.write(lambda conn: book_usdc(conn, gone, now))
+    await signed_in(visitor, "approver")
+    page, adopt = "/console/treasury/", "/console/do/outflows/1/adopt"
+    words = (await visitor.get(page)).words
+    assert words.count("2.35 USDC to") == 2 and words.count(", sale ") == 3
+    filled = {"reason": "the export names them", "confirm": "adopt"}
+    for payouts in ("1, 2", "1, 2, 3"):
+        refused = await visitor.send(page, adopt, payouts=payouts, **filled)
+        assert (refused.status, await shop.rows(tables.payout_groups)) == (409, 0)
+    assert (await visitor.send(page, adopt, payouts="2", **filled)).status == 303
+    states = {row["id"]: row["state"] for row in await shop.all(tables.payouts)}
+    assert states == {1: "pending_conversion", 2: "pending_distribution", 3: "pending_distribution"}
+    (attempt,) = await shop.all(tables.group_attempts)
+    assert (attempt["state"], attempt["signature"]) == ("sent", "packed")
+    assert "Every outflow is explained." in (await visitor.get(page)).words

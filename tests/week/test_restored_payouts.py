@@ -1,6 +1,7 @@
 """What a restored database plans, nets or orders anew, and what the outflows since its backup say of that."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,6 +146,54 @@ async def test_a_packed_payout_of_a_plan_that_the_backup_knows_is_adopted_by_tha
     assert len(outflows(world)) == paid_before
     await story.pay_out(len(rows_of(world, "SELECT id FROM batches")) + 1)
     assert shop.paid() == {"ada": dearer + DUE, "bob": DUE}
+    assert await parked(world) == []
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_packed_payout_that_fits_in_no_certain_way_is_adopted_by_the_payouts_that_a_person_names(
+    tmp_path: Path,
+) -> None:
+    """The backup knows neither the plan nor that Ada's oldest sale was held then: he could only say that it was his."""
+    story = drill(tmp_path, agent_rail="solana")
+    shop, world = story.shop, story.world
+    await shop.open("ada", "bob")
+    (oldest,) = await shop.sell("ada")
+    ada = shop.creators["ada"]
+    ada.content = await shop.publish(ada.token, 500)
+    dearer, of_bob = await shop.sell("ada", "bob")
+    await story.back_up()
+    await shop.deposited(20 * DUE)
+    reason = {"reason": "looked into"}
+    assert (await world.operator("POST", f"/admin/api/purchases/{oldest.purchase_id}/hold", reason)).status == 200
+    await story.pay_out(1)
+    paid = shop.paid()
+    assert paid == {"ada": 4_100_000, "bob": DUE}
+    await story.put_back()
+    (seen,) = await story.unexplained(1)
+    assert sorted((part["owner"], part["amount"]) for part in seen["parts"]) == sorted(
+        [(ada.address, "4.10"), (shop.creators["bob"].address, "2.35")]
+    )
+    owed = {payout["purchase_id"]: payout["id"] for part in seen["parts"] for payout in part["payouts"]}
+
+    async def adopt(*sales: int) -> Any:
+        wish = {"reason": "the export names them", "payout_ids": [owed[sale] for sale in sales]}
+        return await world.operator("POST", f"/admin/api/outflows/{seen['id']}/adopt", wish)
+
+    for sales in ([oldest.purchase_id], [oldest.purchase_id, dearer.purchase_id]):
+        refused = await adopt(*sales)
+        assert (refused.status, refused.body["error"]["code"]) == (409, "does_not_fit")
+    assert rows_of(world, "SELECT id FROM transfers") == [], "all of its parts, or none"
+    assert (await adopt(dearer.purchase_id)).body["items"] == []
+    await story.gate_opens()
+    states = "SELECT purchase_id FROM payouts WHERE state = 'distributed' ORDER BY id"
+
+    async def is_booked() -> bool:
+        return [row["purchase_id"] for row in rows_of(world, states)] == [dearer.purchase_id, of_bob.purchase_id]
+
+    await world.until("what was named is paid", is_booked)
+    await story.pay_out(len(rows_of(world, "SELECT id FROM batches")) + 1)
+    assert shop.paid() == {"ada": paid["ada"] + DUE, "bob": DUE}
     assert await parked(world) == []
     await shop.close()
 
