@@ -10,14 +10,25 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.fitting import Candidate, Paid
 from domain.split import share_out
-from domain.states import BatchStatus, UsdcStatus
+from domain.states import BatchStatus, PurchaseStatus, UsdcStatus
 from storage import purchases as sales
 from storage.debts import movable_debt, net_exactly
 from storage.history import advance, note
 from storage.holds import release_payout
 from storage.returns import restate_due
 from storage.statements import fixed
-from storage.tables import batch_items, batches, nettings, payouts, purchases, state_history, transfers, users
+from storage.tables import (
+    batch_items,
+    batches,
+    content_shares,
+    contents,
+    nettings,
+    payouts,
+    purchases,
+    state_history,
+    transfers,
+    users,
+)
 
 ADOPTED_KEYS = {"circle": "adopted", "solana": "adopted-solana"}
 """Keys of the batches of adopted transfers: a batch has one rail, and what is paid on one is never sent on another."""
@@ -131,14 +142,35 @@ _CANCELLED_AT = select(func.max(state_history.c.at)).where(
 
 
 def may_have_paid(conn: Connection, owner: str | None, paid_by: datetime | None) -> bool:
-    """Whether an outflow to this owner (None: to several) may be of payouts that are still to be paid. A payout born
-    after it, or held already by a person, is none of them."""
+    """Whether an outflow to this owner (None: to several) may be of payouts that are still to be paid, or to be born: a
+    restored database may not know yet that a sale was minted, and paid. A payout born after it, or held already by a
+    person, is none of them."""
+    if _may_be_born(conn, owner, paid_by):
+        return True
     statement = select(payouts.c.id).join(purchases).where(payouts.c.state.in_(DUE)).limit(1)
     if owner is not None:
         statement = statement.where(payouts.c.recipient_id.in_(recipients_at(conn, owner)))
     if paid_by is not None:
         statement = statement.where(purchases.c.minted_at <= paid_by)
     return conn.execute(statement).first() is not None
+
+
+def _may_be_born(conn: Connection, owner: str | None, paid_by: datetime | None) -> bool:
+    """Whether a paid sale of a recipient at that address has no NFT by these rows."""
+    statement = select(purchases.c.id).where(
+        purchases.c.status.in_((PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING, PurchaseStatus.FAILED)),
+        purchases.c.minted_at.is_(None),
+        purchases.c.edition_held,
+        purchases.c.hold_reason.is_(None),
+    )
+    if paid_by is not None:
+        statement = statement.where(purchases.c.paid_at <= paid_by)
+    if owner is not None:
+        there = recipients_at(conn, owner)
+        written = select(contents.c.id).where(contents.c.author_id.in_(there))
+        shared = select(content_shares.c.content_id).where(content_shares.c.user_id.in_(there))
+        statement = statement.where(purchases.c.content_id.in_(written) | purchases.c.content_id.in_(shared))
+    return conn.execute(statement.limit(1)).first() is not None
 
 
 def _amounts(conn: Connection, row: Row[Any], paid_by: datetime | None) -> tuple[int, ...]:

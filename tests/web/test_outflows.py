@@ -45,6 +45,24 @@ async def test_an_outflow_that_may_have_been_a_payout_is_accepted_by_who_ticks_t
     assert "Every outflow is explained." in (await visitor.get(page)).words
 
 
+async def test_an_outflow_to_a_creator_of_a_sale_whose_nft_is_not_known_yet_may_have_been_its_payout(
+    shop: Shop, visitor: Visitor
+) -> None:
+    """A restored database may lack the mint and the payout; the sale was paid once more, without a question."""
+    author_id, author = await shop.member("author@example.com")
+    _, buyer = await shop.member()
+    await wallet(shop, author_id, "creator's")
+    await paid(shop, await shop.content(author), buyer)
+    now = shop.clock.now()
+    for name, owner in (("hers", "creator's"), ("of several", None), ("a stranger's", "a stranger's")):
+        gone = Movement(name, "usdc", Asset.USDC, -2_350_000, 7, now, owner)
+        await shop.store.write(lambda conn, gone=gone: book_usdc(conn, gone, now))  # type: ignore[misc]
+    await signed_in(visitor, "approver")
+    filled, page = {"reason": "it was mine", "confirm": "accept"}, "/console/treasury/"
+    for movement_id, status in ((1, 409), (2, 409), (3, 303)):
+        assert (await visitor.send(page, f"/console/do/outflows/{movement_id}/accept", **filled)).status == status
+
+
 async def test_an_outflow_is_adopted_by_the_payouts_that_a_person_names(shop: Shop, visitor: Visitor) -> None:
     author_id, author = await shop.member("author@example.com")
     other_id, other = await shop.member("other@example.com")
