@@ -19,7 +19,7 @@ from ports.ids import Ids
 from storage import adoption, mint_settlement, packed_adoption
 from storage.adoption import Outflow
 from storage.listings import read_since, read_whole
-from storage.outflows import oldest_orphans
+from storage.outflows import kind_of, oldest_orphans
 from storage.placing import Standing, place
 from storage.receipts import closed_unknown
 from storage.store import Store
@@ -33,6 +33,8 @@ OVERLAP = timedelta(days=1)
 PAGE = 100
 NAMED_MOST = 3
 COMPLETE = "COMPLETE"
+SURELY_LISTED = timedelta(minutes=2)
+"""A transaction that has been final for so long stands in the wallet's history, if it changed the wallet's USDC."""
 KEPT_FOR = timedelta(hours=1)
 """A pass that was broken off is gone on with for so long."""
 
@@ -58,10 +60,6 @@ class ChainOutflows(Protocol):
 
     async def mint_outflow(self, signature: str) -> MintOutflow | None:
         """What a finalized transaction that made an NFT of ours paid too, to whom; None for any other."""
-        ...
-
-    async def moved_usdc(self, signature: str) -> bool:
-        """Whether a finalized transaction moved USDC of the platform wallet."""
         ...
 
     async def was_receipt(self, account: str) -> bool:
@@ -188,6 +186,9 @@ class Explaining:
             at.listed_since = await self._store.read(lambda conn: read_since(conn, CURSOR, at.began)) - OVERLAP
         async for page in self._circle.list_transactions(self._payer.wallet_id, at.listed_since, at.cursor):
             lost = [seen for seen in page.transactions if not await self._place(seen)]
+            if any(map(self._is_over, lost)):
+                await self._follower.backfill_until_caught_up()
+                lost = [seen for seen in lost if not await self._moved_nothing(seen)]
             at.unplaced += len(lost)
             at.named = [*at.named, *(f"{one.id} ({one.ref_id or 'no reference'})" for one in lost)][:NAMED_MOST]
             at.cursor = page.next_cursor
@@ -214,9 +215,18 @@ class Explaining:
         if standing is Standing.OTHER:
             # A person took it for his own. Where Circle's reference names what is still to be paid, that counts more.
             return not await self._store.read(lambda conn: adoption.names_due(conn, seen.ref_id or ""))
-        if standing is Standing.UNBOOKED and seen.state == COMPLETE and seen.tx_hash is not None:
-            return not await self._witness.moved_usdc(seen.tx_hash)
         return False
+
+    def _is_over(self, seen: CircleTransaction) -> bool:
+        return seen.state == COMPLETE and self._clock.now() - seen.update_date > SURELY_LISTED
+
+    async def _moved_nothing(self, seen: CircleTransaction) -> bool:
+        """Complete for a while, and no USDC of the platform wallet has moved by it: another token, or a call of a
+        program. That the history lacks nothing is seen by the balance, at the end."""
+        signature = seen.tx_hash
+        if signature is None or not self._is_over(seen):
+            return False
+        return await self._store.read(lambda conn: kind_of(conn, signature)) is None
 
     def _outflow(self, seen: CircleTransaction) -> Outflow:
         return Outflow(

@@ -136,7 +136,7 @@ class StartGate:
             return None
         return (
             f"{len(found)} outflow(s) of the platform wallet fit no payout, the latest {found[0].signature}: a person "
-            "must decide them"
+            "must decide those that stay so for some minutes"
         )
 
     async def _wait_out(self) -> None:

@@ -134,11 +134,6 @@ class ReadBack:
             return None
         return PackedOutflow(signature, made[0], seeds[0], tuple(known), facts.slot, moment(facts))
 
-    async def moved_usdc(self, signature: str) -> bool:
-        """Whether it changed the platform wallet's USDC account."""
-        facts = await self.read_back(signature)
-        return any(one.account == self.usdc_account and one.delta for one in facts.token_movements)
-
     async def was_receipt(self, account: str) -> bool:
         """Whether an account that is gone was once allocated with a seed of the platform wallet, as receipts are.
 

@@ -22,9 +22,8 @@ class Standing(Enum):
     """A transfer of ours, or something else of ours carries its signature."""
     ADOPTED = auto()
     OTHER = auto()
+    """A person said that it was his own."""
     UNEXPLAINED = auto()
-    UNBOOKED = auto()
-    """It fits nothing, and no USDC of the platform wallet is known to have moved by it."""
 
 
 def place(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> Standing:
@@ -43,6 +42,4 @@ def place(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> Stan
         return Standing.ADOPTED
     if signature is not None and is_unclaimed:
         movements.disown(conn, signature, now)
-    if kind is None:
-        return Standing.UNBOOKED
     return Standing.OTHER if kind is MovementKind.OTHER else Standing.UNEXPLAINED

@@ -350,6 +350,7 @@ async def test_circles_list_is_read_on_from_the_page_at_which_it_failed(tmp_path
     await shop.sell()
     await world.stop()
     await world.circle_transfers("0.001", PAGE_ROWS + 1, await native_token(world))
+    await world.clock.sleep(180)
     world.circle.faults.add(Rule("GET /v1/w3s/transactions", Fault.STATUS, times=5, skip=1, status=503))
     before = len(world.transport.sent)
     await world.start()
@@ -385,4 +386,39 @@ async def test_an_outflow_that_the_nodes_do_not_list_keeps_the_gate_closed_by_th
     await story.gate_opens()
     await world.clock.sleep(60)
     assert (shop.paid()["ada"], len(outflows(world)), await parked(world)) == (DUE, 1, [])
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_group_that_was_signed_anew_after_the_backup_is_settled_by_the_signature_that_landed(
+    tmp_path: Path,
+) -> None:
+    """The `solana` rail stores each signature before it is sent, so only a backup can lack one."""
+    story = drill(tmp_path, agent_rail="solana")
+    shop, world = story.shop, story.world
+    await story.begin("ada")
+    world.node.mint_usdc(Pubkey.from_string(shop.creators["ada"].address or ""), 0)
+    drop_sends(world, True)
+    await shop.plan()
+    sent = "SELECT signature FROM group_attempts WHERE state = 'sent'"
+
+    async def is_sent() -> bool:
+        return bool(rows_of(world, sent))
+
+    await world.until("the group is sent", is_sent)
+    first = rows_of(world, sent)[0]["signature"]
+    await story.back_up()
+    world.node.skip_slots(EXPIRY_SLOTS)
+
+    async def is_signed_anew() -> bool:
+        return any(row["signature"] != first for row in rows_of(world, sent))
+
+    await world.until("it is signed anew", is_signed_anew)
+    drop_sends(world, False)
+    await shop.batch_is("settled")
+    await story.put_back()
+    await story.gate_opens()
+    await shop.batch_is("settled")
+    assert (shop.paid()["ada"], len(outflows(world)), await parked(world)) == (DUE, 1, [])
+    assert first not in outflows(world)
     await shop.close()
