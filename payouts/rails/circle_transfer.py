@@ -130,7 +130,7 @@ class CircleTransferStep:
             self._told_watching()
         elif watch_state(case.watch) in (None, WatchState.FINALIZED):
             return Done()
-        return Again(POLL, "its outflow is read back once it is proven final")
+        return Again(self._poll_of(case), "its outflow is read back once it is proven final")
 
     async def _look(self, case: TransferCase, claim: Claim) -> Outcome:
         assert case.attempt is not None
@@ -249,7 +249,7 @@ class CircleTransferStep:
             raise Misuse(f"Circle's transaction {seen.id} is not transfer {transfer.reference}: {found}")
 
     async def _judge(self, case: TransferCase, seen: CircleTransaction, claim: Claim) -> Outcome:
-        attempt, now, note = case.attempt, self._clock.now(), self._noting(case, seen)
+        attempt, note = case.attempt, self._noting(case, seen)
         assert attempt is not None
         if seen.tx_hash is not None and seen.tx_hash != attempt.signature:
             await self._store.write(fenced(claim, note))
@@ -259,8 +259,13 @@ class CircleTransferStep:
             return self._dead(case, {"why": why, "circle": seen.id}, note, retry=False)
         if seen.state == "FAILED" or seen.state in NEVER_HAPPENED:
             return await self._given_up_by_circle(case, seen, note, claim)
-        taken = now - (attempt.first_sent_at or attempt.created_at)
-        return Again(look_again_after(taken, POLL, POLL_MOST), f"Circle: {seen.state}", commit=note)
+        return Again(self._poll_of(case), f"Circle: {seen.state}", commit=note)
+
+    def _poll_of(self, case: TransferCase) -> timedelta:
+        attempt = case.attempt
+        assert attempt is not None
+        taken = self._clock.now() - (attempt.first_sent_at or attempt.created_at)
+        return look_again_after(taken, POLL, POLL_MOST)
 
     def _noting(self, case: TransferCase, seen: CircleTransaction) -> Commit:
         """Stores what Circle says, and has the signature followed that it names."""
