@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, String, bindparam, cast, func, literal, literal_column, select, update
+from sqlalchemy import Connection, Row, String, bindparam, cast, exists, func, literal, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse
-from domain.states import BatchStatus, UsdcStatus, WorkState
+from domain.states import BatchStatus, TransferState, UsdcStatus, WorkState
 from storage.history import advance, note
 from storage.statements import always, among, row_of
-from storage.tables import batch_items, batches, jobs, payouts, transfers
+from storage.tables import batch_items, batches, jobs, payouts, transfer_attempts, transfers
 from storage.work import enqueue
 
 OPEN = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
 """States in which a payout of a batch is still to be paid."""
-_WAITING = (BatchStatus.PLANNED, BatchStatus.WAITING_APPROVAL, BatchStatus.WAITING_FUNDS)
-UNSETTLED = batches.c.status.in_(among((*_WAITING, BatchStatus.SENDING)))
+WAITING = (BatchStatus.PLANNED, BatchStatus.WAITING_APPROVAL, BatchStatus.WAITING_FUNDS)
+UNSETTLED = batches.c.status.in_(among((*WAITING, BatchStatus.SENDING)))
 """Said of the states they can be in: what is only unequal to one state no index finds."""
 
 
@@ -75,7 +75,7 @@ def waiting(conn: Connection, before: int | None = None, other_than: str = "") -
     """The oldest batch that waits for approvals or funds and is not paused: it is served first. One that sends has had
     its turn: a payout of it whose outcome is unknown holds up nobody else. Of those made before `before`, and of
     another kind than the keys that begin with `other_than`."""
-    asked = select(func.min(batches.c.id)).where(batches.c.status.in_(among(_WAITING)), batches.c.paused.is_(False))
+    asked = select(func.min(batches.c.id)).where(batches.c.status.in_(among(WAITING)), batches.c.paused.is_(False))
     if before is not None:
         asked = asked.where(batches.c.id < before)
     if other_than:
@@ -100,7 +100,8 @@ def move(conn: Connection, batch_id: int, status: BatchStatus, now: datetime, wh
 
 def start_transfers(conn: Connection, batch_id: int, now: datetime) -> None:
     """Make the work of each covered, unpaid payout of the batch due; set-based, idempotent. On the `circle` rail a job
-    for each transfer, on `solana` one that packs them."""
+    for each transfer, on `solana` one that packs them. A job that was parked when an earlier plan gave its transfer up
+    is due again; one that waits for a person because of an attempt that may still take effect goes on waiting."""
     if by_id(conn, batch_id).rail == "solana":
         enqueue(conn, "pack", batch_id, now)
         return
@@ -108,12 +109,22 @@ def start_transfers(conn: Connection, batch_id: int, now: datetime) -> None:
     names = ["kind", "subject", "state", "due_at", "created_at"]
     subject = cast(payouts.c.transfer_id, String)
     when = literal(now, jobs.c.due_at.type)
+    covered = payouts.c.batch_id == batch_id, payouts.c.state == UsdcStatus.PENDING_DISTRIBUTION
     rows = (
         select(literal("transfer"), subject, literal(WorkState.DUE.value), when, when.label("born"))
-        .where(payouts.c.batch_id == batch_id, payouts.c.state == UsdcStatus.PENDING_DISTRIBUTION)
+        .where(*covered)
         .distinct()
     )
     conn.execute(dialect.insert(jobs).from_select(names, rows).on_conflict_do_nothing())
+    may_land = exists().where(
+        transfer_attempts.c.transfer_id == payouts.c.transfer_id, transfer_attempts.c.state != TransferState.DEAD
+    )
+    given_up = (jobs.c.kind == "transfer") & (jobs.c.state == WorkState.PARKED)
+    conn.execute(
+        update(jobs)
+        .where(given_up, jobs.c.subject.in_(select(subject).where(*covered, ~may_land)))
+        .values(state=WorkState.DUE, due_at=now, attempts=0, wakes=jobs.c.wakes + 1)
+    )
 
 
 def wake_open(conn: Connection, now: datetime, after: int = 0) -> None:
@@ -129,7 +140,7 @@ def wake_with_less(conn: Connection, transfer_id: int, now: datetime) -> None:
     """Less is to be paid by a transfer: make its batch's job due if that waits, since it may be covered now, or if
     nothing of it is left."""
     batch = conn.execute(_BATCH_OF, {"of": transfer_id}).one()
-    if batch.status in _WAITING:
+    if batch.status in WAITING:
         enqueue(conn, "batch", batch.id, now)
     elif batch.status == BatchStatus.SENDING:
         wake_when_done(conn, batch.id, now)

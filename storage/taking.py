@@ -1,10 +1,10 @@
 """Taking payouts into a batch: frozen payouts, addresses and amounts, set-based, in one transaction."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 
-from sqlalchemy import Connection, String, case, cast, func, insert, literal, null, select, text, update
+from sqlalchemy import Connection, String, case, cast, insert, literal, null, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse
@@ -14,7 +14,7 @@ from storage.approvals import approve, freeze
 from storage.bulk import execute_many
 from storage.history import note
 from storage.planning import CreatorShare, Judge, PlanTerms, chunks, lock_plans, payable, shares
-from storage.tables import batches, payouts, purchases, screenings, transfers, users
+from storage.tables import batches, payouts, purchases, screenings, transfers
 
 SCREENER = "deny-list"
 """The local list, by which every address is screened (`payouts/addresses.py`)."""
@@ -114,7 +114,7 @@ def _take_by_purchase(
         )
         moved = conn.execute(update(payouts).where(payouts.c.id.in_(mine)).values(batch_id=batch_id, reason=None))
         count += moved.rowcount
-    _create_transfers(conn, batch_id, terms, new_uuids)
+    _create_transfers(conn, batch_id, {share.recipient_id: share.address for share in taken}, terms, new_uuids)
     return count
 
 
@@ -172,14 +172,17 @@ def _store_screenings(
     store_screenings(conn, [one.address for one in found if one.left_out and one.address is not None], judge, now)
 
 
-def _create_transfers(conn: Connection, batch_id: int, terms: PlanTerms, new_uuids: NewUuids) -> None:
+def _create_transfers(
+    conn: Connection, batch_id: int, addresses: Mapping[int, str | None], terms: PlanTerms, new_uuids: NewUuids
+) -> None:
+    """To the `addresses` of the recipients as they were judged: one may be changed while this plan is made."""
     dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(transfers)
     renewed = {name: statement.excluded[name] for name in ("batch_id", "amount", "destination_address")}
     statement = statement.on_conflict_do_update(index_elements=[transfers.c.reference], set_=renewed)
     planned = list(_by_payout(conn, batch_id))
     uuids = new_uuids(len(planned))
-    rows = [(uuid, batch_id, *row, terms.now) for uuid, row in zip(uuids, planned, strict=True)]
+    rows = [(uuid, batch_id, *row, addresses[row[0]], terms.now) for uuid, row in zip(uuids, planned, strict=True)]
     execute_many(conn, statement, _VALUES, rows)
     reference = (
         select(
@@ -198,18 +201,14 @@ def _create_transfers(conn: Connection, batch_id: int, terms: PlanTerms, new_uui
     conn.execute(update(payouts).where(payouts.c.batch_id == batch_id).values(transfer_id=link.scalar_subquery()))
 
 
-def _by_payout(conn: Connection, batch_id: int) -> Iterator[tuple[int, str, str, int, str]]:
-    """Of each payout: recipient, reference, key scope, amount, address."""
+def _by_payout(conn: Connection, batch_id: int) -> Iterator[tuple[int, str, str, int]]:
+    """Of each payout: recipient, reference, key scope, amount."""
     columns = (
         payouts.c.recipient_id,
         payouts.c.recipient_number,
-        func.coalesce(users.c.circle_wallet_address, users.c.wallet_address),
         payouts.c.amount - payouts.c.netted_amount,
         purchases.c.stripe_payment_intent_id,
     )
-    rows = payouts.join(purchases).join(users, users.c.id == payouts.c.recipient_id)
-    statement = select(*columns).select_from(rows).where(payouts.c.batch_id == batch_id)
-    for recipient_id, number, address, amount, intent in conn.execute(
-        statement.order_by(payouts.c.paid_at, payouts.c.id)
-    ):
-        yield recipient_id, purchase_reference(intent, number), f"{intent}/{number}", amount, address
+    statement = select(*columns).select_from(payouts.join(purchases)).where(payouts.c.batch_id == batch_id)
+    for recipient_id, number, amount, intent in conn.execute(statement.order_by(payouts.c.paid_at, payouts.c.id)):
+        yield recipient_id, purchase_reference(intent, number), f"{intent}/{number}", amount

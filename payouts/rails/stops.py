@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from storage import transfers
+from storage.batches import WAITING
 from storage.outflows import orphans
 from storage.planning import lock_plans
 from storage.switches import SENDS_PAUSED, why_on
@@ -35,6 +36,8 @@ def why_stopped(conn: Connection, batch: Row[Any], begins: int, day_cap: int, no
     one; `day_cap` 0 is none. Whoever begins one asks in the transaction of its intent, under `lock_cap`."""
     if batch.paused:
         return f"its batch is paused: {batch.pause_reason}"
+    if batch.status in WAITING:  # this is the work of an earlier plan, from which it took the payout
+        return f"its batch is {batch.status}: nothing of it is sent before all of it is approved and covered"
     stopped = why_paused(conn)
     if stopped is not None:
         return stopped

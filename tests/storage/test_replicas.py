@@ -8,13 +8,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import URL, Connection, func, select
+from sqlalchemy import URL, Connection, func, select, update
 
 from domain.errors import RequestError, Retryable
 from domain.evidence import Evidence
 from domain.keys import purchase_reference, transfer_key
 from domain.states import RefundState
-from storage import approvals, deposits, early_reversals, funding, interventions, returns, transfers
+from storage import approvals, deposits, early_reversals, funding, interventions, returns, transfers, users
 from storage.adoption import Outflow
 from storage.conversions import Announced, announce
 from storage.placing import Standing, place
@@ -23,6 +23,7 @@ from storage.postgres import PostgresStore
 from storage.returns import DisputeSeen, RefundSeen
 from storage.tables import batches, conversions, jobs, payouts, purchases, transfer_attempts
 from storage.tables import transfers as transfer_rows
+from storage.tables import users as user_rows
 from storage.taking import take
 from tests.sales import PLATFORM, START, Sales
 from tests.storage.replicas import Between, replica, until_it_waits
@@ -374,3 +375,46 @@ async def test_the_gates_of_two_replicas_that_list_an_unknown_order_at_once_adop
         assert (first, await task) == (Standing.ADOPTED, Standing.KNOWN)
         await other.commit()
     assert await postgres_store.read(lambda conn: conn.scalar(select(func.count()).select_from(transfer_attempts))) == 1
+
+
+@pytest.mark.parametrize("grouping", ["purchase", "creator"])
+async def test_an_address_that_changes_while_a_plan_is_made_is_not_the_one_that_is_paid(
+    grouping: str, postgres_store: PostgresStore, postgres_url: URL
+) -> None:
+    """Between any two of the plan's statements: the new one was paid, without a screening and without its cool-off."""
+    shop = Sales(ACCOUNT)
+
+    def sell(conn: Connection) -> int:
+        seller = shop.user(conn, "ada", wallet=False)
+        conn.execute(
+            update(user_rows)
+            .where(user_rows.c.id == seller)
+            .values(wallet_provider="external", wallet_address="address 0")
+        )
+        shop.sold(conn, shop.content(conn, seller), shop.user(conn, "buyer"))
+        return seller
+
+    seller = await postgres_store.write(sell)
+    terms = PlanTerms(NOW, NOW, 1, False, timedelta(0), grouping, "circle")
+    gap, has_come = 0, True
+    while has_come:
+        judged, moving = set[str](), list[asyncio.Task[None]]()
+
+        async def moves(address: str = f"address {gap + 1}", moving: list[asyncio.Task[None]] = moving) -> None:
+            moved = postgres_store.write(lambda conn: users.change_external_address(conn, seller, address, NOW))
+            moving.append(asyncio.create_task(moved))
+            await until_it_waits(moving[0], postgres_url)
+
+        def plan_it(
+            conn: Connection, gap: int = gap, moves: Any = moves, judged: set[str] = judged
+        ) -> tuple[str, bool]:
+            between = Between(conn, gap, moves)
+            take(conn, "test:1", terms, judged.add, "operator", shop.uuids)
+            return conn.execute(select(transfer_rows.c.destination_address)).scalar_one(), between.has_come
+
+        async with replica(postgres_url) as planner:
+            paid, has_come = await planner.run_sync(plan_it)
+        await asyncio.gather(*moving)
+        assert {paid} == judged, f"gap {gap}"
+        gap += 1
+    assert gap > 5
