@@ -123,6 +123,19 @@ _UNDER_WAY = (
 )
 
 
+def promised_to(conn: Connection, purchase_id: int) -> Sequence[int]:
+    """Recipients whom the sale's mint may still pay."""
+    return conn.scalars(_PROMISED_TO, {"of": purchase_id}).all()
+
+
+_PROMISED_TO = (
+    select(mint_payouts.c.recipient_id)
+    .join(mint_attempts)
+    .where(mint_attempts.c.purchase_id == bindparam("of"), _PROMISED)
+    .order_by(mint_payouts.c.recipient_id)
+)
+
+
 def carries(signature: ColumnElement[Any]) -> ColumnElement[bool]:
     """Whether an attempt that pays carries this signature: it is stored before it is sent."""
     return exists().where(

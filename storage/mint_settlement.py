@@ -22,12 +22,14 @@ from domain.states import BatchStatus, MintState, PurchaseStatus
 from storage import chain_rows, groups, mint_adoption, mint_payouts
 from storage import purchases as sales
 from storage.approvals import approve, digest_of
+from storage.debts import open_debt
 from storage.dues_paid import UNPAID, new_transfer, promise, recipients_at
 from storage.groups import NewGroup
 from storage.history import advance, note
 from storage.movements import book_adopted
 from storage.outflows import orphans
 from storage.planning import lock_plans
+from storage.reserves import risk
 from storage.switches import SENDS_PAUSED, why_on
 from storage.tables import batches, contents, disputes, mint_attempts, payouts, purchases, refunds
 from storage.upkeep import Payer
@@ -48,6 +50,8 @@ def no_longer(conn: Connection, purchase_id: int) -> str | None:
         return "money of it came back"
     if _has(conn, payouts, purchase_id):
         return "its payouts are on a way of their own"
+    if any(open_debt(conn, one) or risk(conn, one) for one in mint_payouts.promised_to(conn, purchase_id)):
+        return "a recipient owes meanwhile, or may come to"
     if why_on(conn, SENDS_PAUSED) is not None:
         return "all sends are paused"
     return "USDC left the platform wallet unexplained" if orphans(conn, limit=1) else None

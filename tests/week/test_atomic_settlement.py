@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.faults import Fault, Rule
-from tests.week.atomic_market import atomic_market
+from tests.week.atomic_market import PARTS, atomic_market
 from tests.week.checker import outflows, rows_of
 from tests.week.people import on_virtual_time
 from tests.week.test_mints import stop_sends
@@ -209,4 +209,38 @@ async def test_a_refund_while_it_is_in_flight_becomes_the_recipients_debt(tmp_pa
     shop.world.node.switches.land_after_slots = 0
     await shop.sold_at_once("next")
     assert shop.why_alone() == ["not payable now (debt)"]
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_debt_that_arises_while_nothing_can_be_signed_is_netted_and_not_paid_by_the_mint(
+    tmp_path: Path,
+) -> None:
+    """What the mint was to pay had been decided before Circle went away, and was paid in full hours later."""
+    shop = atomic_market(tmp_path)
+    await shop.open_shared()
+    await shop.sold_at_once("first")
+    payment = rows_of(shop.world, "SELECT stripe_payment_intent_id pi FROM purchases")[0]["pi"]
+    second = await shop.pay_without_wallet("second")
+    shop.world.circle.faults.add(Rule("sign/transaction", Fault.STATUS, times=1_000, status=500))
+    shop.give_wallet()
+
+    async def planned() -> bool:
+        return shop.attempts() == ["finalized", "intended"]
+
+    await shop.world.until("the second mint is to pay", planned)
+    assert len(rows_of(shop.world, "SELECT id FROM mint_payouts WHERE ended_at IS NULL")) == 2
+    shop.world.stripe.controls.refund(payment, None)
+
+    async def owed() -> bool:
+        return bool((await shop.dashboard("ada"))["debt"] == "1.645")
+
+    await shop.world.until("ada owes", owed)
+    shop.world.circle.faults.clear()
+    await shop.is_minted(second, seconds=3_600)
+    await shop.world.clock.sleep(60)
+    assert shop.paid() == PARTS
+    assert shop.states() == ["distributed"] * 2 + ["netted"] * 2
+    assert (await shop.dashboard("ada"))["debt"] == "0.00"
+    assert shop.why_alone() == ["a recipient owes meanwhile, or may come to"]
     await shop.close()
