@@ -12,6 +12,7 @@ from domain.keys import conversion_key
 from domain.states import ConversionState
 from storage.conversion_orders import ADOPTED, OPEN, ORDERED, UNSENT
 from storage.history import advance, note
+from storage.statements import change_of
 from storage.tables import chain_movements, conversion_orders
 from storage.work import revive
 
@@ -35,14 +36,14 @@ def adopt(conn: Connection, found: Found, uuid: UUID, now: datetime) -> bool:
     """Give it to the order that it must be, or make one of it; True when something was written.
 
     An order that was under way in the lost database has the same UUID here, so the same key. `uuid` is for a new row.
-    What is known, what the order under way will find by its own key, and whose deposit is explained already, are left
-    alone.
+    What is known, what an order that was sent will find by its own key, and whose deposit is explained already, are
+    left alone.
     """
     if _is_known(conn, found) or _is_explained(conn, found):
         return False
     order = _open_order(conn)
     if order is not None and order.amount == found.amount:
-        if order.state == ConversionState.SENDING:
+        if order.sent_at is not None:
             return False
         if found.created_at >= order.created_at - CLOCKS_DIFFER:
             _bind(conn, order, found, now)
@@ -79,19 +80,20 @@ def _is_explained(conn: Connection, found: Found) -> bool:
 
 
 def _bind(conn: Connection, order: Row[Any], found: Found, now: datetime) -> None:
-    assert order.state in UNSENT
-    advance(
-        conn,
-        order.id,
-        ConversionState.SENDING,
-        now,
-        f"found at Circle Mint: {found.circle_id}",
-        idempotency_key=str(conversion_key(UUID(order.uuid))),
-        sent_at=found.created_at,
-        circle_transfer_id=found.circle_id,
-        circle_status=found.status,
-        circle_status_since=now,
-    )
+    """The order may be about to be sent here: what Circle Mint lists has used up its key, and is never sent again."""
+    why = f"found at Circle Mint: {found.circle_id}"
+    columns = {
+        "idempotency_key": str(conversion_key(UUID(order.uuid))),
+        "sent_at": found.created_at,
+        "circle_transfer_id": found.circle_id,
+        "circle_status": found.status,
+        "circle_status_since": now,
+    }
+    if order.state in UNSENT:
+        advance(conn, order.id, ConversionState.SENDING, now, why, **columns)
+    else:
+        conn.execute(change_of(conversion_orders), {"which": order.id, **columns})
+        note(conn, "conversion", order.id, order.state, order.state, now, why)
     revive(conn, "conversion", order.id, now)
 
 

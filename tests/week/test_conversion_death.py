@@ -1,14 +1,20 @@
 """The daemon dies at a commit or a call of a conversion and is started again: the USDC comes once."""
 
+import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import structlog
 
+from domain.keys import KEY_TRUSTED_FOR
+from simulator.world import DATABASE
+from storage.backups import copy_sqlite
+from tests.week.checker import rows_of
 from tests.week.mint_account import ON, USDC, Converting
 from tests.week.people import on_virtual_time
-from tests.week.selling import Fuse, MortalWorld
+from tests.week.selling import Fuse, MortalWorld, skip_to
 from tests.week.virtual_world import MONDAY
 
 STEP = "conversion:"
@@ -84,4 +90,33 @@ async def test_a_death_at_every_point_of_a_conversion_brings_it_once(tmp_path: P
         if not died:
             break
     assert orders > POINTS_LEAST
+    await shop.close()
+
+
+@on_virtual_time
+async def test_an_order_that_was_about_to_be_sent_when_the_backup_was_taken_is_the_one_that_circle_mint_lists(
+    tmp_path: Path,
+) -> None:
+    """By the backup it was never sent, so its key was used as if it were new, half a day after Circle forgot it."""
+    shop, world, fuse = mortal(tmp_path)
+    await shop.open("ada")
+    shop.wire(300 * USDC)
+    about_to_be_sent = "SELECT id FROM conversion_orders WHERE state = 'sending' AND sent_at IS NULL"
+    fuse.when = lambda where: where == "before commit" and bool(rows_of(world, about_to_be_sent))
+    fuse.arm(None)
+    await shop.ordered("100.00")
+    assert await world.died(600), "the moment never came"
+    copy_sqlite(world.folder / DATABASE, tmp_path / "backup.db")
+    assert not shop.transfers
+    await world.start()
+    await shop.order_is("done")
+    await world.stop()
+    for file in world.folder.glob(f"{DATABASE}*"):
+        file.unlink()
+    shutil.copy(tmp_path / "backup.db", world.folder / DATABASE)
+    await skip_to(world, world.clock.now() + KEY_TRUSTED_FOR + timedelta(hours=1))
+    shop.mint._account.replays._kept.clear()  # no key is kept for ever
+    await world.start()
+    await shop.order_is("done")
+    assert len(shop.transfers) == 1 and shop.deposits() == [(100 * USDC, 0)]
     await shop.close()
