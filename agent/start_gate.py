@@ -31,6 +31,8 @@ LOOK_AGAIN, LOOK_AGAIN_MOST = timedelta(seconds=5), timedelta(minutes=1)
 GO_ON_SECONDS = 2.0
 """After a service that did not answer: the check goes on where it broke off."""
 LOOKED_SECONDS = 0.5
+REFUNDS_SINCE = timedelta(days=1)
+"""A restored database learns of refunds at its start: so long after, at most, it is looked which came after a mint."""
 SALES_LOOKED_AT = 500
 """In one round, each by one question to the chain."""
 ORDERS_LOOKED_AT = 100
@@ -177,7 +179,12 @@ class StartGate:
         self._wake()
 
     async def _unlooked(self) -> list[int]:
-        unminted = await self._store.read(lambda conn: minting.paid_without_nft(conn) + races.losers(conn))
+        since = self._clock.now() - REFUNDS_SINCE
+
+        def find(conn: Connection) -> list[int]:
+            return minting.paid_without_nft(conn) + races.losers(conn) + races.refunded_since(conn, since)
+
+        unminted = await self._store.read(find)
         return [sale for sale in unminted if sale not in self._looked_at][:SALES_LOOKED_AT]
 
 

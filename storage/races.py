@@ -2,7 +2,8 @@
 another order than they were paid in, and who has the NFT may have lost to somebody who came after him.
 
 The NFT decides. Its sale takes the edition of one that has none yet, and that one is the loser, whose money goes back.
-What Stripe was asked to give back stays given back.
+What Stripe was asked to give back stays given back. A sale that was refunded after its mint looks as if it had been
+before, and as if its edition were for sale: its NFT takes one too, and the refund counts again once that is booked.
 """
 
 from datetime import datetime
@@ -11,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, String, bindparam, cast, exist
 
 from domain.states import MintState, PurchaseStatus, RefundState, WorkState
 from storage import purchases as sales
-from storage.history import note
+from storage.history import advance, note
 from storage.statements import change_of
 from storage.tables import jobs, mint_attempts, payouts, purchases, refunds
 from storage.work import UNKNOWN_OUTCOME, enqueue
@@ -29,7 +30,10 @@ def _has_lost() -> ColumnElement[bool]:
 
 
 _LOSERS = select(purchases.c.id).where(_has_lost()).order_by(purchases.c.id)
-_LOSER = select(purchases.c.stripe_payment_intent_id).where(purchases.c.id == bindparam("which"), _has_lost())
+_REFUNDED = (purchases.c.status == PurchaseStatus.REFUNDED) & purchases.c.minted_at.is_(None)
+_PAYMENT = select(purchases.c.stripe_payment_intent_id).where(purchases.c.id == bindparam("which"))
+_LOSER = _PAYMENT.where(_has_lost())
+_WITHOUT = _PAYMENT.where(_has_lost() | _REFUNDED)
 
 
 def losers(conn: Connection) -> list[int]:
@@ -40,6 +44,19 @@ def losers(conn: Connection) -> list[int]:
 def payment_of_loser(conn: Connection, purchase_id: int) -> str | None:
     """The payment_intent of such a sale; None for any other."""
     found: str | None = conn.scalar(_LOSER, {"which": purchase_id})
+    return found
+
+
+def refunded_since(conn: Connection, moment: datetime) -> list[int]:
+    """Sales without an NFT that were refunded in full, and of whose refunds that became known since then."""
+    known = exists().where(refunds.c.purchase_id == purchases.c.id, refunds.c.created_at >= moment)
+    return list(conn.scalars(select(purchases.c.id).where(_REFUNDED, known).order_by(purchases.c.id)))
+
+
+def payment_without_edition(conn: Connection, purchase_id: int) -> str | None:
+    """The payment_intent of a loser, or of a sale that gave its edition back when it was refunded; None for any
+    other."""
+    found: str | None = conn.scalar(_WITHOUT, {"which": purchase_id})
     return found
 
 
@@ -88,17 +105,22 @@ _HOLDS_IN_VAIN = select(purchases.c.id).where(purchases.c.id == bindparam("which
 
 def let_win(conn: Connection, purchase_id: int, rival_id: int | None, maker: str, now: datetime) -> bool:
     """Give an edition to the sale whose NFT was made by that transaction: one that is left, or else the rival's. False,
-    and nothing is changed, where there is none, or the sale is no loser any more."""
+    and nothing is changed, where there is none, or the sale needs none any more."""
     row = sales.required(conn, purchase_id)
-    if payment_of_loser(conn, purchase_id) is None:
+    if payment_without_edition(conn, purchase_id) is None:
         return False
     why = f"its NFT was made by {maker}"
     if not sales.hold_edition(conn, purchase_id):
         if rival_id is None or not _let_lose(conn, rival_id, purchase_id, now):
             return False
         sales.hold_edition(conn, purchase_id)
-    conn.execute(change_of(purchases), {"which": purchase_id, "status_reason": None})
-    note(conn, "purchase", purchase_id, row.status, row.status, now, f"holds an edition after all: {why}")
+    why = f"holds an edition after all: {why}"
+    if row.status == PurchaseStatus.REFUNDED:
+        before = PurchaseStatus.PAYMENT_COMPLETED
+        advance(conn, purchase_id, before, now, why, status_reason=None, status_before_refund=None)
+    else:
+        conn.execute(change_of(purchases), {"which": purchase_id, "status_reason": None})
+        note(conn, "purchase", purchase_id, row.status, row.status, now, why)
     enqueue(conn, "mint", purchase_id, now)
     return True
 

@@ -44,7 +44,7 @@ class Races:
 
     async def is_undecided(self, purchase_id: int) -> Outcome | None:
         """What the refund of a loser waits for; None where it needs to wait for nothing."""
-        payment = await self._payment(purchase_id)
+        payment = await self._store.read(lambda conn: races.payment_of_loser(conn, purchase_id))
         if payment is None:
             return None
         if not self._is_open():
@@ -56,9 +56,10 @@ class Races:
         return Again(LOOK_AGAIN, "its NFT is on chain: an edition is looked for", commit=look)
 
     async def settle(self, claim: Claim) -> Outcome | None:
-        """Give an edition to a loser whose NFT exists. None where there is nothing to settle, or it is settled."""
+        """Give an edition to a loser, or a refunded sale, whose NFT exists. None where there is nothing to settle, or
+        it is settled."""
         purchase_id = int(claim.subject)
-        payment = await self._payment(purchase_id)
+        payment = await self._store.read(lambda conn: races.payment_without_edition(conn, purchase_id))
         maker = None if payment is None else await self._maker(payment)
         if maker is None:
             return None
@@ -75,11 +76,8 @@ class Races:
         win = fenced(claim, lambda conn: races.let_win(conn, purchase_id, rival, maker, now))
         given = await self._store.write(win)
         if given:
-            log.warning("the loser of a race has the NFT", purchase=purchase_id, rival=rival, maker=maker)
+            log.warning("a sale without an edition has its NFT", purchase=purchase_id, rival=rival, maker=maker)
         return given
-
-    async def _payment(self, purchase_id: int) -> str | None:
-        return await self._store.read(lambda conn: races.payment_of_loser(conn, purchase_id))
 
     async def _maker(self, payment_intent_id: str) -> str | None:
         with looking_up(may_have_happened=True):

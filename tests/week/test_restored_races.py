@@ -106,3 +106,32 @@ async def test_who_has_the_nft_keeps_edition_and_money_whichever_sale_comes_back
     assert story.shop.paid() == {"ada": DUE, "bob": editions * DUE}
     assert len(rows_of(story.world, "SELECT id FROM purchases WHERE edition_held")) == 1 + editions
     await story.shop.close()
+
+
+@pytest.mark.parametrize("paid_out", [False, True], ids=["unpaid", "paid-out"])
+@on_virtual_time
+async def test_a_sale_that_was_refunded_after_its_mint_keeps_its_edition(paid_out: bool, tmp_path: Path) -> None:
+    """The restored database learns of payment and refund at once, and not of the NFT: its edition was sold again."""
+    story = drill(tmp_path)
+    tokens, sessions = await open_race(story, 1, 1)
+    await run_race(story, sessions, 1)
+    await story.shop.deposited(20 * DUE)
+    if paid_out:
+        await story.pay_out(1)
+    paid = story.shop.paid()
+    made = nfts(story.world)
+    story.world.stripe.controls.refund(story.shop.payment_of(sessions[0]))
+    await story.world.clock.sleep(60)
+    await story.put_back()
+    await story.gate_opens()
+    await at_rest(story, tokens, ["refunded"])
+    columns = "SELECT status, edition_held, minted_at IS NOT NULL minted FROM purchases ORDER BY id DESC LIMIT 1"
+    (row,) = rows_of(story.world, columns)
+    assert (row["status"], row["edition_held"], row["minted"]) == ("refunded", 1, 1)
+    _, token = await story.shop.sign_up("late")
+    wish = {"content_id": story.shop.creators["bob"].content, "payment_method": "card"}
+    assert (await story.world.call("POST", "/api/checkout/stripe/", wish, token)).status == 409
+    assert nfts(story.world) == made
+    assert story.shop.paid() == paid
+    assert (await story.shop.dashboard("bob"))["debt"] == ("2.35" if paid_out else "0.00")
+    await story.shop.close()
