@@ -52,7 +52,7 @@ def packed_rail(
         "packed_sign": PackedSignStep(store, clock, chain, circle, settle, bisector, terms, signed),
         "packed_send": PackedSendStep(store, clock, chain, terms.resend_every),
         "packed_settle": settle,
-        "receipts": ReceiptsStep(store, clock, ids, terms, timedelta(days=settings.agent_receipt_days)),
+        "receipts": ReceiptsStep(store, clock, ids, chain, terms, timedelta(days=settings.agent_receipt_days)),
     }
     return steps, formats
 

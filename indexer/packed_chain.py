@@ -29,6 +29,13 @@ class PackedChain(Sender):
         found = await together([self._page(page) for page in pages])
         return [standing for page in found for standing in page]
 
+    async def empty(self, accounts: Sequence[str]) -> list[str]:
+        """Those of these token accounts that are there and hold nothing."""
+        pages = [accounts[start : start + ACCOUNTS_MAX] for start in range(0, len(accounts), ACCOUNTS_MAX)]
+        found = await together([self._rpc.get_accounts(page, "confirmed") for page in pages])
+        shown = [account for page in found for account in page.accounts]
+        return [address for address, account in zip(accounts, shown, strict=True) if _is_empty(account)]
+
     async def _page(self, owners: Sequence[str]) -> list[AccountStanding]:
         asked = [token_account(owner, self._mint) for owner in owners]
         found = await self._rpc.get_accounts(asked, "confirmed")
@@ -83,3 +90,9 @@ class PackedChain(Sender):
         return (
             None if held >= plan.total else f"the platform wallet holds {held} base units, {plan.total} are to be paid"
         )
+
+
+def _is_empty(account: Account | None) -> bool:
+    if account is None or account.program != programs.TOKEN:
+        return False
+    return parse_token_account(account).amount == 0

@@ -1,8 +1,10 @@
 """Receipts of packed payouts: that they stand, and when they may be closed (reference/solana.md, section 4)."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Row, func, insert, select
 
 from domain.evidence import Evidence
 from domain.states import BatchStatus, GroupState, ReceiptState, UpkeepState
@@ -62,21 +64,23 @@ def closed_unknown(conn: Connection) -> list[str]:
     return list(conn.scalars(asked.order_by(receipts.c.id)))
 
 
-def closable(conn: Connection, settled_before: datetime, limit: int) -> list[str]:
-    """Addresses of receipts whose group and batch were settled before that moment and which nobody is closing yet."""
+def closable(conn: Connection, settled_before: datetime, limit: int, above: int = 0) -> Sequence[Row[Any, Any]]:
+    """Id and address of receipts whose group and batch were settled before that moment and which nobody is closing yet,
+    those with ids above that."""
     being_closed = (
         select(upkeep_items.c.address)
         .join(upkeep, upkeep.c.id == upkeep_items.c.upkeep_id)
         .where(upkeep.c.kind == "closing", upkeep.c.state.in_(LIVE_UPKEEP))
     )
     statement = (
-        select(receipts.c.address)
+        select(receipts.c.id, receipts.c.address)
         .select_from(
             receipts.join(payout_groups, payout_groups.c.id == receipts.c.group_id).join(
                 batches, batches.c.id == payout_groups.c.batch_id
             )
         )
         .where(
+            receipts.c.id > above,
             receipts.c.state == ReceiptState.PRESENT,
             payout_groups.c.state == GroupState.PAID,
             payout_groups.c.settled_at < settled_before,
@@ -87,7 +91,7 @@ def closable(conn: Connection, settled_before: datetime, limit: int) -> list[str
         .order_by(receipts.c.id)
         .limit(limit)
     )
-    return list(conn.scalars(statement))
+    return conn.execute(statement).all()
 
 
 def standing_rent(conn: Connection) -> int:

@@ -24,8 +24,8 @@ from tests.week.selling import DUE, Market
 from tests.week.test_start_gate import leaves
 from tests.week.virtual_world import MONDAY, VirtualWorld
 
-FROZEN_AT = 108
-"""Where a token account keeps its state; 2 is frozen."""
+AMOUNT_AT, FROZEN_AT = 64, 108
+"""Where a token account keeps what it holds and its state; 2 is frozen."""
 
 
 def packed_market(folder: Path, **settings: str) -> Market:
@@ -44,6 +44,15 @@ def freeze(shop: Market, name: str, frozen: bool = True) -> None:
     data = bytearray(account.data)
     data[FROZEN_AT] = 2 if frozen else 1
     shop.world.node.place_account(address, Account(account.lamports, bytes(data), account.owner))
+
+
+def give(shop: Market, address: str, base_units: int) -> None:
+    """A stranger sends USDC to a token account."""
+    account = shop.world.node.account(Pubkey.from_string(address), Commitment.PROCESSED)
+    assert account is not None
+    data = bytearray(account.data)
+    data[AMOUNT_AT : AMOUNT_AT + 8] = base_units.to_bytes(8, "little")
+    shop.world.node.place_account(Pubkey.from_string(address), Account(account.lamports, bytes(data), account.owner))
 
 
 def open_accounts(shop: Market) -> None:
@@ -240,6 +249,33 @@ async def test_receipts_are_closed_only_after_a_backup_and_their_age_and_an_olde
         world.check_alive()
     assert "older than the receipt" in str(leaves(refused.value))
     await world.abandon()
+
+
+@on_virtual_time
+async def test_a_receipt_that_a_stranger_sent_usdc_to_keeps_no_other_one_from_being_closed(tmp_path: Path) -> None:
+    """A token account that holds anything can't be closed: one base unit kept the rents of all receipts for ever."""
+    shop = packed_market(tmp_path, AGENT_RECEIPT_DAYS="2")
+    world = shop.world
+    await shop.open("ada")
+    open_accounts(shop)
+    for batch_id in (1, 2):
+        await shop.sell()
+        await shop.deposited(DUE)
+        await shop.plan()
+        await shop.batch_is("settled", batch_id)
+    first, second = (row["address"] for row in rows_of(world, "SELECT address FROM receipts ORDER BY id"))
+    give(shop, first, 1)
+    world.clock.shift(timedelta(days=3))
+    taken = {"external": "elsewhere", "started_at": world.clock.now().isoformat()}
+    assert (await world.operator("POST", "/admin/api/backups", taken)).status == 200
+    for _ in range(3):
+        world.clock.shift(timedelta(hours=7))
+        await world.clock.sleep(330)
+    states = {row["address"]: row["state"] for row in rows_of(world, "SELECT address, state FROM receipts")}
+    assert states == {first: "present", second: "closed"}
+    assert [row["state"] for row in rows_of(world, "SELECT state FROM upkeep")] == ["finalized"]
+    assert await parked(world) == []
+    await shop.close()
 
 
 @on_virtual_time
