@@ -3,12 +3,13 @@ two that agree, be it there or not there."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from domain.errors import Misuse, Retryable
 from indexer.rpc import sending
-from indexer.rpc.endpoint import Endpoint, Observe
-from indexer.rpc.errors import Disagreement, EndpointError
+from indexer.rpc.endpoint import LAG_SLOTS_MOST, Endpoint, Observe
+from indexer.rpc.errors import MIN_CONTEXT_SLOT_NOT_REACHED, Disagreement, EndpointError, RpcRefusal
 from indexer.rpc.node import SIGNATURES_PAGE_MAX, Node, SlotMemory
 from indexer.rpc.pace import SlotPace
 from indexer.rpc.turns import Turns
@@ -37,6 +38,8 @@ AHEAD_MOST_BLOCKS = 1_500
 RENT_GOOD_SECONDS = 10.0
 """A burst of mints or groups shares one answer. What was built with a rent that has just risen fails its trial run, and
 is built anew a moment later."""
+CATCH_UP_SLOTS = 4
+"""Between two questions to an endpoint that lags: a dozen of them at most."""
 DEADLINE_SECONDS = 10.0
 SLOT_SECONDS = 0.2
 """The cluster's target (reference/solana.md, section 1), until it is measured."""
@@ -235,12 +238,24 @@ class RpcPool:
         """A fact that counts only if all endpoints that answer say the same, two at least where two are configured.
 
         For what is *not* there. Raises Disagreement, or Retryable when too few answered. `floor`: the slot they must
-        have reached, by default the highest finalized slot seen.
+        have reached, by default the highest finalized slot seen. One that has not is waited for, as long as one that is
+        well may need: by the time of a later try the highest slot would again be one that it has not reached.
         """
-        given = await self.testify(question, floor=self._memory.finalized if floor is None else floor)
+        nodes = self._nodes(floor)
+        given = await self._ask_all(partial(self._once_there, question), nodes, self.witnesses)
         if any(one.answer != given[0].answer for one in given):
             raise Disagreement(f"endpoints disagree: {', '.join(one.label for one in given)}")
         return given[0].answer
+
+    async def _once_there(self, question: Callable[[Node], Awaitable[T]], node: Node) -> T:
+        give_up = self._clock.monotonic() + LAG_SLOTS_MOST * self._pace.seconds
+        while True:
+            try:
+                return await question(node)
+            except RpcRefusal as refusal:
+                if refusal.code != MIN_CONTEXT_SLOT_NOT_REACHED or self._clock.monotonic() >= give_up:
+                    raise
+            await self._clock.sleep(CATCH_UP_SLOTS * self._pace.seconds)
 
     # --- single reads ---------------------------------------------------------------------------------------------
 

@@ -111,6 +111,22 @@ async def test_an_answer_older_than_the_newest_finalized_slot_seen_does_not_coun
         await indexed.rpc.get_signature_statuses([indexed.world.send(indexed.world.pay(SOL))])
 
 
+async def test_an_endpoint_that_always_lags_a_little_is_waited_for_as_a_witness_of_what_is_not_there(
+    quick: Quick,
+) -> None:
+    """A siege, seed 1000: the newest slot of one provider was always ahead of the other, and nothing was proven."""
+    indexed = quick("/a", "/b")
+    indexed.world.node.endpoints["/b"].lag_slots = 20
+    for _ in range(2):
+        await indexed.rpc.survey(lambda node: node.get_slot())
+    assert await indexed.rpc.agree_absent(str(indexed.world.bob.pubkey()))
+    indexed.world.node.endpoints["/b"].lag_slots = 1_000
+    before = indexed.rpc.health()[1].calls
+    with pytest.raises(Retryable, match="Minimum context slot"):
+        await indexed.rpc.agree_absent(str(indexed.world.bob.pubkey()))
+    assert indexed.rpc.health()[1].calls - before < 20
+
+
 async def test_one_endpoint_that_lies_about_the_slot_does_not_make_the_others_look_old(quick: Quick) -> None:
     indexed = quick("/a", "/b")
     await indexed.rpc.survey(lambda node: node.get_slot())
