@@ -132,7 +132,12 @@ class MintStep:
             return await self._follow(case, plan, claim)
 
     async def look(self, claim: Claim) -> Outcome:
-        """As `run`, as far as the NFT is there already: nothing is signed or sent."""
+        """As `run`, as far as the NFT is there already: nothing is signed or sent. What can't be seen is looked at
+        until it can: a person knows no more of it."""
+        with looking_up(may_have_happened=True):
+            return await self._look(claim)
+
+    async def _look(self, claim: Claim) -> Outcome:
         case = await self._store.read(lambda conn: rows.load(conn, int(claim.subject)))
         if not rows.is_ready(case.purchase) or payout_address(case.buyer) is None:
             return Done()

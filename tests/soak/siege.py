@@ -39,7 +39,8 @@ RSA_BITS = 2048
 CREATORS = 4
 PATIENCE_SECONDS = 600.0
 """How long people go on asking: all replicas may be dead for a while, on a machine that does other work beside."""
-REST_SECONDS = 300.0
+REST_SECONDS = 1_200.0
+"""Longer than a step waits before it looks again at what it could not see."""
 SERVER_DIES_EVERY = (10.0, 40.0)
 DAEMON_AWAY = 1
 """What the command ends with when the daemon that it talks to is gone, or an answer from outside is."""

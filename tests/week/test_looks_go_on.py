@@ -9,6 +9,7 @@ from sandbox.faults import Fault, Rule
 from tests.week.checker import rows_of
 from tests.week.people import on_virtual_time, parked
 from tests.week.selling import DUE, Market
+from tests.week.test_restore_drill import drill
 from tests.week.virtual_world import MONDAY, VirtualWorld
 
 TRIES = 6
@@ -67,3 +68,24 @@ async def test_a_mint_that_landed_is_looked_up_however_long_nobody_shows_it(tmp_
 
     await shop.world.until("the NFT is read back", is_minted, A_LOOK)
     await shop.close()
+
+
+@on_virtual_time
+async def test_whether_a_restored_sale_has_its_nft_is_looked_up_however_long_no_second_node_says_so(
+    tmp_path: Path,
+) -> None:
+    """A siege, seed 1000: the looks of each start used up the tries, and stayed parked when all was minted."""
+    story = drill(tmp_path, agent_retries_max=str(TRIES))
+    await story.begin("ada")
+    await story.back_up()
+    await story.late_buyers_pay()
+    await story.all_are_minted(3)
+    story.world.node.faults.add(Rule("/rpc2", Fault.STATUS, times=1_000_000, status=503))
+    await story.put_back()
+    await story.world.clock.sleep(LONG)
+    assert await parked(story.world) == []
+    story.world.node.faults.rules.clear()
+    await story.all_are_minted(3)
+    await story.gate_opens()
+    assert rows_of(story.world, "SELECT kind FROM jobs WHERE kind = 'mint_look' AND state = 'parked'") == []
+    await story.shop.close()
