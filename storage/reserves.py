@@ -37,6 +37,15 @@ def settle_reserve(conn: Connection, recipient_id: int, now: datetime) -> None:
             advance(conn, row.id, UsdcStatus.ON_HOLD, now, REASON, state_before_hold=row.state, reason=REASON)
 
 
+def is_short(conn: Connection, recipient_id: int) -> bool:
+    """Whether less of his is held than the risk: what is on its way could not be."""
+    at_risk = risk(conn, recipient_id)
+    if not at_risk:
+        return False
+    held = conn.execute(_HELD, {"of": recipient_id, "why": REASON}).all()
+    return sum(_payable(row) for row in held) < at_risk
+
+
 def risk(conn: Connection, recipient_id: int) -> int:
     """What the recipient would owe more if every open dispute with withdrawn funds were lost (base units)."""
     contested = conn.scalars(_CONTESTED).all()  # first, since mostly there is none

@@ -29,6 +29,7 @@ from storage import groups as rows
 from storage import transfers
 from storage.groups import GroupCase
 from storage.store import Store
+from storage.taking_back import take_back
 from storage.work import Claim, enqueue, fenced
 
 log = structlog.get_logger(__name__)
@@ -86,11 +87,18 @@ class PackedSignStep:
         view = await self._chain.view(plan)
         if view.receipt_is_made:
             return await self._settle.paid_before(case, plan)
+        if case.attempt is not None and await self._taken_back(group_id, claim):
+            return Done()
         return self._unfit(case, view) or await self._sign(case, plan, view, claim)
 
     def _stopped(self, conn: Connection, case: GroupCase) -> str | None:
         begins = case.group.amount if case.attempt is None else 0
         return why_stopped(conn, case.batch, begins, self._terms.day_cap, self._clock.now())
+
+    async def _taken_back(self, group_id: int, claim: Claim) -> bool:
+        """Whether an intent of an earlier run was withdrawn: it could not be signed, and no longer should be."""
+        now = self._clock.now()
+        return await self._store.write(fenced(claim, lambda conn: take_back(conn, group_id, now)))
 
     def _unfit(self, case: GroupCase, view: PackedView) -> Outcome | None:
         """What keeps this group from being signed as it is: a payout that changed, a bad account, our own wallet."""

@@ -8,13 +8,15 @@ from sqlalchemy.exc import IntegrityError
 
 from domain.errors import Misuse, Retryable
 from domain.evidence import Evidence
-from domain.states import BatchStatus, GroupState, UsdcStatus
+from domain.states import BatchStatus, GroupState, RefundState, UsdcStatus
 from storage import batches, funding, groups, holds, packing, purchases, receipts
 from storage.groups import NewGroup
 from storage.planning import PlanTerms
+from storage.returns import DisputeSeen, RefundSeen, record_dispute, record_refund
 from storage.store import Store
 from storage.tables import group_attempts, group_members, payout_groups, payouts
 from storage.taking import take
+from storage.taking_back import take_back
 from tests.sales import PLATFORM, START, Sales
 
 LATER = START + timedelta(hours=1)
@@ -131,6 +133,37 @@ async def test_a_payout_that_changed_before_the_intent_is_noticed(store: Store) 
         assert not groups.load(conn, group_id).is_payable
         with pytest.raises(Retryable):
             groups.intend(conn, group_id, "wallet", PLATFORM, LATER)
+
+    await store.write(story)
+
+
+@pytest.mark.parametrize("what", ["held", "disputed", "refunded"])
+async def test_an_intent_that_was_not_signed_is_taken_back_where_a_payout_would_not_be_begun_any_more(
+    what: str, store: Store
+) -> None:
+    sales = Sales("treasury")
+
+    def story(conn: Connection) -> None:
+        batch_id = batch_of(conn, sales)
+        group_id = group_of(conn, sales, batch_id)
+        groups.intend(conn, group_id, "wallet", PLATFORM, LATER)
+        assert not take_back(conn, group_id, LATER), "nothing has happened to it"
+        purchase_id = conn.scalar(select(func.min(payouts.c.purchase_id))) or 0
+        if what == "held":
+            holds.hold(conn, purchase_id, "look first", LATER)
+        elif what == "disputed":
+            record_dispute(conn, purchase_id, DisputeSeen("dp_1", 300, "needs_response", 300, 1_500, LATER), LATER)
+        else:
+            record_refund(conn, purchase_id, RefundSeen("re_1", 100, RefundState.SUCCEEDED, None), LATER)
+        assert set(conn.scalars(select(payouts.c.state))) == {UsdcStatus.PENDING_DISTRIBUTION}, "it counts as begun"
+        assert take_back(conn, group_id, LATER)
+        assert conn.scalar(select(payout_groups.c.state)) == GroupState.DISSOLVED
+        first, second = conn.execute(select(payouts.c.state, payouts.c.amount).order_by(payouts.c.id)).all()
+        taken = (UsdcStatus.PENDING_DISTRIBUTION, 1_566_667) if what == "refunded" else (UsdcStatus.ON_HOLD, DUE)
+        assert (tuple(first), tuple(second)) == (taken, (UsdcStatus.PENDING_DISTRIBUTION, DUE))
+        again = group_of(conn, sales, batch_id)
+        signed(conn, again, "sig-1")
+        assert not take_back(conn, again, LATER), "it is signed"
 
     await store.write(story)
 

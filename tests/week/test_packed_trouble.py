@@ -9,6 +9,7 @@ import pytest
 from solders.account import Account
 from solders.pubkey import Pubkey
 
+from sandbox.faults import Fault, Rule
 from sandbox.solana_node import Commitment
 from sandbox.solana_node.accounts import SYSTEM_PROGRAM
 from tests.week.checker import outflows, rows_of
@@ -225,4 +226,44 @@ async def test_while_the_wallet_its_account_or_usdc_stands_still_nothing_is_sign
     await shop.batch_is("settled")
     assert (shop.paid(), len(outflows(shop.world))) == ({"ada": DUE, "bob": DUE}, 1)
     await shop.world.clock.sleep(TREASURY_SEEN)
+    await shop.close()
+
+
+@pytest.mark.parametrize(("what", "paid"), [("held", 0), ("refunded", DUE // 2), ("in debt", 0)])
+@on_virtual_time
+async def test_what_is_held_comes_back_or_is_owed_while_nothing_can_be_signed_is_not_paid_when_it_can(
+    what: str, paid: int, tmp_path: Path
+) -> None:
+    """The intent was committed before Circle went away: it was taken for money on its way, and paid hours later."""
+    shop = packed_market(tmp_path)
+    await shop.open("ada", "bob")
+    open_accounts(shop)
+    await shop.deposited(20 * DUE)
+    if what == "in debt":
+        (earlier,) = await shop.sell("ada")
+        await shop.plan()
+        await shop.batch_is("settled")
+    sale, _ = await shop.sell("ada", "bob")
+    had = shop.paid()["ada"]
+    shop.world.circle.faults.add(Rule("sign/transaction", Fault.STATUS, times=1_000, status=500))
+    planned = await shop.plan()
+    assert planned is not None
+
+    async def is_intended() -> bool:
+        return [row["state"] for row in rows_of(shop.world, f"SELECT state {OF_THE_LAST_GROUP}")] == ["intended"]
+
+    await shop.world.until("a group is about to be signed", is_intended)
+    if what == "held":
+        held = f"/admin/api/purchases/{sale.purchase_id}/hold"
+        assert (await shop.world.operator("POST", held, {"reason": "looks like fraud"})).status == 200
+    elif what == "refunded":
+        shop.world.stripe.controls.refund(sale.payment, 150)
+    else:
+        shop.world.stripe.controls.refund(earlier.payment, None)
+    await shop.world.clock.sleep(A_WHILE)
+    shop.world.circle.faults.clear()
+    await shop.batch_is("settled", planned["id"], seconds=3_600)
+    assert shop.paid() == {"ada": had + paid, "bob": DUE}
+    assert (await shop.dashboard("ada"))["debt"] == "0.00"
+    assert await parked(shop.world) == []
     await shop.close()
