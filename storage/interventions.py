@@ -103,6 +103,7 @@ def release(conn: Connection, purchase_id: int, wait: timedelta, now: datetime) 
     conn.execute(purchases.update().where(purchases.c.id == purchase_id).values(released_at=now))
     note(conn, "release", purchase_id, None, "released", now)
     sales.open_payouts(conn, purchase_id, now)
+    settle_returns(conn, purchase_id, "released", now)
 
 
 def _required(conn: Connection, purchase_id: int) -> Row[Any]:

@@ -184,6 +184,20 @@ async def test_creators_are_paid_for_a_buyer_who_never_made_a_wallet_once_his_ti
         assert (await get(shop, f"/{purchase_id}"))["purchase"]["status"] == "completed"
 
 
+async def test_a_released_sale_pays_its_creator_what_a_refund_has_left_of_it(store: Store) -> None:
+    async with opened(Shop(store)) as shop:
+        _, author = await shop.member("author@example.com")
+        _, buyer = await shop.member()
+        purchase_id = await paid(shop, await shop.content(author), buyer)
+        await fee_known(shop, purchase_id)
+        half, now = RefundSeen("re_1", 150, RefundState.SUCCEEDED, None), shop.clock.now()
+        await shop.store.write(lambda conn: record_refund(conn, purchase_id, half, now))
+        shop.clock._now += timedelta(days=15)
+        released = await act(shop, purchase_id, "release", **await money(shop, purchase_id))
+        assert released.body["purchase"]["usdc_amount"] == "1.175"
+        assert await shop.store.read(first_findings) == {}
+
+
 async def test_no_path_marks_money_as_distributed(shop: Shop) -> None:
     for path in ("purchases/1", "payouts/1", "transfers/1"):
         for method in ("PUT", "PATCH", "POST", "DELETE"):
