@@ -51,6 +51,9 @@ ROUND_SECONDS = 3_600
 LONGEST_ROUND_SECONDS = 24 * 3_600
 """People look again after an hour, then after two, and so on: what has not come to rest by then is rarely served by
 another look, and a look costs more than a day in which nothing happens."""
+UNTOUCHED_SECONDS = 30 * 3_600
+"""Before the last word nobody does anything, for longer than from one look at the treasury to the next: what the last
+round has moved is booked by then."""
 SHARE_OF_FAULTS = 0.5
 """Of the kinds that are allowed, so many are at work in one world: with all of them at once, little would happen."""
 FEW_FAULTS = 3
@@ -281,7 +284,6 @@ class _World:
     async def _drain(self, stage: Stage, cast: Cast, operator: Operator) -> None:
         """Until everything is at rest, or the patience of the checker ends."""
         end = stage.clock.monotonic() + DRAIN_SECONDS
-        found: list[str] = []
         pause = ROUND_SECONDS
         while stage.clock.monotonic() < end:
             await cast.top_up()
@@ -290,10 +292,10 @@ class _World:
                 await operator.plan()
             await stage.clock.sleep(pause)
             pause = min(2 * pause, LONGEST_ROUND_SECONDS)
-            found = self._judge(stage, cast)
-            if not found:
+            if not self._judge(stage, cast):
                 return
-        self._tell(stage, found)
+        await stage.clock.sleep(UNTOUCHED_SECONDS)
+        self._tell(stage, self._judge(stage, cast))
 
     def _tell(self, stage: Stage, found: list[str]) -> None:
         if found:
