@@ -45,8 +45,7 @@ def take_over(conn: Connection, purchase_id: int, reason: str, now: datetime) ->
         return
     conn.execute(change_of(purchases), {"which": purchase_id, "hold_reason": reason})
     for payout in conn.execute(_HELD_FOR, {"of": purchase_id, "why": row.hold_reason}).all():
-        conn.execute(change_of(payouts), {"which": payout.id, "reason": reason})
-        note(conn, "payout", payout.id, UsdcStatus.ON_HOLD, UsdcStatus.ON_HOLD, now, reason)
+        _change_reason(conn, payout.id, reason, now)
 
 
 _HELD_FOR = (
@@ -67,6 +66,20 @@ def release(conn: Connection, purchase_id: int, now: datetime) -> None:
     for payout in conn.execute(_HELD_FOR, {"of": purchase_id, "why": row.hold_reason}).all():
         release_payout(conn, payout, now)
     enqueue(conn, "fund", "treasury", now)
+
+
+def let_go(conn: Connection, payout: Row[Any], now: datetime) -> None:
+    """What held this payout alone holds it no more; the hold of its sale, if there is one, does from now on."""
+    reason = sales.required(conn, payout.purchase_id).hold_reason
+    if reason is None:
+        release_payout(conn, payout, now)
+    else:
+        _change_reason(conn, payout.id, reason, now)
+
+
+def _change_reason(conn: Connection, payout_id: int, reason: str, now: datetime) -> None:
+    conn.execute(change_of(payouts), {"which": payout_id, "reason": reason})
+    note(conn, "payout", payout_id, UsdcStatus.ON_HOLD, UsdcStatus.ON_HOLD, now, reason)
 
 
 def release_payout(conn: Connection, payout: Row[Any], now: datetime) -> None:

@@ -9,7 +9,7 @@ from domain.refunds import LOST_DISPUTE, OPEN_DISPUTES, Position, dues, returns
 from domain.states import RefundState, UsdcStatus
 from storage import purchases as sales
 from storage.history import advance
-from storage.holds import release_payout
+from storage.holds import let_go
 from storage.statements import among, fixed
 from storage.tables import disputes, payouts, purchases, refunds
 
@@ -25,7 +25,7 @@ def settle_reserve(conn: Connection, recipient_id: int, now: datetime) -> None:
         if covered - _payable(row) < at_risk:
             continue
         covered -= _payable(row)
-        release_payout(conn, row, now)
+        let_go(conn, row, now)
     if covered >= at_risk:
         return
     for row in conn.execute(_WAITING, {"of": recipient_id}).all():

@@ -211,6 +211,28 @@ def test_a_dispute_after_the_payout_keeps_back_the_next_one_until_it_is_lost(tmp
     run_virtually(story())
 
 
+def test_what_a_dispute_kept_back_stays_held_where_a_person_holds_its_sale_meanwhile(tmp_path: Path) -> None:
+    async def story() -> None:
+        shop = Gallery(VirtualWorld(tmp_path))
+        await shop.open()
+        _, _, payment = await shop.sell()
+        await shop.pay_out(DUE)
+        dispute: Any = shop.world.stripe.controls.open_dispute(payment)
+        await shop.world.clock.sleep(10)
+        purchase_id, _, _ = await shop.sell()
+        await shop.shows("the next one is kept back", held="2.35")
+        act = f"/admin/api/purchases/{purchase_id}"
+        assert (await shop.world.operator("POST", f"{act}/hold", {"reason": "looks odd"})).status == 200
+        shop.world.stripe.controls.close_dispute(dispute["id"], "won")
+        await shop.world.clock.sleep(60)
+        await shop.shows("it is still held", held="2.35", pending_distribution="0.00")
+        assert (await shop.world.operator("POST", f"{act}/unhold", {"reason": "it was not"})).status == 200
+        await shop.shows("it is due again", held="0.00", pending_distribution="2.35")
+        await shop.close()
+
+    run_virtually(story())
+
+
 def test_a_full_refund_before_the_mint_cancels_it_and_gives_the_edition_back(tmp_path: Path) -> None:
     async def story() -> None:
         world = VirtualWorld(tmp_path)
