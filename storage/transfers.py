@@ -31,6 +31,7 @@ from storage.tables import (
     group_members,
     payout_groups,
     payouts,
+    purchases,
     transfer_attempts,
     transfers,
 )
@@ -195,6 +196,13 @@ def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_acc
     explain_cost(conn, evidence.signature, "payout", now)
     pay(conn, payouts.c.transfer_id == transfer_id, evidence, now)
     wake_when_done(conn, case.transfer.batch_id, now)
+
+
+def why_held(conn: Connection, case: TransferCase) -> str | None:
+    """Why a sale of the transfer is held, by a person or a dispute, if one is."""
+    sold = select(purchases.c.hold_reason).where(purchases.c.id.in_([row.purchase_id for row in case.payouts]))
+    why = conn.scalar(sold.where(purchases.c.hold_reason.is_not(None)).limit(1))
+    return None if why is None else f"its sale is held: {why}"
 
 
 def look_for(conn: Connection, above: int, limit: int, now: datetime) -> int:

@@ -184,7 +184,10 @@ class CircleTransferStep:
         attempt = case.attempt
         assert attempt is not None
         try:
-            seen = await self._fetch_or_submit(case, claim)
+            stopped = await self._not_again(case)
+            seen = await (self._fetch_or_submit(case, claim) if stopped is None else self._find(case))
+            if seen is None and stopped is not None:
+                return Unknown(UNKNOWN_WAIT, f"{stopped}; Circle lists no such transfer yet")
             if seen is None:
                 return await self._lost(case, claim)
         except Rejected as error:
@@ -196,6 +199,16 @@ class CircleTransferStep:
             return self._give_up(case, f"{error.code}: {error}")
         self._require_ours(case, seen)
         return await self._judge(case, seen, claim)
+
+    async def _not_again(self, case: TransferCase) -> str | None:
+        """Why an order of unknown outcome is only looked for: sent again it is a new one where Circle never got it."""
+        attempt, now = case.attempt, self._clock.now()
+        assert attempt is not None
+        if attempt.circle_transaction_id is not None or attempt.first_sent_at is None:
+            return None
+        if now - attempt.first_sent_at > KEY_TRUSTED_FOR:
+            return None
+        return await self._store.read(lambda conn: self._stopped(conn, case) or rows.why_held(conn, case))
 
     async def _fetch_or_submit(self, case: TransferCase, claim: Claim) -> CircleTransaction | None:
         """The transfer at Circle, ordered if it is not; None when a key too old to be used again left no trace."""

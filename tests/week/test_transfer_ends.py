@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pytest
 import structlog
 from solders.account import Account
 from solders.pubkey import Pubkey
@@ -246,6 +247,39 @@ async def test_an_order_that_left_no_trace_in_half_a_day_is_failed_with_its_proo
     assert [one["state"] for one in attempts(shop)] == ["dead", "finalized"]
     assert (shop.paid(), len(outflows(shop.world))) == ({"ada": DUE}, 1)
     await shop.world.clock.sleep(TREASURY_SEEN)
+    await shop.close()
+
+
+@pytest.mark.parametrize("stopped_by", ["all sends", "its batch", "a hold"])
+@on_virtual_time
+async def test_an_order_that_circle_never_got_is_not_repeated_while_it_is_stopped(
+    stopped_by: str, tmp_path: Path
+) -> None:
+    """Its outcome was unknown, and it was looked up by sending it once more."""
+    shop = await market(tmp_path)
+    world = shop.world
+    world.circle.faults.add(Rule(TRANSFER, Fault.LOSE_REQUEST, times=1_000))
+    await shop.plan()
+
+    async def is_unknown() -> bool:
+        return [one["state"] for one in attempts(shop)] == ["submitted"]
+
+    await world.until("an order is lost", is_unknown)
+    stop, go_on = {
+        "all sends": ("sends/pause", "sends/resume"),
+        "its batch": ("batches/1/pause", "batches/1/resume"),
+        "a hold": ("purchases/1/hold", "purchases/1/unhold"),
+    }[stopped_by]
+    assert (await world.operator("POST", f"/admin/api/{stop}", {"reason": "look first"})).status == 200
+    await world.clock.sleep(60)
+    world.circle.faults.clear()
+    await world.clock.sleep(2 * LOOKED_AT_AGAIN)
+    assert orders(shop) == []
+    assert shop.paid() == {"ada": 0}
+    assert (await world.operator("POST", f"/admin/api/{go_on}", {"reason": "looked"})).status == 200
+    await shop.batch_is("settled", seconds=3_600)
+    assert shop.paid() == {"ada": DUE}
+    assert len(attempts(shop)) == 1
     await shop.close()
 
 
