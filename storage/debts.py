@@ -28,8 +28,10 @@ from storage.ledger import post
 from storage.plan_bounds import keep_within_plan
 from storage.statements import among, fixed, locked_row_of
 from storage.tables import nettings, payouts
-from storage.work import ask_person
+from storage.work import ask_no_more, ask_person
 
+OVERNETTED = "overnetted"
+"""What a person is asked to pay: debts took it that are none any more."""
 WAITING = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
 
 
@@ -50,11 +52,13 @@ _OWED_BACK = select(func.sum(_DEBT)).where(payouts.c.recipient_id == bindparam("
 
 
 def net_debts(conn: Connection, recipient_id: int, now: datetime) -> None:
-    """Use up due payouts, oldest first, by the debts of paid ones, oldest first. Idempotent."""
-    for debtor in conn.execute(_DEBTORS, {"of": recipient_id}).all():
-        open_amount = position(debtor).debt - _netted(conn, nettings.c.debtor_payout_id == debtor.id)
-        if open_amount < 0:
-            _undo(conn, nettings.c.debtor_payout_id == debtor.id, -open_amount, now, keep_begun=True)
+    """Give back what was netted by debts that are none any more; then use up due payouts, oldest first, by the debts of
+    paid ones, oldest first. Idempotent."""
+    debtors = conn.execute(_DEBTORS, {"of": recipient_id}).all()
+    for debtor in debtors:
+        _give_back(conn, debtor, now)
+    for debtor in debtors:
+        open_amount = _open_amount(conn, debtor)
         while open_amount > 0:
             due = _next_due(conn, recipient_id)
             if due is None:
@@ -62,6 +66,23 @@ def net_debts(conn: Connection, recipient_id: int, now: datetime) -> None:
             taken = min(open_amount, position(due).payable)
             _net(conn, debtor, due, taken, now)
             open_amount -= taken
+
+
+def _open_amount(conn: Connection, debtor: Row[Any]) -> int:
+    """What is owed for one payout and not made good yet; below zero where more was netted than is owed."""
+    return position(debtor).debt - _netted(conn, nettings.c.debtor_payout_id == debtor.id)
+
+
+def _give_back(conn: Connection, debtor: Row[Any], now: datetime) -> None:
+    """What was paid meanwhile without it, or is on its way, is a person's to pay."""
+    left = -_open_amount(conn, debtor)
+    if left > 0:
+        left = _undo(conn, _undoable(conn, nettings.c.debtor_payout_id == debtor.id), left, now)
+    if left > 0:
+        why = f"{left} base units were netted by a debt that is none any more and can't be paid back by themselves"
+        ask_person(conn, OVERNETTED, str(debtor.id), OVERNETTED, why, now)
+    else:
+        ask_no_more(conn, OVERNETTED, str(debtor.id))
 
 
 def _in_order(*which: ColumnElement[bool]) -> Select[Any]:
@@ -106,8 +127,7 @@ def _net_of(conn: Connection, payout_id: int, amount: int, recipient_id: int, no
     debtors = conn.execute(_DEBTORS, {"of": recipient_id}).all() if amount else []
     for debtor in debtors:
         due = conn.execute(select(payouts).where(payouts.c.id == payout_id)).one()
-        open_amount = position(debtor).debt - _netted(conn, nettings.c.debtor_payout_id == debtor.id)
-        taken = min(open_amount, amount, position(due).payable)
+        taken = min(_open_amount(conn, debtor), amount, position(due).payable)
         if taken > 0:
             _net(conn, debtor, due, taken, now)
             amount -= taken
@@ -120,7 +140,7 @@ def undo_surplus(conn: Connection, payout_id: int, due: int, now: datetime) -> N
     row = conn.execute(select(payouts).where(payouts.c.id == payout_id)).one()
     surplus = row.netted_amount - due
     if surplus > 0 and row.state != UsdcStatus.DISTRIBUTED:
-        _undo(conn, nettings.c.payout_id == payout_id, surplus, now, keep_begun=False)
+        _undo(conn, _newest_first(conn, nettings.c.payout_id == payout_id), surplus, now)
 
 
 def _next_due(conn: Connection, recipient_id: int) -> Row[Any] | None:
@@ -151,18 +171,15 @@ def _net(conn: Connection, debtor: Row[Any], due: Row[Any], amount: int, now: da
     sales.shrink_transfer(conn, due.transfer_id, now)
 
 
-def _undo(conn: Connection, which: Any, amount: int, now: datetime, *, keep_begun: bool) -> None:
-    """Take back nettings, newest first, until `amount` is made good; more is netted anew by the next pass."""
-    standing = _newest_first(conn, which)
-    found = _undoable(conn, which) if keep_begun else list(standing)
-    while found and amount > 0:
-        netting = found.pop(0)
+def _undo(conn: Connection, found: Sequence[Row[Any]], amount: int, now: datetime) -> int:
+    """Take back nettings, in this order, until `amount` is made good; what is too much is netted anew. Returns what is
+    still to be made good."""
+    for netting in found:
+        if amount <= 0:
+            break
         _take_back(conn, [netting], now)
         amount -= netting.amount
-    if amount > 0 and keep_begun:
-        why = f"{amount} base units were netted by a debt that is none any more and can't be paid back by themselves"
-        debtor = standing[0].debtor_payout_id if standing else "?"
-        ask_person(conn, "overnetted", str(debtor), "overnetted", why, now)
+    return amount
 
 
 def _newest_first(conn: Connection, which: ColumnElement[bool]) -> list[Row[Any]]:
@@ -184,6 +201,7 @@ def _take_back(conn: Connection, found: Sequence[Row[Any]], now: datetime) -> No
     for netting in found:
         payout = conn.execute(locked_row_of(payouts), {"which": netting.payout_id}).one()
         conn.execute(update(nettings).where(nettings.c.id == netting.id).values(undone_at=now))
+        ask_no_more(conn, OVERNETTED, str(netting.debtor_payout_id))  # asked for anew where it is not enough
         key = f"{netting.ledger_key}:undone"
         post(conn, debt_netted(key, payout.uuid, netting.recipient_id, -netting.amount), now)
         values = {"netted_amount": payouts.c.netted_amount - netting.amount}

@@ -1,0 +1,106 @@
+"""Debts that end again: what they took is given back, whatever else is owed, and paid once."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from domain.keys import transfer_key
+from domain.states import RefundState
+from storage import debts, funding, returns, transfers
+from storage.planning import PlanTerms
+from storage.returns import RefundSeen
+from storage.store import Store
+from storage.tables import jobs, payouts
+from storage.tables import transfers as transfer_rows
+from storage.taking import take
+from tests.sales import PLATFORM, START, Sales
+from tests.verified import first_findings
+
+ACCOUNT = "platform-usdc"
+NOW = START + timedelta(days=3)
+DUE = 2_350_000
+
+
+class Creator:
+    """One creator with two sales that were paid out, and one that is due. Everything in the caller's transaction."""
+
+    def __init__(self, conn: Connection) -> None:
+        self.conn, self.shop = conn, Sales(ACCOUNT)
+        self.user, buyer = self.shop.user(conn, "ada"), self.shop.user(conn, "buyer")
+        content = self.shop.content(conn, self.user)
+        self.older, self.newer = (
+            self.shop.sold(conn, content, buyer, START + timedelta(hours=hour)) for hour in range(2)
+        )
+        self.shop.deposit(conn, 10 * DUE)
+        self.shop.pay(conn, self.plan("offcycle:1"), NOW)
+        self.due = self.shop.sold(conn, content, buyer, NOW)
+
+    def plan(self, key: str) -> int:
+        later = NOW + timedelta(days=1)
+        terms = PlanTerms(later, later, 1, False, timedelta(0), "purchase", "circle")
+        batch_id = take(self.conn, key, terms, lambda _: None, "ada", self.shop.uuids) or 0
+        funding.fund(self.conn, ACCOUNT, NOW)
+        return batch_id
+
+    def refund(self, sale: int, cents: int, state: RefundState) -> None:
+        returns.record_refund(self.conn, sale, RefundSeen(f"re_{sale}_{cents}", cents, state, None), NOW)
+
+    def begin(self, batch_id: int) -> int:
+        """The batch's transfer is on its way, with an unknown outcome."""
+        transfer = self.conn.execute(select(transfer_rows).where(transfer_rows.c.batch_id == batch_id)).one()
+        key = transfer_key(transfer.key_scope, UUID(transfer.uuid), 1)
+        transfers.intend(self.conn, transfer.id, 1, key, "wallet", PLATFORM, {}, NOW)
+        attempt = transfers.load(self.conn, transfer.id).attempt
+        assert attempt is not None
+        transfers.first_send(self.conn, attempt.id, NOW)
+        return int(transfer.id)
+
+    def shown(self) -> tuple[str, int, int]:
+        """Of what is due: its state, how much of it debts used up, and what is owed besides."""
+        row = self.conn.execute(select(payouts).where(payouts.c.purchase_id == self.due)).one()
+        return row.state, row.netted_amount, debts.open_debt(self.conn, self.user)
+
+    def asked(self) -> list[str]:
+        return list(self.conn.scalars(select(jobs.c.kind).where(jobs.c.kind == "overnetted")))
+
+
+async def test_what_a_debt_that_is_none_any_more_took_is_given_back_while_another_one_is_open(store: Store) -> None:
+    def story(conn: Connection) -> tuple[str, int, int]:
+        creator = Creator(conn)
+        creator.refund(creator.newer, 300, RefundState.SUCCEEDED)
+        creator.refund(creator.older, 100, RefundState.SUCCEEDED)
+        assert creator.shown() == ("netted", DUE, 783_333)
+        creator.refund(creator.newer, 300, RefundState.FAILED)
+        assert first_findings(conn) == {}
+        return creator.shown()
+
+    assert await store.write(story) == ("pending_conversion", 783_333, 0)
+
+
+async def test_nobody_is_asked_to_pay_by_hand_what_a_dead_transfer_gives_back_by_itself(store: Store) -> None:
+    def story(conn: Connection) -> tuple[str, int, int]:
+        creator = Creator(conn)
+        creator.refund(creator.newer, 100, RefundState.SUCCEEDED)
+        transfer_id = creator.begin(creator.plan("offcycle:2"))
+        creator.refund(creator.newer, 100, RefundState.FAILED)
+        assert creator.asked() == ["overnetted"]
+        transfers.dead(conn, transfer_id, {"why": "proven"}, NOW)
+        assert creator.asked() == []
+        assert first_findings(conn) == {}
+        return creator.shown()
+
+    assert await store.write(story) == ("pending_conversion", 0, 0)
+
+
+async def test_nobody_is_asked_to_pay_by_hand_what_is_owed_again(store: Store) -> None:
+    def story(conn: Connection) -> list[str]:
+        creator = Creator(conn)
+        creator.refund(creator.newer, 100, RefundState.SUCCEEDED)
+        creator.begin(creator.plan("offcycle:2"))
+        creator.refund(creator.newer, 100, RefundState.FAILED)
+        assert creator.asked() == ["overnetted"]
+        creator.refund(creator.newer, 200, RefundState.SUCCEEDED)
+        return creator.asked()
+
+    assert await store.write(story) == []
