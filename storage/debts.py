@@ -24,6 +24,7 @@ from domain.refunds import Position
 from domain.states import UsdcStatus
 from storage import purchases as sales
 from storage.history import advance
+from storage.holds import due_again
 from storage.ledger import post
 from storage.plan_bounds import keep_within_plan
 from storage.statements import among, fixed, locked_row_of
@@ -210,7 +211,7 @@ def _take_back(conn: Connection, found: Sequence[Row[Any]], now: datetime) -> No
         keep_within_plan(conn, payout.id, now)
         sales.shrink_transfer(conn, payout.transfer_id, now)
         if payout.state == UsdcStatus.NETTED:
-            advance(conn, payout.id, UsdcStatus.PENDING_CONVERSION, now, key, reason=None)
+            due_again(conn, payout, key, now)
 
 
 def _netted(conn: Connection, which: Any) -> int:

@@ -222,7 +222,8 @@ def promise(conn: Connection, transfer: Row[Any], paid: Sequence[Paid], cause: s
         restate_due(conn, row.id, one.amount + netted, cause, now)
         state = conn.scalar(select(payouts.c.state).where(payouts.c.id == row.id))
         if state != UsdcStatus.PENDING_DISTRIBUTION:
-            advance(conn, row.id, UsdcStatus.PENDING_DISTRIBUTION, now, f"already sent: {cause}", reason=None)
+            why = f"already sent: {cause}"
+            advance(conn, row.id, UsdcStatus.PENDING_DISTRIBUTION, now, why, reason=None, state_before_hold=None)
         conn.execute(update(payouts).where(payouts.c.id == row.id).values(**place))
         _file_item(conn, transfer, one)
     amount = sum(one.amount for one in paid)

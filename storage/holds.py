@@ -4,7 +4,7 @@ caller's transaction."""
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, select
 
 from domain.states import UsdcStatus
 from storage import purchases as sales
@@ -15,13 +15,13 @@ from storage.work import enqueue
 
 
 def hold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> None:
-    """Hold what is unpaid of a purchase. A payout whose transfer has begun is not touched: its outcome decides."""
+    """Hold what is unpaid of a purchase; one that is held already, for the reason that it has. A payout whose transfer
+    has begun is not touched: its outcome decides."""
     row = sales.required(conn, purchase_id)
-    conn.execute(
-        update(purchases)
-        .where(purchases.c.id == purchase_id, purchases.c.hold_reason.is_(None))
-        .values(hold_reason=reason)
-    )
+    if row.hold_reason is None:
+        conn.execute(change_of(purchases), {"which": purchase_id, "hold_reason": reason})
+    else:
+        reason = row.hold_reason
     for payout in conn.execute(select(payouts).where(payouts.c.purchase_id == row.id).with_for_update()):
         waiting = payout.state in (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.FAILED)
         if waiting and not sales.begun(conn, payout.transfer_id):
@@ -41,7 +41,7 @@ def hold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> None
 def take_over(conn: Connection, purchase_id: int, reason: str, now: datetime) -> None:
     """What is held of a purchase, if it is, is held for this reason from now on."""
     row = sales.required(conn, purchase_id)
-    if row.hold_reason is None:
+    if row.hold_reason in (None, reason):
         return
     conn.execute(change_of(purchases), {"which": purchase_id, "hold_reason": reason})
     for payout in conn.execute(_HELD_FOR, {"of": purchase_id, "why": row.hold_reason}).all():
@@ -87,3 +87,11 @@ def release_payout(conn: Connection, payout: Row[Any], now: datetime) -> None:
     failed = payout.state_before_hold == UsdcStatus.FAILED
     after = UsdcStatus.FAILED if failed else UsdcStatus.PENDING_CONVERSION
     advance(conn, payout.id, after, now, "released", state_before_hold=None, reason=None)
+
+
+def due_again(conn: Connection, payout: Row[Any], why: str, now: datetime) -> None:
+    """A payout that was cancelled or netted is to be paid after all, or is held with its sale. `payout`: its row."""
+    advance(conn, payout.id, UsdcStatus.PENDING_CONVERSION, now, why, reason=None)
+    reason = sales.required(conn, payout.purchase_id).hold_reason
+    if reason is not None:
+        hold(conn, payout.purchase_id, reason, now)

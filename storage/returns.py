@@ -18,7 +18,7 @@ from domain.states import MintState, PurchaseStatus, RefundState, UsdcStatus
 from storage import purchases as sales
 from storage.debts import net_debts, undo_surplus
 from storage.history import advance, note
-from storage.holds import hold, release
+from storage.holds import due_again, hold, release, take_over
 from storage.ledger import post
 from storage.plan_bounds import keep_within_plan
 from storage.reserves import settle_reserve
@@ -252,7 +252,9 @@ def _settle_hold(conn: Connection, row: Row[Any], contests: Sequence[Row[Any]], 
     """Held while a dispute is open; what an operator holds stays held, and so does what was on its way then."""
     open_ids = [one.stripe_dispute_id for one in contests if one.status in OPEN_DISPUTES]
     if open_ids and (row.hold_reason is None or row.hold_reason.startswith(DISPUTE_HOLD)):
-        hold(conn, row.id, f"{DISPUTE_HOLD}{open_ids[0]}", now)
+        reason = f"{DISPUTE_HOLD}{open_ids[0]}"
+        take_over(conn, row.id, reason, now)
+        hold(conn, row.id, reason, now)
     elif not open_ids and row.hold_reason is not None and row.hold_reason.startswith(DISPUTE_HOLD):
         release(conn, row.id, now)
     elif row.hold_reason is not None:
@@ -325,9 +327,9 @@ def _follow_due(conn: Connection, row: Row[Any], due: int, now: datetime) -> Non
         sales.unlink(conn, row.id, now)
         advance(conn, row.id, UsdcStatus.CANCELLED, now, "refunded", reason="refunded")
     elif due > 0 and state == UsdcStatus.CANCELLED:
-        advance(conn, row.id, UsdcStatus.PENDING_CONVERSION, now, "the refund failed", reason=None)
+        due_again(conn, row, "the refund failed", now)
     elif state == UsdcStatus.NETTED and due > row.netted_amount:
-        advance(conn, row.id, UsdcStatus.PENDING_CONVERSION, now, "more is due again", reason=None)
+        due_again(conn, row, "more is due again", now)
 
 
 def _tell_underpaid(conn: Connection, row: Row[Any], due: int, now: datetime) -> None:
