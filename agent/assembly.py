@@ -240,7 +240,7 @@ def build_engine(
         ports.store, ports.clock, ports.ids, gateways.mint, platform_address, is_on=settings.converts, looked=wake
     )
     steps["conversion_listing"] = listing
-    lanes = lanes_of(lambda: gate.is_open and gateways.clock.trusted, listing)
+    lanes = lanes_of(lambda: gate.is_open, lambda: gateways.clock.trusted, listing)
     most = settings.agent_retries_max
     worker = Worker(ports.store, ports.clock, ports.ids, steps, lanes, metrics, most, idle)
     bell.append(worker.wake)

@@ -4,7 +4,7 @@ too old, and plans a Monday on a Sunday: nothing is signed or sent by it."""
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 import structlog
@@ -28,7 +28,7 @@ class ClockWatch:
         self, transport: Transport, clock: Clock, observe: Callable[[float], None] = lambda seconds: None
     ) -> None:
         self._transport, self._clock, self._observe = transport, clock, observe
-        self._skews: deque[float] = deque(maxlen=HEARD)
+        self._theirs: deque[float] = deque(maxlen=HEARD)
         self._told = True
 
     async def send(self, request: HttpRequest) -> HttpResponse:
@@ -47,10 +47,12 @@ class ClockWatch:
 
     @property
     def skew_seconds(self) -> float:
-        """How far our clock is ahead of the others'; 0 while too few have told."""
-        if len(self._skews) < HEARD_LEAST:
+        """How far our clock is ahead of the others'; 0 while too few have told. What they told goes on by itself: a
+        clock that jumps is off at once, before anybody has answered again."""
+        if len(self._theirs) < HEARD_LEAST:
             return 0.0
-        return sorted(self._skews)[len(self._skews) // 2]
+        theirs = sorted(self._theirs)[(len(self._theirs) - 1) // 2] + self._clock.monotonic()
+        return self._clock.now().timestamp() - theirs
 
     def _hear(self, headers: Mapping[str, str]) -> None:
         try:
@@ -58,12 +60,8 @@ class ClockWatch:
         except ValueError:
             return
         told = dated if dated.tzinfo else dated.replace(tzinfo=UTC)
-        self._skews.append(_between(self._clock.now(), told))
+        self._theirs.append(told.timestamp() - self._clock.monotonic())
         self._observe(self.skew_seconds)
         if self.trusted is not self._told:
             self._told = self.trusted
             log.error("clock differs from the others'", seconds=round(self.skew_seconds), sends_go_on=self.trusted)
-
-
-def _between(ours: datetime, theirs: datetime) -> float:
-    return (ours - theirs).total_seconds()

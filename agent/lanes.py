@@ -24,7 +24,7 @@ takes; more would only wait with an ageing blockhash. Thousands may be in flight
 REALTIME_WIDTH = 1
 CONVERSION_WIDTH = 1
 """Orders go one at a time."""
-BATCH_WIDTH, ALERT_WIDTH = 4, 2
+PLAN_WIDTH, BATCH_WIDTH, ALERT_WIDTH = 1, 4, 2
 """What covers and starts payouts, and what tells a person: none of it waits behind calls that Stripe or Circle leave
 without an answer, half a minute each."""
 CHORE_WIDTH = 16
@@ -55,8 +55,12 @@ class ConversionListing(Protocol):
     def has_looked(self) -> bool: ...
 
 
-def lanes_of(may_send: Callable[[], bool], listing: ConversionListing) -> list[Lane]:
-    """What signs or sends waits for the gate, and for a clock that can be trusted; the rest works from the start."""
+def lanes_of(is_open: Callable[[], bool], is_on_time: Callable[[], bool], listing: ConversionListing) -> list[Lane]:
+    """What signs or sends waits for the gate, and for a clock that can be trusted, and for that alone what plans the
+    Mondays: one that was planned before it came is not planned again. The rest works from the start."""
+
+    def may_send() -> bool:
+        return is_open() and is_on_time()
 
     def may_convert() -> bool:
         return may_send() and listing.has_looked
@@ -74,7 +78,8 @@ def lanes_of(may_send: Callable[[], bool], listing: ConversionListing) -> list[L
         Lane("sending", Queue(jobs, frozenset({"packed_send"})), SENDING_WIDTH, may_send),
         Lane("settling", Queue(jobs, frozenset({"packed_settle"})), SETTLING_WIDTH),
         Lane("conversions", Queue(jobs, frozenset({"conversion"})), CONVERSION_WIDTH, may_convert),
-        Lane("batches", Queue(jobs, frozenset({"fund", "plan", "batch"})), BATCH_WIDTH),
+        Lane("plans", Queue(jobs, frozenset({"plan"})), PLAN_WIDTH, is_on_time),
+        Lane("batches", Queue(jobs, frozenset({"fund", "batch"})), BATCH_WIDTH),
         Lane("alerts", Queue(jobs, frozenset({"alert"})), ALERT_WIDTH),
         Lane("chores", Queue(jobs, CHORES), CHORE_WIDTH),
     ]

@@ -1,6 +1,6 @@
 """A machine's clock that most others contradict signs and sends nothing until it is right again."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
@@ -33,14 +33,25 @@ class Dated:
         pass
 
 
-async def test_while_most_answers_contradict_the_clock_no_lane_that_sends_is_open(tmp_path: Path) -> None:
-    outside, clock = Dated(), HandClock()
+class SetClock(HandClock):
+    """A wall clock that somebody sets; timers go on as they were."""
+
+    ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
+async def test_while_most_answers_contradict_the_clock_no_lane_that_sends_or_plans_a_monday_is_open(
+    tmp_path: Path,
+) -> None:
+    outside, clock = Dated(), SetClock()
     ports = Ports(clock, SystemIds(), InlineExecutor(), outside, InlineStore(tmp_path / "agent.db"))
     settings, metrics = load_settings(VALID), Metrics()
     gateways = build_gateways(settings, ports, metrics)
     engine = build_engine(settings, ports, gateways, metrics, PLATFORM_ADDRESS)
     engine.gate.is_open = True
-    sending = {step.kind for step in STEPS if step.sends}
+    sending = {step.kind for step in STEPS if step.sends} | {"plan"}
 
     def open_lanes() -> set[str]:
         lanes = [lane for lane in engine.worker._lanes if lane.queue.table is jobs and lane.is_open()]
@@ -67,3 +78,9 @@ async def test_while_most_answers_contradict_the_clock_no_lane_that_sends_is_ope
     assert not sending & open_lanes()
     await answers(0, HEARD // 2 + 1)
     assert sending <= open_lanes()
+    clock.ahead = timedelta(days=7)
+    assert not sending & open_lanes(), "a clock that was set is off before anybody has answered again"
+    clock.ahead = timedelta(0)
+    assert sending <= open_lanes()
+    engine.gate.is_open = False
+    assert sending & open_lanes() == {"plan"}

@@ -53,6 +53,6 @@ async def test_payouts_and_alerts_go_on_while_nobody_outside_answers(store: Stor
     await store.write(wait)
     ends, hangs, done = Ends(), HangsStep(), DoneStep()
     steps = {step.kind: done if step.kind in NEEDED else hangs for step in STEPS}
-    lanes = lanes_of(lambda: True, Looked())
+    lanes = lanes_of(lambda: True, lambda: True, Looked())
     async with running(Worker(store, HandClock(), SeededIds(random.Random(1)), steps, lanes, ends, retries_max=3)):
         await ends.until(*["done"] * len(NEEDED))
