@@ -5,6 +5,7 @@ Everything here is a function of the set of facts, never of the order in which t
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from domain.split import due_after_refunds, share_out
 from domain.states import RefundState
@@ -50,6 +51,15 @@ def dispute_rank(status: str) -> int:
     if status in OPEN_DISPUTES:
         return 1 if status.startswith("warning") else REAL_DISPUTE_RANK
     return CLOSED_RANK
+
+
+def dispute_news(status: str, told_at: datetime, withdrawn: int, fee: int) -> tuple[int, datetime, int, int]:
+    """Of two events of a dispute the one that compares lower is old news. Stripe's times are whole seconds: of two of
+    one second that is the one before its money moved, which goes while the dispute is open, and comes back when it is
+    closed."""
+    rank = dispute_rank(status)
+    sign = -1 if rank == CLOSED_RANK else 1
+    return rank, told_at, sign * withdrawn, sign * fee
 
 
 def returns(gross: int, refunded: Collection[int], lost: Collection[int], open_disputes: Collection[int]) -> Returns:

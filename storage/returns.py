@@ -13,7 +13,17 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from domain.keys import uuid4_shaped
 from domain.ledger import dispute_money, due_changed, refund_succeeded
-from domain.refunds import CLOSED_RANK, LOST_DISPUTE, OPEN_DISPUTES, Position, Returns, dispute_rank, dues, returns
+from domain.refunds import (
+    CLOSED_RANK,
+    LOST_DISPUTE,
+    OPEN_DISPUTES,
+    Position,
+    Returns,
+    dispute_news,
+    dispute_rank,
+    dues,
+    returns,
+)
 from domain.states import MintState, PurchaseStatus, RefundState, UsdcStatus
 from storage import purchases as sales
 from storage.debts import net_debts, undo_surplus
@@ -116,6 +126,7 @@ def record_dispute(conn: Connection, purchase_id: int, seen: DisputeSeen, now: d
     rank = dispute_rank(seen.status)
     values = {"status": seen.status, "rank": rank, "event_at": seen.event_at, "amount": seen.amount}
     moved = seen.withdrawn, seen.fee
+    news = dispute_news(seen.status, seen.event_at, *moved)
     if known is None:
         conn.execute(
             insert(disputes).values(
@@ -128,7 +139,7 @@ def record_dispute(conn: Connection, purchase_id: int, seen: DisputeSeen, now: d
             )
         )
         note(conn, "dispute", seen.stripe_dispute_id[:64], None, seen.status, now)
-    elif (rank, seen.event_at) >= (known.rank, known.event_at):
+    elif news >= dispute_news(known.status, known.event_at, known.withdrawn, known.fee):
         conn.execute(
             update(disputes).where(disputes.c.id == known.id).values(withdrawn=seen.withdrawn, fee=seen.fee, **values)
         )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, NullPool, create_engine, insert, select, update
 
 from domain.evidence import Evidence
-from domain.ledger import Asset, debt_of, owed_to, payouts_distributed
+from domain.ledger import SALES, Asset, debt_of, owed_to, payouts_distributed
 from domain.split import SplitRule
 from domain.states import CheckoutState, RefundState, UsdcStatus, WalletState
 from storage import minting, returns, schema
@@ -25,7 +25,7 @@ from storage.ledger import balance, post, total_imbalance
 from storage.minting import MintIntent
 from storage.purchases import Fee, Payment
 from storage.returns import DisputeSeen, RefundSeen
-from storage.tables import checkouts, contents, payouts, purchases, users
+from storage.tables import checkouts, contents, disputes, payouts, purchases, users
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 Fact = Callable[[Connection], None]
@@ -209,6 +209,22 @@ def test_a_partial_refund_and_a_won_dispute_leave_the_same_due_in_any_order(orde
     sale, rows, _ = _play(setting, order)
     assert sale == [("completed", 100, None)]
     assert rows == [("pending_conversion", 1_566_667, 0, 0)]
+
+
+OPENED = (_dispute(1, "needs_response", 0, 1), _dispute(1, "needs_response", 300, 1))
+WON = (_dispute(1, "won", 300, 2), _dispute(1, "won", 0, 2))
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (1, 0, 1)])
+@pytest.mark.parametrize(("facts", "withdrawn"), [(OPENED, 300), (WON, 0)], ids=["opened", "won"])
+def test_of_two_events_of_a_dispute_in_one_second_the_one_after_its_money_moved_counts(
+    facts: Sequence[Fact], withdrawn: int, order: Sequence[int]
+) -> None:
+    def held(conn: Connection) -> None:
+        taken = conn.execute(select(disputes.c.withdrawn)).scalar_one()
+        assert (taken, balance(conn, SALES, Asset.USD)) == (withdrawn, withdrawn - 300)
+
+    _play(_then(_sold(1), _minted(1), _priced(1)), [*(facts[place] for place in order), held])
 
 
 @pytest.mark.parametrize("gone", [False, True])
