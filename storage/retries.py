@@ -10,6 +10,7 @@ from domain.errors import RequestError
 from domain.states import BatchStatus, PurchaseStatus, UsdcStatus, WalletState, WorkState
 from storage.history import advance, note
 from storage.purchases import PAYMENT_FAILED
+from storage.returns import settle_returns
 from storage.statements import change_of
 from storage.tables import batches, circle_notifications, jobs, payouts, purchases, stripe_events, transfers, users
 from storage.work import BY_HAND, enqueue, retry, revive
@@ -47,17 +48,21 @@ def retry_distribution(conn: Connection, purchase_id: int, now: datetime) -> Non
 
     The payouts keep their batch and their transfer, whose next attempt cites the proof of the one before; they go back
     to waiting for cover, since the money they were promised may have gone to others. A transfer that pays several
-    purchases of one creator goes back as a whole.
+    purchases of one creator goes back as a whole. What their recipients owe, or may come to owe, is taken or kept back
+    of them first, as of all that are due.
     """
     _purchase(conn, purchase_id)
     chosen = payouts.c.purchase_id == purchase_id, payouts.c.state == UsdcStatus.FAILED
-    failed = conn.execute(select(payouts.c.id, payouts.c.transfer_id, payouts.c.batch_id).where(*chosen)).all()
+    failed = conn.execute(select(payouts).where(*chosen)).all()
     if not failed:
         raise RequestError(409, "not_failed", f"no payout of purchase {purchase_id} has failed")
     transfer_ids = {row.transfer_id for row in failed if row.transfer_id is not None}
-    together = select(payouts.c.id).where(payouts.c.transfer_id.in_(transfer_ids), payouts.c.state == UsdcStatus.FAILED)
-    for payout_id in sorted({row.id for row in failed} | set(conn.scalars(together))):
+    together = select(payouts).where(payouts.c.transfer_id.in_(transfer_ids), payouts.c.state == UsdcStatus.FAILED)
+    again = {row.id: row.purchase_id for row in (*failed, *conn.execute(together))}
+    for payout_id in sorted(again):
         advance(conn, payout_id, UsdcStatus.PENDING_CONVERSION, now, _ASKED, reason=None)
+    for sale in sorted(set(again.values())):
+        settle_returns(conn, sale, f"retry:{now.timestamp():.6f}", now)
     for batch_id in sorted({row.batch_id for row in failed if row.batch_id is not None}):
         _reopen(conn, batch_id, now)
     alone = select(transfers.c.id).where(transfers.c.id.in_(transfer_ids), batches.c.rail == "circle")

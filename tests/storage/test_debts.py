@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 
 from domain.keys import transfer_key
 from domain.states import RefundState
-from storage import debts, funding, returns, transfers
+from storage import debts, funding, retries, returns, transfers
 from storage.planning import PlanTerms
 from storage.returns import RefundSeen
 from storage.store import Store
@@ -104,3 +104,16 @@ async def test_nobody_is_asked_to_pay_by_hand_what_is_owed_again(store: Store) -
         return creator.asked()
 
     assert await store.write(story) == []
+
+
+async def test_a_failed_payout_that_is_tried_again_is_used_up_by_what_its_recipient_owes(store: Store) -> None:
+    def story(conn: Connection) -> tuple[str, int, int]:
+        creator = Creator(conn)
+        creator.shop.pay(conn, creator.plan("offcycle:2"), NOW, fails=1)
+        creator.refund(creator.newer, 100, RefundState.SUCCEEDED)
+        assert creator.shown() == ("failed", 0, 783_333)
+        retries.retry_distribution(conn, creator.due, NOW)
+        assert first_findings(conn) == {}
+        return creator.shown()
+
+    assert await store.write(story) == ("pending_conversion", 783_333, 0)
