@@ -125,6 +125,8 @@ class MintStep:
             there = await self._there(case, plan, claim, lamports)
             if there is not None:
                 return there
+            if not lamports and case.purchase.refunded_amount >= case.purchase.gross_amount:
+                return self._taken_back(case)
             case = await self._sign(case, plan, claim, lamports)
         if case.attempt is None or case.attempt.signature is None:
             return Again(timedelta(0), "is planned or signed anew")
@@ -178,6 +180,13 @@ class MintStep:
             return rows.attempted(conn, case)
 
         return await self._settle(await self._store.write(fenced(claim, save)), as_made)
+
+    def _taken_back(self, case: MintCase) -> Outcome:
+        """The end of a mint that could not be signed till its sale was refunded in full: nothing of it is in flight."""
+        attempt, now = case.attempt, self._clock.now()
+        assert attempt is not None
+        proof = {"why": "never signed: the sale was refunded in full"}
+        return Done(lambda conn: rows.dead(conn, attempt.id, proof, now))
 
     def _waits(self, case: MintCase) -> Outcome | None:
         """What a mint waits for before its intent."""

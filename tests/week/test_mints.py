@@ -386,3 +386,34 @@ async def test_a_sale_that_is_refunded_between_the_look_at_its_mint_and_the_inte
 
 def _is_of_a_mint() -> bool:
     return str(structlog.contextvars.get_contextvars().get("job", "")).startswith("mint:")
+
+
+@on_virtual_time
+async def test_a_sale_that_is_refunded_in_full_while_nothing_can_be_signed_is_not_minted_when_it_can(
+    tmp_path: Path,
+) -> None:
+    """Its intent was taken for a mint in flight: the buyer had his money back, and got the NFT hours later."""
+    shop = gallery(tmp_path)
+    await shop.open()
+    world = shop.world
+    world.circle.faults.add(Rule("sign/transaction", Fault.STATUS, times=1_000, status=500))
+    await shop.pay()
+
+    async def is_intended() -> bool:
+        return [row["state"] for row in rows_of(world, "SELECT state FROM mint_attempts")] == ["intended"]
+
+    await world.until("a mint is about to be signed", is_intended)
+    (sale,) = rows_of(world, "SELECT id, stripe_payment_intent_id pi FROM purchases")
+    world.stripe.controls.refund(sale["pi"])
+    await world.clock.sleep(120)
+    world.circle.faults.clear()
+
+    async def is_refunded() -> bool:
+        return bool(rows_of(world, "SELECT status FROM purchases")[0]["status"] == "refunded")
+
+    await world.until("it is refunded", is_refunded, 3_600)
+    (found,) = rows_of(world, "SELECT minted_at, edition_held FROM purchases")
+    assert (found["minted_at"], found["edition_held"]) == (None, 0)
+    assert [row["state"] for row in rows_of(world, "SELECT state FROM mint_attempts")] == ["dead"]
+    assert await parked(world) == []
+    await shop.close()
