@@ -255,12 +255,11 @@ def _restore(conn: Connection, row: Row[Any], now: datetime) -> None:
         return
     if sales.hold_edition(conn, row.id):
         enqueue(conn, "mint", row.id, now)
-    else:
-        hold(conn, row.id, NO_EDITION, now)
 
 
 def _settle_hold(conn: Connection, row: Row[Any], contests: Sequence[Row[Any]], now: datetime) -> None:
-    """Held while a dispute is open; what an operator holds stays held, and so does what was on its way then."""
+    """Held while a dispute is open; what an operator holds stays held, and so does what was on its way then. What holds
+    no edition any more is a person's when no other hold keeps it."""
     open_ids = [one.stripe_dispute_id for one in contests if one.status in OPEN_DISPUTES]
     if open_ids and (row.hold_reason is None or row.hold_reason.startswith(DISPUTE_HOLD)):
         reason = f"{DISPUTE_HOLD}{open_ids[0]}"
@@ -270,6 +269,14 @@ def _settle_hold(conn: Connection, row: Row[Any], contests: Sequence[Row[Any]], 
         release(conn, row.id, now)
     elif row.hold_reason is not None:
         hold(conn, row.id, row.hold_reason, now)
+    if _lacks_edition(row):
+        hold(conn, row.id, NO_EDITION, now)
+
+
+def _lacks_edition(row: Row[Any]) -> bool:
+    """Of a sale whose refund failed, and whose edition was sold meanwhile."""
+    is_open = row.paid_at is not None and row.status in (PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.FAILED)
+    return is_open and row.minted_at is None and not row.edition_held and row.status_reason != sales.SOLD_OUT
 
 
 def restate_due(conn: Connection, payout_id: int, due: int, cause: str, now: datetime) -> None:

@@ -104,3 +104,30 @@ async def test_of_two_disputes_the_last_one_to_end_lets_the_money_go(store: Stor
         assert first_findings(conn) == {}
 
     await store.write(story)
+
+
+@pytest.mark.parametrize("by", ["a dispute", "a person"])
+async def test_a_sale_that_lost_its_edition_while_it_was_held_is_a_person_s_when_that_hold_ends(
+    store: Store, by: str
+) -> None:
+    def story(conn: Connection) -> None:
+        shop = Sales(ACCOUNT)
+        content, buyer = shop.content(conn, shop.user(conn, "ada")), shop.user(conn, "buyer")
+        conn.execute(contents.update().values(editions=1))
+        sale = shop.paid(conn, content, buyer)
+        if by == "a dispute":
+            dispute(conn, sale, "dp_1", "needs_response")
+        else:
+            interventions.hold(conn, sale, "a person wonders", NOW)
+        refund(conn, sale, RefundState.SUCCEEDED)
+        shop.paid(conn, content, buyer)
+        refund(conn, sale, RefundState.FAILED)
+        if by == "a dispute":
+            dispute(conn, sale, "dp_1", "won", minute=1)
+        else:
+            interventions.unhold(conn, sale, "it was nothing", NOW)
+        row = sales.required(conn, sale)
+        assert (row.status, row.edition_held, row.hold_reason) == ("payment_completed", False, NO_EDITION)
+        assert first_findings(conn) == {}
+
+    await store.write(story)
