@@ -32,7 +32,7 @@ def optional_text(obj: Json, name: str) -> str | None:
 
 def text(obj: Json, name: str) -> str:
     value = optional_text(obj, name)
-    if not value:
+    if value is None or not value.strip():
         raise ShapeError(f"'{name}' is missing")
     return value
 

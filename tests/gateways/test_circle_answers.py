@@ -17,7 +17,7 @@ from tests.gateways.wire import Answer, ScriptedTransport, SkippingClock, Tamper
 from tests.sandbox.circle.world import API_KEY, RSA_PEM, SECRET, USDC_ID, World
 
 KEY = UUID(int=1, version=4)
-WRONG_VALUES: tuple[Any, ...] = (None, 1.5, True, [], {}, [1], -1, "x", "9" * 400, "")
+WRONG_VALUES: tuple[Any, ...] = (None, 1.5, True, [], {}, [1], -1, "x", "9" * 400, "", " ")
 BODY = {"walletId": "w", "refId": "r"}
 PUBLIC_PEM = World().get("/v1/w3s/config/entity/publicKey").json
 
@@ -145,6 +145,7 @@ async def test_no_changed_field_of_a_transaction_raises_anything_but_a_domain_er
                 refused.add(name)
             else:
                 assert read.amount_units(6) in (1_000_000, None)
+                assert read.id.strip() and read.state.strip()
     assert {"id", "state", "createDate", "updateDate", "amounts", "walletId", "refId", "transactionType"} <= refused
 
 

@@ -13,9 +13,9 @@ from tests.deploy.monitors import free_port
 from tests.soak.balancer import balanced
 
 SHORT_LIFE = (0.2, 3.0)
-"""Seconds after it listens: within the start gate, which takes 150 slots of the sandbox's 40 ms."""
-LONG_LIFE = (6.0, 20.0)
-"""Long enough to sell, mint and pay."""
+"""Seconds after it listens: within the start gate, which takes 182 slots of 40 ms, and its looks."""
+LONG_LIFE = (10.0, 30.0)
+"""Long enough to open it, and then to sell, mint and pay."""
 
 REFUSES = "cannot start: the database"
 """A daemon's last words where its database is dead too: it is started again, as its supervisor would."""
