@@ -10,11 +10,12 @@ from gateways.circle_api.reading import PAGE_ROWS
 from sandbox.faults import Fault, Rule
 from tests.week.checker import outflows, rows_of
 from tests.week.people import on_virtual_time, parked
-from tests.week.selling import DUE, Market, written
+from tests.week.selling import DUE, Market, Sale, written
 from tests.week.test_restore_drill import drill
 from tests.week.virtual_world import VirtualWorld
 
 ATTEMPTS = "SELECT * FROM transfer_attempts ORDER BY id"
+SENT_GROUPS = "SELECT signature FROM group_attempts WHERE state = 'sent'"
 EXPIRY_SLOTS = 250
 """More than a blockhash's life of 150 blocks and the 32 slots to finality."""
 
@@ -55,6 +56,48 @@ async def named(world: VirtualWorld) -> str:
     return str(rows_of(world, sql)[0]["signature"])
 
 
+async def group_is_sent(world: VirtualWorld) -> str:
+    """Wait until the first group is; its signature."""
+
+    async def is_sent() -> bool:
+        return bool(rows_of(world, SENT_GROUPS))
+
+    await world.until("the group is sent", is_sent)
+    return str(rows_of(world, SENT_GROUPS)[0]["signature"])
+
+
+async def the_unexplained(world: VirtualWorld) -> str:
+    """Wait until one outflow fits nothing; the path of what a person may do with it."""
+    shown: list[int] = []
+
+    async def is_shown() -> bool:
+        shown[:] = [one["id"] for one in (await world.operator("GET", "/admin/api/outflows")).body["items"]]
+        return len(shown) == 1
+
+    await world.until("one outflow is unexplained", is_shown)
+    return f"/admin/api/outflows/{shown[0]}"
+
+
+async def plan_without(shop: Market, sale: Sale) -> None:
+    """Plan while a sale is held, which is due again once the order of what was planned has a signature that does not
+    land."""
+    held = f"/admin/api/purchases/{sale.purchase_id}"
+    assert (await shop.world.operator("POST", f"{held}/hold", {"reason": "looked into"})).status == 200
+    drop_sends(shop.world, True)
+    await shop.plan()
+    await named(shop.world)
+    assert (await shop.world.operator("POST", f"{held}/unhold", {"reason": "it is well"})).status == 200
+
+
+async def lands_under_another_signature(world: VirtualWorld) -> None:
+    """The daemon dies, its order expires, and Circle signs it anew."""
+    await world.process.kill()
+    world.node.skip_slots(EXPIRY_SLOTS)
+    drop_sends(world, False)
+    await has_left(world, 1)
+    await world.clock.sleep(60)
+
+
 @on_virtual_time
 async def test_a_transfer_that_circle_signed_anew_while_the_daemon_was_dead_is_paid_once_and_opens_the_gate(
     tmp_path: Path,
@@ -69,12 +112,8 @@ async def test_a_transfer_that_circle_signed_anew_while_the_daemon_was_dead_is_p
     drop_sends(world, True)
     await shop.plan()
     first = await named(world)
-    await world.process.kill()
-    world.node.skip_slots(EXPIRY_SLOTS)
-    drop_sends(world, False)
-    await has_left(world, 1)
+    await lands_under_another_signature(world)
     assert first not in outflows(world)
-    await world.clock.sleep(60)
     await world.start()
     await gate_opens(world)
     await shop.batch_is("settled")
@@ -97,12 +136,7 @@ async def test_an_outflow_that_is_less_by_the_debt_of_a_payout_that_was_on_its_w
     shop, world = story.shop, story.world
     await story.begin("ada", "ada")
     second = story.paid[1]
-    held = f"/admin/api/purchases/{second.purchase_id}"
-    assert (await world.operator("POST", f"{held}/hold", {"reason": "looked into"})).status == 200
-    drop_sends(world, True)
-    await shop.plan()
-    await named(world)
-    assert (await world.operator("POST", f"{held}/unhold", {"reason": "it is well"})).status == 200
+    await plan_without(shop, second)
     await story.back_up()
     drop_sends(world, False)
     await shop.batch_is("settled")
@@ -163,12 +197,7 @@ async def test_what_was_signed_just_before_the_backup_is_put_back_is_waited_for_
     await gate_opens(world)
     world.node.switches.land_after_slots = 145
     assert await shop.plan() is not None
-    sent = "SELECT signature FROM group_attempts WHERE state = 'sent'"
-
-    async def is_sent() -> bool:
-        return bool(rows_of(world, sent))
-
-    await world.until("the group is sent", is_sent)
+    await group_is_sent(world)
     world.node.switches.land_after_slots = 0
     await story.put_back()
     assert await shop.plan() is not None
@@ -228,17 +257,11 @@ async def test_a_payment_by_hand_that_equals_an_order_that_circle_does_not_have_
     await world.circle_transfer("2.35", to=shop.creators["ada"].address)
     await world.clock.sleep(60)
     await world.start()
-
-    async def shown() -> bool:
-        return len((await world.operator("GET", "/admin/api/outflows")).body["items"]) == 1
-
-    await world.until("the payment by hand is unexplained", shown)
+    by_hand = await the_unexplained(world)
     await world.clock.sleep(120)
     assert world.daemon is not None and not world.daemon.engine.gate.is_open
     assert shop.paid() == {"ada": DUE}
-    (found,) = (await world.operator("GET", "/admin/api/outflows")).body["items"]
-    adopt = f"/admin/api/outflows/{found['id']}/adopt"
-    adopted = await world.operator("POST", adopt, {"reason": "by hand, in its place", "payout_ids": [1]})
+    adopted = await world.operator("POST", f"{by_hand}/adopt", {"reason": "by hand, in its place", "payout_ids": [1]})
     assert adopted.body["items"] == []
     await gate_opens(world)
     await shop.batch_is("settled")
@@ -317,27 +340,12 @@ async def test_an_outflow_that_may_be_an_order_on_its_way_is_given_to_no_other_p
     await shop.open("ada")
     _, second = await shop.sell("ada", "ada")
     await shop.deposited(2 * DUE)
-    held = f"/admin/api/purchases/{second.purchase_id}"
-    assert (await world.operator("POST", f"{held}/hold", {"reason": "looked into"})).status == 200
-    drop_sends(world, True)
-    await shop.plan()
-    await named(world)
-    assert (await world.operator("POST", f"{held}/unhold", {"reason": "it is well"})).status == 200
-    await world.process.kill()
-    world.node.skip_slots(EXPIRY_SLOTS)
-    drop_sends(world, False)
-    await has_left(world, 1)
-    await world.clock.sleep(60)
+    await plan_without(shop, second)
+    await lands_under_another_signature(world)
     world.circle.faults.add(Rule("GET /v1/w3s/transactions", Fault.STATUS, times=1_000, status=503))
     await world.start()
-
-    async def shown() -> bool:
-        return len((await world.operator("GET", "/admin/api/outflows")).body["items"]) == 1
-
-    await world.until("the order's outflow is unexplained", shown)
-    (found,) = (await world.operator("GET", "/admin/api/outflows")).body["items"]
-    adopt = f"/admin/api/outflows/{found['id']}/adopt"
-    refused = await world.operator("POST", adopt, {"reason": "it looks like it", "payout_ids": [2]})
+    outflow = await the_unexplained(world)
+    refused = await world.operator("POST", f"{outflow}/adopt", {"reason": "it looks like it", "payout_ids": [2]})
     assert (refused.status, refused.body["error"]["code"]) == (409, "may_be_on_its_way")
     world.circle.faults.clear()
     await gate_opens(world)
@@ -406,18 +414,12 @@ async def test_a_group_that_was_signed_anew_after_the_backup_is_settled_by_the_s
     world.node.mint_usdc(Pubkey.from_string(shop.creators["ada"].address or ""), 0)
     drop_sends(world, True)
     await shop.plan()
-    sent = "SELECT signature FROM group_attempts WHERE state = 'sent'"
-
-    async def is_sent() -> bool:
-        return bool(rows_of(world, sent))
-
-    await world.until("the group is sent", is_sent)
-    first = rows_of(world, sent)[0]["signature"]
+    first = await group_is_sent(world)
     await story.back_up()
     world.node.skip_slots(EXPIRY_SLOTS)
 
     async def is_signed_anew() -> bool:
-        return any(row["signature"] != first for row in rows_of(world, sent))
+        return any(row["signature"] != first for row in rows_of(world, SENT_GROUPS))
 
     await world.until("it is signed anew", is_signed_anew)
     drop_sends(world, False)
