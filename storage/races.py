@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, String, bindparam, cast, exist
 from domain.states import MintState, PurchaseStatus, RefundState, WorkState
 from storage import purchases as sales
 from storage.history import advance, note
-from storage.statements import change_of
+from storage.statements import always, change_of, fixed
 from storage.tables import jobs, mint_attempts, payouts, purchases, refunds
 from storage.work import UNKNOWN_OUTCOME, enqueue
 
@@ -26,7 +26,7 @@ _ASKED = exists().where(
 
 def _has_lost() -> ColumnElement[bool]:
     lost = purchases.c.status_reason == sales.SOLD_OUT
-    return lost & (purchases.c.status == PurchaseStatus.PAYMENT_COMPLETED) & ~_ASKED
+    return lost & (purchases.c.status == fixed(PurchaseStatus.PAYMENT_COMPLETED)) & ~_ASKED
 
 
 _LOSERS = select(purchases.c.id).where(_has_lost()).order_by(purchases.c.id)
@@ -49,8 +49,23 @@ def payment_of_loser(conn: Connection, purchase_id: int) -> str | None:
 
 def refunded_since(conn: Connection, moment: datetime) -> list[int]:
     """Sales without an NFT that were refunded in full, and of whose refunds that became known since then."""
-    known = exists().where(refunds.c.purchase_id == purchases.c.id, refunds.c.created_at >= moment)
-    return list(conn.scalars(select(purchases.c.id).where(_REFUNDED, known).order_by(purchases.c.id)))
+    of: set[int] = set()
+    before = NO_ID_YET
+    while page := conn.execute(_REFUNDS_BEFORE, {"before": before}).all():
+        recent = [row for row in page if row.created_at >= moment]
+        of.update(row.purchase_id for row in recent)
+        if len(recent) < len(page):
+            break
+        before = page[-1].id
+    return [one for one in sorted(of) if conn.scalar(_WITHOUT_NFT, {"which": one}) is not None]
+
+
+NO_ID_YET = 1 << 62
+_REFUNDS_BEFORE = (
+    select(refunds).where(refunds.c.id < bindparam("before")).order_by(refunds.c.id.desc()).limit(always(100))
+)
+"""A page, newest first: they became known in the order of their ids, so what lies further back is not read."""
+_WITHOUT_NFT = select(purchases.c.id).where(purchases.c.id == bindparam("which"), _REFUNDED)
 
 
 def payment_without_edition(conn: Connection, purchase_id: int) -> str | None:
