@@ -247,19 +247,3 @@ def is_looked_for(conn: Connection) -> bool:
     """Whether a look for an NFT on chain was asked for and has not been made yet; one that could not tell, has been."""
     waits = (jobs.c.kind == "mint_look") & (jobs.c.state == WorkState.DUE) & jobs.c.last_error.is_(None)
     return conn.scalar(select(jobs.c.id).where(waits).limit(1)) is not None
-
-
-def purchases_of_unready_buyers(conn: Connection, paid_before: datetime) -> int:
-    """How many paid purchases have waited for their buyer's wallet since before `paid_before`."""
-    statement = (
-        select(func.count())
-        .select_from(purchases.join(users, purchases.c.buyer_id == users.c.id))
-        .where(
-            purchases.c.status == PurchaseStatus.PAYMENT_COMPLETED,
-            purchases.c.edition_held,
-            purchases.c.paid_at < paid_before,
-            users.c.circle_wallet_address.is_(None),
-            users.c.wallet_address.is_(None),
-        )
-    )
-    return conn.scalar(statement) or 0

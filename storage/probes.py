@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, func, select
+from sqlalchemy import Connection, Row, Table, exists, func, select
 
 from domain.ledger import Asset
 from domain.states import BatchStatus, MintState, PurchaseStatus, TransferState, UsdcStatus, WalletState, WorkState
@@ -179,16 +179,25 @@ def _unpaid(conn: Connection) -> dict[UsdcStatus, Unpaid]:
 
 
 def _oldest_unpaid(conn: Connection) -> datetime | None:
-    """Over payouts, and over paid purchases that have none yet because they are not minted; held ones don't count."""
+    """Over payouts, and over paid purchases that have none yet because they are not minted. What waits on purpose does
+    not count: for a hold's end, or for a buyer to set up his wallet; nor does the loser of a sold-out race."""
     moments: list[datetime | None] = [
         conn.scalar(select(func.min(payouts.c.paid_at)).where(payouts.c.state == fixed(state))) for state in LATE
     ]
     for status in UNMINTED:
         unminted = (
-            (purchases.c.status == fixed(status)) & purchases.c.hold_reason.is_(None) & purchases.c.minted_at.is_(None)
+            (purchases.c.status == fixed(status))
+            & purchases.c.edition_held
+            & purchases.c.hold_reason.is_(None)
+            & purchases.c.minted_at.is_(None)
+            & purchases.c.released_at.is_(None)
+            & exists().where(users.c.id == purchases.c.buyer_id, ~_WITHOUT_WALLET)
         )
         moments.append(conn.scalar(select(func.min(purchases.c.paid_at)).where(unminted)))
     return min((moment for moment in moments if moment is not None), default=None)
+
+
+_WITHOUT_WALLET = users.c.circle_wallet_address.is_(None) & users.c.wallet_address.is_(None)
 
 
 def _batches(conn: Connection) -> dict[BatchStatus, int]:
@@ -209,14 +218,15 @@ def _imbalance(conn: Connection) -> dict[Asset, int]:
 
 
 def _waiting_for_wallet(conn: Connection, since: datetime) -> tuple[int, int]:
+    """How many wait, and how many of them for too long: of those that are released a person has decided."""
+    too_long = (purchases.c.paid_at < since) & purchases.c.released_at.is_(None)
     query = (
-        select(func.count().label("rows"), func.count().filter(purchases.c.paid_at < since).label("too_long"))
+        select(func.count().label("rows"), func.count().filter(too_long).label("too_long"))
         .select_from(purchases.join(users, purchases.c.buyer_id == users.c.id))
         .where(
             purchases.c.status == PurchaseStatus.PAYMENT_COMPLETED,
             purchases.c.edition_held,
-            users.c.circle_wallet_address.is_(None),
-            users.c.wallet_address.is_(None),
+            _WITHOUT_WALLET,
         )
     )
     row = conn.execute(query).one()

@@ -96,12 +96,15 @@ class Sales:
         purchases.record_payment(conn, purchase_id, Payment(payment, None, session.price, "usd", at), at)
         return purchase_id
 
-    def minted(self, conn: Connection, purchase_id: int, fee_cents: int = 39, at: datetime = START) -> None:
-        """The fee is final and the NFT exists: the creators' money is owed."""
-        row = purchases.required(conn, purchase_id)
-        gross = row.gross_amount
+    def priced(self, conn: Connection, purchase_id: int, fee_cents: int = 39, at: datetime = START) -> None:
+        """The fee is final."""
+        gross = purchases.required(conn, purchase_id).gross_amount
         fee = Fee(f"txn_{purchase_id}", f"ch_{purchase_id}", gross, fee_cents, gross - fee_cents, at)
         purchases.record_fee(conn, purchase_id, fee, SplitRule(), at)
+
+    def minted(self, conn: Connection, purchase_id: int, fee_cents: int = 39, at: datetime = START) -> None:
+        """The fee is final and the NFT exists: the creators' money is owed."""
+        self.priced(conn, purchase_id, fee_cents, at)
         intent = MintIntent(
             "wallet",
             PLATFORM,

@@ -5,7 +5,7 @@ import math
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection, delete, update
 
 from agent.notify import ServiceManager
 from agent.probe import Probe
@@ -20,9 +20,11 @@ from storage import (
     chain_rows,
     funding,
     inbox,
+    interventions,
     movement_rows,
     movements,
     probes,
+    returns,
     switches,
     taking,
     vitals,
@@ -33,8 +35,9 @@ from storage.errors import StoreUnavailable
 from storage.inbox import StripeEvent
 from storage.metered import MeteredStore
 from storage.planning import PlanTerms
+from storage.returns import DisputeSeen
 from storage.store import Store
-from storage.tables import jobs, stripe_events
+from storage.tables import contents, jobs, stripe_events
 from tests.metrics.test_recorder import values
 from tests.sales import MINT_LAMPORTS, PAYOUT_LAMPORTS, PLATFORM, START, Sales
 
@@ -106,11 +109,38 @@ async def test_what_is_owed_queued_parked_and_waiting_is_read_as_it_stands(store
     assert queues["mint", WorkState.DUE] == 2
     assert readings.unpaid[UsdcStatus.PENDING_DISTRIBUTION] == probes.Unpaid(1, 2_350_000)
     assert readings.unpaid[UsdcStatus.PENDING_CONVERSION] == probes.Unpaid(0, 0)
-    assert readings.oldest_unpaid_at == START - DAY
+    assert readings.oldest_unpaid_at == START
     assert (readings.waiting_for_wallet, readings.waiting_too_long) == (1, 1)
     assert readings.usdc == probes.Balance(2_350_000, START)
     assert readings.imbalance == {Asset.USD: 0, Asset.USDC: 0, Asset.SOL: 0}
     assert readings.orphans == 0
+
+
+async def test_what_waits_for_the_buyer_was_released_or_has_lost_a_race_makes_nobody_s_payout_late(
+    store: Store, sales: Sales
+) -> None:
+    """A page that no act of a person would end."""
+
+    def arrange(conn: Connection) -> None:
+        creator, buyer = sales.user(conn, "ann"), sales.user(conn, "bob", wallet=False)
+        sale = sales.paid(conn, sales.content(conn, creator), buyer, START)
+        sales.priced(conn, sale)
+        sales.paid(conn, sales.content(conn, creator), buyer, START + 10 * DAY)
+        only = sales.content(conn, creator)
+        conn.execute(update(contents).where(contents.c.id == only).values(editions=1))
+        for session in [sales.opened(conn, only, sales.user(conn, name)) for name in ("eve", "dan")]:
+            last = sales.pays(conn, session)
+        sales.minted(conn, last - 1)
+        lost = DisputeSeen("dp_1", 300, "lost", 300, 1_500, START + DAY)
+        returns.record_dispute(conn, last, lost, START + DAY)
+        interventions.release(conn, sale, 14 * DAY, START + 15 * DAY)
+        sales.deposit(conn, 5_000_000)
+        sales.pay(conn, plan(conn, sales, START + 15 * DAY), START + 15 * DAY)
+
+    await store.write(arrange)
+    readings = await store.read(lambda conn: probes.read(conn, START + DAY))
+    assert readings.oldest_unpaid_at is None
+    assert (readings.waiting_for_wallet, readings.waiting_too_long) == (2, 0)
 
 
 def event(event_id: str) -> StripeEvent:
