@@ -18,6 +18,7 @@ from storage.attempts import parted, watch_of
 from storage.history import advance, note
 from storage.network_costs import explain_cost
 from storage.purchases import by_id, open_payouts, required
+from storage.refunds import gives_all_back
 from storage.returns import settle_returns
 from storage.statements import change_of, locked_row_of, row_of
 from storage.tables import contents, jobs, mint_attempts, purchases, users
@@ -29,7 +30,7 @@ READY = frozenset({PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING, Pur
 @dataclass(frozen=True, slots=True)
 class MintCase:
     """What is stored about one purchase's mint. `watch` is what the indexer says of the live attempt's signature,
-    `pays` what its transaction pays beside minting."""
+    `pays` what its transaction pays beside minting; `gives_back`: its buyer gets everything back, or is to."""
 
     purchase: Row[Any]
     buyer: Row[Any]
@@ -38,6 +39,7 @@ class MintCase:
     watch: Row[Any] | None
     dead_attempts: int
     pays: Sequence[Part]
+    gives_back: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def load(conn: Connection, purchase_id: int) -> MintCase:
         raise Misuse(f"no purchase {purchase_id}")
     buyer = conn.execute(row_of(users), {"which": purchase.buyer_id}).one()
     content = conn.execute(row_of(contents), {"which": purchase.content_id}).one()
-    return attempted(conn, MintCase(purchase, buyer, content, None, None, 0, []))
+    return attempted(conn, MintCase(purchase, buyer, content, None, None, 0, [], gives_all_back(conn, purchase)))
 
 
 def attempted(conn: Connection, case: MintCase) -> MintCase:

@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, func, insert, select
 
 from domain.states import PurchaseStatus, RefundState
 from storage.history import advance, note
 from storage.purchases import SOLD_OUT, required
 from storage.returns import returned
+from storage.statements import fixed
 from storage.tables import refunds
 
 _OPEN = (RefundState.INTENDED, RefundState.PENDING)
@@ -20,6 +21,16 @@ def under_way(conn: Connection, purchase_id: int) -> Row[Any] | None:
     """The refund that we asked for, or are about to, and whose outcome is open; there is one at most."""
     ours = (refunds.c.purchase_id == purchase_id) & refunds.c.idempotency_key.is_not(None)
     return conn.execute(select(refunds).where(ours, refunds.c.state.in_(_OPEN))).one_or_none()
+
+
+def gives_all_back(conn: Connection, purchase: Row[Any]) -> bool:
+    """Whether nothing is left of a sale by the refunds that have succeeded, or still may, whoever asked for them."""
+    return bool(int(conn.scalar(_STANDING, {"of": purchase.id}) or 0) >= purchase.gross_amount)
+
+
+_STANDING = select(func.sum(refunds.c.amount)).where(
+    refunds.c.purchase_id == bindparam("of"), refunds.c.state != fixed(RefundState.FAILED)
+)
 
 
 def intend_for_loser(conn: Connection, purchase_id: int, uuid: UUID, key: UUID, now: datetime) -> None:

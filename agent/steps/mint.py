@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 WALLET_WAIT = timedelta(hours=1)
 """A safety net: the wallet's arrival itself makes the mint due."""
+REFUND_WAIT = timedelta(minutes=1)
+WAITS_FOR_REFUND = "waits for the outcome of a refund of everything"
 FEE_WAIT = timedelta(seconds=30)
 """A restored database learns the fee of a sale that was paid before; its step fetches it."""
 FINALITY_ROUNDS = 8
@@ -125,7 +127,7 @@ class MintStep:
             there = await self._there(case, plan, claim, lamports)
             if there is not None:
                 return there
-            if not lamports and case.purchase.refunded_amount >= case.purchase.gross_amount:
+            if case.gives_back and not lamports:
                 return self._taken_back(case)
             case = await self._sign(case, plan, claim, lamports)
         if case.attempt is None or case.attempt.signature is None:
@@ -185,6 +187,8 @@ class MintStep:
         """The end of a mint that could not be signed till its sale was refunded in full: nothing of it is in flight."""
         attempt, now = case.attempt, self._clock.now()
         assert attempt is not None
+        if case.purchase.refunded_amount < case.purchase.gross_amount:
+            return Again(REFUND_WAIT, WAITS_FOR_REFUND)
         proof = {"why": "never signed: the sale was refunded in full"}
         return Done(lambda conn: rows.dead(conn, attempt.id, proof, now))
 
@@ -194,7 +198,7 @@ class MintStep:
         if payout_address(case.buyer) is None:
             say: Commit = lambda conn: rows.say(conn, purchase_id, WAITS_FOR_WALLET)  # noqa: E731
             return Again(WALLET_WAIT, "waits for the buyer's wallet", commit=say)
-        return None
+        return Again(REFUND_WAIT, WAITS_FOR_REFUND) if case.gives_back else None
 
     async def _intend(self, case: MintCase, claim: Claim) -> MintCase:
         uuid, now, terms, purchase_id = self._ids.uuid(), self._clock.now(), self._terms, case.purchase.id

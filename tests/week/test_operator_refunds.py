@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from sandbox.faults import Fault, Rule
 from storage import tables
+from tests.week.test_peer_defects import nfts
 from tests.week.test_refunds import DUE, Gallery
 from tests.week.test_virtual_week import run_virtually
 from tests.week.virtual_world import VirtualWorld
@@ -90,6 +91,69 @@ def test_a_lost_answer_makes_no_second_refund_and_a_refused_one_may_be_asked_for
         assert (await desk.act(purchase_id, "refund")).status == 202
         await desk.refunded(purchase_id, "succeeded")
         assert desk.given_back(payment) == [300]
+        await desk.close()
+
+    run_virtually(story())
+
+
+def test_a_buyer_who_is_being_given_everything_back_gets_no_nft_by_setting_up_his_wallet(tmp_path: Path) -> None:
+    """Stripe takes its time: what was asked for before the mint counts before it."""
+
+    async def story() -> None:
+        desk = Desk(VirtualWorld(tmp_path))
+        await desk.open(editions=1)
+        desk.world.circle.custody.switches.auto_pin = False
+        token, session = await desk.pay()
+        payment = desk.payment_of(session)
+
+        async def waits() -> bool:
+            shelf = await desk.library(token)
+            return bool(shelf) and shelf[0]["status"] == "waiting_for_wallet"
+
+        await desk.world.until("the mint waits for the wallet", waits)
+        away = Rule("POST /v1/refunds", Fault.STATUS, times=1_000, status=503)
+        desk.world.stripe.controls.add_fault(away, inside=False)
+        purchase_id = (await desk.library(token))[0]["purchase_id"]
+        assert (await desk.act(purchase_id, "refund")).status == 202
+        desk.world.circle.custody.switches.auto_pin = True
+        await desk.world.clock.sleep(1_200)
+        assert (await desk.purchase(purchase_id, token))["status"] == "payment_completed"
+        desk.world.stripe.controls.clear_faults()
+        await desk.refunded(purchase_id, "succeeded")
+        assert desk.given_back(payment) == [300]
+        assert (await desk.purchase(purchase_id, token))["status"] == "refunded"
+        assert nfts(desk.world) == 0
+        await desk.close()
+
+    run_virtually(story())
+
+
+def test_a_refund_of_everything_that_stripe_refuses_lets_the_mint_go_on(tmp_path: Path) -> None:
+    async def story() -> None:
+        desk = Desk(VirtualWorld(tmp_path))
+        await desk.open()
+        desk.world.circle.custody.switches.auto_pin = False
+        token, _ = await desk.pay()
+        refusal = {"error": {"type": "invalid_request_error", "code": "charge_disputed", "message": "It is disputed."}}
+        rule = Rule("POST /v1/refunds", Fault.STATUS, status=400, body=json.dumps(refusal).encode())
+
+        async def waits() -> bool:
+            shelf = await desk.library(token)
+            return bool(shelf) and shelf[0]["status"] == "waiting_for_wallet"
+
+        await desk.world.until("the mint waits for the wallet", waits)
+        purchase_id = (await desk.library(token))[0]["purchase_id"]
+        away = Rule("POST /v1/refunds", Fault.STATUS, times=1, status=503)
+        desk.world.stripe.controls.add_fault(away, inside=False)
+        desk.world.stripe.controls.add_fault(rule, inside=False)
+        assert (await desk.act(purchase_id, "refund")).status == 202
+        desk.world.circle.custody.switches.auto_pin = True
+        await desk.refunded(purchase_id, "failed")
+
+        async def owned() -> bool:
+            return bool((await desk.library(token))[0]["status"] == "owned")
+
+        await desk.world.until("the buyer owns it", owned, 1_800)
         await desk.close()
 
     run_virtually(story())
