@@ -72,9 +72,3 @@ def failed(conn: Connection, user_id: int, why: str, now: datetime) -> None:
     """The automatic tries are used up; an operator can retry."""
     if user(conn, user_id).wallet_state in (WalletState.QUEUED, WalletState.CHALLENGE):
         advance(conn, user_id, WalletState.FAILED, now, why)
-
-
-def requeue(conn: Connection, user_id: int, now: datetime) -> None:
-    """Ask for the wallet anew, with the same key: Circle answers with what it has."""
-    if user(conn, user_id).wallet_state in (WalletState.NONE, WalletState.FAILED):
-        advance(conn, user_id, WalletState.QUEUED, now)

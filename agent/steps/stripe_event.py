@@ -100,10 +100,14 @@ def _integer(subject: Mapping[str, Any], name: str) -> int:
     return value
 
 
+def _metadata(subject: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = subject.get("metadata")
+    return found if isinstance(found, dict) else {}
+
+
 def _mark(subject: Mapping[str, Any]) -> Mark:
     """What our Session and its payment carry; the UUIDs of content and buyer are empty on those of former times."""
-    metadata = subject.get("metadata")
-    given = metadata if isinstance(metadata, dict) else {}
+    given = _metadata(subject)
     checkout, content, buyer = (given.get(name) for name in ("checkout", "content", "buyer"))
     if not isinstance(checkout, str):
         raise Rejected("unknown_checkout", "the payment names no checkout of ours; it waits for a person")
@@ -169,8 +173,10 @@ def delayed_payment_failed(conn: Connection, subject: Mapping[str, Any], happene
 
 
 def session_expired(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
-    """checkout.session.expired: the buyer may open another one. No purchase exists, so no edition is held."""
-    checkout = conn.execute(select(checkouts).where(checkouts.c.uuid == _mark(subject).checkout)).one_or_none()
+    """checkout.session.expired: the buyer may open another one. No purchase exists, so no edition is held; and nothing
+    was paid for one that is not ours."""
+    mine = checkouts.c.uuid == str(_metadata(subject).get("checkout"))
+    checkout = conn.execute(select(checkouts).where(mine)).one_or_none()
     if checkout is not None and checkout.state in (CheckoutState.CREATING, CheckoutState.OPEN):
         advance(conn, checkout.id, CheckoutState.EXPIRED, now)
 
@@ -191,8 +197,7 @@ def charge_updated(conn: Connection, subject: Mapping[str, Any], happened: datet
 def refund_changed(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
     """refund.*: one refund, ours or made at Stripe, moved on."""
     refund_id = _required_text(subject, "id")
-    metadata = subject.get("metadata")
-    uuid = metadata.get("refund") if isinstance(metadata, dict) else None
+    uuid = _metadata(subject).get("refund")
     seen = RefundSeen(
         refund_id,
         _integer(subject, "amount"),

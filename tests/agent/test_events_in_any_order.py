@@ -128,3 +128,15 @@ async def test_a_refund_that_comes_before_the_payment_is_told_is_booked_before_a
     mint = select(jobs.c.due_at).where(jobs.c.kind == "mint")
     due_at = await store.read(lambda conn: conn.execute(mint).scalar_one())
     assert (due_at > MONDAY) == (place < 2)
+
+
+async def test_a_session_of_something_else_that_runs_out_is_no_work_for_a_person(store: Store) -> None:
+    """Nothing was paid for it, whoever made it."""
+    foreign: dict[str, Any] = {"id": "cs_1", "payment_intent": None, "payment_status": "unpaid", "metadata": {}}
+    expired = event("evt_1", "checkout.session.expired", foreign)
+    await store.write(lambda conn: add_stripe_events(conn, [expired]))
+    ends, lane = Ends(), Lane("events", Queue(stripe_events), 1)
+    steps = {"stripe_event": StripeEventStep(store, HandClock())}
+    async with running(Worker(store, HandClock(), SeededIds(random.Random(1)), steps, [lane], ends, retries_max=3)):
+        await ends.until("done")
+    assert (await store.read(lambda conn: conn.scalar(select(stripe_events.c.state)))) == "done"
