@@ -260,6 +260,9 @@ def _restore(conn: Connection, row: Row[Any], now: datetime) -> None:
 def _settle_hold(conn: Connection, row: Row[Any], contests: Sequence[Row[Any]], now: datetime) -> None:
     """Held while a dispute is open; what an operator holds stays held, and so does what was on its way then. What holds
     no edition any more is a person's when no other hold keeps it."""
+    if row.hold_reason == NO_EDITION and not _lacks_edition(row):
+        release(conn, row.id, now)
+        row = sales.required(conn, row.id)
     open_ids = [one.stripe_dispute_id for one in contests if one.status in OPEN_DISPUTES]
     if open_ids and (row.hold_reason is None or row.hold_reason.startswith(DISPUTE_HOLD)):
         reason = f"{DISPUTE_HOLD}{open_ids[0]}"

@@ -1,5 +1,6 @@
 """What a held sale's creators are owed stays held, whatever else happens to it, and is let go with the last hold."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -128,6 +129,28 @@ async def test_a_sale_that_lost_its_edition_while_it_was_held_is_a_person_s_when
             interventions.unhold(conn, sale, "it was nothing", NOW)
         row = sales.required(conn, sale)
         assert (row.status, row.edition_held, row.hold_reason) == ("payment_completed", False, NO_EDITION)
+        assert first_findings(conn) == {}
+
+    await store.write(story)
+
+
+async def test_a_sale_that_has_its_edition_again_or_was_refunded_after_all_is_held_for_it_no_more(store: Store) -> None:
+    def story(conn: Connection) -> None:
+        shop = Sales(ACCOUNT)
+        content, buyer = shop.content(conn, shop.user(conn, "ada")), shop.user(conn, "buyer")
+        conn.execute(contents.update().values(editions=1))
+        sale = shop.paid(conn, content, buyer)
+        refund(conn, sale, RefundState.SUCCEEDED)
+        other = shop.paid(conn, content, buyer)
+        refund(conn, sale, RefundState.FAILED)
+        assert sales.required(conn, sale).hold_reason == NO_EDITION
+        again = RefundSeen("re_again", 300, RefundState.SUCCEEDED, None)
+        returns.record_refund(conn, sale, again, NOW)
+        assert sales.required(conn, sale).hold_reason is None
+        refund(conn, other, RefundState.SUCCEEDED)
+        returns.record_refund(conn, sale, replace(again, state=RefundState.FAILED), NOW)
+        shop.minted(conn, sale)
+        assert shown(conn, sale) == [("pending_conversion", None, None)]
         assert first_findings(conn) == {}
 
     await store.write(story)
