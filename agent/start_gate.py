@@ -30,7 +30,7 @@ LOOK_AGAIN, LOOK_AGAIN_MOST = timedelta(seconds=5), timedelta(minutes=1)
 """What waits for a person may wait for days, and each look lists what Circle and the chain have since the last one."""
 GO_ON_SECONDS = 2.0
 """After a service that did not answer: the check goes on where it broke off."""
-LOOKED_SECONDS = 0.5
+LOOKED = timedelta(seconds=0.5)
 REFUNDS_SINCE = timedelta(days=1)
 """A restored database learns of refunds at its start: so long after, at most, it is looked which came after a mint."""
 SALES_LOOKED_AT = 500
@@ -161,14 +161,21 @@ class StartGate:
         Stripe has told is worked on before: whose money went back needs no edition. Whether the loser of a race has an
         NFT must be known: else it would be minted for another one too."""
         begun = self._clock.now()
-        while await self._store.read(partial(inbox.is_unread, until=begun)):
-            await self._clock.sleep(LOOKED_SECONDS)
+        await self._while(partial(inbox.is_unread, until=begun), "events of before the start to be worked on")
         while asked := await self._unlooked():
             await self._store.write(partial(minting.look_for, purchase_ids=asked, now=self._clock.now()))
             self._looked_at.update(asked)
             self._wake()
-        while await self._store.read(lambda conn: minting.is_looked_for(conn) or races.is_unknown(conn)):
-            await self._clock.sleep(LOOKED_SECONDS)
+        await self._while(lambda conn: minting.is_looked_for(conn) or races.is_unknown(conn), "looks for NFTs")
+
+    async def _while(self, holds: Callable[[Connection], bool], what: str) -> None:
+        """Others are at it; the longer that takes, the more rarely it is looked."""
+        begun, before = self._clock.monotonic(), self.waits_for
+        while await self._store.read(holds):
+            self.waits_for = what
+            taken = timedelta(seconds=self._clock.monotonic() - begun)
+            await self._clock.sleep(look_again_after(taken, LOOKED, LOOK_AGAIN_MOST).total_seconds())
+        self.waits_for = before
 
     async def _look_for_orders(self) -> None:
         """Have it looked what became of orders that are on their way: their own steps wait for this gate, and it may

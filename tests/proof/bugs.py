@@ -33,10 +33,10 @@ def run(seconds: float) -> Account:
     in_time = takewhile(lambda _: time.monotonic() < began + seconds, missing())
     for name, hit in in_order(_hunted, in_time, cores()):
         found[name] = found[name] or hit
-    hits = sum(hit is not None for hit in found.values())
+    hits = [hit.seed for hit in found.values() if hit is not None]
     return Account(
         f"each of the {len(BUGS)} found within {SEEDS_MOST} seeds",
-        f"{hits} found, up to seed {last}",
+        f"{len(hits)} found, up to seed {max(hits, default=0)}",
         time.monotonic() - began,
         {},
         [f"{name} was not found within {SEEDS_MOST} seeds" for name in found if last == SEEDS_MOST and not found[name]],
