@@ -1,6 +1,7 @@
 """The operators: look at what waits for a person, retry it, decide about outflows, approve, let sends go on."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from simulator.outside import ADMIN_TOKEN
@@ -10,14 +11,17 @@ ROUNDS_BEFORE_DECIDING = 2
 """An outflow that fits no payout is looked at so often before anything is said of it."""
 REFERENCE = re.compile(r"purchase-(?P<payment>pi_\w+)-distribution(-(?P<number>\d+))?")
 MAY_BE_PAID = """
-    SELECT DISTINCT s.id FROM purchases s JOIN contents c ON c.id = s.content_id
+    SELECT DISTINCT s.id, s.hold_reason FROM purchases s JOIN contents c ON c.id = s.content_id
     LEFT JOIN content_shares h ON h.content_id = c.id JOIN users u ON u.id = COALESCE(h.user_id, c.author_id)
     LEFT JOIN payouts p ON p.purchase_id = s.id AND p.recipient_id = u.id
-    WHERE COALESCE(u.circle_wallet_address, u.wallet_address) = ? AND s.hold_reason IS NULL AND s.paid_at IS NOT NULL
+    WHERE COALESCE(u.circle_wallet_address, u.wallet_address) = ? AND s.paid_at IS NOT NULL
     AND s.status NOT IN ('refunded', 'failed')
-    AND COALESCE(p.state, 'failed') IN ('pending_conversion', 'pending_distribution', 'failed') ORDER BY s.id
+    AND COALESCE(p.state, 'failed') IN ('pending_conversion', 'pending_distribution', 'on_hold', 'failed')
+    ORDER BY s.id
 """
-"""Sales of which somebody at an address is still to be paid, or will be."""
+"""Sales of which somebody at an address is still to be paid, or will be, and why one is held."""
+BY_A_PERSON = "operator: "
+"""Begins the reason of a hold that nobody but a person ends."""
 
 
 class Operator:
@@ -27,6 +31,8 @@ class Operator:
     def __init__(self, cast: Cast) -> None:
         self._cast = cast
         self._seen: dict[str, int] = {}
+        self.held_for_good: set[int] = set()
+        """Sales that may be paid already."""
         self._tokens: list[str] = []
         """His, and the second approver's."""
 
@@ -105,21 +111,27 @@ class Operator:
         return done is not None
 
     async def _write_off(self, row: dict[str, Any]) -> None:
-        """What paid somebody, and nobody can tell for which of his sales: all that it may have paid are held, so that
-        none of it is still to be paid, and then it is accepted."""
+        """What paid somebody, and nobody can tell for which of his sales: all that it may have paid are held for good,
+        so that none of it is still to be paid, and then it is accepted."""
         stage = self._cast.stage
         owners = stage.records.outflows()[row["signature"]]
-        for sale in [one["id"] for owner in owners for one in stage.checker.db.rows(MAY_BE_PAID, owner)]:
+        for sale in self._still_to_be_paid(owners):
             held = await self._ask("POST", f"/admin/api/purchases/{sale}/hold", {"reason": "may be paid already"})
             if held is None:
                 return
             stage.trace.tell("operator holds", sale)
-        if any(stage.checker.db.rows(MAY_BE_PAID, owner) for owner in owners):
+        if self._still_to_be_paid(owners):
             return
         decided = {"reason": "paid sales that are held now", "not_a_payout": True}
         if await self._ask("POST", f"/admin/api/outflows/{row['id']}/accept", decided) is not None:
             self._cast.accepted.add(row["signature"])
             stage.trace.tell("operator accepts the outflow", row["signature"])
+
+    def _still_to_be_paid(self, owners: Iterable[str]) -> list[int]:
+        """Sales that no person holds; those that one holds are held for good too."""
+        found = [one for owner in owners for one in self._cast.stage.checker.db.rows(MAY_BE_PAID, owner)]
+        self.held_for_good.update(one["id"] for one in found)
+        return [one["id"] for one in found if not (one["hold_reason"] or "").startswith(BY_A_PERSON)]
 
     async def _approve(self) -> None:
         shown = await self._ask("GET", "/admin/api/batches")

@@ -35,8 +35,8 @@ class Whims:
         await self._dice.choice(acts)()
 
     async def end(self) -> None:
-        """Nothing is held any more."""
-        for purchase_id in self._sales():
+        """Nothing is held any more but what may be paid already."""
+        for purchase_id in self._may_be_let_go():
             await self._cast.ask(
                 "POST", f"/admin/api/purchases/{purchase_id}/unhold", BECAUSE, self._operator.token, admin=True
             )
@@ -53,6 +53,9 @@ class Whims:
     def _sales(self) -> list[int]:
         return [row["id"] for row in self._cast.stage.checker.db.rows("SELECT id FROM purchases ORDER BY id")]
 
+    def _may_be_let_go(self) -> list[int]:
+        return [one for one in self._sales() if one not in self._operator.held_for_good]
+
     def _one(self) -> int | None:
         sales = self._sales()
         return self._dice.choice(sales) if sales else None
@@ -64,7 +67,9 @@ class Whims:
         await self._ask("POST", f"purchases/{self._one()}/hold", BECAUSE)
 
     async def _unhold(self) -> None:
-        await self._ask("POST", f"purchases/{self._one()}/unhold", BECAUSE)
+        sales = self._may_be_let_go()
+        if sales:
+            await self._ask("POST", f"purchases/{self._dice.choice(sales)}/unhold", BECAUSE)
 
     async def _refund(self) -> None:
         amount = self._dice.choice(PARTS)
