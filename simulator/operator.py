@@ -20,6 +20,11 @@ MAY_BE_PAID = """
     ORDER BY s.id
 """
 """Sales of which somebody at an address is still to be paid, or will be, and why one is held."""
+GAP = """
+    SELECT r.amount - (SELECT COALESCE(SUM(m.amount), 0) FROM chain_movements m WHERE m.asset = 'lamports') gap
+    FROM readings r WHERE r.name = 'treasury_sol'
+"""
+"""By how much the wallet's SOL differs from what is booked, as `index status` and the log tell."""
 BY_A_PERSON = "operator: "
 """Begins the reason of a hold that nobody but a person ends."""
 
@@ -31,6 +36,7 @@ class Operator:
     def __init__(self, cast: Cast) -> None:
         self._cast = cast
         self._seen: dict[str, int] = {}
+        self._gap = 0
         self.held_for_good: set[int] = set()
         """Sales that may be paid already."""
         self._tokens: list[str] = []
@@ -53,6 +59,7 @@ class Operator:
     async def round(self) -> None:
         await self._decide_outflows()
         await self._retry()
+        await self._read_again()
         await self._approve()
         await self._resume()
 
@@ -132,6 +139,13 @@ class Operator:
         found = [one for owner in owners for one in self._cast.stage.checker.db.rows(MAY_BE_PAID, owner)]
         self.held_for_good.update(one["id"] for one in found)
         return [one["id"] for one in found if not (one["hold_reason"] or "").startswith(BY_A_PERSON)]
+
+    async def _read_again(self) -> None:
+        """A difference that stays is a hole in what the nodes have listed: the history is read once more."""
+        before, self._gap = self._gap, self._cast.stage.checker.db.number(GAP)
+        if self._gap and self._gap == before:
+            await self._ask("POST", "/admin/api/index/backfill", {})
+            self._cast.stage.trace.tell("operator has the history read again, for a gap of", self._gap)
 
     async def _approve(self) -> None:
         shown = await self._ask("GET", "/admin/api/batches")
