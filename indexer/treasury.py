@@ -39,6 +39,11 @@ CHUNK = 32
 """Transactions fetched side by side and stored in one database transaction."""
 LONGEST_PAUSE_SECONDS = 30.0
 """While the endpoints fail."""
+READ_AGAIN_SECONDS = 3_600.0
+"""From one reading for the sake of a gap to the next: a node that has the rest may first have to be named."""
+READ_AGAIN_SLOTS, READ_AGAIN_FURTHER = 250_000, 8
+"""How far back the first one goes, half a day or a day; each that finds nothing is followed by one so many times as far
+back, so that the fourth reads some months."""
 CATCH_UP_SECONDS = 1.0
 """Between passes of somebody who waits for the newest slot to be read."""
 
@@ -106,6 +111,7 @@ class TreasuryFollower:
         self._one_at_a_time = asyncio.Lock()
         self._head: Head | None = None
         self._gaps = (0, 0)
+        self._read_again_at, self._read_again_slots = clock.monotonic(), READ_AGAIN_SLOTS
 
     def poke(self) -> None:
         """Something moved (a payout was finalized, a conversion announced): look now."""
@@ -167,6 +173,9 @@ class TreasuryFollower:
         gaps = await self._read_balances()
         if any(gaps) and not stored and gaps == self._gaps:
             _log.error("treasury_differs_from_chain", usdc=gaps[0], lamports=gaps[1])
+            await self._look_for_what_is_missing(slot)
+        elif not any(gaps):
+            self._read_again_at, self._read_again_slots = self._clock.monotonic(), READ_AGAIN_SLOTS
         self._gaps, self._head = gaps, Head(slot)
         return Pass(self._head, stored.total(), stored[MovementKind.DEPOSIT], orphans, *gaps)
 
@@ -192,6 +201,17 @@ class TreasuryFollower:
         """A failed transaction moved no token; it costs its payer the fee."""
         wanted = [one for one in chunk if track.asset is Asset.SOL or not one.failed]
         return await together([self._read_back.read_back(one.signature) for one in wanted])
+
+    async def _look_for_what_is_missing(self, slot: int) -> None:
+        """A node whose index had a hole, or that keeps no old history, was asked when the cursor passed."""
+        now = self._clock.monotonic()
+        if now < self._read_again_at:
+            return
+        oldest = max(0, slot - self._read_again_slots)
+        self._read_again_at, self._read_again_slots = now + READ_AGAIN_SECONDS, slot - oldest
+        done = await self.reread(oldest, lambda _: None)
+        self._read_again_slots *= READ_AGAIN_FURTHER
+        _log.warning("treasury_read_again", oldest_slot=oldest, listed=done.total, booked=done.booked)
 
     # --- read again ----------------------------------------------------------------------------------------------
 
