@@ -286,6 +286,8 @@ class MintStep:
                 return await self._bury(case, plan, proof, claim)
             case WatchState.CONFIRMED:
                 return Again(self._terms.resend_every() * FINALITY_ROUNDS, "confirmed, waits for finalized")
+            case _ if attempt.wire is None:  # adopted from the history: there are no bytes to send
+                return Again(self._terms.resend_every() * FINALITY_ROUNDS, "adopted, waits to be proven final")
             case _:
                 return await self._send(case)
 

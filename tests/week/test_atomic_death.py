@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.faults import Fault, Rule
 from tests.week.atomic_market import PARTS, AtomicMarket, atomic_market, mortal_market
 from tests.week.checker import rows_of
 from tests.week.people import on_virtual_time, parked
@@ -102,6 +103,32 @@ async def test_a_database_from_before_the_payment_adopts_the_sale_by_its_mint_an
     shop.is_paid_once()
     assert shop.states() == ["distributed", "distributed"]
     assert await parked(shop.world) == []
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_mint_that_is_adopted_waits_to_be_proven_final_and_is_not_sent(tmp_path: Path) -> None:
+    """Nobody has its bytes: sending them was tried, and counted as a failure of the step. The buyer's wallet, by which
+    its NFT would be found, is not known yet."""
+    story = Drill(shop := atomic_market(tmp_path))
+    await shop.open_shared()
+    shop.world.circle.custody.switches.auto_pin = False
+    purchase_id = await shop.pay_without_wallet("late")
+    await story.back_up()
+    shop.give_wallet()
+    await shop.is_minted(purchase_id)
+    await shop.world.stop()
+    shop.world.node.faults.add(Rule("getSignatureStatuses", Fault.LOSE_REQUEST, times=1_000_000))
+    shop.world.circle.faults.add(Rule("POST /v1/w3s/users/token", Fault.LOSE_REQUEST, times=1_000_000))
+    await story.put_back()
+    await story.gate_opens()
+    await shop.world.clock.sleep(60)
+    (told,) = rows_of(shop.world, "SELECT attempts, last_error FROM jobs WHERE kind = 'mint'")
+    assert tuple(told) == (0, "adopted, waits to be proven final")
+    shop.world.node.faults.clear()
+    shop.world.circle.faults.clear()
+    await shop.is_minted(purchase_id)
+    shop.is_paid_once()
     await shop.close()
 
 
