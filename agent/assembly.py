@@ -201,7 +201,8 @@ def build_engine(
 
     pace = gateways.rpc.pace
     witness = ReadBack(gateways.rpc, platform_address, settings.usdc_mint)
-    follower = build_follower(settings, ports.store, gateways.rpc, witness, ports.clock, wake)
+    seen = metrics.treasury_gap
+    follower = build_follower(settings, ports.store, gateways.rpc, witness, ports.clock, wake, seen)
     fast_path = build_fast_path(settings, ports, gateways, metrics)
     idle = float(settings.agent_idle_seconds)
     tracker = SignatureTracker(

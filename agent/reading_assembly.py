@@ -6,6 +6,7 @@ from datetime import timedelta
 from agent.web.payout_way import PayoutWay
 from chain.addresses import ata
 from config.settings import Settings
+from domain.ledger import Asset
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
 from indexer.treasury import TreasuryFollower
@@ -18,7 +19,13 @@ from storage.store import Store
 
 
 def build_follower(
-    settings: Settings, store: Store, rpc: RpcPool, witness: ReadBack, clock: Clock, wake: Callable[[], None]
+    settings: Settings,
+    store: Store,
+    rpc: RpcPool,
+    witness: ReadBack,
+    clock: Clock,
+    wake: Callable[[], None] = lambda: None,
+    observe: Callable[[Asset, int], None] = lambda _asset, _gap: None,
 ) -> TreasuryFollower:
     return TreasuryFollower(
         store,
@@ -27,6 +34,7 @@ def build_follower(
         clock,
         poll_seconds=settings.agent_treasury_poll_ms / 1000,
         wake=wake,
+        observe=observe,
     )
 
 

@@ -5,7 +5,7 @@ Each of the two addresses has a cursor, the last signature stored, which moves i
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -19,14 +19,14 @@ from indexer.history import Since, outline, read_stretch
 from indexer.movements import lamport_movement, usdc_movement
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
-from indexer.rpc.values import ListedSignature
+from indexer.rpc.values import Amount, ListedSignature
 from indexer.together import together
 from indexer.waking import Bell
 from ports.clock import Clock
 from storage import receipts
 from storage.chain_rows import Cursor, cursor, move_cursor, record_reading
 from storage.errors import StoreUnavailable
-from storage.movement_rows import MovementKind, booked_signatures, movement_sum, movement_sum_at
+from storage.movement_rows import MovementKind, booked_signatures, movement_sum_at
 from storage.movements import book_usdc, judge_unclaimed
 from storage.network_costs import book_lamports
 from storage.store import Store
@@ -66,15 +66,15 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one look at the chain brought. `gap_*`: balance on chain minus the sum of what is booked; what moved between
-    the two reads shows as a gap until the next pass, a gap that stays means that a movement is missing."""
+    """What one look at the chain brought. `gaps`: by asset, what the wallet held at a slot minus what is booked up to
+    that slot; a gap that stays means that a movement is missing. Empty before there are balances to compare: those of
+    one pass are held against the history that the next one reads."""
 
     head: Head
     stored: int
     deposits: int
     orphans: int
-    gap_usdc: int
-    gap_lamports: int
+    gaps: Mapping[Asset, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,8 @@ class Reread:
 
 
 class TreasuryFollower:
-    """Run `run` once per process. `wake` is called when job (fund, treasury) was made due."""
+    """Run `run` once per process. `wake` is called when job (fund, treasury) was made due, `observe` with the gap
+    of an asset at each pass that has compared it."""
 
     def __init__(
         self,
@@ -98,10 +99,11 @@ class TreasuryFollower:
         *,
         poll_seconds: float,
         wake: Callable[[], None] = lambda: None,
+        observe: Callable[[Asset, int], None] = lambda _asset, _gap: None,
     ) -> None:
         self._store, self._rpc, self._read_back, self._clock = store, rpc, read_back, clock
         self._wallet, self._usdc_mint = read_back.wallet, read_back.usdc_mint
-        self._poll_seconds, self._wake = poll_seconds, wake
+        self._poll_seconds, self._wake, self._observe = poll_seconds, wake, observe
         self.usdc_account = read_back.usdc_account
         self.tracks = (
             Track(USDC_CURSOR, self.usdc_account, Asset.USDC),
@@ -110,7 +112,8 @@ class TreasuryFollower:
         self._bell = Bell(clock)
         self._one_at_a_time = asyncio.Lock()
         self._head: Head | None = None
-        self._gaps = (0, 0)
+        self._held: Mapping[Track, Amount] = {}
+        self._gaps: Mapping[Asset, int] = {}
         self._read_again_at, self._read_again_slots = clock.monotonic(), READ_AGAIN_SLOTS
 
     def poke(self) -> None:
@@ -170,14 +173,25 @@ class TreasuryFollower:
         orphans += await self._store.write(lambda conn: judge_unclaimed(conn, self.usdc_account, now))
         if orphans:
             _log.error("usdc_left_unexplained", movements=orphans, account=self.usdc_account)
-        gaps = await self._read_balances()
-        if any(gaps) and not stored and gaps == self._gaps:
-            _log.error("treasury_differs_from_chain", usdc=gaps[0], lamports=gaps[1])
+        self._head = Head(slot)
+        await self._compare(slot)
+        return Pass(self._head, stored.total(), stored[MovementKind.DEPOSIT], orphans, self._gaps)
+
+    async def _compare(self, slot: int) -> None:
+        """Hold the balances of an earlier pass against the history, which is read up to `slot` now."""
+        held = self._held
+        if any(amount.slot > slot for amount in held.values()):
+            return  # another node answered, which lags
+        gaps = await self._store.read(lambda conn: {one.asset: _gap(conn, one, held[one]) for one in held})
+        self._held = await self._read_balances()
+        if any(gaps.values()) and gaps == self._gaps:
+            _log.error("treasury_differs_from_chain", usdc=gaps[Asset.USDC], lamports=gaps[Asset.SOL])
             await self._look_for_what_is_missing(slot)
-        elif not any(gaps):
+        elif not any(gaps.values()):
             self._read_again_at, self._read_again_slots = self._clock.monotonic(), READ_AGAIN_SLOTS
-        self._gaps, self._head = gaps, Head(slot)
-        return Pass(self._head, stored.total(), stored[MovementKind.DEPOSIT], orphans, *gaps)
+        self._gaps = gaps
+        for asset, gap in gaps.items():
+            self._observe(asset, gap)
 
     async def _follow_track(self, track: Track, slot: int) -> "Counter[MovementKind | None]":
         at = await self._store.read(lambda conn: cursor(conn, track.name))
@@ -285,16 +299,19 @@ class TreasuryFollower:
                 receipts.closed(conn, receipt, one.signature, one.slot, freed, now)
         return [*[MovementKind.OTHER] * new, *[None] * (len(facts) - new)]
 
-    async def _read_balances(self) -> tuple[int, int]:
-        """Store the finalized balances for display and alerts; returns how far the booked sums are from them."""
+    async def _read_balances(self) -> dict[Track, Amount]:
+        """Store the finalized balances for display and alerts."""
         usdc = await self._rpc.get_token_amount(self.usdc_account)
         sol = await self._rpc.get_balance(self._wallet)
         now = self._clock.now()
 
-        def store(conn: Connection) -> tuple[int, int]:
+        def store(conn: Connection) -> None:
             record_reading(conn, USDC_READING, usdc.amount, usdc.slot, now)
             record_reading(conn, SOL_READING, sol.amount, sol.slot, now)
-            booked = movement_sum(conn, self.usdc_account, Asset.USDC), movement_sum(conn, self._wallet, Asset.SOL)
-            return usdc.amount - booked[0], sol.amount - booked[1]
 
-        return await self._store.write(store)
+        await self._store.write(store)
+        return dict(zip(self.tracks, (usdc, sol), strict=True))
+
+
+def _gap(conn: Connection, track: Track, held: Amount) -> int:
+    return held.amount - movement_sum_at(conn, track.address, track.asset, held.slot)

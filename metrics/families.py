@@ -137,6 +137,11 @@ class Families:
         self.imbalance = self._gauge(
             "ledger_imbalance_units", "Sum of all accounts of an asset in its smallest unit; 0 when it holds.", "asset"
         )
+        self.treasury_gap = self._gauge(
+            "treasury_gap_units",
+            "What the platform wallet held at a slot minus what is booked up to it, in the asset's smallest unit.",
+            "asset",
+        )
         self.reconciled_at = self._gauge(
             "reconciliation_timestamp_seconds", "When the books were last reconciled to the end; NaN = never."
         )

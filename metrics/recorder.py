@@ -37,6 +37,8 @@ FACTS = (
     *("usdc_decimals", "usdc_freeze_authority", "usdc_frozen"),
 )
 _FACTS = OneOf(*FACTS)
+ON_CHAIN = ("usdc_base_units", "lamports")
+"""The assets of the platform wallet."""
 _ENDPOINT = re.compile(r"rpc([0-9]{1,2})\b", re.ASCII)
 
 
@@ -69,7 +71,8 @@ class Metrics:
         for operation in ("read", "write"):
             families.store_failures.labels(operation)
         unread_files = (families.swept_at, families.backed_up_at, families.wal_size, families.disk_free)
-        for unread in (families.usdc, families.sol, families.usdc_low, *unread_files):
+        gaps = (families.treasury_gap.labels(asset) for asset in ON_CHAIN)
+        for unread in (families.usdc, families.sol, families.usdc_low, *gaps, *unread_files):
             unread.set(math.nan)
 
     # --- told by the rooms ----------------------------------------------------------------------------------------
@@ -161,6 +164,10 @@ class Metrics:
         self._families.store_seconds.labels(known).observe(seconds)
         if not usable:
             self._families.store_failures.labels(known).inc()
+
+    def treasury_gap(self, asset: str, units: int) -> None:
+        """What the platform wallet held at a slot minus what is booked up to it."""
+        self._families.treasury_gap.labels(self._state(asset)).set(units)
 
     def gate_open(self, is_open: bool) -> None:
         """Whether signing and sending is allowed since the start."""

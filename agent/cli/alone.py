@@ -55,7 +55,7 @@ class Alone:
         self._work = AdminWork(store, clock, web)
         self._scrutiny = AdminScrutiny(store)
         witness = ReadBack(self._rpc, platform_address, settings.usdc_mint)
-        follower = build_follower(settings, store, self._rpc, witness, clock, lambda: None)
+        follower = build_follower(settings, store, self._rpc, witness, clock)
         self._backfill = Backfill(follower, self._rpc, clock)
         self._index = IndexView(store, clock, self._rpc, follower, self._backfill)
 

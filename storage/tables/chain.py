@@ -39,7 +39,7 @@ chain_movements = Table(
     moment("created_at"),
     UniqueConstraint("signature", "account", "asset", name="uq_chain_movements_movement"),
     CheckConstraint("kind IN ('deposit', 'payout', 'orphan', 'mint', 'other')", name="kind"),
-    Index("ix_chain_movements_balance", "account", "asset", "amount"),
+    Index("ix_chain_movements_balance", "account", "asset", "slot", "amount"),
     Index(
         "ix_chain_movements_orphan",
         "id",
@@ -59,8 +59,9 @@ chain_movements = Table(
         postgresql_where=Column("unexplained", BigInteger) > 0,
     ),
 )
-"""Finalized changes of the platform wallet's USDC account and SOL, one row a transaction; their sum is its balance,
-read off an index alone. `unexplained`: of a deposit, the base units that no announced conversion explains."""
+"""Finalized changes of the platform wallet's USDC account and SOL, one row a transaction; their sum, up to any slot, is
+its balance, read off an index alone. `unexplained`: of a deposit, the base units that no announced conversion explains.
+"""
 
 deposit_matches = Table(
     "deposit_matches",

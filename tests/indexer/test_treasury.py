@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 
 from domain.errors import Misuse, Retryable
 from domain.ledger import CONVERSION_CLEARING, NETWORK_COSTS, OUTSIDE, TREASURY, Asset
-from indexer.treasury import READ_AGAIN_SECONDS
 from sandbox.faults import Fault, Rule
 from storage import ledger, work
 from storage.chain_rows import cursor, reading
@@ -68,7 +67,7 @@ async def test_a_deposit_is_booked_once_and_makes_the_funding_due(indexed: Index
     assert second.deposits == 1
     for _ in range(3):
         again = await indexed.treasury.follow()
-        assert (again.stored, again.gap_usdc, again.gap_lamports) == (0, 0, 0)
+        assert (again.stored, *again.gaps.values()) == (0, 0, 0)
     (row,) = [row for row in await indexed.movements() if row.account == indexed.usdc_account]
     assert (row.signature, row.kind, row.amount) == (signature, "deposit", 250 * USDC)
     assert row.block_time is not None
@@ -386,38 +385,6 @@ async def test_a_page_that_goes_missing_between_two_pages_is_noticed(quick: Quic
     indexed.world.node.faults.clear()
     await indexed.treasury.follow()
     assert len(await indexed.kinds(indexed.wallet)) == 61
-
-
-async def test_an_endpoint_that_keeps_a_movement_back_shows_as_a_gap(quick: Quick) -> None:
-    indexed = quick()
-    deposit(indexed, USDC)
-    hidden = deposit(indexed, 2 * USDC)
-    deposit(indexed, 4 * USDC)
-    indexed.world.node.endpoints["/"].hides.add(hidden)
-    indexed.finalize()
-    assert (await indexed.treasury.follow()).gap_usdc == 2 * USDC
-
-
-async def test_what_a_node_without_it_was_asked_for_is_booked_once_the_history_has_it(quick: Quick) -> None:
-    """`simulate`, seed 1168: the first node to be asked kept no old history, and the opening deposit was missed."""
-    indexed = quick()
-    hidden = deposit(indexed, 7 * USDC)
-    indexed.finalize()
-    indexed.world.node.endpoints["/"].hides.add(hidden)
-    for _ in range(2):
-        deposit(indexed, 2 * USDC)
-        indexed.finalize()
-        assert (await indexed.treasury.follow()).gap_usdc == 7 * USDC
-    assert (await indexed.treasury.follow()).gap_usdc == 7 * USDC, "it is looked for in vain"
-    indexed.world.node.endpoints["/"].hides.clear()
-    before = indexed.wire.count("getSignaturesForAddress")
-    assert (await indexed.treasury.follow()).gap_usdc == 7 * USDC, "and not again at once"
-    assert indexed.wire.count("getSignaturesForAddress") - before == 2
-    await indexed.clock.sleep(READ_AGAIN_SECONDS)
-    await indexed.treasury.follow()
-    assert (await indexed.treasury.follow()).gap_usdc == 0
-    await assert_booked_as_on_chain(indexed)
-    assert await booked(indexed, CONVERSION_CLEARING, Asset.USDC) == -11 * USDC
 
 
 async def test_the_loop_wakes_when_poked_and_survives_failing_endpoints(quick: Quick) -> None:

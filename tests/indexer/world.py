@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from chain import programs
 from chain.addresses import ata
+from domain.ledger import Asset
 from indexer.fast_path import FastPath
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
@@ -119,6 +120,7 @@ class Indexed:
         self.usdc_mint = str(self.world.node.usdc_mint)
         self.usdc_account = ata(self.wallet, self.usdc_mint, programs.TOKEN)
         self.woken = 0
+        self.gaps: list[tuple[Asset, int]] = []
         self.restart(paths)
 
     def restart(self, paths: tuple[str, ...] = ("/",)) -> None:
@@ -145,6 +147,7 @@ class Indexed:
             self.clock,
             poll_seconds=1.0,
             wake=self._wake,
+            observe=lambda asset, gap: self.gaps.append((asset, gap)),
         )
 
     def _wake(self) -> None:

@@ -81,6 +81,7 @@ def test_a_balance_that_was_never_read_is_no_zero() -> None:
     found = values(metrics)
     assert math.isnan(found("platform_usdc_base_units"))
     assert math.isnan(found("platform_usdc_below_threshold"))
+    assert math.isnan(found("treasury_gap_units", "usdc_base_units"))
     metrics.platform_usdc(499_999_999, 3.0, 500_000_000)
     assert values(metrics)("platform_usdc_below_threshold") == 1
     metrics.platform_usdc(500_000_000, 3.0, 500_000_000)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from solders.pubkey import Pubkey
 
+from tests.metrics.test_recorder import values
 from tests.week.people import eventually, gallery, on_virtual_time
 
 USDC = 10**6
@@ -40,4 +41,26 @@ async def test_an_announced_conversion_explains_its_deposit_and_what_nobody_anno
         "treasury_sol": True,
     }
     assert [one["is_well"] for one in index["endpoints"]] == [True, True]
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_deposit_that_no_node_lists_shows_in_the_metrics_until_it_is_booked(tmp_path: Path) -> None:
+    shop = gallery(tmp_path)
+    world = shop.world
+    await shop.open()
+    assert world.daemon is not None
+    metrics = world.daemon.metrics
+    hidden = world.node.mint_usdc(Pubkey.from_string(world.platform.address), 7 * USDC)
+    for endpoint in world.node.endpoints.values():
+        endpoint.hides.add(hidden)
+
+    async def gap_of(units: int) -> bool:
+        return values(metrics)("treasury_gap_units", "usdc_base_units") == units
+
+    await eventually(world, "the gap is told", lambda: gap_of(7 * USDC))
+    assert values(metrics)("treasury_gap_units", "lamports") == 0
+    for endpoint in world.node.endpoints.values():
+        endpoint.hides.clear()
+    await eventually(world, "its history was read again", lambda: gap_of(0), 2 * 3_600)
     await shop.close()

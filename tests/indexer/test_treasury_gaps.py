@@ -1,0 +1,60 @@
+"""What the wallet holds on chain, held against what is booked of it: what is missing is told, and looked for again."""
+
+from domain.ledger import CONVERSION_CLEARING, Asset
+from indexer.treasury import READ_AGAIN_SECONDS
+from tests.indexer.test_treasury import USDC, Quick, assert_booked_as_on_chain, booked, deposit
+
+
+async def test_an_endpoint_that_keeps_a_movement_back_shows_as_a_gap(quick: Quick) -> None:
+    indexed = quick()
+    deposit(indexed, USDC)
+    hidden = deposit(indexed, 2 * USDC)
+    deposit(indexed, 4 * USDC)
+    indexed.world.node.endpoints["/"].hides.add(hidden)
+    indexed.finalize()
+    assert (await indexed.treasury.follow()).gaps == {}, "what it holds is held against what is read after"
+    assert (await indexed.treasury.follow()).gaps == {Asset.USDC: 2 * USDC, Asset.SOL: 0}
+
+
+async def test_a_gap_is_told_and_goes_on_being_found_while_money_moves(quick: Quick) -> None:
+    """A wallet in use always holds something that is not booked yet, and a hole behind it was never looked for."""
+    indexed = quick()
+    hidden = deposit(indexed, 7 * USDC)
+    indexed.finalize()
+    indexed.world.node.endpoints["/"].hides.add(hidden)
+    told = indexed.gaps
+    for units in (3, 4, 5):
+        await indexed.treasury.follow()
+        deposit(indexed, units * USDC)
+        indexed.finalize()
+    assert told == [(Asset.USDC, 7 * USDC), (Asset.SOL, 0)] * 2
+    indexed.world.node.endpoints["/"].hides.clear()
+    await indexed.clock.sleep(READ_AGAIN_SECONDS)
+    for units in (6, 8):
+        await indexed.treasury.follow()
+        deposit(indexed, units * USDC)
+        indexed.finalize()
+    assert told[-2:] == [(Asset.USDC, 0), (Asset.SOL, 0)]
+    assert await indexed.sum_of(indexed.usdc_account) == (7 + 3 + 4 + 5 + 6) * USDC
+
+
+async def test_what_a_node_without_it_was_asked_for_is_booked_once_the_history_has_it(quick: Quick) -> None:
+    """`simulate`, seed 1168: the first node to be asked kept no old history, and the opening deposit was missed."""
+    indexed = quick()
+    hidden = deposit(indexed, 7 * USDC)
+    indexed.finalize()
+    indexed.world.node.endpoints["/"].hides.add(hidden)
+    for found in (None, 7 * USDC):
+        deposit(indexed, 2 * USDC)
+        indexed.finalize()
+        assert (await indexed.treasury.follow()).gaps.get(Asset.USDC) == found
+    assert (await indexed.treasury.follow()).gaps[Asset.USDC] == 7 * USDC, "it is looked for in vain"
+    indexed.world.node.endpoints["/"].hides.clear()
+    before = indexed.wire.count("getSignaturesForAddress")
+    assert (await indexed.treasury.follow()).gaps[Asset.USDC] == 7 * USDC, "and not again at once"
+    assert indexed.wire.count("getSignaturesForAddress") - before == 2
+    await indexed.clock.sleep(READ_AGAIN_SECONDS)
+    await indexed.treasury.follow()
+    assert (await indexed.treasury.follow()).gaps[Asset.USDC] == 0
+    await assert_booked_as_on_chain(indexed)
+    assert await booked(indexed, CONVERSION_CLEARING, Asset.USDC) == -11 * USDC
