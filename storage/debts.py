@@ -75,11 +75,12 @@ def _open_amount(conn: Connection, debtor: Row[Any]) -> int:
 
 
 def _give_back(conn: Connection, debtor: Row[Any], now: datetime) -> None:
-    """What was paid meanwhile without it, or is on its way, is a person's to pay."""
+    """What was paid meanwhile without it is a person's to pay. Nobody is asked while some of it is on its way: what
+    turns out not to have been paid is given back then."""
     left = -_open_amount(conn, debtor)
     if left > 0:
         left = _undo(conn, _undoable(conn, nettings.c.debtor_payout_id == debtor.id), left, now)
-    if left > 0:
+    if left > 0 and not _on_their_way(conn, debtor):
         why = f"{left} base units were netted by a debt that is none any more and can't be paid back by themselves"
         ask_person(conn, OVERNETTED, str(debtor.id), OVERNETTED, why, now)
     else:
@@ -196,6 +197,17 @@ def _undoable(conn: Connection, which: ColumnElement[bool]) -> list[Row[Any]]:
         if payout.state != UsdcStatus.DISTRIBUTED and not sales.begun(conn, payout.transfer_id):
             found.append(netting)
     return found
+
+
+def _on_their_way(conn: Connection, debtor: Row[Any]) -> bool:
+    """Whether the outcome of a payout is open that this debt took from."""
+    query = select(payouts.c.transfer_id).where(
+        payouts.c.id.in_(
+            select(nettings.c.payout_id).where(nettings.c.debtor_payout_id == debtor.id, nettings.c.undone_at.is_(None))
+        ),
+        payouts.c.state != UsdcStatus.DISTRIBUTED,
+    )
+    return any(sales.begun(conn, transfer_id) for transfer_id in conn.scalars(query).all())
 
 
 def _take_back(conn: Connection, found: Sequence[Row[Any]], now: datetime) -> None:

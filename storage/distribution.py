@@ -7,10 +7,11 @@ from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
 from domain.evidence import Evidence
 from domain.ledger import payouts_distributed
 from domain.states import UsdcStatus
+from storage.debts import net_debts
 from storage.history import advance_where
 from storage.ledger import post
 from storage.returns import settle_returns
-from storage.tables import disputes, payouts, refunds
+from storage.tables import disputes, nettings, payouts, refunds
 
 
 def pay(conn: Connection, which: ColumnElement[bool], evidence: Evidence, now: datetime) -> None:
@@ -38,3 +39,7 @@ def pay(conn: Connection, which: ColumnElement[bool], evidence: Evidence, now: d
     touched = select(payouts.c.purchase_id).where(which, came_back).distinct().order_by(payouts.c.purchase_id)
     for purchase_id in conn.scalars(touched).all():
         settle_returns(conn, purchase_id, f"paid:{evidence.signature[:16]}", now)
+    netted = nettings.c.payout_id.in_(select(payouts.c.id).where(which)) & nettings.c.undone_at.is_(None)
+    debtors = select(nettings.c.recipient_id).where(netted).distinct().order_by(nettings.c.recipient_id)
+    for recipient_id in conn.scalars(debtors).all():
+        net_debts(conn, recipient_id, now)  # a debt may have ended meanwhile that had taken of these

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
+from domain.evidence import Evidence
 from domain.keys import transfer_key
 from domain.states import RefundState
 from storage import debts, funding, retries, returns, transfers
@@ -14,7 +15,7 @@ from storage.store import Store
 from storage.tables import jobs, payouts
 from storage.tables import transfers as transfer_rows
 from storage.taking import take
-from tests.sales import PLATFORM, START, Sales
+from tests.sales import PAYOUT_LAMPORTS, PLATFORM, START, Sales
 from tests.verified import first_findings
 
 ACCOUNT = "platform-usdc"
@@ -56,6 +57,11 @@ class Creator:
         transfers.first_send(self.conn, attempt.id, NOW)
         return int(transfer.id)
 
+    def arrive(self, transfer_id: int) -> None:
+        """What is on its way is finalized."""
+        evidence = Evidence(f"payout-{transfer_id}", True, "", 9, NOW, PAYOUT_LAMPORTS)
+        transfers.distributed(self.conn, transfer_id, evidence, ACCOUNT, NOW)
+
     def shown(self) -> tuple[str, int, int]:
         """Of what is due: its state, how much of it debts used up, and what is owed besides."""
         row = self.conn.execute(select(payouts).where(payouts.c.purchase_id == self.due)).one()
@@ -84,7 +90,7 @@ async def test_nobody_is_asked_to_pay_by_hand_what_a_dead_transfer_gives_back_by
         creator.refund(creator.newer, 100, RefundState.SUCCEEDED)
         transfer_id = creator.begin(creator.plan("offcycle:2"))
         creator.refund(creator.newer, 100, RefundState.FAILED)
-        assert creator.asked() == ["overnetted"]
+        assert creator.asked() == [], "it is on its way: he would pay what a dead transfer gives back"
         transfers.dead(conn, transfer_id, {"why": "proven"}, NOW)
         assert creator.asked() == []
         assert first_findings(conn) == {}
@@ -93,11 +99,26 @@ async def test_nobody_is_asked_to_pay_by_hand_what_a_dead_transfer_gives_back_by
     assert await store.write(story) == ("pending_conversion", 0, 0)
 
 
+async def test_what_was_on_its_way_when_its_debt_ended_is_a_persons_to_pay_once_it_has_arrived(store: Store) -> None:
+    def story(conn: Connection) -> list[str]:
+        creator = Creator(conn)
+        creator.refund(creator.newer, 100, RefundState.SUCCEEDED)
+        transfer_id = creator.begin(creator.plan("offcycle:2"))
+        creator.refund(creator.newer, 100, RefundState.FAILED)
+        assert creator.asked() == []
+        creator.arrive(transfer_id)
+        assert creator.shown() == ("distributed", 783_333, 0)
+        assert first_findings(conn) == {}
+        return creator.asked()
+
+    assert await store.write(story) == ["overnetted"]
+
+
 async def test_nobody_is_asked_to_pay_by_hand_what_is_owed_again(store: Store) -> None:
     def story(conn: Connection) -> list[str]:
         creator = Creator(conn)
         creator.refund(creator.newer, 100, RefundState.SUCCEEDED)
-        creator.begin(creator.plan("offcycle:2"))
+        creator.shop.pay(conn, creator.plan("offcycle:2"), NOW)
         creator.refund(creator.newer, 100, RefundState.FAILED)
         assert creator.asked() == ["overnetted"]
         creator.refund(creator.newer, 200, RefundState.SUCCEEDED)

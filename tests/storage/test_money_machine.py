@@ -286,6 +286,20 @@ class Money(RuleBasedStateMachine):
             assert kept >= self.model.risk(user, netted) or left == 0, f"{user} risks more than {kept} beside {left}"
 
     @invariant()
+    def a_person_is_asked_for_what_was_netted_in_vain_once_none_of_it_can_come_back(self) -> None:
+        with self.engine.connect() as conn:
+            rows = {row.id: row for row in self.rows(conn)}
+            standing = conn.execute(select(tables.nettings).where(tables.nettings.c.undone_at.is_(None))).all()
+            asked = conn.execute(select(tables.jobs).where(tables.jobs.c.kind == "overnetted")).all()
+        wanted = {}
+        for debtor in {one.debtor_payout_id for one in standing}:
+            mine, row = [one for one in standing if one.debtor_payout_id == debtor], rows[debtor]
+            left = sum(one.amount for one in mine) - max(0, row.paid_amount + row.netted_amount - row.amount)
+            if left > 0 and not any(self.place(rows[one.payout_id]) in self.model.under_way for one in mine):
+                wanted[str(debtor)] = str(left)
+        assert {row.subject: str(row.last_error).split()[0] for row in asked} == wanted
+
+    @invariant()
     def the_books_hold(self) -> None:
         with Database(self.path) as db:
             assert [found for check in BOOKS for found in check(db)] == []
