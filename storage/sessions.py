@@ -7,7 +7,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from domain.keys import hash_secret
 from storage.tables import sessions, tokens
-from storage.tokens import Bearer
+from storage.tokens import Bearer, bearer_of
 
 
 def begin(conn: Connection, session: str, token_id: int, expires_at: datetime, now: datetime) -> None:
@@ -35,7 +35,7 @@ def find(conn: Connection, session: str, now: datetime) -> Bearer | None:
     ).one_or_none()
     if row is None or not hmac.compare_digest(row.session_hash.encode(), wanted.encode()):
         return None
-    return Bearer(row.id, row.role, row.user_id, row.name)
+    return bearer_of(row)
 
 
 def end(conn: Connection, session: str, now: datetime) -> None:

@@ -27,7 +27,7 @@ class Bearer:
     role: str
     user_id: int | None
     name: str
-    created_by: str = ""
+    created_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,11 @@ def find(conn: Connection, token: str, now: datetime) -> Bearer | None:
     row = conn.execute(_FIND, {"hash": wanted, "now": now}).one_or_none()
     if row is None or not hmac.compare_digest(row.token_hash.encode(), wanted.encode()):
         return None
+    return bearer_of(row)
+
+
+def bearer_of(row: Row[Any]) -> Bearer:
+    """Whom a row of this table stands for."""
     return Bearer(row.id, row.role, row.user_id, row.name, row.created_by)
 
 

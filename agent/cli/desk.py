@@ -54,7 +54,7 @@ class Desk:
             if match is None or endpoint.method != method:
                 continue
             asked = None if endpoint.query is None else strict_json.read_text_as(endpoint.query, query or {})
-            bearer = Bearer(0, Access.APPROVER, None, WHO)
+            bearer = Bearer(0, Access.APPROVER, None, WHO, "")
             try:
                 answer = await endpoint.handler(Call(WebRequest(method, path), bearer, match.groupdict(), body, asked))
             except RequestError as error:

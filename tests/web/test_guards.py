@@ -10,12 +10,13 @@ from sqlalchemy.exc import IntegrityError
 
 from agent.startup import let_tokens_in
 from agent.web.rates import Rate
-from storage import tables, tokens
+from storage import approvals, tables, tokens
 from storage.audit import Act, audited
 from storage.sealing import AUDIT, check_page, next_seals, write_seals
 from storage.sqlite import SqliteStore
 from storage.store import Store
 from tests.web.shop import START, Reply, Shop, opened
+from tests.web.visitor import Page, visiting
 
 APPROVER, OPERATOR, VIEWER = "admin-approver", "admin-operator", "admin-viewer"
 STATUS = "/admin/api/status"
@@ -178,8 +179,36 @@ async def test_an_audit_row_that_was_altered_past_the_database_s_guard_is_found(
 async def test_two_approvers_are_two_people(shop: Shop) -> None:
     _, ada = await make_token(shop, "Ada", "approver")
     _, ben = await make_token(shop, "Ben", "approver", ada)
-    from storage import approvals
+    digest = await waiting_batch(shop)
+    approve = "/admin/api/batches/1/approve"
+    assert (await post(shop, approve, {"digest": "0" * 64}, ada)).code == "digest_differs"
+    assert (await post(shop, approve, {"digest": digest}, ada)).body["approved_by"] == ["Ada"]
+    for maker_or_made in (ben, APPROVER):
+        refused = await post(shop, approve, {"digest": digest}, maker_or_made)
+        assert (refused.status, refused.code) == (403, "same_person")
+    _, cy = await make_token(shop, "Cy", "approver")
+    assert (await post(shop, approve, {"digest": digest}, cy)).body["approved_by"] == ["Ada", "Cy"]
 
+
+async def test_two_approvers_in_their_browsers_are_two_people(shop: Shop) -> None:
+    _, ada = await make_token(shop, "Ada", "approver")
+    _, ben = await make_token(shop, "Ben", "approver", ada)
+    digest = await waiting_batch(shop)
+    assert (await approved_in_a_browser(shop, ada, digest)).status == 303
+    refused = await approved_in_a_browser(shop, ben, digest)
+    assert (refused.status, "neither may have made the other" in refused.words) == (403, True)
+    batch = await get(shop, "/admin/api/batches/1")
+    assert batch.body["batch"]["approved_by"] == ["Ada"]
+
+
+async def approved_in_a_browser(shop: Shop, token: str, digest: str) -> Page:
+    async with visiting(shop.admin.port) as visitor:
+        assert (await visitor.send("/console/signin", "/console/signin", token=token)).status == 303
+        return await visitor.send("/console/batches/1", "/console/do/batches/1/approve", confirm=digest[:8])
+
+
+async def waiting_batch(shop: Shop) -> str:
+    """An empty batch that waits for its approval; its digest."""
     now = shop.clock.now()
     batch = {
         "uuid": "0b8f0f6e-6a56-4a37-9d0a-0a4c0c0b7c11",
@@ -193,12 +222,4 @@ async def test_two_approvers_are_two_people(shop: Shop) -> None:
         "created_at": now - timedelta(hours=1),
     }
     await shop.store.write(lambda conn: conn.execute(tables.batches.insert().values(**batch)))
-    digest = await shop.store.write(lambda conn: approvals.freeze(conn, 1))
-    approve = "/admin/api/batches/1/approve"
-    assert (await post(shop, approve, {"digest": "0" * 64}, ada)).code == "digest_differs"
-    assert (await post(shop, approve, {"digest": digest}, ada)).body["approved_by"] == ["Ada"]
-    for maker_or_made in (ben, APPROVER):
-        refused = await post(shop, approve, {"digest": digest}, maker_or_made)
-        assert (refused.status, refused.code) == (403, "same_person")
-    _, cy = await make_token(shop, "Cy", "approver")
-    assert (await post(shop, approve, {"digest": digest}, cy)).body["approved_by"] == ["Ada", "Cy"]
+    return await shop.store.write(lambda conn: approvals.freeze(conn, 1))
