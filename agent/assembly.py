@@ -255,7 +255,7 @@ def build_engine(
     chain = ChainWatch(guard, gateways.rpc, ports.store, ports.clock, metrics, idle)
     every = timedelta(minutes=settings.agent_nft_watch_minutes)
     nfts = NftWatch(ports.store, gateways.rpc, ports.clock, every=every, moved=metrics.nfts_moved)
-    backfill = Backfill(follower, gateways.rpc, ports.clock)
+    backfill = Backfill(follower, gateways.rpc, ports.clock, gate.look_soon)
     index = IndexView(ports.store, ports.clock, gateways.rpc, follower, backfill, fast_path)
     return Engine(worker, tracker, follower, gate, planner, realtime, chain, nfts, backfill, index, formats)
 

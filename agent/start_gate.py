@@ -17,6 +17,7 @@ from agent.explaining import Explaining
 from domain.errors import OutcomeUnknown, Rejected, Retryable
 from domain.waits import look_again_after
 from ports.clock import Clock
+from ports.waking import Bell
 from storage import adoption, inbox, minting, races, transfers
 from storage.outflows import orphans
 from storage.store import Store
@@ -27,6 +28,7 @@ LATE_LANDING_BLOCKS = 150 + 32
 """A blockhash is taken from a confirmed block, up to 32 ahead of the finalized ones, and lives 150 blocks: what an
 earlier process signed can land for so long (reference: Solana, section 1)."""
 LOOK_AGAIN, LOOK_AGAIN_MOST = timedelta(seconds=5), timedelta(minutes=1)
+LOOK_FOR_A_PERSON_MOST = timedelta(minutes=10)
 """What waits for a person may wait for days, and each look lists what Circle and the chain have since the last one."""
 GO_ON_SECONDS = 2.0
 """After a service that did not answer: the check goes on where it broke off."""
@@ -86,35 +88,45 @@ class StartGate:
         """The height was passed after which nothing of an earlier process can land; finalized heights never fall."""
         self._looked_at: set[int] = set()
         self._orders_looked_at = 0
+        self._bell = Bell(clock)
         self.is_open = False
         self.waits_for = "the start checks"
+
+    def look_soon(self) -> None:
+        """A person has acted: it may be what is waited for."""
+        self._bell.ring()
 
     async def run(self) -> None:
         """Open the gate once everything is explained. Keeps trying while Stripe, Circle or the chain can't be read.
 
         Raises StartRefused for a database from before receipts that have since been closed.
         """
-        begun = self._clock.monotonic()
+        why, since = "", self._clock.monotonic()
         while True:
             try:
                 await self._check()
             except (Retryable, OutcomeUnknown, Rejected) as error:
-                if self.waits_for != str(error):
-                    log.warning("start gate waits", why=str(error))
-                self.waits_for = str(error)
-                await self._clock.sleep(self._pause_after(error, begun))
+                if why != str(error):
+                    why, since = str(error), self._clock.monotonic()
+                    log.warning("start gate waits", why=why)
+                self.waits_for = why
+                if await self._bell.wait(self._pause_after(error, since)):
+                    since = self._clock.monotonic()
                 continue
             self.is_open, self.waits_for = True, ""
             log.info("start gate open")
             self._wake()
             return
 
-    def _pause_after(self, error: Exception, begun: float) -> float:
-        if isinstance(error, Retryable) and not isinstance(error, Unplaced):
+    def _pause_after(self, error: Exception, since: float) -> float:
+        """The longer nothing has changed, the longer."""
+        for_a_person = isinstance(error, Unplaced)
+        if isinstance(error, Retryable) and not for_a_person:
             return GO_ON_SECONDS
         self._explaining.begin_anew()
-        taken = timedelta(seconds=self._clock.monotonic() - begun)
-        return look_again_after(taken, LOOK_AGAIN, LOOK_AGAIN_MOST).total_seconds()
+        taken = timedelta(seconds=self._clock.monotonic() - since)
+        most = LOOK_FOR_A_PERSON_MOST if for_a_person else LOOK_AGAIN_MOST
+        return look_again_after(taken, LOOK_AGAIN, most).total_seconds()
 
     async def _check(self) -> None:
         if not self._events_are_in:

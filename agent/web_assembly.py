@@ -53,6 +53,7 @@ def build_web(
         metrics=metrics,
         render_metrics=_scraper(metrics, probe),
         on_work=engine.worker.wake,
+        on_act=engine.gate.look_soon,
         database=database_path(settings.database_url.get_secret_value()),
         indexer=engine.index,
         trouble=partial(_trouble, engine, gateways),

@@ -10,8 +10,8 @@ from chain.transactions import check_signature
 from domain.errors import Rejected, Retryable
 from indexer.rpc.pool import RpcPool
 from indexer.treasury import Reread, TreasuryFollower
-from indexer.waking import Bell
 from ports.clock import Clock
+from ports.waking import Bell
 from storage.errors import StoreUnavailable
 
 _log = structlog.get_logger(__name__)
@@ -39,8 +39,11 @@ class BackfillState:
 class Backfill:
     """`start` it from an endpoint; `run` works once per process."""
 
-    def __init__(self, follower: TreasuryFollower, rpc: RpcPool, clock: Clock) -> None:
-        self._follower, self._rpc, self._clock = follower, rpc, clock
+    def __init__(
+        self, follower: TreasuryFollower, rpc: RpcPool, clock: Clock, ended: Callable[[], None] = lambda: None
+    ) -> None:
+        """`ended` is called after each reading."""
+        self._follower, self._rpc, self._clock, self._ended = follower, rpc, clock, ended
         self._bell = Bell(clock)
         self.state: BackfillState | None = None
 
@@ -78,6 +81,7 @@ class Backfill:
             self.state = state
             tell(state)
         _log.info("backfill_ended", read=state.read, booked=state.booked, error=state.error)
+        self._ended()
 
     async def _read(self, from_signature: str | None, tell: Callable[[Reread], None]) -> Reread:
         return await self._follower.reread(await self._slot_of(from_signature), tell)

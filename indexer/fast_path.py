@@ -15,9 +15,9 @@ from indexer.effects.shape import fields, malformed, whole
 from indexer.rpc.answers import COUNT_MAX, with_context
 from indexer.rpc.pace import SlotPace
 from indexer.together import together
-from indexer.waking import Bell
 from ports.clock import Clock
 from ports.sockets import Socket, SocketBroken, Sockets
+from ports.waking import Bell
 
 _log = structlog.get_logger(__name__)
 

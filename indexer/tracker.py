@@ -19,8 +19,8 @@ from indexer.rpc.node import STATUSES_MAX, Node
 from indexer.rpc.pool import RpcPool, Testimony
 from indexer.rpc.values import SignatureStatus, SignatureStatuses
 from indexer.together import together
-from indexer.waking import Bell
 from ports.clock import Clock
+from ports.waking import Bell
 from storage.chain_rows import OPEN, Fate, Watched, open_watches, record_fates
 from storage.errors import StoreUnavailable
 from storage.store import Store

@@ -21,8 +21,8 @@ from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
 from indexer.rpc.values import Amount, ListedSignature
 from indexer.together import together
-from indexer.waking import Bell
 from ports.clock import Clock
+from ports.waking import Bell
 from storage import receipts
 from storage.chain_rows import Cursor, cursor, move_cursor, record_reading
 from storage.errors import StoreUnavailable

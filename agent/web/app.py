@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.backup import Backups
+from agent.waking_store import WakingStore
 from agent.web.access import Gatekeeper
 from agent.web.accounts import Accounts, AddressCheck
 from agent.web.admin_backups import AdminBackups
@@ -55,7 +56,7 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class Outside:
     """What the web room asks of other rooms. `usdc_account` is the token account of the platform wallet, which is
     the `payer`; `read_wires` asks Circle Mint. `on_work` is called after a commit that left work due at
-    once."""
+    once, `on_act` after one of a person about a sale or an outflow."""
 
     stripe: CheckoutGateway
     circle: CashDesk
@@ -72,6 +73,7 @@ class Outside:
     metrics: WebMetrics
     render_metrics: Callable[[], Awaitable[bytes]]
     on_work: Callable[[], None]
+    on_act: Callable[[], None]
     database: Path | None = None
     """SQLite's file; None where the database is no file."""
     indexer: Indexer | None = None
@@ -90,6 +92,7 @@ class WebApp:
         passwords = Passwords(executor, settings.password_cost)
         accounts = Accounts(store, clock, ids, passwords, outside.circle, outside.check_address, settings)
         vitals = Vitals(store, outside.trouble)
+        acts = WakingStore(store, outside.on_act)
         public = [
             *accounts.endpoints(),
             *Contents(store, clock, ids, settings).endpoints(),
@@ -106,9 +109,9 @@ class WebApp:
         admin = [
             *AdminOverview(store, clock, settings, outside.trouble, outside.realtime).endpoints(),
             *AdminWork(store, clock, settings).endpoints(),
-            *AdminPurchases(store, clock, ids, settings).endpoints(),
+            *AdminPurchases(acts, clock, ids, settings).endpoints(),
             *AdminBatches(store, clock).endpoints(),
-            *AdminOutflows(store, clock, ids, outside.payer, outside.read_packed).endpoints(),
+            *AdminOutflows(acts, clock, ids, outside.payer, outside.read_packed).endpoints(),
             *AdminMoney(store, clock, outside.planner, outside.read_treasury).endpoints(),
             *AdminTreasury(store, clock, ids, settings, outside.usdc_account).endpoints(),
             *AdminConversions(

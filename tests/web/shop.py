@@ -239,6 +239,7 @@ class Shop:
             metrics=self.counts,
             render_metrics=_render,
             on_work=self._wake,
+            on_act=lambda: None,
             realtime=lambda _: self.realtime,
         )
         return WebApp(self.store, self.clock, SystemIds(), ThreadExecutor(), outside, self.settings)

@@ -76,6 +76,36 @@ def test_an_outflow_that_fits_no_payout_stops_sends_until_a_person_accepts_it(tm
     run_virtually(story())
 
 
+def test_a_gate_that_waits_for_a_person_looks_ever_less_often_and_at_once_when_he_has_acted(tmp_path: Path) -> None:
+    async def story() -> None:
+        shop = Gallery(VirtualWorld(tmp_path, AGENT_TREASURY_POLL_MS="30000"))
+        world = shop.world
+        await shop.open()
+        world.node.mint_usdc(Pubkey.from_string(world.platform.address), 3 * DUE)
+        await shop.sell()
+        await world.stop()
+        await world.circle_transfer("1")
+        await world.start()
+        assert world.daemon is not None
+        gate = world.daemon.engine.gate
+        await world.clock.sleep(2_400)
+        before = len(world.transport.sent)
+        await world.clock.sleep(1_200)
+        looks = [one.url for one in world.transport.sent[before:] if "txType=OUTBOUND" in one.url]
+        assert len(looks) in (2, 3), "twenty minutes"
+        assert "fit no payout" in gate.waits_for
+        (found,) = (await world.operator("GET", "/admin/api/outflows")).body["items"]
+        await world.operator("POST", f"/admin/api/outflows/{found['id']}/accept", {"reason": "moved by hand"})
+
+        async def is_open() -> bool:
+            return gate.is_open
+
+        await world.until("the gate is open", is_open, seconds=30)
+        await shop.close()
+
+    run_virtually(story())
+
+
 def test_an_outflow_to_somebody_who_is_still_to_be_paid_is_accepted_only_by_who_says_it_is_no_payout(
     tmp_path: Path,
 ) -> None:
