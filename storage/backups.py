@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -50,7 +51,7 @@ def copy_sqlite(source: Path, target: Path) -> Copy:
     except OSError as error:
         raise StoreUnavailable(f"the backup can't be written to {target}: {error.strerror}") from None
     try:
-        connection = pysqlite3.connect(f"file:{source}?mode=ro", uri=True, isolation_level=None)
+        connection = pysqlite3.connect(_address(source), uri=True, isolation_level=None)
         try:
             connection.execute("VACUUM INTO ?", (str(target),))
         finally:
@@ -70,15 +71,22 @@ def copy_sqlite(source: Path, target: Path) -> Copy:
 def verify(file: Path) -> None:
     """Raise StoreUnavailable unless the file is an undamaged SQLite database."""
     try:
-        connection = pysqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)
-        try:
+        with closing(looking_into(file)) as connection:
             found = connection.execute("PRAGMA integrity_check(1)").fetchone()
-        finally:
-            connection.close()
     except pysqlite3.Error as error:
         raise StoreUnavailable(f"{file} is no usable database: {error}") from None
     if found is None or found[0] != "ok":
         raise StoreUnavailable(f"{file} is damaged: {found and found[0]}")
+
+
+def looking_into(file: Path) -> pysqlite3.Connection:
+    """A connection to a file that nobody writes to; makes none, and nothing beside it."""
+    return pysqlite3.connect(_address(file) + "&immutable=1", uri=True)
+
+
+def _address(file: Path) -> str:
+    """As a path alone, a name with a `?` or `#` in it would be that of another file."""
+    return file.absolute().as_uri() + "?mode=ro"
 
 
 def digest(file: Path) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pysqlite3
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 from storage import backups
 from storage.adoption import RESTORED_AT
@@ -20,7 +21,8 @@ from storage.history import note
 from storage.sqlite import open_writer
 from storage.tables import installation, moment_read, purchases, state_history
 
-_WAL, _SHM = "-wal", "-shm"
+_WAL, _JOURNAL = "-wal", "-journal"
+_LOGS = (_WAL, "-shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def content(file: Path) -> Content:
     """Look into a backup without changing it. Raises StoreUnavailable when it is damaged or none of ours."""
     backups.verify(file)
     try:
-        with closing(pysqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)) as connection:
+        with closing(backups.looking_into(file)) as connection:
             facts = dict(connection.execute("SELECT name, value FROM installation"))
             (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone() or (None,)
             (newest,) = connection.execute(f"SELECT max(at) FROM {state_history.name}").fetchone()  # noqa: S608
@@ -70,40 +72,68 @@ def put_in_place(file: Path, database: Path, now: datetime) -> Path | None:
     The copy is complete, marked and on the disk before anything is moved, and the exchange is one rename: a crash at
     any point leaves the old database or the new one. Raises DatabaseLocked while a daemon runs, StoreUnavailable.
     """
-    existed = database.exists() and database.stat().st_size > 0
     prepare_place(database)
     lock = FileLock(database)
     lock.acquire()
     incoming = database.with_name(f"{database.name}.restoring")
     try:
+        _clear(incoming)
         _prepare(file, incoming, now)
-        _fold(database)
-        aside = _set_aside(database, now) if existed else None
-        for suffix in (_WAL, _SHM):
-            database.with_name(database.name + suffix).unlink(missing_ok=True)
+        if _holds(database):
+            _fold(database)
+        aside = _set_aside(database, now)
+        for suffix in _LOGS:
+            _beside(database, suffix).unlink(missing_ok=True)
+        sync(database.parent)
         os.replace(incoming, database)
         sync(database.parent)
         return aside
-    except OSError as error:
-        raise StoreUnavailable(f"the backup can't be put in place: {error.strerror}") from None
+    except (OSError, pysqlite3.Error, DBAPIError) as error:
+        raise StoreUnavailable(f"the backup can't be put in place: {_why(error)}") from None
     finally:
-        incoming.unlink(missing_ok=True)
+        _clear(incoming)
         lock.release()
 
 
+def _why(error: OSError | pysqlite3.Error | DBAPIError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error.orig if isinstance(error, DBAPIError) else error)
+
+
+def _holds(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0
+
+
+def _beside(database: Path, suffix: str) -> Path:
+    return database.with_name(database.name + suffix)
+
+
+def _clear(incoming: Path) -> None:
+    """Whatever a restore that was killed has left goes too: SQLite would take its log for one of the next backup's."""
+    for suffix in ("", *_LOGS, _JOURNAL):
+        _beside(incoming, suffix).unlink(missing_ok=True)
+
+
 def _prepare(file: Path, incoming: Path, now: datetime) -> None:
-    incoming.unlink(missing_ok=True)
+    os.close(os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
     shutil.copyfile(file, incoming)
-    incoming.chmod(FILE_MODE)
     engine = open_writer(incoming, synchronous="FULL")
     try:
         with engine.begin() as connection:
             mark_restored(connection, file.name, now)
     finally:
         engine.dispose()
-    _fold(incoming)
-    for suffix in (_WAL, _SHM):
-        incoming.with_name(incoming.name + suffix).unlink(missing_ok=True)
+    _leave_no_log(incoming)
+    sync(incoming)
+
+
+def _leave_no_log(incoming: Path) -> None:
+    """Only the file itself is moved. Raises pysqlite3.Error when its log can't be brought into it."""
+    with closing(pysqlite3.connect(incoming, isolation_level=None)) as connection:
+        (mode,) = connection.execute("PRAGMA journal_mode=DELETE").fetchone()
+    if mode != "delete":
+        raise pysqlite3.OperationalError("its log can't be brought into the file")
 
 
 def _fold(database: Path) -> None:
@@ -112,12 +142,12 @@ def _fold(database: Path) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _set_aside(database: Path, now: datetime) -> Path:
-    """A second name for the old file, and for its log: together they are the old database."""
+def _set_aside(database: Path, now: datetime) -> Path | None:
+    """A second name for the old file, and for its log: together they are the old database. A log alone, whose file
+    somebody has moved away, is kept too."""
     aside = database.with_name(f"{database.name}.before-{now.strftime('%Y%m%dT%H%M%SZ')}")
-    os.link(database, aside)
-    wal = database.with_name(database.name + _WAL)
-    if wal.exists():
-        os.link(wal, aside.with_name(aside.name + _WAL))
+    there = [suffix for suffix in ("", _WAL) if _holds(_beside(database, suffix))]
+    for suffix in there:
+        os.link(_beside(database, suffix), _beside(aside, suffix))
     sync(database.parent)
-    return aside
+    return aside if "" in there else None

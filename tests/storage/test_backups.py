@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import resource
+import shutil
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -103,6 +105,94 @@ async def test_a_restore_that_fails_leaves_the_database_as_it_was(
     FileLock(sqlite_path).acquire()
 
 
+async def test_what_a_killed_restore_left_behind_does_not_get_into_the_next_one(
+    sqlite_path: Path, tmp_path: Path
+) -> None:
+    """It was killed between its mark and its exchange; the next one restores another backup, as one does then."""
+    older, newer = tmp_path / "older.db", tmp_path / "newer.db"
+    async with opened(sqlite_path) as store:
+        backups.copy_sqlite(sqlite_path, older)
+        for number in range(60):
+            await store.write(note(number))
+        backups.copy_sqlite(sqlite_path, newer)
+    incoming, log = tmp_path / "agent.db.restoring", tmp_path / "agent.db.restoring-wal"
+    shutil.copy(newer, incoming)
+    with closing(sqlite3.connect(incoming)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("UPDATE switches SET reason = 'left behind'")
+        connection.commit()
+        kept = log.read_bytes()
+    log.write_bytes(kept)
+    restoring.put_in_place(older, sqlite_path, NOW)
+    backups.verify(sqlite_path)
+    assert pairs(sqlite_path) == (0, 0)
+
+
+@pytest.mark.parametrize("spare_kib", [-8, 0, 8, 16, 32])
+async def test_a_disk_that_fills_up_while_a_backup_is_marked_stops_the_restore_or_leaves_it_whole(
+    spare_kib: int, sqlite_path: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    async with opened(sqlite_path) as store:
+        for number in range(60):
+            await store.write(note(number))
+    backups.copy_sqlite(sqlite_path, copy)
+    with file_size_limit(copy.stat().st_size + spare_kib * 1024):
+        try:
+            restoring.put_in_place(copy, sqlite_path, NOW)
+            restored = True
+        except StoreUnavailable:
+            restored = False
+    backups.verify(sqlite_path)
+    assert pairs(sqlite_path) == (60, 60)
+    async with opened(sqlite_path) as store:
+        assert await store.read(adoption.has_ever_sent) is restored
+    assert not list(tmp_path.glob("*.restoring*"))
+
+
+async def test_a_backup_is_its_owners_alone_while_it_is_put_back_too(
+    sqlite_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, modes = tmp_path / "copy.db", list[int]()
+    backups.copy_sqlite(sqlite_path, copy)
+    copies = shutil.copyfile
+
+    def watched(source: Path, target: Path) -> Path:
+        copies(source, target)
+        modes.append(target.stat().st_mode & 0o777)
+        return target
+
+    monkeypatch.setattr(shutil, "copyfile", watched)
+    before = os.umask(0)
+    try:
+        restoring.put_in_place(copy, sqlite_path, NOW)
+    finally:
+        os.umask(before)
+    assert modes == [0o600]
+
+
+async def test_the_log_of_a_database_that_was_moved_away_is_set_aside_too(sqlite_path: Path, tmp_path: Path) -> None:
+    copy, log = tmp_path / "copy.db", tmp_path / "agent.db-wal"
+    async with opened(sqlite_path) as store:
+        backups.copy_sqlite(sqlite_path, copy)
+        await store.write(note(1))
+        rows = log.read_bytes()
+        sqlite_path.rename(tmp_path / "damaged.db")
+    log.write_bytes(rows)
+    restoring.put_in_place(copy, sqlite_path, NOW)
+    (aside,) = tmp_path.glob("agent.db.before-*")
+    assert aside.name.endswith("-wal") and aside.read_bytes() == rows
+    assert pairs(sqlite_path) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["before #2.db", "why?.db", "100%41.db"])
+async def test_a_backup_may_have_any_name(name: str, sqlite_path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / name
+    backups.copy_sqlite(sqlite_path, copy)
+    assert restoring.content(copy).purchases == 0
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("agent.db")] == [name]
+
+
 async def test_what_is_damaged_or_no_backup_of_ours_is_refused(sqlite_path: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.db"
     text.write_text("not a database, although it is long enough to be one " * 100)
@@ -114,6 +204,17 @@ async def test_what_is_damaged_or_no_backup_of_ours_is_refused(sqlite_path: Path
     for file in (text, other, torn):
         with pytest.raises(StoreUnavailable):
             restoring.content(file)
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """No file may grow beyond: what a full disk is to whoever writes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 class opened:
