@@ -1,5 +1,6 @@
 """The SQLite file as a thing on disk: its directory, its rights, its lock, and where it must not lie."""
 
+import contextlib
 import fcntl
 import os
 from dataclasses import dataclass
@@ -25,7 +26,10 @@ class FileLock:
 
     def acquire(self) -> None:
         """Raises DatabaseLocked, naming the process that has it."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        if not self._path.exists():
+            with contextlib.suppress(FileExistsError):
+                make_file(self._path)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -70,12 +74,26 @@ def prepare_place(database: Path) -> None:
         new = [place for place in (database, *database.parents) if not place.exists()]
         database.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         refuse_network_file_system(database.parent)
-        os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+        if database in new:
+            make_file(database)
+        os.close(os.open(database, os.O_RDWR | os.O_CLOEXEC))
         database.chmod(FILE_MODE)
         for place in new:
             sync(place.parent)
     except OSError as error:
         raise StoreUnavailable(f"the database file cannot be opened: {error.strerror}") from error
+
+
+def make_file(place: Path) -> None:
+    """A new, empty file, readable by its owner alone. That is the owner of its folder where root makes it, as somebody
+    does who restores at night: the daemon's user could not open it otherwise. Raises FileExistsError, OSError."""
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    try:
+        if os.geteuid() == 0:
+            folder = place.parent.stat()
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
+    finally:
+        os.close(descriptor)
 
 
 def sync(place: Path) -> None:

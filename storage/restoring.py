@@ -2,8 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Mapping
-from contextlib import closing, suppress
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from storage import backups
 from storage.adoption import RESTORED_AT
-from storage.database_file import FILE_MODE, FileLock, prepare_place, sync
+from storage.database_file import FileLock, make_file, prepare_place, sync
 from storage.errors import StoreUnavailable
 from storage.history import note
 from storage.sqlite import open_writer
@@ -49,6 +50,31 @@ def content(file: Path) -> Content:
     return Content(facts, revision, moment_read(newest), int(number))
 
 
+@contextmanager
+def with_its_log(file: Path, folder: Path) -> Iterator[Path]:
+    """The backup as one file: itself, or, where a log lies beside it, a copy of both in `folder`, gone at the end.
+
+    So lie the files of a database that was killed, in a snapshot, or set aside by a restore: without its log such a
+    file lacks what was committed last. Raises StoreUnavailable.
+    """
+    if not _holds(_beside(file, _WAL)):
+        yield file
+        return
+    try:
+        place = tempfile.TemporaryDirectory(dir=folder, prefix=".restore-")
+    except OSError as error:
+        raise StoreUnavailable(f"the backup can't be copied to {folder}: {error.strerror}") from None
+    with place as name:
+        whole = Path(name) / "backup"
+        try:
+            for suffix in ("", _WAL):
+                shutil.copyfile(_beside(file, suffix), _beside(whole, suffix))
+            _leave_no_log(whole)
+        except (OSError, pysqlite3.Error) as error:
+            raise StoreUnavailable(f"{file} can't be read together with its log: {_why(error)}") from None
+        yield whole
+
+
 def mark_restored(conn: Connection, name: str, now: datetime) -> None:
     """From now on the start gate waits out whatever an earlier process may have sent."""
     dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
@@ -66,8 +92,9 @@ def require_alone(database: Path) -> None:
     lock.release()
 
 
-def put_in_place(file: Path, database: Path, now: datetime) -> Path | None:
-    """Replace the database by the backup; returns where the one before lies now, None if there was none.
+def put_in_place(file: Path, database: Path, now: datetime, name: str = "") -> Path | None:
+    """Replace the database by the backup; returns where the one before lies now, None if there was none. `name` is what
+    its history says was restored, if that is not `file`.
 
     The copy is complete, marked and on the disk before anything is moved, and the exchange is one rename: a crash at
     any point leaves the old database or the new one. Raises DatabaseLocked while a daemon runs, StoreUnavailable.
@@ -78,7 +105,7 @@ def put_in_place(file: Path, database: Path, now: datetime) -> Path | None:
     incoming = database.with_name(f"{database.name}.restoring")
     try:
         _clear(incoming)
-        _prepare(file, incoming, now)
+        _prepare(file, incoming, name or file.name, now)
         if _holds(database):
             _fold(database)
         aside = _set_aside(database, now)
@@ -115,13 +142,13 @@ def _clear(incoming: Path) -> None:
         _beside(incoming, suffix).unlink(missing_ok=True)
 
 
-def _prepare(file: Path, incoming: Path, now: datetime) -> None:
-    os.close(os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+def _prepare(file: Path, incoming: Path, name: str, now: datetime) -> None:
+    make_file(incoming)
     shutil.copyfile(file, incoming)
     engine = open_writer(incoming, synchronous="FULL")
     try:
         with engine.begin() as connection:
-            mark_restored(connection, file.name, now)
+            mark_restored(connection, name, now)
     finally:
         engine.dispose()
     _leave_no_log(incoming)

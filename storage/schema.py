@@ -75,8 +75,12 @@ def head() -> str:
     return found
 
 
+def knows(revision: str) -> bool:
+    """Whether this version of the program can work on that schema, or upgrade it."""
+    return any(script.revision == revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions())
+
+
 def _refuse_unknown(conn: Connection) -> None:
     found = revision(conn)
-    known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
-    if found is not None and found not in known:
+    if found is not None and not knows(found):
         raise SchemaDiffers(f"the database is at schema {found}, which is newer than this version: update the program")

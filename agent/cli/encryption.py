@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent.cli.client import CommandFailed
 from storage.database_file import FILE_MODE
+from storage.restoring import with_its_log
 
 PROGRAM = "age"
 _MARKS = (b"age-encryption.org/v1", b"-----BEGIN AGE ENCRYPTED FILE-----")
@@ -44,12 +45,14 @@ async def sealing(file: Path, recipient: str) -> AsyncIterator[Path]:
 
 @asynccontextmanager
 async def opened(file: Path, identity: Path | None, folder: Path) -> AsyncIterator[Path]:
-    """A readable copy of the backup, in `folder` and gone at the end; the file itself where it is not encrypted.
+    """A readable copy of the backup, in `folder` and gone at the end; the file itself where it is neither encrypted nor
+    has a log beside it.
 
-    Raises CommandFailed without the right identity: nothing was touched.
+    Raises CommandFailed without the right identity: nothing was touched. Raises StoreUnavailable.
     """
     if not is_encrypted(file):
-        yield file
+        with with_its_log(file, folder) as plain:
+            yield plain
         return
     if identity is None:
         raise CommandFailed(f"{file} is encrypted: say --identity FILE, the key of AGENT_BACKUP_RECIPIENT")

@@ -143,8 +143,13 @@ async def put_back(file: Path, terminal: Terminal, *, yes: bool, as_json: bool, 
     if database is None:
         async with opened(file, identity, Path(tempfile.gettempdir())) as plain:
             return await _put_back_dump(settings, file, plain, terminal, yes=yes)
-    async with opened(file, identity, _folder_of(database)) as plain:
-        return _put_back_file(settings, file, plain, database, terminal, yes=yes, as_json=as_json)
+    try:
+        async with opened(file, identity, _folder_of(database)) as plain:
+            return _put_back_file(settings, file, plain, database, terminal, yes=yes, as_json=as_json)
+    except PaymentSystemError as error:
+        raise CommandFailed(str(error)) from None
+    except OSError as error:
+        raise CommandFailed(f"{error.filename}: {error.strerror}") from None
 
 
 def _folder_of(database: Path) -> Path:
@@ -155,18 +160,15 @@ def _folder_of(database: Path) -> Path:
 def _put_back_file(
     settings: Settings, file: Path, plain: Path, database: Path, terminal: Terminal, *, yes: bool, as_json: bool
 ) -> int:
-    try:
-        restoring.require_alone(database)
-        found = restoring.content(plain)
-        _refuse_foreign(settings, found)
-        newest = "nothing yet" if found.newest is None else f"{found.newest:%Y-%m-%d %H:%M:%S} UTC"
-        terminal.say(f"Backup     {file}: schema {found.revision}, {found.purchases} purchases, newest change {newest}")
-        terminal.say(f"Database   {database}: set aside beside the new one, not deleted")
-        if (code := _agreed(terminal, yes)) is not None:
-            return code
-        aside = restoring.put_in_place(plain, database, SystemClock().now())
-    except PaymentSystemError as error:
-        raise CommandFailed(str(error)) from None
+    restoring.require_alone(database)
+    found = restoring.content(plain)
+    _refuse_foreign(settings, found)
+    newest = "nothing yet" if found.newest is None else f"{found.newest:%Y-%m-%d %H:%M:%S} UTC"
+    terminal.say(f"Backup     {file}: schema {found.revision}, {found.purchases} purchases, newest change {newest}")
+    terminal.say(f"Database   {database}: set aside beside the new one, not deleted")
+    if (code := _agreed(terminal, yes)) is not None:
+        return code
+    aside = restoring.put_in_place(plain, database, SystemClock().now(), file.name)
     _tell_restored(terminal, found.revision, aside)
     if as_json:
         document = {"restored": str(file), "schema": found.revision, "aside": aside and str(aside)}
@@ -179,6 +181,8 @@ def _refuse_foreign(settings: Settings, found: restoring.Content) -> None:
     for name, ours in ((FINGERPRINT, derivation_fingerprint(secret)), (GENESIS_HASH, settings.genesis_hash)):
         if found.facts.get(name, ours) != ours:
             raise CommandFailed(f"this backup is of another installation. {REMEDIES[name]}")
+    if found.revision is None or not schema.knows(found.revision):
+        raise CommandFailed(f"this backup has schema {found.revision}: install the version that made it, then restore")
 
 
 def _agreed(terminal: Terminal, yes: bool) -> int | None:

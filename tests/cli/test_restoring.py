@@ -1,0 +1,99 @@
+"""`restore` as somebody runs it at night: on what he has, in whatever state, and as root."""
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from agent.cli import safekeeping
+from agent.cli.client import CommandFailed
+from agent.cli.terminal import StandardTerminal
+from storage import backups, restoring
+from storage.sqlite import SqliteStore
+from tests.config.environment import VALID
+from tests.storage.test_backups import note, pairs
+
+SILENT = StandardTerminal(quiet=True)
+THE_DAEMON = 12_345
+"""A user who is nobody here."""
+
+
+@pytest.fixture
+def operator(sqlite_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An operator beside a stopped daemon; its database."""
+    settings = VALID | {"DATABASE_URL": f"sqlite:///{sqlite_path}", "AGENT_ADMIN_URL": "http://127.0.0.1:9"}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return sqlite_path
+
+
+async def put_back(file: Path) -> int:
+    return await safekeeping.put_back(file, SILENT, yes=True, as_json=True)
+
+
+async def test_the_files_of_a_killed_database_come_back_with_what_only_its_log_holds(
+    operator: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "snapshot" / "agent.db"
+    kept.parent.mkdir()
+    store = SqliteStore(operator)
+    await store.start()
+    await store.write(note(1))
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{operator}{suffix}", f"{kept}{suffix}")
+    await store.write(note(2))
+    await store.stop()
+    before = {path.name: path.read_bytes() for path in kept.parent.iterdir()}
+    assert await put_back(kept) == 0
+    assert pairs(operator) == (1, 1)
+    with closing(sqlite3.connect(operator)) as connection:
+        told = "SELECT reason FROM state_history WHERE machine = 'database'"
+        assert connection.execute(told).fetchall() == [("agent.db",)]
+    assert {path.name: path.read_bytes() for path in kept.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize("schema", ["9999", None])
+async def test_a_backup_of_a_newer_version_is_refused_before_anything_is_touched(
+    schema: str | None, operator: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    backups.copy_sqlite(operator, copy)
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute("DELETE FROM alembic_version")
+        if schema is not None:
+            connection.execute("INSERT INTO alembic_version VALUES (?)", (schema,))
+        connection.commit()
+    before = operator.read_bytes()
+    with pytest.raises(CommandFailed, match="install the version that made it"):
+        await put_back(copy)
+    assert operator.read_bytes() == before
+    assert not list(tmp_path.glob("agent.db.before-*"))
+
+
+async def test_where_nothing_can_be_written_the_place_is_named(
+    operator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy.db"
+    backups.copy_sqlite(operator, copy)
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{copy}/below/agent.db")
+    with pytest.raises(CommandFailed, match="below: Not a directory"):
+        await put_back(copy)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+async def test_what_root_restores_belongs_to_the_daemons_user(operator: Path, tmp_path: Path) -> None:
+    copy, place = tmp_path / "copy.db", operator.parent
+    backups.copy_sqlite(operator, copy)
+    for file in place.glob("agent.db*"):
+        file.unlink()
+    os.chown(place, THE_DAEMON, THE_DAEMON)
+    for _ in range(2):
+        assert await put_back(copy) == 0
+        found = {file.name.partition(".before-")[0]: file.stat() for file in place.glob("agent.db*")}
+        assert {stat.st_uid for stat in found.values()} == {stat.st_gid for stat in found.values()} == {THE_DAEMON}
+        assert {stat.st_mode & 0o777 for stat in found.values()} == {0o600}
+    assert set(found) == {"agent.db", "agent.db.lock"}
+    assert restoring.content(operator).purchases == 0
