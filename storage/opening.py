@@ -14,9 +14,9 @@ _KNOWN = "sqlite:///file, a file's path, or postgresql://user:password@host/data
 _POSTGRES = ("postgresql", "postgres", "postgresql+asyncpg")
 
 
-def open_store(database_url: str) -> Store:
-    """The store that DATABASE_URL names, not started yet. Raises DatabaseUrlInvalid, which never repeats the URL:
-    it may hold a password."""
+def open_store(database_url: str, *, patient: bool = False) -> Store:
+    """The store that DATABASE_URL names, not started yet; `patient`, as an upgrade must be, it waits for PostgreSQL's
+    answers without end. Raises DatabaseUrlInvalid, which never repeats the URL: it may hold a password."""
     if "://" not in database_url:
         return SqliteStore(_file(database_url))
     try:
@@ -26,7 +26,7 @@ def open_store(database_url: str) -> Store:
     if url.drivername == "sqlite":
         return SqliteStore(_file(url.database or ""))
     if url.drivername in _POSTGRES:
-        return PostgresStore(url)
+        return PostgresStore(url, patient=patient)
     raise DatabaseUrlInvalid(f"DATABASE_URL has an unknown scheme; write {_KNOWN}")
 
 

@@ -51,14 +51,17 @@ class _Engines(NamedTuple):
 
 
 class PostgresStore:
-    """A `Store` on one PostgreSQL database. `start` before use."""
+    """A `Store` on one PostgreSQL database. `start` before use. `patient`: for an upgrade, of which one statement may
+    read a large table whole."""
 
     dialect: Dialect = "postgresql"
     appends_at_once = APPENDERS
     one_process = False
 
-    def __init__(self, url: URL, *, writers: int = WRITERS, waiting_max: int = WAITING_MAX) -> None:
-        self._url = url
+    def __init__(
+        self, url: URL, *, writers: int = WRITERS, waiting_max: int = WAITING_MAX, patient: bool = False
+    ) -> None:
+        self._url, self._patient = url, patient
         self._writers_count = writers
         self._waiting_max = waiting_max
         self._handed: deque[Waiting] = deque()
@@ -166,7 +169,7 @@ class PostgresStore:
             raise unavailable from error
 
     def _open(self, connections: int, settings: dict[str, str], *, autocommit: bool = False) -> AsyncEngine:
-        url, arguments = postgres_connections.engine_arguments(self._url, settings)
+        url, arguments = postgres_connections.engine_arguments(self._url, settings, patient=self._patient)
         return create_async_engine(
             url,
             isolation_level="AUTOCOMMIT" if autocommit else None,

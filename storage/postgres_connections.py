@@ -47,12 +47,13 @@ _UNAVAILABLE = {"25006", "25P03", "25P04", "3D000", "28000", "28P01", "XX001", "
 """A standby, our own session timeouts, no such database, refused login, corrupted data or index."""
 
 
-def engine_arguments(url: URL, settings: dict[str, str]) -> tuple[URL, dict[str, Any]]:
-    """The URL for asyncpg and its connect arguments; libpq's `sslmode` becomes asyncpg's `ssl`."""
+def engine_arguments(url: URL, settings: dict[str, str], *, patient: bool = False) -> tuple[URL, dict[str, Any]]:
+    """The URL for asyncpg and its connect arguments; libpq's `sslmode` becomes asyncpg's `ssl`. `patient`: an answer
+    may take as long as the server lets it."""
     url = url.set(drivername="postgresql+asyncpg")
     arguments: dict[str, Any] = {
         "timeout": CONNECT_TIMEOUT_SECONDS,
-        "command_timeout": COMMAND_TIMEOUT_SECONDS,
+        "command_timeout": None if patient else COMMAND_TIMEOUT_SECONDS,
         "server_settings": settings,
     }
     sslmode = url.query.get("sslmode")

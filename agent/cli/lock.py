@@ -13,17 +13,18 @@ from storage.store import Store
 
 
 @asynccontextmanager
-async def locked_store(*, check: bool = True) -> AsyncIterator[tuple[Settings, Store]]:
-    """The settings and the opened database, this process alone on it. Raises CommandFailed."""
+async def locked_store(*, upgrading: bool = False) -> AsyncIterator[tuple[Settings, Store]]:
+    """The settings and the opened database, this process alone on it, at this version's schema unless it is
+    `upgrading`. Raises CommandFailed."""
     try:
         settings = load_settings()
         configure_logging("ERROR", settings.confidential, as_json=False)
-        store = open_store(settings.database_url.get_secret_value())
+        store = open_store(settings.database_url.get_secret_value(), patient=upgrading)
         await store.start()
     except (SettingsError, PaymentSystemError) as error:
         raise CommandFailed(str(error)) from None
     try:
-        if check:
+        if not upgrading:
             await store.read(schema.check)
         yield settings, store
     except PaymentSystemError as error:

@@ -38,7 +38,7 @@ async def upgrade_database(as_json: bool, role: str | None = None, intake_role: 
     from agent.cli.lock import locked_store
     from storage import privileges, schema
 
-    async with locked_store(check=False) as (_, store):
+    async with locked_store(upgrading=True) as (_, store):
         before = await store.read(schema.revision)
         await store.write(schema.upgrade)
         after = await store.read(schema.revision)
