@@ -34,6 +34,7 @@ from storage import schema
 from storage.errors import StoreBroken
 from storage.metered import MeteredStore
 from storage.opening import database_path, open_store
+from storage.probes import Payable
 
 log = structlog.get_logger(__name__)
 
@@ -119,6 +120,7 @@ async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
         usdc_least=settings.agent_balance_alert_usdc,
         sol_least=settings.agent_balance_alert_lamports,
         wallet_wait=timedelta(days=settings.agent_mint_wait_days),
+        payable=Payable(timedelta(days=settings.agent_hold_days), settings.require_available),
         database=database_path(settings.database_url.get_secret_value()),
         realtime=daemon.engine.realtime.standing,
     )

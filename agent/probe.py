@@ -15,7 +15,7 @@ from ports.clock import Clock
 from storage import probes, vitals
 from storage.database_file import footprint
 from storage.errors import StoreUnavailable
-from storage.probes import Balance, Changes, Readings
+from storage.probes import Balance, Changes, Payable, Readings
 from storage.store import Store
 from storage.vitals import Vitals
 
@@ -26,11 +26,13 @@ INTERVAL_SECONDS = 15.0
 FRESH_SECONDS = 5.0
 """A scrape that comes sooner after the last look gets its figures: several scrapers cost one look."""
 
+ANY_TIME = Payable()
+
 
 class Probe:
     """`run` until cancelled. Below `usdc_least` (base units) and `sol_least` (lamports) the balances alert;
-    `wallet_wait` is how long a paid purchase may wait for its buyer's wallet; `database` is SQLite's file; `realtime`
-    reads what real-time payout leaves to the weekly batch."""
+    `wallet_wait` is how long a paid purchase may wait for its buyer's wallet; `payable` says from when on plans take a
+    sale; `database` is SQLite's file; `realtime` reads what real-time payout leaves to the weekly batch."""
 
     def __init__(
         self,
@@ -41,13 +43,14 @@ class Probe:
         usdc_least: int,
         sol_least: int,
         wallet_wait: timedelta,
+        payable: Payable = ANY_TIME,
         database: Path | None = None,
         realtime: Callable[[Connection], Standing | None] | None = None,
     ) -> None:
         self._store, self._clock, self._metrics = store, clock, metrics
         self._usdc_least, self._sol_least = usdc_least, sol_least
-        self._wallet_wait, self._database = wallet_wait, database
-        self._realtime = realtime
+        self._wallet_wait, self._payable = wallet_wait, payable
+        self._database, self._realtime = database, realtime
         self._lock = asyncio.Lock()
         self._last_id: int | None = None
         self._looked_at: float | None = None
@@ -76,19 +79,20 @@ class Probe:
         now = self._clock.now()
         after = self._last_id
 
-        def look(conn: Connection) -> tuple[Readings, Vitals, Changes | int, Standing | None]:
+        def look(conn: Connection) -> tuple[Readings, datetime | None, Vitals, Changes | int, Standing | None]:
             found = probes.read(conn, now - self._wallet_wait)
+            late = probes.oldest_late(conn, self._payable, now)
             changed = probes.last_change(conn) if after is None else probes.changes(conn, after, now)
             standing = None if self._realtime is None else self._realtime(conn)
-            return found, vitals.read(conn), changed, standing
+            return found, late, vitals.read(conn), changed, standing
 
-        readings, vital, changes, standing = await self._store.read(look)
+        readings, late, vital, changes, standing = await self._store.read(look)
         if isinstance(changes, int):
             self._last_id = changes
         else:
             self._last_id = changes.last_id
             self._count(changes)
-        self._show(readings, now)
+        self._show(readings, late, now)
         self._show_vitals(vital, now)
         self._show_realtime(standing)
         self._looked_at = self._clock.monotonic()
@@ -108,7 +112,7 @@ class Probe:
         for lamports in changes.payout_costs:
             metrics.network_cost("payout", lamports)
 
-    def _show(self, readings: Readings, now: datetime) -> None:
+    def _show(self, readings: Readings, late: datetime | None, now: datetime) -> None:
         metrics = self._metrics
         metrics.queue(
             {(one.kind, one.state): (one.rows, _age(one.oldest_at, now)) for one in readings.queues},
@@ -118,6 +122,7 @@ class Probe:
         metrics.unpaid(
             {state: (unpaid.rows, unpaid.amount) for state, unpaid in readings.unpaid.items()},
             0.0 if oldest is None else _age(oldest, now),
+            0.0 if late is None else _age(late, now),
         )
         metrics.batch_statuses({status.value: rows for status, rows in readings.batches.items()})
         metrics.waiting_for_wallet(readings.waiting_for_wallet, readings.waiting_too_long)

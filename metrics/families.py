@@ -101,6 +101,10 @@ class Families:
         self.undistributed_age = self._gauge(
             "undistributed_oldest_age_seconds", "Age of the oldest payment whose creator's money is not paid out."
         )
+        self.late_age = self._gauge(
+            "undistributed_late_age_seconds",
+            "Age of the oldest of these that could have been paid out more than a week ago; 0 when there is none.",
+        )
         self.owed_rows = self._gauge("payout_rows", "Payouts that are not paid, by state.", "state")
         self.owed = self._gauge("payout_unpaid_base_units", "USDC base units not paid out, by state.", "state")
         self.batches = self._gauge("batch_rows", "Batches by status.", "status")

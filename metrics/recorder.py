@@ -220,12 +220,16 @@ class Metrics:
         for kind in {kind for kind, _ in self._queues}:
             self._families.queue_overdue.labels(kind).set(late.get(kind, 0.0))
 
-    def unpaid(self, by_state: Mapping[str, tuple[int, int]], oldest_age_seconds: float) -> None:
-        """Payout state → rows and base units; age of the oldest payment not paid out, 0 when all are."""
+    def unpaid(
+        self, by_state: Mapping[str, tuple[int, int]], oldest_age_seconds: float, late_age_seconds: float
+    ) -> None:
+        """Payout state → rows and base units; age of the oldest payment not paid out, and of the oldest that is late
+        for it, 0 when there is none."""
         for state, (rows, amount) in by_state.items():
             self._families.owed_rows.labels(self._state(state)).set(rows)
             self._families.owed.labels(self._state(state)).set(amount)
         self._families.undistributed_age.set(oldest_age_seconds)
+        self._families.late_age.set(late_age_seconds)
 
     def waiting_for_wallet(self, rows: int, too_long: int) -> None:
         self._families.waiting_for_wallet.set(rows)

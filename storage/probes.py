@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, exists, func, select
+from sqlalchemy import Connection, Row, Table, exists, func, select, true
 
 from domain.ledger import Asset
 from domain.states import BatchStatus, MintState, PurchaseStatus, TransferState, UsdcStatus, WalletState, WorkState
@@ -38,6 +38,9 @@ UNPAID = (
 )
 LATE = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.FAILED)
 """Unpaid and not on purpose: the age of these counts against the target of a week."""
+LATE_AFTER = timedelta(days=7, hours=6)
+"""From when it could have been paid. A plan of Monday takes what came just after the last one a week later, and sends
+for some hours."""
 UNMINTED = (PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING, PurchaseStatus.FAILED)
 CHANGES_PAGE = 2_000
 """History rows a look; a look every 15 s keeps up with 130 changes a second, and the rest follows at the next."""
@@ -71,6 +74,15 @@ class Unpaid:
 
     rows: int
     amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Payable:
+    """From when on a plan takes a sale: `hold` after its payment and, with `require_available`, not before Stripe's
+    money may be used."""
+
+    hold: timedelta = timedelta(0)
+    require_available: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,26 +190,42 @@ def _unpaid(conn: Connection) -> dict[UsdcStatus, Unpaid]:
     return {state: found.get(state, Unpaid(0, 0)) for state in UNPAID}
 
 
+_WITHOUT_WALLET = users.c.circle_wallet_address.is_(None) & users.c.wallet_address.is_(None)
+_UNMINTED = (
+    purchases.c.edition_held
+    & purchases.c.hold_reason.is_(None)
+    & purchases.c.minted_at.is_(None)
+    & purchases.c.released_at.is_(None)
+    & exists().where(users.c.id == purchases.c.buyer_id, ~_WITHOUT_WALLET)
+)
+
+
 def _oldest_unpaid(conn: Connection) -> datetime | None:
     """Over payouts, and over paid purchases that have none yet because they are not minted. What waits on purpose does
     not count: for a hold's end, or for a buyer to set up his wallet; nor does the loser of a sold-out race."""
     moments: list[datetime | None] = [
-        conn.scalar(select(func.min(payouts.c.paid_at)).where(payouts.c.state == fixed(state))) for state in LATE
+        *(conn.scalar(select(func.min(payouts.c.paid_at)).where(payouts.c.state == fixed(state))) for state in LATE),
+        *(
+            conn.scalar(select(func.min(purchases.c.paid_at)).where(purchases.c.status == fixed(status), _UNMINTED))
+            for status in UNMINTED
+        ),
     ]
-    for status in UNMINTED:
-        unminted = (
-            (purchases.c.status == fixed(status))
-            & purchases.c.edition_held
-            & purchases.c.hold_reason.is_(None)
-            & purchases.c.minted_at.is_(None)
-            & purchases.c.released_at.is_(None)
-            & exists().where(users.c.id == purchases.c.buyer_id, ~_WITHOUT_WALLET)
-        )
-        moments.append(conn.scalar(select(func.min(purchases.c.paid_at)).where(unminted)))
     return min((moment for moment in moments if moment is not None), default=None)
 
 
-_WITHOUT_WALLET = users.c.circle_wallet_address.is_(None) & users.c.wallet_address.is_(None)
+def oldest_late(conn: Connection, payable: Payable, now: datetime) -> datetime | None:
+    """The oldest of the same payments that could have been paid out LATE_AFTER ago. Newer ones are not looked at."""
+    since = now - LATE_AFTER
+    paid, available = since - payable.hold, purchases.c.available_on
+    usable = available.is_(None) | (available <= since) if payable.require_available else true()
+    owed = select(payouts.c.paid_at).select_from(payouts.join(purchases)).where(payouts.c.paid_at <= paid, usable)
+    unminted = select(purchases.c.paid_at).where(purchases.c.paid_at <= paid, usable, _UNMINTED)
+    first = [
+        *(owed.where(payouts.c.state == fixed(state)).order_by(payouts.c.paid_at) for state in LATE),
+        *(unminted.where(purchases.c.status == fixed(status)).order_by(purchases.c.paid_at) for status in UNMINTED),
+    ]
+    moments = [conn.scalar(query.limit(1)) for query in first]
+    return min((moment for moment in moments if moment is not None), default=None)
 
 
 def _batches(conn: Connection) -> dict[BatchStatus, int]:

@@ -37,7 +37,7 @@ from storage.metered import MeteredStore
 from storage.planning import PlanTerms
 from storage.returns import DisputeSeen
 from storage.store import Store
-from storage.tables import contents, jobs, stripe_events
+from storage.tables import contents, jobs, payouts, purchases, stripe_events
 from tests.metrics.test_recorder import values
 from tests.sales import MINT_LAMPORTS, PAYOUT_LAMPORTS, PLATFORM, START, Sales
 
@@ -143,6 +143,33 @@ async def test_what_waits_for_the_buyer_was_released_or_has_lost_a_race_makes_no
     assert (readings.waiting_for_wallet, readings.waiting_too_long) == (2, 0)
 
 
+async def test_what_could_not_be_paid_out_for_a_week_is_not_late(store: Store, sales: Sales) -> None:
+    """Stripe makes the money of a Friday available on Tuesday: it is paid on the Monday after that, ten days later."""
+    available = START + 4 * DAY
+    asks_stripe, holds = probes.Payable(require_available=True), probes.Payable(hold=3 * DAY)
+
+    def arrange(conn: Connection) -> None:
+        creator, buyer = sales.user(conn, "ann"), sales.user(conn, "bob")
+        content = sales.content(conn, creator)
+        sold, unminted = sales.sold(conn, content, buyer, START), sales.paid(conn, content, buyer, START + DAY / 2)
+        both = purchases.c.id.in_((sold, unminted))
+        conn.execute(update(purchases).where(both).values(available_on=available))
+
+    await store.write(arrange)
+
+    async def late(payable: probes.Payable, after: timedelta) -> datetime | None:
+        return await store.read(lambda conn: probes.oldest_late(conn, payable, START + after))
+
+    assert await late(probes.Payable(), 7 * DAY) is None, "a batch takes its time"
+    assert await late(probes.Payable(), 7.5 * DAY) == START
+    assert await late(asks_stripe, 10 * DAY) is None
+    assert await late(asks_stripe, 11.5 * DAY) == START
+    assert await late(holds, 10 * DAY) is None
+    assert await late(holds, 10.5 * DAY) == START
+    await store.write(lambda conn: conn.execute(update(payouts).values(state=UsdcStatus.ON_HOLD)).rowcount)
+    assert await late(asks_stripe, 11.5 * DAY) == START + DAY / 2, "paid for, and not even minted"
+
+
 def event(event_id: str) -> StripeEvent:
     return StripeEvent(event_id, "payment_intent.succeeded", START, b"{}", START)
 
@@ -226,6 +253,10 @@ async def test_the_probe_shows_it_all_and_a_scrape_looks_again_only_when_the_fig
     assert found("mints_total", "success") == 1
     assert found("payout_unpaid_base_units", "pending_conversion") == 2_350_000
     assert found("undistributed_oldest_age_seconds") == DAY.total_seconds() + 15
+    assert found("undistributed_late_age_seconds") == 0
+    clock.at += 8 * DAY
+    await probe.scrape()
+    assert values(metrics)("undistributed_late_age_seconds") == 9 * DAY.total_seconds() + 15
     assert found("platform_usdc_below_threshold") == 1
     assert found("platform_balance_age_seconds", "usdc") == DAY.total_seconds() + 15
     assert found("network_cost_lamports_sum", "mint") == MINT_LAMPORTS
