@@ -114,7 +114,7 @@ class Families:
             "platform_balance_age_seconds", "Seconds since the balance was last read from the chain.", "asset"
         )
         self.batch_age = self._gauge(
-            "batch_oldest_age_seconds", "Age of the oldest batch in a status; 0 when there is none.", "status"
+            "batch_oldest_age_seconds", "How long a batch has been in a status, the longest; 0 without any.", "status"
         )
         self.batch_short = self._gauge(
             "batch_short_base_units", "USDC base units that the batches that wait for funds lack."

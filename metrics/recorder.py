@@ -260,7 +260,7 @@ class Metrics:
             self._families.imbalance.labels(self._state(asset)).set(amount)
 
     def batch_waits(self, oldest_age_seconds: Mapping[str, float], short: int) -> None:
-        """Status → age of its oldest batch (0 without any); what waiting batches lack in base units."""
+        """Status → how long a batch has been in it, the longest (0 without any); what waiting batches lack in base units."""
         for status, seconds in oldest_age_seconds.items():
             self._families.batch_age.labels(self._state(status)).set(seconds)
         self._families.batch_short.set(short)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, String, cast, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.states import BatchStatus
@@ -16,7 +16,7 @@ from storage.backups import last_started
 from storage.batches import UNSETTLED
 from storage.reconciliation import reports
 from storage.switches import SENDS_PAUSED, why_on
-from storage.tables import batches, cursors, jobs, readings
+from storage.tables import batches, cursors, jobs, readings, state_history
 from storage.work import UNKNOWN_OUTCOME
 
 SWEEP_CURSOR = "stripe_events"
@@ -45,7 +45,7 @@ class Reconciled:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """`batches_since`: the birth of the oldest batch in each status that is not settled. `short` in USDC base units:
+    """`batches_since`: since when a batch has been in each status that is not settled, the longest. `short` in USDC base units:
     what batches that wait for funds lack. Moments are None for what never happened."""
 
     unproven: Mapping[str, Unproven]
@@ -92,12 +92,18 @@ def _unproven(conn: Connection) -> dict[str, Unproven]:
 
 
 def _batches_since(conn: Connection) -> dict[BatchStatus, datetime]:
-    query = (
-        select(batches.c.status, func.min(batches.c.created_at).label("born"))
-        .where(UNSETTLED)
-        .group_by(batches.c.status)
+    """By the history: a batch that waited for days for its funds has only begun to send when it is covered."""
+    came = (
+        select(func.max(state_history.c.at))
+        .where(
+            state_history.c.machine == "batch",
+            state_history.c.subject == cast(batches.c.id, String),
+            state_history.c.after == batches.c.status,
+        )
+        .scalar_subquery()
     )
-    return {BatchStatus(row.status): row.born for row in conn.execute(query)}
+    query = select(batches.c.status, func.min(came).label("since")).where(UNSETTLED).group_by(batches.c.status)
+    return {BatchStatus(row.status): row.since for row in conn.execute(query)}
 
 
 def _reconciled(conn: Connection) -> Reconciled | None:

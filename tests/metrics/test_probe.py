@@ -297,7 +297,7 @@ async def test_what_is_unproven_waits_or_was_never_backed_up_is_shown(store: Sto
         creator, buyer = sales.user(conn, "ann"), sales.user(conn, "bob")
         sales.sold(conn, sales.content(conn, creator), buyer, START)
         batch_id = plan(conn, sales, START + DAY / 2)
-        batches.move(conn, batch_id, BatchStatus.WAITING_FUNDS, START)
+        batches.move(conn, batch_id, BatchStatus.WAITING_FUNDS, START + DAY / 2)
         work.enqueue(conn, "transfer", 7, START)
         (claimed,) = work.claim(conn, work.Queue(jobs, frozenset({"transfer"})), 1, "w", START, DAY)
         work.again(conn, claimed, START + DAY, START, f"{work.UNKNOWN_OUTCOME}lost", attempts=0)
@@ -320,6 +320,26 @@ async def test_what_is_unproven_waits_or_was_never_backed_up_is_shown(store: Sto
     await store.write(lambda conn: conn.execute(delete(jobs).where(jobs.c.id == job_id)))
     await probe.refresh()
     assert values(metrics)("unknown_outcome_rows", "transfer") == 0
+
+
+async def test_a_batch_is_as_old_as_its_status(store: Store, sales: Sales) -> None:
+    """One that waited for days for its funds is not stuck the moment it sends."""
+    metrics, clock = Metrics(), Clock(START + 3 * DAY)
+    probe = Probe(store, clock, metrics, usdc_least=THRESHOLD, sol_least=SOL_LEAST, wallet_wait=14 * DAY)
+
+    def arrange(conn: Connection) -> None:
+        creator, buyer = sales.user(conn, "ann"), sales.user(conn, "bob")
+        for sends_at in (START + 2 * DAY, START + 2.5 * DAY):
+            sales.sold(conn, sales.content(conn, creator), buyer, START)
+            batch_id = plan(conn, sales, START + DAY)
+            batches.move(conn, batch_id, BatchStatus.WAITING_FUNDS, START + DAY)
+            batches.move(conn, batch_id, BatchStatus.SENDING, sends_at)
+
+    await store.write(arrange)
+    await probe.refresh()
+    found = values(metrics)
+    assert found("batch_oldest_age_seconds", "sending") == DAY.total_seconds()
+    assert found("batch_oldest_age_seconds", "waiting_funds") == 0
 
 
 async def test_the_sign_of_life_is_a_write_and_stops_with_the_database(store: Store) -> None:
