@@ -30,13 +30,16 @@ METHODS_MOST = 64
 """More JSON-RPC methods than a node has."""
 SUCCESS, FAILURE = "success", "failure"
 _HTTP_METHODS = OneOf("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-_SERVICES = OneOf("circle", "stripe", "rpc", "chat")
+_SERVICES = OneOf("circle", "circle_mint", "stripe", "rpc", "chat")
 _SOURCES = OneOf("stripe", "circle")
 FACTS = (
     *("genesis_hash", "slot_ms", "rent_lamports", "fee_lamports", "transaction_version"),
     *("usdc_decimals", "usdc_freeze_authority", "usdc_frozen"),
 )
 _FACTS = OneOf(*FACTS)
+PURPOSES = ("mint", "payout")
+"""Of our transactions that cost something."""
+_PURPOSES = OneOf(*PURPOSES)
 ON_CHAIN = ("usdc_base_units", "lamports")
 """The assets of the platform wallet."""
 _ENDPOINT = re.compile(r"rpc([0-9]{1,2})\b", re.ASCII)
@@ -44,7 +47,8 @@ _ENDPOINT = re.compile(r"rpc([0-9]{1,2})\b", re.ASCII)
 
 class Metrics:
     """One per process, with a registry of its own. `services` maps hosts (`host` or `host:port`) of outgoing calls to
-    `circle`, `stripe`, `rpc` or `chat`; others are `other`, so that no URL with a provider's key becomes a label."""
+    `circle`, `circle_mint`, `stripe`, `rpc` or `chat`; others are `other`, so that no URL with a provider's key becomes
+    a label."""
 
     def __init__(self, services: Mapping[str, str] | None = None) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it doubles the series, of no use to Prometheus
@@ -68,11 +72,14 @@ class Metrics:
                 outcomes.labels(outcome)
         for fact in FACTS:
             families.fact_changes.labels(fact)
+        for purpose in PURPOSES:
+            families.costs.labels(purpose)
         for operation in ("read", "write"):
             families.store_failures.labels(operation)
         unread_files = (families.swept_at, families.backed_up_at, families.wal_size, families.disk_free)
         gaps = (families.treasury_gap.labels(asset) for asset in ON_CHAIN)
-        for unread in (families.usdc, families.sol, families.usdc_low, *gaps, *unread_files):
+        unread_books = (families.reconciled_at, families.stripe_balance, families.stripe_webhook)
+        for unread in (families.usdc, families.sol, families.usdc_low, *gaps, *unread_files, *unread_books):
             unread.set(math.nan)
 
     # --- told by the rooms ----------------------------------------------------------------------------------------
@@ -201,7 +208,7 @@ class Metrics:
 
     def network_cost(self, purpose: str, lamports: int) -> None:
         """What one of our transactions (`mint`, `payout`) cost the platform wallet."""
-        self._families.costs.labels(OneOf("mint", "payout")(purpose)).observe(lamports)
+        self._families.costs.labels(_PURPOSES(purpose)).observe(lamports)
 
     # --- read from the database -----------------------------------------------------------------------------------
 
@@ -260,7 +267,8 @@ class Metrics:
             self._families.imbalance.labels(self._state(asset)).set(amount)
 
     def batch_waits(self, oldest_age_seconds: Mapping[str, float], short: int) -> None:
-        """Status → how long a batch has been in it, the longest (0 without any); what waiting batches lack in base units."""
+        """Status → how long a batch has been in it, the longest (0 without any); what waiting ones lack in base
+        units."""
         for status, seconds in oldest_age_seconds.items():
             self._families.batch_age.labels(self._state(status)).set(seconds)
         self._families.batch_short.set(short)

@@ -45,8 +45,8 @@ class Reconciled:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """`batches_since`: since when a batch has been in each status that is not settled, the longest. `short` in USDC base units:
-    what batches that wait for funds lack. Moments are None for what never happened."""
+    """`batches_since`: since when a batch has been in each unsettled status, the longest. `short` in USDC base
+    units: what batches that wait for funds lack. Moments are None for what never happened."""
 
     unproven: Mapping[str, Unproven]
     batches_since: Mapping[BatchStatus, datetime]

@@ -16,7 +16,9 @@ from tests.databases import PostgresServer
 
 FIRST = "0001"
 SOON_SECONDS = 30.0
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND now() - query_start > interval '1 second'"
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND now() - query_start > interval '1 second'"
+)
 
 
 @pytest.fixture

@@ -62,7 +62,10 @@ def test_the_list_of_runbooks_has_them_all() -> None:
     assert listed == {page.stem for page in RUNBOOKS.glob("*.md")} - {"README"}
 
 
-@pytest.mark.parametrize("place", ["alert.rules.yml", "recording.rules.yml", "alert.rules.test.yml"])
+NIGHTS = ["alert.rules.test.yml", "alert.rules.days.test.yml"]
+
+
+@pytest.mark.parametrize("place", ["alert.rules.yml", "recording.rules.yml", *NIGHTS])
 def test_rules_name_only_metrics_that_exist(place: str) -> None:
     text = (PROMETHEUS / place).read_text(encoding="utf-8")
     recorded = {rule["record"] for rule in rules("recording.rules.yml")}
@@ -97,8 +100,9 @@ def test_prometheus_accepts_the_rules_and_its_configuration() -> None:
 
 
 @needs("promtool")
-def test_every_alert_fires_in_a_bad_night_and_resolves_after_it() -> None:
-    assert "SUCCESS" in run(["promtool", "test", "rules", "alert.rules.test.yml"], PROMETHEUS)
+@pytest.mark.parametrize("night", NIGHTS)
+def test_every_alert_fires_in_a_bad_night_and_resolves_after_it(night: str) -> None:
+    assert "SUCCESS" in run(["promtool", "test", "rules", night], PROMETHEUS)
 
 
 @needs("promtool")

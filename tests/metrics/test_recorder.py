@@ -90,6 +90,22 @@ def test_a_balance_that_was_never_read_is_no_zero() -> None:
     assert math.isnan(values(metrics)("platform_usdc_below_threshold"))
 
 
+def test_what_the_database_never_told_is_no_zero_that_an_alert_takes_for_bad() -> None:
+    found = values(Metrics())
+    for name in ("stripe_webhook_enabled", "stripe_balance_cents", "reconciliation_timestamp_seconds"):
+        assert math.isnan(found(name)), name
+
+
+def test_every_service_that_is_called_has_a_label_of_its_own() -> None:
+    metrics = Metrics({"api-sandbox.circle.com": "circle_mint", "chat.example": "chat"})
+    metrics.http_call("api-sandbox.circle.com", "2xx", 0.1)
+    metrics.http_call("chat.example", "2xx", 0.1)
+    found = values(metrics)
+    assert (
+        found("outgoing_requests_total", "circle_mint", "2xx") == found("outgoing_requests_total", "chat", "2xx") == 1
+    )
+
+
 def test_a_queue_that_emptied_shows_zero_and_does_not_keep_its_last_figure() -> None:
     metrics = Metrics()
     metrics.queue({("mint", "parked"): (3, 900.0), ("mint", "due"): (1, 5.0)}, {"mint": 4.0})
@@ -104,6 +120,7 @@ def test_series_that_alerts_look_at_are_there_before_anything_happened() -> None
     found = values(Metrics())
     for name in ("wallet_creations_total", "mints_total", "payouts_total"):
         assert found(name, "success") == found(name, "failure") == 0
+    assert found("network_cost_lamports_sum", "mint") == found("network_cost_lamports_sum", "payout") == 0
     assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")
 
 
