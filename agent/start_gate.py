@@ -8,12 +8,12 @@ fits; what fits none waits for a person, and until then nothing is sent. Webhook
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
-from typing import Protocol
 
 import structlog
 from sqlalchemy import Connection
 
 from agent.explaining import Explaining
+from agent.late_landings import Heights, LateLandings
 from domain.errors import OutcomeUnknown, Rejected, Retryable
 from domain.waits import look_again_after
 from ports.clock import Clock
@@ -24,9 +24,9 @@ from storage.store import Store
 
 log = structlog.get_logger(__name__)
 
-LATE_LANDING_BLOCKS = 150 + 32
-"""A blockhash is taken from a confirmed block, up to 32 ahead of the finalized ones, and lives 150 blocks: what an
-earlier process signed can land for so long (reference: Solana, section 1)."""
+LANDINGS = "transactions of an earlier process to land or expire"
+SOON_BLOCKS = 50
+"""Before the end of the wait for late landings: what is explained after it is not explained right before it as well."""
 LOOK_AGAIN, LOOK_AGAIN_MOST = timedelta(seconds=5), timedelta(minutes=1)
 LOOK_FOR_A_PERSON_MOST = timedelta(minutes=10)
 """What waits for a person may wait for days, and each look lists what Circle and the chain have since the last one."""
@@ -43,18 +43,6 @@ ORDERS_LOOKED_AT = 100
 
 class Unplaced(Retryable):
     """Something left, and nothing says yet whom it paid."""
-
-
-class Heights(Protocol):
-    """Finalized block heights."""
-
-    async def highest_block_height(self) -> int:
-        """That any endpoint tells."""
-        ...
-
-    async def witnessed_block_height(self) -> int:
-        """That as many endpoints have reached as there must be witnesses."""
-        ...
 
 
 class StartGate:
@@ -74,18 +62,15 @@ class StartGate:
         wake: Callable[[], None],
     ) -> None:
         self._store, self._clock = store, clock
-        self._sweep, self._explaining, self._heights = sweep, explaining, heights
-        self._slot_seconds, self._wake = slot_seconds, wake
+        self._sweep, self._explaining = sweep, explaining
+        self._late = LateLandings(store, clock, heights, slot_seconds)
+        self._wake = wake
         self._events_are_in = False
         """Events that come after the sweep find a daemon that listens."""
-        self._sent_before: bool | None = None
-        """Of earlier processes: this one sends nothing yet."""
-        self._signed_up_to: int | None = None
-        """The height at which the last earlier process can have signed: that lies behind, and does not change."""
         self._prepared = False
-        """What could be explained before the wait, was: only for speed, it is all asked for again."""
+        """What could be explained before the wait's end, was: only for speed, it is all asked for again."""
         self._nothing_lands = False
-        """The height was passed after which nothing of an earlier process can land; finalized heights never fall."""
+        """Of an earlier process: this one sends nothing yet."""
         self._looked_at: set[int] = set()
         self._orders_looked_at = 0
         self._bell = Bell(clock)
@@ -129,20 +114,20 @@ class StartGate:
         return look_again_after(taken, LOOK_AGAIN, most).total_seconds()
 
     async def _check(self) -> None:
+        await self._begin_to_wait()
         if not self._events_are_in:
             await self._sweep()
             self._events_are_in = True
-        await self._look_for_mints()
-        if self._sent_before is None:
-            self._sent_before = await self._store.read(_may_have_sent)
-        if self._sent_before and not self._nothing_lands:
+        if not self._nothing_lands:
             await self._wait_out()
-            await self._look_for_mints()
+        await self._look_for_mints()
         left = [why for why in (await self._explaining.explain(), await self._unexplained()) if why is not None]
         if left:
             self._events_are_in = False  # a sale whose event was missed may be what was paid
             await self._look_for_orders()
             raise Unplaced("; ".join(left))
+        self.waits_for = LANDINGS
+        await self._late.end()
 
     async def _unexplained(self) -> str | None:
         found = await self._store.read(orphans)
@@ -153,19 +138,28 @@ class StartGate:
             "must decide those that stay so for some minutes"
         )
 
+    async def _begin_to_wait(self) -> None:
+        """Skipped only where nothing was ever planned to be sent; events and looks may tell that it was."""
+        if not self._nothing_lands and (await self._late.had_begun() or await self._store.read(_may_have_sent)):
+            await self._late.begin()
+
     async def _wait_out(self) -> None:
         """Until what was signed before the start can't land any more. Mints are looked for again then: one may have
         landed meanwhile."""
-        if self._signed_up_to is None:
-            self._signed_up_to = await self._heights.highest_block_height()
-        if not self._prepared:
-            await self._explaining.explain()
+        if not self._prepared and not await self._is_over_soon():
+            await self._look_for_mints()
+            await self._begin_to_wait()
+            if self._late.has_begun:
+                await self._explaining.explain()
             self._prepared = True
-        self.waits_for = "transactions of an earlier process to land or expire"
-        while await self._heights.witnessed_block_height() <= self._signed_up_to + LATE_LANDING_BLOCKS:
-            await self._clock.sleep(max(self._slot_seconds() * 8, 0.05))
-        self._looked_at.clear()
+        if self._late.has_begun:
+            self.waits_for = LANDINGS
+            await self._late.pass_by()
+            self._looked_at.clear()
         self._nothing_lands = True
+
+    async def _is_over_soon(self) -> bool:
+        return self._late.has_begun and await self._late.left() <= SOON_BLOCKS
 
     async def _look_for_mints(self) -> None:
         """Have it looked, once for each, whether paid sales without an NFT have one on chain, and wait until it was:
