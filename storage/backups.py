@@ -1,7 +1,6 @@
 """Backups: a whole copy of the SQLite file beside the running daemon, and the record of every backup that succeeded."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from uuid import UUID
 import pysqlite3
 from sqlalchemy import Connection, Row, func, insert, select
 
-from storage.database_file import FILE_MODE, sync
 from storage.errors import StoreUnavailable
 from storage.tables import backups
+from storage.whole_file import appearing
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -43,29 +42,20 @@ class Taken:
 def copy_sqlite(source: Path, target: Path) -> Copy:
     """Write one consistent copy of a database, in use or not, to a file that does not exist yet, and check it.
 
-    Blocks for as long as the disk needs; a connection of its own, so that reads and writes go on. Raises
-    StoreUnavailable, and then leaves no file behind.
+    Blocks for as long as the disk needs; a connection of its own, so that reads and writes go on. It stands at `target`
+    once it is checked and on the disk. Raises StoreUnavailable, and then leaves no file behind.
     """
     try:
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+        with appearing(target) as place:
+            with closing(pysqlite3.connect(_address(source), uri=True, isolation_level=None)) as connection:
+                connection.execute("VACUUM INTO ?", (str(place),))
+            verify(place)
+            copy = Copy(place.stat().st_size, digest(place))
+        return copy
+    except pysqlite3.Error as error:
+        raise StoreUnavailable(f"the backup could not be written: {error}") from None
     except OSError as error:
         raise StoreUnavailable(f"the backup can't be written to {target}: {error.strerror}") from None
-    try:
-        connection = pysqlite3.connect(_address(source), uri=True, isolation_level=None)
-        try:
-            connection.execute("VACUUM INTO ?", (str(target),))
-        finally:
-            connection.close()
-        sync(target)
-        sync(target.parent)
-        verify(target)
-        return Copy(target.stat().st_size, digest(target))
-    except (pysqlite3.Error, OSError) as error:
-        target.unlink(missing_ok=True)
-        raise StoreUnavailable(f"the backup could not be written: {error}") from None
-    except StoreUnavailable:
-        target.unlink(missing_ok=True)
-        raise
 
 
 def verify(file: Path) -> None:

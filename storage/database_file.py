@@ -89,11 +89,16 @@ def make_file(place: Path) -> None:
     does who restores at night: the daemon's user could not open it otherwise. Raises FileExistsError, OSError."""
     descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     try:
-        if os.geteuid() == 0:
-            folder = place.parent.stat()
-            os.fchown(descriptor, folder.st_uid, folder.st_gid)
+        owned_like_folder(descriptor, place.parent)
     finally:
         os.close(descriptor)
+
+
+def owned_like_folder(descriptor: int, folder: Path) -> None:
+    """Give what root has just made to the owner of its folder."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def sync(place: Path) -> None:

@@ -1,6 +1,7 @@
 """How commands run: to an exit code, and, where they only look, against the database itself when no daemon runs."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,13 +19,23 @@ FAILED = 1
 def run_command(command: Coroutine[Any, Any, int], as_json: bool = False) -> None:
     """Run a command to its exit code; what it can't do is told on standard error, and with --json as a document too."""
     try:
-        code = asyncio.run(command)
+        code = asyncio.run(_ended_in_order(command))
+    except asyncio.CancelledError:
+        code = 128 + signal.SIGTERM
     except (CommandFailed, SettingsError) as error:
         typer.echo(f"error: {error}", err=True)
         if as_json:
             typer.echo(orjson.dumps({"outcome": "error", "exit_code": FAILED, "error": str(error)}).decode())
         code = FAILED
     raise typer.Exit(code)
+
+
+async def _ended_in_order(command: Coroutine[Any, Any, int]) -> int:
+    """A service manager's SIGTERM ends it as Ctrl-C does: what it has begun is cleared away."""
+    running = asyncio.current_task()
+    assert running is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    return await command
 
 
 @asynccontextmanager

@@ -1,21 +1,24 @@
 """What `backup` and `restore` do: through the daemon, alone under the lock, or with PostgreSQL's own tools."""
 
-import asyncio
 import os
 import shutil
 import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 import typer
+from pydantic import ValidationError
 from sqlalchemy import URL, inspect, make_url
 
 from agent.backup import Backups
 from agent.cli.client import AdminClient, CommandFailed, DaemonDown
-from agent.cli.encryption import opened, sealing
+from agent.cli.encryption import opened, require_age
+from agent.cli.filing import file_copy, file_dump
 from agent.cli.lock import locked_store
+from agent.cli.programs import run_program
 from agent.cli.terminal import Terminal
 from agent.identity import FINGERPRINT, GENESIS_HASH, REMEDIES
 from agent.web.admin_backup_bodies import Backup, BackupWish
@@ -27,8 +30,9 @@ from ports.executor import ThreadExecutor
 from ports.system import SystemClock, SystemIds
 from storage import backups, restoring, schema
 from storage.backups import Taken
-from storage.database_file import DIRECTORY_MODE, FILE_MODE
+from storage.database_file import DIRECTORY_MODE
 from storage.opening import database_path, open_store
+from storage.whole_file import clear_left_behind
 
 BACKUP_SECONDS = 3_600.0
 """For a file of some 100 GB on a slow disk."""
@@ -42,29 +46,29 @@ NO_PG_RESTORE = "pg_restore is not installed here: install PostgreSQL's client o
 
 
 async def back_up(file: Path, as_json: bool) -> int:
-    """Copy, check, record. Raises CommandFailed."""
-    file = _new(file)
+    """Copy, check, record once it stands at `file`. Raises CommandFailed."""
     settings = load_settings()
-    if database_path(settings.database_url.get_secret_value()) is None:
-        made = await _dumped(settings, file)
-    else:
-        async with sealing(file, settings.agent_backup_recipient) as place:
-            made = await _copied(place, file)
-        made = made.model_copy(update=await _measured(file))
+    if settings.agent_backup_recipient:
+        require_age()
+    try:
+        file = _new(file)
+        clear_left_behind(file.parent, SystemClock().now())
+        if database_path(settings.database_url.get_secret_value()) is None:
+            made = await _dumped(settings, file)
+        else:
+            made = await _copied(file, settings.agent_backup_recipient)
+    except PaymentSystemError as error:
+        raise CommandFailed(str(error)) from None
+    except OSError as error:
+        raise CommandFailed(f"the backup can't be written to {file}: {error.strerror}") from None
     _show(made, as_json, encrypted=bool(settings.agent_backup_recipient))
     return 0
 
 
-async def _measured(file: Path) -> dict[str, str | int]:
-    """What is told of a file that was written: of the encrypted one, where it is."""
-    return await ThreadExecutor().run(
-        lambda: {"name": str(file), "size_bytes": os.stat(file).st_size, "sha256": backups.digest(file)}
-    )
-
-
 def _new(file: Path) -> Path:
-    """The whole path of a file that is to be made. Raises CommandFailed."""
+    """The whole path of a file that is to be made. Raises CommandFailed, OSError."""
     file = file.resolve()
+    _wish(external=str(file))
     if file.exists():
         raise CommandFailed(f"{file} exists; backups never overwrite")
     if not file.parent.is_dir():
@@ -72,34 +76,45 @@ def _new(file: Path) -> Path:
     return file
 
 
+def _wish(**told: Any) -> BackupWish:
+    """Raises CommandFailed."""
+    try:
+        return BackupWish(**told)
+    except ValidationError as error:
+        raise CommandFailed(f"that can't be recorded: {error.errors()[0]['msg']}") from None
+
+
 async def tell_of(name: str, started_at: datetime, as_json: bool) -> int:
     """Record a backup that other means have made."""
-    wish = BackupWish(external=name, started_at=started_at.replace(tzinfo=UTC))
-    _show(await _told(wish), as_json)
+    _show(await _told(_wish(external=name, started_at=started_at.replace(tzinfo=UTC))), as_json)
     return 0
 
 
-async def _copied(place: Path, file: Path) -> Backup:
-    """SQLite: the daemon copies beside its database, and the copy moves to `place`; or alone, recorded as `file`."""
+async def _copied(file: Path, recipient: str) -> Backup:
+    """SQLite: the daemon copies beside its database, and hands the copy over; or alone."""
     async with AdminClient(load_admin_access(), BACKUP_SECONDS) as client:
         try:
-            made = await client.back_up(BackupWish())
+            made = await client.back_up(BackupWish(hand_over=True))
         except DaemonDown:
-            return await _copied_alone(place, file)
+            return await _copied_alone(file, recipient)
     try:
-        shutil.move(made.name, place)
-    except OSError as error:
+        await file_copy(Path(made.name), made.sha256, file, recipient)
+    except FileNotFoundError:
         raise CommandFailed(
-            f"the daemon's copy lies at {made.name}; it can't be moved to {place}: {error.strerror}"
+            f"the daemon's copy, {made.name}, is not seen from here: `backup` must run where the daemon does"
         ) from None
-    return made
+    return await _recorded("sqlite", file, made.started_at)
 
 
-async def _copied_alone(place: Path, file: Path) -> Backup:
+async def _copied_alone(file: Path, recipient: str) -> Backup:
     async with locked_store() as (settings, store):
         database = database_path(settings.database_url.get_secret_value())
         taker = Backups(SystemClock(), SystemIds(), ThreadExecutor(), database)
-        taken = replace(await taker.copy(place), name=str(file))
+        taken = await taker.copy(taker.passing() if recipient else file)
+        if recipient:
+            await file_copy(Path(taken.name), taken.sha256, file, recipient)
+        size_bytes, sha256 = await _measured(file)
+        taken = replace(taken, name=str(file), size_bytes=size_bytes, sha256=sha256)
         await store.write(taker.recorded(taken, WHO))
         return Backup.model_validate(taken, from_attributes=True)
 
@@ -108,17 +123,27 @@ async def _dumped(settings: Settings, file: Path) -> Backup:
     """PostgreSQL: pg_dump's own format, consistent while everything runs."""
     if shutil.which("pg_dump") is None:
         raise CommandFailed(NO_PG_DUMP)
-    url, started_at = make_url(settings.database_url.get_secret_value()), SystemClock().now()
-    async with sealing(file, settings.agent_backup_recipient) as place:
-        os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE))
-        try:
-            await _run(url, "pg_dump", "--format=custom", f"--file={place}")
-        except CommandFailed:
-            os.unlink(place)
-            raise
-    told = await _measured(file)
-    wish = BackupWish(external=str(file), kind="postgresql", started_at=started_at)
-    return await _told(wish.model_copy(update={"size_bytes": told["size_bytes"], "sha256": told["sha256"]}))
+    started_at = SystemClock().now()
+    address, surroundings = _reached(make_url(settings.database_url.get_secret_value()))
+    command = ("pg_dump", "--format=custom", address)
+    await file_dump(command, surroundings, file, settings.agent_backup_recipient)
+    return await _recorded("postgresql", file, started_at)
+
+
+async def _recorded(kind: str, file: Path, started_at: datetime) -> Backup:
+    """A backup that stands at `file`. Raises CommandFailed, which says what to do."""
+    size_bytes, sha256 = await _measured(file)
+    try:
+        return await _told(
+            _wish(kind=kind, external=str(file), started_at=started_at, size_bytes=size_bytes, sha256=sha256)
+        )
+    except CommandFailed as error:
+        again = f"python main.py backup --external '{file}' --started-at {started_at:%Y-%m-%dT%H:%M:%SZ}"
+        raise CommandFailed(f"the backup stands at {file}, but it could not be recorded ({error}): `{again}`") from None
+
+
+async def _measured(file: Path) -> tuple[int, str]:
+    return await ThreadExecutor().run(lambda: (file.stat().st_size, backups.digest(file)))
 
 
 async def _told(wish: BackupWish) -> Backup:
@@ -129,9 +154,10 @@ async def _told(wish: BackupWish) -> Backup:
             pass
     clock = SystemClock()
     async with locked_store() as (_, store):
-        if wish.external is None or wish.started_at is None:
-            raise CommandFailed("--external needs --started-at")
-        told = Taken(wish.kind, wish.external, wish.started_at, clock.now(), wish.size_bytes, wish.sha256)
+        now = clock.now()
+        if wish.external is None or wish.started_at is None or wish.started_at > now:
+            raise CommandFailed("--started-at must be a moment in the past")
+        told = Taken(wish.kind, wish.external, wish.started_at, now, wish.size_bytes, wish.sha256)
         await store.write(Backups(clock, SystemIds(), ThreadExecutor(), None).recorded(told, WHO))
         return Backup.model_validate(told, from_attributes=True)
 
@@ -219,7 +245,9 @@ async def _put_back_dump(settings: Settings, file: Path, plain: Path, terminal: 
         terminal.say(f"Database   {url.host or 'local'}/{url.database}: empty")
         if (code := _agreed(terminal, yes)) is not None:
             return code
-        await _run(url, "pg_restore", "--no-owner", "--exit-on-error", "--single-transaction", str(plain))
+        address, surroundings = _reached(url)
+        options = ("--no-owner", "--exit-on-error", "--single-transaction", address)
+        await run_program("pg_restore", *options, str(plain), environment=surroundings)
         await store.write(lambda conn: restoring.mark_restored(conn, file.name, clock.now()))
         revision = await store.read(schema.revision)
     except PaymentSystemError as error:
@@ -230,19 +258,14 @@ async def _put_back_dump(settings: Settings, file: Path, plain: Path, terminal: 
     return 0
 
 
-async def _run(url: URL, *command: str) -> None:
-    """One of PostgreSQL's tools on the database; the password goes by the environment, never by the command line."""
+def _reached(url: URL) -> tuple[str, dict[str, str]]:
+    """A database as PostgreSQL's tools are told of it: an argument and an environment. The password goes by the second:
+    everybody sees the first."""
     address = url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
     surroundings = dict(os.environ)  # noqa: TID251 (handed on to a child, not read)
     if url.password is not None:
         surroundings["PGPASSWORD"] = str(url.password)
-    process = await asyncio.create_subprocess_exec(
-        *command, f"--dbname={address}", env=surroundings, stderr=asyncio.subprocess.PIPE
-    )
-    _, complaint = await process.communicate()
-    if process.returncode != 0:
-        said = complaint.decode("utf-8", "replace").strip().splitlines()
-        raise CommandFailed(f"{command[0]}: {said[-1] if said else process.returncode}")
+    return f"--dbname={address}", surroundings
 
 
 def _show(made: Backup, as_json: bool, *, encrypted: bool = False) -> None:

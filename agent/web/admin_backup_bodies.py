@@ -21,10 +21,12 @@ Told = Annotated[datetime, BeforeValidator(_moment)]
 
 class BackupWish(Asked):
     """Without anything: copy the SQLite file now. With `external` (where it is) and `started_at` (when it was begun):
-    take note of a backup that other means have made."""
+    take note of a backup that other means have made. With `hand_over`: copy it for you to take away; it is not
+    recorded, and the first copy after a day removes it."""
 
-    external: Annotated[Line, Field(min_length=1, max_length=300)] | None = None
-    kind: Literal["external", "postgresql"] = "external"
+    hand_over: bool = False
+    external: Annotated[Line, Field(min_length=1, max_length=4096)] | None = None
+    kind: Literal["external", "sqlite", "postgresql"] = "external"
     started_at: Told | None = None
     size_bytes: Annotated[int, Field(ge=0)] | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None

@@ -2,7 +2,7 @@
 
 from agent.backup import Backups
 from agent.web.admin_backup_bodies import Backup, BackupPage, BackupWish
-from agent.web.audit import born
+from agent.web.audit import audited, born
 from agent.web.endpoint import Access, Call, Endpoint
 from domain.errors import RequestError
 from ports.clock import Clock
@@ -41,6 +41,8 @@ class AdminBackups:
 
     async def take(self, call: Call) -> Backup:
         wish, now = call.taken(BackupWish), self._clock.now()
+        if wish.hand_over:
+            return await self._handed_over(call)
         if wish.external is None:
             taken = await self._taker.copy()
         elif wish.started_at is None or wish.started_at.tzinfo is None or wish.started_at > now:
@@ -49,4 +51,10 @@ class AdminBackups:
             taken = Taken(wish.kind, wish.external, wish.started_at, now, wish.size_bytes, wish.sha256)
         record = self._taker.recorded(taken, call.operator)
         await self._store.write(born(call, "take", "backup", now, record))
+        return Backup.model_validate(taken, from_attributes=True)
+
+    async def _handed_over(self, call: Call) -> Backup:
+        """Whoever takes it away tells of it once it is where it shall stay: only what is kept counts as a backup."""
+        taken, now = await self._taker.copy(self._taker.passing()), self._clock.now()
+        await self._store.write(audited(call, "copy", "backup", taken.name, now, lambda _: None))
         return Backup.model_validate(taken, from_attributes=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,11 +20,14 @@ from gateways.transport import AiohttpTransport
 from ports.clock import Clock
 from ports.system import SystemClock, SystemIds
 from sandbox.world import World
-from storage import adoption, backups
+from storage import adoption, backups, restoring
+from storage.opening import database_path
 from storage.postgres import PostgresStore
+from tests.cli.test_backing_up import leftovers, recorded
 from tests.cli.test_processes import command, daemon, world
 from tests.config.environment import LIVE, VALID
 from tests.databases import PostgresServer
+from tests.storage.test_backups import file_size_limit
 
 __all__ = ["world"]
 
@@ -73,7 +77,8 @@ async def test_a_day_of_a_caretaker(
     async with daemon(operator):
         await finds_a_healthy_daemon(operator)
         await names_each_wrong_thing(transport, operator.environment)
-        await copies_beside_the_daemon(copy)
+        await copies_beside_the_daemon(operator, copy)
+        await copies_to_another_disk(operator)
         assert (await findings(transport, operator.environment))["backup"].state is State.OK
         running = await command(operator, "restore", str(copy), "--yes")
         assert running.code == 1 and "another process" in running.err
@@ -127,11 +132,34 @@ async def names_each_wrong_thing(transport: AiohttpTransport, environ: Mapping[s
     assert late.state is State.FAILED and "NTP" in late.remedy
 
 
-async def copies_beside_the_daemon(copy: Path) -> None:
+async def copies_beside_the_daemon(operator: World, copy: Path) -> None:
     assert await safekeeping.back_up(copy, as_json=True) == 0
     assert copy.stat().st_mode & 0o777 == 0o600
+    assert recorded(database_of(operator)) == [("sqlite", str(copy), copy.stat().st_size, backups.digest(copy))]
     with pytest.raises(CommandFailed, match="never overwrite"):
         await safekeeping.back_up(copy, as_json=False)
+
+
+async def copies_to_another_disk(operator: World) -> None:
+    """Where a name alone can't be given: under systemd each folder that may be written is such."""
+    database, before = database_of(operator), recorded(database_of(operator))
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        copy = Path(folder) / "kept.db"
+        assert os.stat(folder).st_dev != database.stat().st_dev
+        with file_size_limit(database.stat().st_size // 2), pytest.raises(CommandFailed, match="File too large"):
+            await safekeeping.back_up(copy, as_json=True)
+        assert os.listdir(folder) == [] and recorded(database) == before
+        assert await safekeeping.back_up(copy, as_json=True) == 0
+        assert os.listdir(folder) == ["kept.db"] and copy.stat().st_mode & 0o777 == 0o600
+        assert restoring.content(copy).purchases == 0
+        assert recorded(database)[-1] == ("sqlite", str(copy), copy.stat().st_size, backups.digest(copy))
+    assert leftovers(database) == []
+
+
+def database_of(operator: World) -> Path:
+    found = database_path(operator.environment["DATABASE_URL"])
+    assert found is not None
+    return found
 
 
 async def puts_back(copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
