@@ -257,28 +257,30 @@ class Worker:
             self._start(group, await self._store.write(write))
 
     def _write(self, conn: Connection, claim: Claim, outcome: Outcome) -> None:
+        """What becomes of the row comes first, for it fails when the lease is lost. What the commit makes due by the
+        row's own name then runs once more."""
         now = self._clock.now()
-        work.hold(conn, claim)
         match outcome:
             case Done():
-                outcome.commit(conn)
                 work.finish(conn, claim, now)
             case Again(counts=True) if claim.attempts + 1 >= self._retries_max:
                 self._park(conn, claim, "attempts_used_up", outcome.why, outcome.commit)
+                return
             case Again():
-                outcome.commit(conn)
                 attempts = claim.attempts + 1 if outcome.counts else 0
                 work.again(conn, claim, now + outcome.after, now, outcome.why, attempts)
             case Unknown():
-                outcome.commit(conn)
                 why = work.UNKNOWN_OUTCOME + outcome.why
                 work.again(conn, claim, now + outcome.after, now, why, claim.attempts)
             case Refused():
                 self._park(conn, claim, outcome.code, outcome.why, outcome.commit)
+                return
+        outcome.commit(conn)
 
     def _park(self, conn: Connection, claim: Claim, code: str, why: str, commit: Commit) -> None:
         """But look once more at what has come while it was worked on: a fact that would have moved it, or a person who
         asks for it, must not find it parked a moment later. That is an attempt too, so it ends."""
+        work.hold(conn, claim)
         once_more = claim.attempts < self._retries_max and work.is_woken(conn, claim)
         commit(conn)
         if once_more:

@@ -1,7 +1,7 @@
 """Durable work: jobs and the two inboxes, claimed under a lease.
 
-A claim takes a lease with a new epoch; whatever a worker writes afterwards it writes under `hold`, which fails when
-another worker has claimed the row since. A fact that arrives while the row is being worked on only counts `wakes` up,
+A claim takes a lease with a new epoch; whatever a worker writes afterwards it writes under `hold`, or with what ends or
+puts off the row: both fail when another worker has claimed it since. A fact that arrives while the row is being worked on only counts `wakes` up,
 so that finishing notices it and runs the row once more.
 """
 
@@ -36,7 +36,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from domain.errors import PaymentSystemError
 from domain.states import WorkState
-from storage.statements import ONE, among, change_of, fixed, insert_into, varying
+from storage.statements import ONE, among, fixed, insert_into, varying
 from storage.tables import circle_notifications, jobs, stripe_events
 from storage.tables.columns import moment_read, moment_written
 
@@ -226,15 +226,28 @@ def hold(conn: Connection, claimed: Claim) -> None:
 
     A row is known by its birth too: SQLite gives the id of the newest deleted job to the next one.
     """
-    epoch = conn.scalar(_epoch(claimed.table), {"which": claimed.id, "born": claimed.created_at})
-    if epoch != claimed.epoch:
+    _require_held(claimed, len(conn.execute(_held(claimed.table), _same(claimed)).all()))
+
+
+def _require_held(claimed: Claim, rows: int) -> None:
+    if rows == 0:
         raise LeaseLost(f"{claimed.kind} {claimed.subject}: the lease was taken over")
 
 
 @cache
-def _epoch(table: Table) -> Select[Any]:
+def _held(table: Table) -> Select[Any]:
+    return select(table.c.id).where(*_is_held(table)).with_for_update()
+
+
+def _is_held(table: Table) -> tuple[ColumnElement[bool], ...]:
+    """The row, born when it was claimed, and claimed by nobody since: what ends or puts off a row says so in the same
+    statement."""
     same = table.c.id == bindparam("which"), table.c.created_at == bindparam("born")
-    return select(table.c.lease_epoch).where(*same).with_for_update()
+    return *same, table.c.lease_epoch == bindparam("epoch")
+
+
+def _same(claimed: Claim) -> dict[str, Any]:
+    return {"which": claimed.id, "born": claimed.created_at, "epoch": claimed.epoch}
 
 
 def ask_person(conn: Connection, kind: str, subject: str, code: str, why: str, now: datetime) -> None:
@@ -263,15 +276,13 @@ def ask_no_more(conn: Connection, kind: str, subject: str) -> None:
 def renew(conn: Connection, claims: Collection[Claim], until: datetime) -> None:
     """Keep the leases of rows that are still being worked on; a lease lost meanwhile stays lost."""
     for claimed in claims:
-        same = {"which": claimed.id, "born": claimed.created_at, "epoch": claimed.epoch}
-        conn.execute(_renew(claimed.table), {**same, "until": until})
+        conn.execute(_renew(claimed.table), {**_same(claimed), "until": until})
 
 
 @cache
 def _renew(table: Table) -> Update:
-    same = table.c.id == bindparam("which"), table.c.created_at == bindparam("born")
-    held = table.c.lease_epoch == bindparam("epoch"), table.c.lease_until.is_not(None)
-    return update(table).where(*same, *held).values(lease_until=bindparam("until", type_=table.c.lease_until.type))
+    held = *_is_held(table), table.c.lease_until.is_not(None)
+    return update(table).where(*held).values(lease_until=bindparam("until", type_=table.c.lease_until.type))
 
 
 def release_all(conn: Connection) -> None:
@@ -294,25 +305,21 @@ def fenced(claimed: Claim, fn: Callable[[Connection], T]) -> Callable[[Connectio
     return run
 
 
-_FINISH = delete(jobs).where(jobs.c.id == bindparam("which"), jobs.c.wakes == bindparam("woken"))
-
-
 def finish(conn: Connection, claimed: Claim, now: datetime) -> None:
-    """The row's work is done. A job that was woken meanwhile runs once more; else its row goes. Under `hold`."""
-    table = claimed.table
-    if table is not jobs:
+    """The row's work is done. A job that was woken meanwhile runs once more; else its row goes. Raises LeaseLost."""
+    if claimed.table is not jobs:
         _release(conn, claimed, state=WorkState.DONE, last_error=None, error_code=None)
         return
-    gone = conn.execute(_FINISH, {"which": claimed.id, "woken": claimed.wakes})
+    gone = conn.execute(_FINISH, {**_same(claimed), "woken": claimed.wakes})
     if gone.rowcount == 0:
         _release(conn, claimed, due_at=now, attempts=0)
 
 
 def again(conn: Connection, claimed: Claim, due_at: datetime, now: datetime, why: str, attempts: int) -> None:
-    """Run the row again at `due_at`, or at once when it was woken meanwhile. `attempts`: used up by then. Under
-    `hold`."""
-    due = {"woken": claimed.wakes, "now": now, "later": due_at}
-    conn.execute(_again(claimed.table), {"which": claimed.id, "tries": attempts, "why": why[:2000], **due})
+    """Run the row again at `due_at`, or at once when it was woken meanwhile. `attempts`: used up by then. Raises
+    LeaseLost."""
+    due = {"woken": claimed.wakes, "now": now, "later": due_at, "tries": attempts, "why": why[:2000]}
+    _require_held(claimed, conn.execute(_again(claimed.table), {**_same(claimed), **due}).rowcount)
 
 
 @cache
@@ -320,7 +327,7 @@ def _again(table: Table) -> Update:
     now, later = (bindparam(name, type_=table.c.due_at.type) for name in ("now", "later"))
     return (
         update(table)
-        .where(table.c.id == bindparam("which"))
+        .where(*_is_held(table))
         .values(
             lease_holder=None,
             lease_until=None,
@@ -342,7 +349,7 @@ def _wakes(table: Table) -> Select[Any]:
 
 
 def park(conn: Connection, claimed: Claim, code: str, why: str) -> None:
-    """Leave the row to a person, with its reason. Under `hold`."""
+    """Leave the row to a person, with its reason. Raises LeaseLost."""
     _release(
         conn,
         claimed,
@@ -382,7 +389,16 @@ _REVIVE = (
 
 def _release(conn: Connection, claimed: Claim, **values: object) -> None:
     changed = {"lease_holder": None, "lease_until": None, **values}
-    conn.execute(change_of(claimed.table), {"which": claimed.id, **changed})
+    _require_held(claimed, conn.execute(_change(claimed.table), {**_same(claimed), **changed}).rowcount)
+
+
+@cache
+def _change(table: Table) -> Update:
+    """Sets the columns that its parameters name."""
+    return update(table).where(*_is_held(table))
+
+
+_FINISH = delete(jobs).where(*_is_held(jobs), jobs.c.wakes == bindparam("woken"))
 
 
 _INBOXES = {

@@ -1,11 +1,14 @@
-"""A notification of Circle's is a hint: it only makes the job due that fetches the object itself."""
+"""A notification of Circle's is a hint: it only makes the job due that fetches the object itself, and only where it
+tells something."""
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
+from domain.hints import is_news
 from domain.outcomes import Commit, Done, Outcome, nothing
 from ports.clock import Clock
 from storage import mint_listing, wallets
@@ -30,11 +33,20 @@ class CircleNotificationStep:
             if user_id is not None:
                 enqueue(conn, "wallet", user_id, now)
         elif kind.startswith("transactions."):
-            transfer_id = _transfer_id(conn, content)
-            if transfer_id is not None:
-                enqueue(conn, "transfer", transfer_id, now)
-            elif isinstance(content.get("txHash"), str):
-                mint_listing.hint(conn, content["txHash"], now)
+            self._of_transaction(conn, content, now)
+
+    def _of_transaction(self, conn: Connection, content: Mapping[str, Any], now: datetime) -> None:
+        tx_hash = content.get("txHash")
+        known = conn.execute(_BY_TRANSACTION, {"of": str(content.get("id"))}).one_or_none()
+        if known is not None:
+            if is_news(content.get("state"), tx_hash, known.signature):
+                enqueue(conn, "transfer", known.transfer_id, now)
+            return
+        transfer_id = conn.scalar(_BY_REFERENCE, {"of": str(content.get("refId"))})
+        if transfer_id is not None:
+            enqueue(conn, "transfer", transfer_id, now)
+        elif isinstance(tx_hash, str):
+            mint_listing.hint(conn, tx_hash, now)
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         return nothing
@@ -49,14 +61,7 @@ def _notification(body: bytes) -> Mapping[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _transfer_id(conn: Connection, content: Mapping[str, Any]) -> int | None:
-    found = conn.scalar(_BY_TRANSACTION, {"of": str(content.get("id"))})
-    if found is not None:
-        return int(found)
-    return conn.scalar(_BY_REFERENCE, {"of": str(content.get("refId"))})
-
-
-_BY_TRANSACTION = select(transfer_attempts.c.transfer_id).where(
+_BY_TRANSACTION = select(transfer_attempts.c.transfer_id, transfer_attempts.c.signature).where(
     transfer_attempts.c.circle_transaction_id == bindparam("of")
 )
 _BY_REFERENCE = select(transfers.c.id).where(transfers.c.reference == bindparam("of"))

@@ -32,9 +32,9 @@ from storage.work import Claim, fenced
 
 log = structlog.get_logger(__name__)
 
-POLL, POLL_MOST = timedelta(seconds=3), timedelta(minutes=1)
+POLL, POLL_FOLLOWED, POLL_MOST = timedelta(seconds=3), timedelta(seconds=20), timedelta(minutes=1)
 """Circle's notifications and the chain wake a transfer; beside them it is looked at, the longer it takes the more
-rarely."""
+rarely: once its signature is followed the chain will tell, and Circle is asked for another one only."""
 UNKNOWN_WAIT = timedelta(minutes=10)
 NEVER_HAPPENED = frozenset({"DENIED", "CANCELLED"})
 FEE_LEVEL = "MEDIUM"
@@ -130,7 +130,7 @@ class CircleTransferStep:
             self._told_watching()
         elif watch_state(case.watch) in (None, WatchState.FINALIZED):
             return Done()
-        return Again(self._poll_of(case), "its outflow is read back once it is proven final")
+        return Again(self._poll_of(case, followed=True), "its outflow is read back once it is proven final")
 
     async def _look(self, case: TransferCase, claim: Claim) -> Outcome:
         assert case.attempt is not None
@@ -267,18 +267,20 @@ class CircleTransferStep:
         if seen.tx_hash is not None and seen.tx_hash != attempt.signature:
             await self._store.write(fenced(claim, note))
             self._told_watching()
+            note = nothing
         if seen.state in NEVER_HAPPENED and seen.tx_hash is None:
             why = f"Circle: {seen.state} {seen.error_reason or ''}".strip()
             return self._dead(case, {"why": why, "circle": seen.id}, note, retry=False)
         if seen.state == "FAILED" or seen.state in NEVER_HAPPENED:
             return await self._given_up_by_circle(case, seen, note, claim)
-        return Again(self._poll_of(case), f"Circle: {seen.state}", commit=note)
+        followed = seen.tx_hash is not None or attempt.signature is not None
+        return Again(self._poll_of(case, followed), f"Circle: {seen.state}", commit=note)
 
-    def _poll_of(self, case: TransferCase) -> timedelta:
+    def _poll_of(self, case: TransferCase, followed: bool) -> timedelta:
         attempt = case.attempt
         assert attempt is not None
         taken = self._clock.now() - (attempt.first_sent_at or attempt.created_at)
-        return look_again_after(taken, POLL, POLL_MOST)
+        return look_again_after(taken, POLL_FOLLOWED if followed else POLL, POLL_MOST)
 
     def _noting(self, case: TransferCase, seen: CircleTransaction) -> Commit:
         """Stores what Circle says, and has the signature followed that it names."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pytest import MonkeyPatch
-from sqlalchemy import update
+from sqlalchemy import bindparam, delete, update
 
 import agent.steps.mint
 import agent.web.accounts
@@ -17,13 +17,20 @@ import storage.work
 from domain.errors import RequestError, Retryable
 from domain.states import MintState
 from simulator.scenario import FaultKind as F
-from storage.tables import users
+from storage.tables import jobs, users
 from tests.seeded_bugs.planting import bug, nothing, of, without_unique
 
 
 @bug(F.TWO_WORKERS, F.PAUSES)
 def skips_the_lease_fence(patch: MonkeyPatch) -> None:
-    patch.setattr(storage.work, "hold", nothing)
+    by_birth = of(storage.work, "_is_held")
+    patch.setattr(storage.work, "_is_held", lambda table: by_birth(table)[:2])
+    same = of(storage.work, "_same")
+    patch.setattr(storage.work, "_same", lambda claim: {name: same(claim)[name] for name in ("which", "born")})
+    for built_once in ("_held", "_renew", "_again", "_change"):
+        patch.setattr(storage.work, built_once, of(storage.work, built_once).__wrapped__)
+    woken = jobs.c.wakes == bindparam("woken")
+    patch.setattr(storage.work, "_FINISH", delete(jobs).where(*storage.work._is_held(jobs), woken))
 
 
 @bug(rail="solana")
