@@ -6,8 +6,9 @@ import resource
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import pysqlite3
@@ -35,13 +36,34 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@asynccontextmanager
+async def writer_held_up(store: SqliteStore) -> AsyncIterator[None]:
+    """The writer is at work on a group that ends with the block: what is written meanwhile makes the next one."""
+    begun, free = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def hold_up(_: Connection) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        free.wait(30)
+
+    held = asyncio.ensure_future(store.write(hold_up))
+    try:
+        await begun.wait()
+        yield
+    finally:
+        free.set()
+    await held
+
+
 async def test_a_full_disk_answers_the_whole_group_and_heals(small_disk: Path) -> None:
     store = SqliteStore(small_disk / "agent.db")
     await store.start()
     await store.write(scratch.create)
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 1_000_000)
-    writes = [store.write(scratch.note(str(number), BIG)) for number in range(20)]
+    async with writer_held_up(store):
+        writes = [asyncio.ensure_future(store.write(scratch.note(str(number), BIG))) for number in range(20)]
+        await asyncio.sleep(0)  # each has handed its function over: they make one group
     answers = await asyncio.gather(*writes, return_exceptions=True)
     assert all(isinstance(answer, StoreUnavailable) for answer in answers)
     assert "SQLITE_FULL" in str(answers[0])
