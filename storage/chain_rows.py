@@ -83,7 +83,8 @@ def watch(
     """
     named = {"signature": signature, "purpose": purpose, "subject": str(subject), "state": WatchState.WATCHING}
     times = {"last_valid_block_height": last_valid_block_height, "created_at": now, "changed_at": now}
-    conn.execute(_watch(conn.dialect.name), {**named, **times})
+    if conn.execute(_watch(conn.dialect.name), {**named, **times}).rowcount == 1:
+        return
     found = watched(conn, signature)
     if found is None or (found.purpose, found.subject) != (purpose, str(subject)):
         raise Misuse(f"signature {signature} is watched for something else than {purpose} {subject}")

@@ -13,7 +13,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from domain.errors import Misuse, RequestError
 from domain.keys import uuid4_shaped
 from domain.states import CheckoutState
-from storage.history import advance, note
+from storage.history import advance, advance_from, note
 from storage.statements import among, insert_into, locked_row_of, row_of
 from storage.tables import checkouts, contents, purchases, users
 
@@ -155,7 +155,8 @@ def opened(conn: Connection, checkout_id: int, session_id: str, url: str, now: d
     if row.stripe_session_id not in (None, session_id):
         raise Misuse(f"checkout {checkout_id} is Session {row.stripe_session_id}, Stripe now says {session_id}")
     if row.state == CheckoutState.CREATING:
-        advance(conn, checkout_id, CheckoutState.OPEN, now, stripe_session_id=session_id, url=url)
+        named = {"stripe_session_id": session_id, "url": url}
+        advance_from(conn, checkout_id, row.state, CheckoutState.OPEN, now, **named)
     return _read(conn.execute(row_of(checkouts), {"which": checkout_id}).one())
 
 
@@ -163,13 +164,14 @@ def complete(conn: Connection, purchase_id: int, now: datetime) -> None:
     """The purchase's buyer has gone through the Session: it is closed for him."""
     checkout = conn.execute(_CHECKOUT_OF, {"of": purchase_id}).one_or_none()
     if checkout is not None and checkout.state != CheckoutState.COMPLETED:
-        advance(conn, checkout.id, CheckoutState.COMPLETED, now)
+        advance_from(conn, checkout.id, checkout.state, CheckoutState.COMPLETED, now)
 
 
 _CHECKOUT_OF = (
     select(checkouts.c.id, checkouts.c.state)
     .join(purchases, purchases.c.checkout_id == checkouts.c.id)
     .where(purchases.c.id == bindparam("of"))
+    .with_for_update(of=checkouts)
 )
 
 

@@ -91,17 +91,24 @@ def advance(conn: Connection, row_id: int, after: S, now: datetime, why: str | N
     Raises IllegalTransition when the table of transitions has no such edge, Misuse when the row is gone or another
     transaction moved it first (then the caller's whole transaction rolls back and runs again).
     """
-    machine, _, column = MACHINES[type(after)]
     found = conn.scalar(_standing(type(after)), {"which": row_id})
     if found is None:
-        raise Misuse(f"no {machine} {row_id}")
+        raise Misuse(f"no {MACHINES[type(after)][0]} {row_id}")
     before = type(after)(found)
-    require_transition(before, after)
+    advance_from(conn, row_id, before, after, now, why, **columns)
+    return before
+
+
+def advance_from(
+    conn: Connection, row_id: int, before: str, after: StrEnum, now: datetime, why: str | None = None, **columns: Any
+) -> None:
+    """`advance` for a row that this transaction has read, and locked where there are locks: it is not asked again."""
+    machine, _, column = MACHINES[type(after)]
+    require_transition(type(after)(before), after)
     moved = conn.execute(_moving(type(after)), {"which": row_id, "standing": before, column.name: after, **columns})
     if moved.rowcount != 1:
         raise Misuse(f"{machine} {row_id} was moved by somebody else")
     note(conn, machine, row_id, before, after, now, why)
-    return before
 
 
 @cache

@@ -15,7 +15,7 @@ from domain.realtime import Part
 from domain.states import MintState, PurchaseStatus, WorkState
 from storage import chain_rows, mint_adoption, mint_payouts, mint_settlement, nft_holdings
 from storage.attempts import parted, watch_of
-from storage.history import advance, note
+from storage.history import advance, advance_from, note
 from storage.network_costs import explain_cost
 from storage.purchases import by_id, open_payouts, required
 from storage.refunds import gives_all_back
@@ -98,7 +98,7 @@ def intend(conn: Connection, purchase_id: int, uuid: UUID, intent: MintIntent, n
     assert attempt_id is not None
     note(conn, "mint", attempt_id, None, MintState.INTENDED, now)
     if purchase.status != PurchaseStatus.MINTING:
-        advance(conn, purchase_id, PurchaseStatus.MINTING, now, status_reason=None)
+        advance_from(conn, purchase_id, purchase.status, PurchaseStatus.MINTING, now, status_reason=None)
     return attempt_id
 
 
@@ -121,12 +121,13 @@ def signed(
 ) -> None:
     """Store the signed bytes and have the signature watched, before anything is sent. Not where the attempt was given
     up meanwhile: another sale's NFT bears its number."""
-    attempt = _attempt(conn, attempt_id)
+    attempt = _attempt(conn, attempt_id, locked_row_of(mint_attempts))
     if attempt.state == MintState.DEAD:
         return
-    advance(
+    advance_from(
         conn,
         attempt_id,
+        attempt.state,
         MintState.SIGNED,
         now,
         wire=wire,
@@ -141,7 +142,7 @@ def sent(conn: Connection, attempt_id: int, now: datetime) -> None:
     """The bytes went out at least once."""
     attempt = conn.execute(locked_row_of(mint_attempts), {"which": attempt_id}).one_or_none()
     if attempt is not None and attempt.state == MintState.SIGNED:
-        advance(conn, attempt_id, MintState.SENT, now)
+        advance_from(conn, attempt_id, attempt.state, MintState.SENT, now)
 
 
 def finalized(
@@ -158,9 +159,10 @@ def finalized(
     signature = attempt.signature
     if signature not in (None, evidence.signature):
         note(conn, "mint", attempt_id, attempt.state, attempt.state, now, f"made by {evidence.signature}")
-    advance(
+    advance_from(
         conn,
         attempt_id,
+        attempt.state,
         MintState.FINALIZED,
         now,
         signature=evidence.signature,

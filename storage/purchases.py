@@ -15,7 +15,7 @@ from domain.states import PackedState, PurchaseStatus, TransferState, UsdcStatus
 from storage import early_reversals, mint_payouts
 from storage.batches import wake_with_less
 from storage.checkouts import Mark, find
-from storage.history import advance, note
+from storage.history import advance, advance_from, note
 from storage.ledger import post
 from storage.statements import ONE, change_of, locked_row_of, row_of
 from storage.tables import (
@@ -140,9 +140,10 @@ def record_payment(conn: Connection, purchase_id: int, payment: Payment, now: da
             f"purchase {purchase_id}: {payment.gross_cents} {payment.currency} were paid, "
             f"{row.gross_amount} usd were asked for",
         )
-    advance(
+    advance_from(
         conn,
         purchase_id,
+        row.status,
         PurchaseStatus.PAYMENT_COMPLETED,
         now,
         paid_at=payment.paid_at,

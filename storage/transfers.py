@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select
 
 from domain.errors import Misuse
 from domain.evidence import Evidence
@@ -18,12 +18,12 @@ from storage.approvals import require_as_planned
 from storage.attempts import parted, watch_of
 from storage.batches import OPEN, UNSETTLED, wake_when_done
 from storage.distribution import pay
-from storage.history import advance, note
+from storage.history import advance, advance_from, note
 from storage.movement_rows import Movement, MovementKind
 from storage.movements import book_payout
 from storage.network_costs import explain_cost
 from storage.returns import settle_returns, settle_unpaid
-from storage.statements import among, locked_row_of, row_of
+from storage.statements import among, change_of, locked_row_of, row_of
 from storage.tables import (
     batches,
     chain_movements,
@@ -93,57 +93,55 @@ _ATTEMPTS = select(transfer_attempts).where(transfer_attempts.c.transfer_id == b
 
 def next_attempt(conn: Connection, transfer_id: int) -> int:
     """Number of the next attempt, counted from 1."""
-    last = select(func.max(transfer_attempts.c.attempt)).where(transfer_attempts.c.transfer_id == transfer_id)
-    return (conn.scalar(last) or 0) + 1
+    return (conn.scalar(_LAST_NUMBER, {"of": transfer_id}) or 0) + 1
+
+
+_LAST_NUMBER = select(func.max(transfer_attempts.c.attempt)).where(transfer_attempts.c.transfer_id == bindparam("of"))
 
 
 def intend(
     conn: Connection,
-    transfer_id: int,
+    case: TransferCase,
     number: int,
     key: UUID,
     wallet_id: str,
     source_address: str,
     body: Mapping[str, Any],
     now: datetime,
-) -> None:
-    """Commit an attempt's key and exact business body, before the first send. Raises Misuse when it is not sendable."""
-    if not load(conn, transfer_id, lock=True).sendable:
+) -> TransferCase:
+    """Commit an attempt's key and exact business body, before the first send; the case with it. `case`: as this
+    transaction has loaded and locked it. Raises Misuse when it is not sendable."""
+    transfer_id = case.transfer.id
+    if not case.sendable:
         raise Misuse(f"transfer {transfer_id} is not covered as planned")
     require_as_planned(conn, [transfer_id])
-    attempt_id = conn.scalar(
-        insert(transfer_attempts)
-        .values(
-            transfer_id=transfer_id,
-            attempt=number,
-            state=TransferState.INTENDED,
-            idempotency_key=str(key),
-            wallet_id=wallet_id,
-            source_address=source_address,
-            body=json.dumps(body, sort_keys=True),
-            created_at=now,
-        )
-        .returning(transfer_attempts.c.id)
-    )
-    note(conn, "transfer", attempt_id or 0, None, TransferState.INTENDED, now)
+    intent = {"attempt": number, "idempotency_key": str(key), "body": json.dumps(body, sort_keys=True)}
+    source = {"wallet_id": wallet_id, "source_address": source_address}
+    born = {"transfer_id": transfer_id, "state": TransferState.INTENDED, "created_at": now}
+    attempt = conn.execute(_INTEND, {**born, **intent, **source}).one()
+    note(conn, "transfer", attempt.id, None, TransferState.INTENDED, now)
+    return replace(case, attempt=attempt)
+
+
+_INTEND = insert(transfer_attempts).returning(*transfer_attempts.c)
 
 
 def first_send(conn: Connection, attempt_id: int, now: datetime) -> None:
     """From here on the transfer may exist at Circle, whatever the answer: committed before the call."""
-    state = conn.scalar(select(transfer_attempts.c.state).where(transfer_attempts.c.id == attempt_id))
+    state = conn.scalar(_STANDING, {"which": attempt_id})
     if state == TransferState.INTENDED:
-        advance(conn, attempt_id, TransferState.SUBMITTED, now, first_sent_at=now)
+        advance_from(conn, attempt_id, state, TransferState.SUBMITTED, now, first_sent_at=now)
+
+
+_STANDING = select(transfer_attempts.c.state).where(transfer_attempts.c.id == bindparam("which")).with_for_update()
 
 
 def seen_at_circle(
     conn: Connection, attempt_id: int, circle_id: str, state: str, updated: datetime, error: str | None
 ) -> None:
     """What Circle says of the transfer."""
-    conn.execute(
-        update(transfer_attempts)
-        .where(transfer_attempts.c.id == attempt_id)
-        .values(circle_transaction_id=circle_id, circle_state=state, circle_updated_at=updated, error_reason=error)
-    )
+    seen = {"circle_transaction_id": circle_id, "circle_state": state, "circle_updated_at": updated}
+    conn.execute(change_of(transfer_attempts), {"which": attempt_id, **seen, "error_reason": error})
 
 
 def watch_signature(conn: Connection, attempt_id: int, transfer_id: int, signature: str, now: datetime) -> None:
@@ -155,7 +153,7 @@ def watch_signature(conn: Connection, attempt_id: int, transfer_id: int, signatu
     if before is not None:
         chain_rows.unwatch(conn, before)
         note(conn, "transfer", attempt_id, attempt.state, attempt.state, now, f"{signature} in place of {before}")
-    conn.execute(update(transfer_attempts).where(transfer_attempts.c.id == attempt_id).values(signature=signature))
+    conn.execute(change_of(transfer_attempts), {"which": attempt_id, "signature": signature})
     chain_rows.watch(conn, signature, "transfer", transfer_id, None, now)
 
 

@@ -1,8 +1,8 @@
 """Durable work: jobs and the two inboxes, claimed under a lease.
 
 A claim takes a lease with a new epoch; whatever a worker writes afterwards it writes under `hold`, or with what ends or
-puts off the row: both fail when another worker has claimed it since. A fact that arrives while the row is being worked on only counts `wakes` up,
-so that finishing notices it and runs the row once more.
+puts off the row: both fail when another worker has claimed it since. A fact that arrives while the row is being worked
+on only counts `wakes` up, so that finishing notices it and runs the row once more.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -78,8 +78,19 @@ def enqueue(conn: Connection, kind: str, subject: str | int, now: datetime, due_
     Idempotent. A live job becomes due earlier if that is earlier, never later; a parked one stays parked: a person
     decides about it (`retry`).
     """
-    values = {"kind": kind, "subject": str(subject), "state": WorkState.DUE, "due_at": due_at or now, "created_at": now}
-    conn.execute(_enqueue(conn.dialect.name), {**values, "attempts": 0})
+    _make_due(conn, _enqueue(conn.dialect.name), kind, subject, now, due_at or now)
+
+
+def revive(conn: Connection, kind: str, subject: str | int, now: datetime) -> None:
+    """Make the job due now even if it is parked: a person asked for it, or a new fact settles what it waited for."""
+    _make_due(conn, _revive(conn.dialect.name), kind, subject, now, now)
+
+
+def _make_due(
+    conn: Connection, statement: Insert, kind: str, subject: str | int, now: datetime, due_at: datetime
+) -> None:
+    born = {"kind": kind, "subject": str(subject), "state": WorkState.DUE, "due_at": due_at, "created_at": now}
+    conn.execute(statement, {**born, "attempts": 0})
 
 
 @cache
@@ -89,6 +100,22 @@ def _enqueue(dialect: str) -> Insert:
     return statement.on_conflict_do_update(
         index_elements=[jobs.c.kind, jobs.c.subject],
         set_={"due_at": earlier(jobs.c.due_at, statement.excluded.due_at), "wakes": jobs.c.wakes + 1},
+    )
+
+
+@cache
+def _revive(dialect: str) -> Insert:
+    statement = insert_into(jobs, dialect)
+    earlier = func.min if dialect == "sqlite" else func.least
+    parked, born = jobs.c.state == fixed(WorkState.PARKED), statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[jobs.c.kind, jobs.c.subject],
+        set_={
+            "state": case((parked, born.state), else_=jobs.c.state),
+            "attempts": case((parked, born.attempts), else_=jobs.c.attempts),
+            "due_at": case((parked, born.due_at), else_=earlier(jobs.c.due_at, born.due_at)),
+            "wakes": jobs.c.wakes + 1,
+        },
     )
 
 
@@ -368,23 +395,6 @@ def retry(conn: Connection, table: Table, row_id: int, now: datetime) -> bool:
         .values(state=WorkState.DUE, due_at=now, attempts=0, lease_until=None, wakes=table.c.wakes + 1)
     )
     return done.rowcount == 1
-
-
-def revive(conn: Connection, kind: str, subject: str | int, now: datetime) -> None:
-    """Make the job due now even if it is parked: a person asked for it, or a new fact settles what it waited for."""
-    enqueue(conn, kind, subject, now)
-    conn.execute(_REVIVE, {"of_kind": kind, "of": str(subject), "now": now})
-
-
-_REVIVE = (
-    update(jobs)
-    .where(
-        jobs.c.kind == bindparam("of_kind"),
-        jobs.c.subject == bindparam("of"),
-        jobs.c.state == fixed(WorkState.PARKED),
-    )
-    .values(state=fixed(WorkState.DUE), due_at=bindparam("now"), attempts=0)
-)
 
 
 def _release(conn: Connection, claimed: Claim, **values: object) -> None:

@@ -154,7 +154,7 @@ class Sales:
     def _intend(self, conn: Connection, transfer_id: int, at: datetime) -> None:
         row = conn.execute(select(transfer_rows).where(transfer_rows.c.id == transfer_id)).one()
         key = transfer_key(row.key_scope, UUID(row.uuid), 1)
-        transfers.intend(conn, transfer_id, 1, key, "wallet", PLATFORM, {}, at)
+        transfers.intend(conn, transfers.load(conn, transfer_id, lock=True), 1, key, "wallet", PLATFORM, {}, at)
 
     def settle(self, conn: Connection, batch_id: int, at: datetime) -> None:
         batches.move(conn, batch_id, BatchStatus.SETTLED, at)

@@ -42,7 +42,8 @@ class CircleNotificationStep:
             if is_news(content.get("state"), tx_hash, known.signature):
                 enqueue(conn, "transfer", known.transfer_id, now)
             return
-        transfer_id = conn.scalar(_BY_REFERENCE, {"of": str(content.get("refId"))})
+        reference = content.get("refId")
+        transfer_id = conn.scalar(_BY_REFERENCE, {"of": str(reference)}) if reference else None
         if transfer_id is not None:
             enqueue(conn, "transfer", transfer_id, now)
         elif isinstance(tx_hash, str):

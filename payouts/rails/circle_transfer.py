@@ -175,8 +175,7 @@ class CircleTransferStep:
                 "refId": transfer.reference,
             }
             now = self._clock.now()
-            rows.intend(conn, transfer_id, number, key, terms.wallet_id, terms.address, body, now)
-            return rows.load(conn, transfer_id)
+            return rows.intend(conn, case, number, key, terms.wallet_id, terms.address, body, now)
 
         return await self._store.write(fenced(claim, save))
 

@@ -51,8 +51,8 @@ class Creator:
         """The batch's transfer is on its way, with an unknown outcome."""
         transfer = self.conn.execute(select(transfer_rows).where(transfer_rows.c.batch_id == batch_id)).one()
         key = transfer_key(transfer.key_scope, UUID(transfer.uuid), 1)
-        transfers.intend(self.conn, transfer.id, 1, key, "wallet", PLATFORM, {}, NOW)
-        attempt = transfers.load(self.conn, transfer.id).attempt
+        case = transfers.load(self.conn, transfer.id, lock=True)
+        attempt = transfers.intend(self.conn, case, 1, key, "wallet", PLATFORM, {}, NOW).attempt
         assert attempt is not None
         transfers.first_send(self.conn, attempt.id, NOW)
         return int(transfer.id)

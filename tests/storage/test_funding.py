@@ -18,7 +18,7 @@ from storage.planning import PlanTerms
 from storage.store import Store
 from storage.tables import jobs, payouts, transfer_attempts, transfers
 from storage.taking import take
-from storage.transfers import distributed, first_send, intend
+from storage.transfers import distributed, first_send, intend, load
 from tests.sales import PLATFORM, START, Sales
 
 ACCOUNT = "platform-usdc"
@@ -129,5 +129,5 @@ async def test_a_deposit_is_handed_out_once_the_payout_that_left_before_it_is_bo
 
 def begun(conn: Connection, transfer: Row[Any]) -> None:
     key = transfer_key(transfer.key_scope, UUID(transfer.uuid), 1)
-    intend(conn, transfer.id, 1, key, "wallet", PLATFORM, {}, START)
+    intend(conn, load(conn, transfer.id, lock=True), 1, key, "wallet", PLATFORM, {}, START)
     first_send(conn, conn.execute(select(transfer_attempts.c.id)).scalar_one(), START)

@@ -186,8 +186,7 @@ class Money(RuleBasedStateMachine):
             case, now = ready[which % len(ready)], self.tick()
             number = transfers.next_attempt(conn, case.transfer.id)
             key = transfer_key(case.transfer.key_scope, UUID(case.transfer.uuid), number)
-            transfers.intend(conn, case.transfer.id, number, key, "wallet", PLATFORM, {}, now)
-            attempt = transfers.load(conn, case.transfer.id).attempt
+            attempt = transfers.intend(conn, case, number, key, "wallet", PLATFORM, {}, now).attempt
             assert attempt is not None
             transfers.first_send(conn, attempt.id, now)
         for row in case.payouts:

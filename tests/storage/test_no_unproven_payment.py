@@ -57,7 +57,7 @@ async def test_a_transfer_that_moved_another_amount_than_its_payouts_are_due_pay
         take(conn, "offcycle:1", terms, lambda _: None, "ada", shop.uuids)
         transfer = conn.execute(select(transfer_rows)).one()
         key = transfer_key(transfer.key_scope, UUID(transfer.uuid), 1)
-        transfers.intend(conn, transfer.id, 1, key, "wallet", PLATFORM, {}, START)
+        transfers.intend(conn, transfers.load(conn, transfer.id, lock=True), 1, key, "wallet", PLATFORM, {}, START)
         conn.execute(update(payouts).values(amount=payouts.c.amount + 1))
         return int(transfer.id)
 

@@ -52,7 +52,7 @@ def send(conn: Connection, transfer_id: int) -> None:
     """From here on the transfer may be on its way."""
     row = conn.execute(select(transfer_rows).where(transfer_rows.c.id == transfer_id)).one()
     key = transfer_key(row.key_scope, UUID(row.uuid), 1)
-    transfers.intend(conn, transfer_id, 1, key, "wallet", PLATFORM, {}, NOW)
+    transfers.intend(conn, transfers.load(conn, transfer_id, lock=True), 1, key, "wallet", PLATFORM, {}, NOW)
 
 
 def land(conn: Connection, transfer_id: int) -> None:

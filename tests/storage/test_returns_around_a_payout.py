@@ -95,11 +95,11 @@ class Story:
 
     def send(self, conn: Connection) -> None:
         for row in conn.execute(select(transfer_rows)).all():
-            if transfers.load(conn, row.id).sendable:
+            case = transfers.load(conn, row.id, lock=True)
+            if case.sendable:
                 number = transfers.next_attempt(conn, row.id)
                 key = transfer_key(row.key_scope, UUID(row.uuid), number)
-                transfers.intend(conn, row.id, number, key, "wallet", PLATFORM, {}, NOW)
-                attempt = transfers.load(conn, row.id).attempt
+                attempt = transfers.intend(conn, case, number, key, "wallet", PLATFORM, {}, NOW).attempt
                 assert attempt is not None
                 transfers.first_send(conn, attempt.id, NOW)
 

@@ -356,4 +356,4 @@ def begin_elsewhere(shop: Market, conn: Connection, transfer_id: int) -> None:
         "refId": case.transfer.reference,
     }
     key = transfer_key(case.transfer.key_scope, UUID(case.transfer.uuid), 1)
-    intend(conn, transfer_id, 1, key, str(platform.wallet_id), platform.address, body, shop.world.clock.now())
+    intend(conn, case, 1, key, str(platform.wallet_id), platform.address, body, shop.world.clock.now())
