@@ -37,15 +37,11 @@ class CircleNotificationStep:
 
     def _of_transaction(self, conn: Connection, content: Mapping[str, Any], now: datetime) -> None:
         tx_hash = content.get("txHash")
-        known = conn.execute(_BY_TRANSACTION, {"of": str(content.get("id"))}).one_or_none()
-        if known is not None:
-            if is_news(content.get("state"), tx_hash, known.signature):
-                enqueue(conn, "transfer", known.transfer_id, now)
-            return
-        reference = content.get("refId")
-        transfer_id = conn.scalar(_BY_REFERENCE, {"of": str(reference)}) if reference else None
-        if transfer_id is not None:
-            enqueue(conn, "transfer", transfer_id, now)
+        transfer = _transfer(conn, content)
+        if transfer is not None:
+            transfer_id, followed = transfer
+            if is_news(content.get("state"), tx_hash, followed):
+                enqueue(conn, "transfer", transfer_id, now)
         elif isinstance(tx_hash, str):
             mint_listing.hint(conn, tx_hash, now)
 
@@ -60,6 +56,17 @@ def _notification(body: bytes) -> Mapping[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _transfer(conn: Connection, content: Mapping[str, Any]) -> tuple[int, str | None] | None:
+    """The transfer told of, and the signature by which it is followed. While the answer to its order is on its way, or
+    lost, its reference alone tells."""
+    found = conn.execute(_BY_TRANSACTION, {"of": str(content.get("id"))}).one_or_none()
+    if found is not None:
+        return found.transfer_id, found.signature
+    reference = content.get("refId")
+    transfer_id = conn.scalar(_BY_REFERENCE, {"of": str(reference)}) if reference else None
+    return None if transfer_id is None else (transfer_id, None)
 
 
 _BY_TRANSACTION = select(transfer_attempts.c.transfer_id, transfer_attempts.c.signature).where(
