@@ -17,7 +17,7 @@ def acts(db: Database, records: Records) -> Iterator[str]:
 
 def secrets(db: Database, records: Records) -> Iterator[str]:
     """I14: keys, passwords and tokens stand nowhere in the database's files in the clear."""
-    told = db.raw()
+    told = db.raw().translate(None, b"\0")  # most of it is empty space, and no secret has a zero in it
     for secret in sorted(records.secrets):
         if secret.encode() in told:
             yield f"I14: the database holds a secret in the clear: {secret[:6]}..."
