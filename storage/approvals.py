@@ -118,10 +118,15 @@ def require_another_person(conn: Connection, batch_id: int, approver: str, creat
 
 def approvers(conn: Connection, batch_id: int) -> Sequence[str]:
     """Who approved the plan, in order."""
-    statement = select(batch_approvals.c.approver).join(
-        batches, (batches.c.id == batch_approvals.c.batch_id) & (batches.c.digest == batch_approvals.c.digest)
-    )
-    return conn.scalars(statement.where(batches.c.id == batch_id).order_by(batch_approvals.c.id)).all()
+    return conn.scalars(_APPROVERS, {"of": batch_id}).all()
+
+
+_APPROVERS = (
+    select(batch_approvals.c.approver)
+    .join(batches, (batches.c.id == batch_approvals.c.batch_id) & (batches.c.digest == batch_approvals.c.digest))
+    .where(batches.c.id == bindparam("of"))
+    .order_by(batch_approvals.c.id)
+)
 
 
 def require_as_planned(conn: Connection, transfer_ids: Sequence[int]) -> None:

@@ -3,9 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, String, bindparam, cast, exists, func, literal, literal_column, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    String,
+    bindparam,
+    cast,
+    exists,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse
@@ -75,13 +89,17 @@ def waiting(conn: Connection, before: int | None = None, other_than: str = "") -
     """The oldest batch that waits for approvals or funds and is not paused: it is served first. One that sends has had
     its turn: a payout of it whose outcome is unknown holds up nobody else. Of those made before `before`, and of
     another kind than the keys that begin with `other_than`."""
-    asked = select(func.min(batches.c.id)).where(batches.c.status.in_(among(WAITING)), batches.c.paused.is_(False))
-    if before is not None:
-        asked = asked.where(batches.c.id < before)
-    if other_than:
-        asked = asked.where(~batches.c.key.startswith(other_than))
-    found: int | None = conn.scalar(asked)
+    asked = _waiting(before is not None, bool(other_than))
+    found: int | None = conn.scalar(asked, {"before": before, "other_than": other_than})
     return found
+
+
+@cache
+def _waiting(before: bool, other_than: bool) -> Select[int]:
+    asked = select(func.min(batches.c.id)).where(batches.c.status.in_(among(WAITING)), batches.c.paused.is_(False))
+    if before:
+        asked = asked.where(batches.c.id < bindparam("before"))
+    return asked.where(~batches.c.key.startswith(bindparam("other_than"))) if other_than else asked
 
 
 def last_planned(conn: Connection, key_prefix: str) -> datetime | None:
@@ -191,4 +209,7 @@ def set_paused(conn: Connection, batch_id: int, reason: str | None, now: datetim
 
 def largest_transfer(conn: Connection, batch_id: int) -> int:
     """The largest single amount of a batch (base units)."""
-    return int(conn.scalar(select(func.max(transfers.c.amount)).where(transfers.c.batch_id == batch_id)) or 0)
+    return int(conn.scalar(_LARGEST, {"of": batch_id}) or 0)
+
+
+_LARGEST = select(func.max(transfers.c.amount)).where(transfers.c.batch_id == bindparam("of"))

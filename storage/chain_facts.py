@@ -59,5 +59,8 @@ def _seen(dialect: str) -> Insert:
 
 def known_facts(conn: Connection) -> Sequence[ChainFact]:
     """All that is stored, by name."""
-    rows = conn.execute(select(chain_facts).order_by(chain_facts.c.name))
+    rows = conn.execute(_KNOWN)
     return [ChainFact(row.name, row.value, row.seen_at, row.changed_at) for row in rows]
+
+
+_KNOWN = select(chain_facts).order_by(chain_facts.c.name)
