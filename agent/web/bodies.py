@@ -46,7 +46,7 @@ class Paging(Asked):
 class Reason(Asked):
     """Why; it is shown to the other operators."""
 
-    reason: str = Field(min_length=1, max_length=300)
+    reason: Annotated[Prose, Field(min_length=1, max_length=300)]
 
 
 class Warned(Answer):

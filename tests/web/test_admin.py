@@ -199,6 +199,14 @@ async def test_what_a_person_settles_by_hand_is_not_run_again(shop: Shop) -> Non
     assert (await job(shop, "underpaid", 1))["state"] == "parked"
 
 
+async def test_a_reason_that_no_database_keeps_is_refused_and_one_of_several_lines_is_not(store: Store) -> None:
+    async with opened(Shop(store)) as shop:
+        assert (await post(shop, "/admin/api/sends/pause", {"reason": "wait\x00"})).status == 422
+        assert (await get(shop, "/admin/api/sends")).body == {"paused": None}
+        told = {"reason": "the alert says:\n\tTreasuryGap"}
+        assert (await post(shop, "/admin/api/sends/pause", told)).body == {"paused": told["reason"]}
+
+
 async def test_what_a_person_settled_by_hand_is_closed_with_his_reason(shop: Shop) -> None:
     now = shop.clock.now()
     await shop.store.write(lambda conn: ask_person(conn, "underpaid", "?", "underpaid", "7 units more are due", now))

@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from agent.web.console.app import NAVIGATION
 from agent.web.endpoint import Access, Endpoint, Face
+from agent.web.messages import WebRequest
 from agent.web.pages.files import FOLDER
 from domain.realtime import Bar, Left, Standing
 from storage import tables
@@ -88,6 +89,24 @@ async def test_wrong_tokens_of_every_kind_get_one_answer_and_then_a_wait(shop: S
     assert await shop.rows(tables.sessions) == 0
     statuses = [(await visitor.send("/console/signin", "/console/signin", token="no")).status for _ in range(5)]
     assert statuses[-1] == 429
+    assert (await visitor.send("/console/signin", "/console/signin", token="admin-viewer")).status == 303
+
+
+async def test_a_session_is_found_among_cookies_of_other_sites_of_the_same_name(shop: Shop, visitor: Visitor) -> None:
+    await signed_in(visitor, "viewer")
+    own = f"console={visitor.cookie('console')}"
+    for cookies in (
+        f'consent={{"ads": true}}; {own}',
+        f"list[0]=a b; {own}; console=of-another-site",
+        f'half="x; {own}; caf\udce9=1',
+        f"flag; path=/;{own}",
+    ):
+        headers = {"host": "localhost", "cookie": cookies}
+        answer = await shop.app.admin.dispatch(WebRequest("GET", "/console/", headers=headers))
+        assert answer.status == 200, cookies
+    for nobody in ("console=", "console=\udce9", "console"):
+        headers = {"host": "localhost", "cookie": nobody, "accept": "text/html"}
+        assert (await shop.app.admin.dispatch(WebRequest("GET", "/console/", headers=headers))).status == 303
 
 
 async def test_every_page_sends_guests_to_sign_in_and_back(shop: Shop, visitor: Visitor) -> None:

@@ -83,6 +83,14 @@ async def test_buying_goes_to_stripe_and_back_and_the_piece_stands_in_the_librar
     assert "owned" in shelf
 
 
+async def test_a_link_that_was_shared_leads_to_its_page_whatever_was_added_to_it(shop: Shop, visitor: Visitor) -> None:
+    _, author = await shop.member("author@example.com")
+    content_id = await shop.content(author)
+    for path in ("/", f"/content/{content_id}", "/signin", "/signup", "/checkout/cancel"):
+        assert (await visitor.get(f"{path}?fbclid=IwAR0&utm_source=chat")).status == 200, path
+    assert (await visitor.get("/?before=x&fbclid=IwAR0")).status == 422
+
+
 async def test_a_creator_sees_his_own_sales_and_nobody_else_s(shop: Shop, visitor: Visitor) -> None:
     author_id, author = await shop.member("author@example.com")
     _, token = await shop.member()

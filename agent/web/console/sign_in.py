@@ -49,11 +49,12 @@ class SignIn:
         return self._renderer.page(call, "signin.html", next=asked.next or "", problem=None)
 
     async def enter(self, call: Call) -> WebResponse:
-        """A wrong token is asked for again, with one and the same answer for every kind of wrong."""
+        """A wrong token is asked for again, with one and the same answer for every kind of wrong, and after a while
+        only later. A valid one always passes, so that nobody is shut out by somebody else's guesses."""
         wish, remote, now = call.taken(TokenForm), call.request.remote, self._clock.now()
-        self._lockout.begin(EVERYBODY, remote)
         bearer = await self._store.read(lambda conn: tokens.find(conn, wish.token, now))
         if bearer is None or bearer.role not in ROLES:
+            self._lockout.begin(EVERYBODY, remote)
             problem = RequestError(401, "unauthorized", "this token is not valid here")
             return self._renderer.page(call, "signin.html", status=401, next=wish.next or "", problem=problem)
         self._lockout.succeeded(EVERYBODY, remote)

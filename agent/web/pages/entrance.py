@@ -3,7 +3,6 @@
 import hmac
 from collections.abc import Mapping
 from hashlib import sha256
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, quote
 
 from pydantic import BaseModel
@@ -56,8 +55,7 @@ class Entrance:
             fields = read_form(request)
             require_own_form(request, fields, visit)
             body = _filled(endpoint.takes, fields)
-        query = None if endpoint.query is None else _filled(endpoint.query, request.query)
-        return Call(request, bearer, ids, body, query, visit)
+        return Call(request, bearer, ids, body, _filled(endpoint.query, _asked(endpoint, request)), visit)
 
     async def _visitor(self, request: WebRequest) -> tuple[Bearer | None, Visit]:
         """An operator's session is none for people, nor the reverse: each endpoint knows its kind."""
@@ -133,16 +131,27 @@ def _filled(model: type[BaseModel] | None, fields: Mapping[str, str]) -> BaseMod
     return strict_json.read_text_as(model, known)
 
 
-def _has(model: type[BaseModel], name: str) -> bool:
-    return name in model.model_fields
+def _asked(endpoint: Endpoint, request: WebRequest) -> Mapping[str, str]:
+    """The query of a page. Links to people's pages are shared, and whatever shares one adds parameters of its own; an
+    operator is told of a filter that there is not."""
+    if endpoint.access not in (Access.PUBLIC, Access.USER):
+        return request.query
+    return {name: text for name, text in request.query.items() if _has(endpoint.query, name)}
+
+
+def _has(model: type[BaseModel] | None, name: str) -> bool:
+    return model is not None and name in model.model_fields
 
 
 def _cookies(request: WebRequest) -> dict[str, str]:
-    try:
-        found = SimpleCookie(request.headers.get("cookie", ""))
-    except CookieError:
-        return {}
-    return {name: morsel.value for name, morsel in found.items() if len(morsel.value) <= COOKIE_MAX_CHARS}
+    """By name; of two with one name the first, whose path is the longer or who is the older. Nothing is decoded: ours
+    are plain, and what other sites of the same domain have left there must not hide them."""
+    found: dict[str, str] = {}
+    for pair in request.headers.get("cookie", "").split(";"):
+        name, _, value = pair.partition("=")
+        if value.isascii() and len(value) <= COOKIE_MAX_CHARS:
+            found.setdefault(name.strip(), value.strip())
+    return found
 
 
 def _wants_page(request: WebRequest) -> bool:
