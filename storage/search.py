@@ -4,7 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, func, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Row,
+    Select,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
 
 from domain.ledger import Asset, debt_of
 from domain.states import PurchaseStatus, UsdcStatus, WalletState
@@ -23,6 +35,9 @@ from storage.views import UNPAID, PurchaseView, purchase_views
 
 DIGITS_MOST = 18
 """Longer numbers are no row ids."""
+BUYERS_MOST = 10_000
+"""Whose purchases are looked up one buyer after the other. Where more fit (the first letter of an address), the newest
+purchases are walked, and a page of theirs is found soon."""
 _LAST = "\U0010ffff"
 """Sorts behind everything that begins alike: a prefix is a range of the index."""
 
@@ -78,6 +93,8 @@ class UserHistory:
 def purchases_page(conn: Connection, wish: PurchaseWish, before: int | None, limit: int) -> list[PurchaseView]:
     """Up to `limit` purchases, newest first, with ids below `before`."""
     wanted = _wanted(wish)
+    if wish.text is not None:
+        wanted.append(_matching(conn, wish.text))
     if before is not None:
         wanted.append(purchases.c.id < before)
     ids = conn.scalars(select(purchases.c.id).where(*wanted).order_by(purchases.c.id.desc()).limit(limit)).all()
@@ -85,9 +102,8 @@ def purchases_page(conn: Connection, wish: PurchaseWish, before: int | None, lim
 
 
 def _wanted(wish: PurchaseWish) -> list[ColumnElement[bool]]:
+    """All of the wish but its text."""
     found: list[ColumnElement[bool]] = []
-    if wish.text is not None:
-        found.append(_matching(wish.text))
     if wish.status is not None:
         # Nearly all sales are completed: walking them newest first finds a page at once, an index would sort them all.
         common = wish.status is PurchaseStatus.COMPLETED
@@ -112,7 +128,7 @@ def _with_payout(state: UsdcStatus) -> ColumnElement[bool]:
     return purchases.c.id.in_(select(payouts.c.purchase_id).where(payouts.c.state == state))
 
 
-def _matching(text: str) -> ColumnElement[bool]:
+def _matching(conn: Connection, text: str) -> ColumnElement[bool]:
     """Each part uses an index of its own."""
     named = (
         purchases.c.uuid,
@@ -123,17 +139,20 @@ def _matching(text: str) -> ColumnElement[bool]:
         purchases.c.nft_mint_address,
         purchases.c.mint_signature,
     )
-    buyer = users.c.id.in_(select(users.c.id).where(_begins(text)))
     paid_by = select(chain_movements.c.transfer_id).where(chain_movements.c.signature == text)
     parts = [
         *(select(purchases.c.id).where(column == text) for column in named),
-        select(purchases.c.id).join(users, users.c.id == purchases.c.buyer_id).where(buyer),
         select(refunds.c.purchase_id).where(refunds.c.stripe_refund_id == text),
         select(payouts.c.purchase_id).where(payouts.c.transfer_id.in_(paid_by)),
     ]
     row_id = _row_id(text)
     if row_id is not None:
         parts.append(select(purchases.c.id).where(purchases.c.id == row_id))
+    buyers = conn.scalars(select(users.c.id).where(_begins(text)).limit(BUYERS_MOST + 1)).all()
+    if len(buyers) > BUYERS_MOST:
+        theirs = exists().where(users.c.id == purchases.c.buyer_id, _begins(text))
+        return or_(purchases.c.id.in_(union_all(*parts)), theirs)
+    parts.append(select(purchases.c.id).where(purchases.c.buyer_id.in_(select(users.c.id).where(_begins(text)))))
     return purchases.c.id.in_(union_all(*parts))
 
 
@@ -150,26 +169,26 @@ def users_page(conn: Connection, wish: UserWish, before: int | None, limit: int)
     """Up to `limit` users, newest first, with ids below `before`."""
     query = select(users).order_by(users.c.id.desc()).limit(limit)
     if wish.text is not None:
-        exact = (
-            users.c.uuid,
-            users.c.circle_wallet_id,
-            users.c.circle_wallet_address,
-            users.c.wallet_address,
-            users.c.web3auth_sub,
-        )
-        row_id = _row_id(wish.text)
-        query = query.where(
-            or_(
-                _begins(wish.text),
-                *(column == wish.text for column in exact),
-                *(() if row_id is None else (users.c.id == row_id,)),
-            )
-        )
+        query = query.where(users.c.id.in_(_named(wish.text)))
     if wish.wallet_state is not None:
         query = query.where(users.c.wallet_state == wish.wallet_state)
     if wish.wallet_provider is not None:
         query = query.where(users.c.wallet_provider == wish.wallet_provider)
     return conn.execute(query if before is None else query.where(users.c.id < before)).all()
+
+
+def _named(text: str) -> CompoundSelect[int]:
+    """Each part uses an index of its own."""
+    exact = (
+        users.c.uuid,
+        users.c.circle_wallet_id,
+        users.c.circle_wallet_address,
+        users.c.wallet_address,
+        users.c.web3auth_sub,
+    )
+    parts = [select(users.c.id).where(_begins(text)), *(select(users.c.id).where(one == text) for one in exact)]
+    row_id = _row_id(text)
+    return union_all(*parts, *(() if row_id is None else (select(users.c.id).where(users.c.id == row_id),)))
 
 
 def user(conn: Connection, user_id: int) -> Row[Any] | None:
@@ -196,9 +215,19 @@ def creator_of(conn: Connection, user: Row[Any]) -> Creator:
 
 def creators_page(conn: Connection, before: int | None, limit: int) -> list[Creator]:
     """Up to `limit` users who were ever owed something, newest first, with ids below `before`."""
-    owed_ever = exists().where(payouts.c.recipient_id == users.c.id)
-    query = select(users).where(owed_ever).order_by(users.c.id.desc()).limit(limit)
-    return _with_money(conn, conn.execute(query if before is None else query.where(users.c.id < before)).all())
+    query = select(users).where(users.c.id.in_(_recipients(before, limit))).order_by(users.c.id.desc())
+    return _with_money(conn, conn.execute(query).all())
+
+
+def _recipients(before: int | None, limit: int) -> Select[int]:
+    """From one to the next by the index of payouts: of all users few are ever paid, and those for longest."""
+    highest = func.max(payouts.c.recipient_id)
+    first = select(highest.label("user_id"), literal(1).label("place"))
+    found = (first if before is None else first.where(payouts.c.recipient_id < before)).cte("found", recursive=True)
+    below = select(highest).where(payouts.c.recipient_id < found.c.user_id).scalar_subquery()
+    more = select(below, found.c.place + 1).where(found.c.user_id.is_not(None), found.c.place < limit)
+    found = found.union_all(more)
+    return select(found.c.user_id).where(found.c.user_id.is_not(None))
 
 
 def _with_money(conn: Connection, rows: Sequence[Row[Any]]) -> list[Creator]:

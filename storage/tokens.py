@@ -17,6 +17,8 @@ ADMIN_TOKEN_LIFETIME = timedelta(days=3650)
 """A token from the settings lives as long as the setting: the next start with another one, or none, ends it."""
 ROLES = ("viewer", "operator", "approver")
 """Roles of the operator's port; each includes those before it."""
+_OPERATORS = tokens.c.user_id.is_(None)
+"""Theirs among a row for each sign-in of a user, by an index: only a user's token has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ _ISSUE = insert(tokens)
 def make(conn: Connection, token: NewToken, now: datetime) -> int:
     """Store an operator's token; its id. Raises RequestError 409 `name_taken`: two people never share a name, since
     approvals and the audit log know people by it."""
-    same = (tokens.c.name == token.name) & (tokens.c.role != "user")
+    same = (tokens.c.name == token.name) & _OPERATORS
     live = tokens.c.revoked_at.is_(None) & (tokens.c.expires_at > now)
     if conn.scalar(select(tokens.c.id).where(same, live).limit(1)) is not None:
         raise RequestError(409, "name_taken", f"{token.name} has a token already; revoke it first", "name")
@@ -93,7 +95,7 @@ def ensure_admin_token(
 
 def end_others_of_settings(conn: Connection, token: str, now: datetime, name: str = "settings") -> None:
     """End the tokens that the settings named before: a changed or removed one must not go on opening the door."""
-    theirs = (tokens.c.name == name) & (tokens.c.created_by == "") & (tokens.c.role != "user")
+    theirs = (tokens.c.name == name) & (tokens.c.created_by == "") & _OPERATORS
     others = tokens.c.token_hash != hash_secret(token)
     conn.execute(update(tokens).where(theirs, others, tokens.c.revoked_at.is_(None)).values(revoked_at=now))
 
@@ -119,17 +121,17 @@ _FIND = select(tokens).where(
 
 def operators_page(conn: Connection, before: int | None, limit: int) -> Sequence[Row[Any]]:
     """Up to `limit` tokens of the operator's port, newest first, with ids below `before`; never their secrets."""
-    query = select(tokens).where(tokens.c.role != "user").order_by(tokens.c.id.desc()).limit(limit)
+    query = select(tokens).where(_OPERATORS).order_by(tokens.c.id.desc()).limit(limit)
     return conn.execute(query if before is None else query.where(tokens.c.id < before)).all()
 
 
 def operator_token(conn: Connection, token_id: int) -> Row[Any] | None:
-    return conn.execute(select(tokens).where(tokens.c.id == token_id, tokens.c.role != "user")).one_or_none()
+    return conn.execute(select(tokens).where(tokens.c.id == token_id, _OPERATORS)).one_or_none()
 
 
 def made_by(conn: Connection, name: str) -> set[str]:
     """Names of the operators whose tokens this one made."""
-    return set(conn.scalars(select(tokens.c.name).where(tokens.c.created_by == name, tokens.c.role != "user")))
+    return set(conn.scalars(select(tokens.c.name).where(tokens.c.created_by == name, _OPERATORS)))
 
 
 def require_another_person(conn: Connection, approvers: set[str], approver: str, created_by: str) -> None:

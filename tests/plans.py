@@ -12,7 +12,7 @@ from storage.tables import metadata
 
 SHORT = {
     *("alerts", "alert_messages", "chain_facts", "cursors", "installation", "jobs", "ledger_balances", "readings"),
-    *("conversion_orders", "conversions", "reconciliations", "switches", "tokens"),
+    *("conversion_orders", "conversions", "reconciliations", "switches"),
 }
 """Tables with a row for each of a handful of things, for what is open, or for each day at most."""
 GROWING = {table.name for table in metadata.sorted_tables} - SHORT
@@ -29,8 +29,7 @@ WHOLE = (
     "GROUP BY chain_movements.asset",  # `verify` and the nightly books read everything: that is what they are for
     "GROUP BY balance_transactions.type",
     "FROM batches GROUP BY batches.status",  # off the index alone, for the metrics
-    "ORDER BY users.id DESC",  # a page of creators, from the newest on, and what each of them was ever paid
-    "GROUP BY payouts.recipient_id, payouts.state",
+    "GROUP BY payouts.recipient_id, payouts.state",  # a page of creators, and what each of them was ever paid
     "LEFT OUTER JOIN seals",
 )
 """Parts of statements that may read a table from one end to the other, and why."""

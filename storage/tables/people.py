@@ -16,7 +16,7 @@ users = Table(
     Column("wallet_provider", String(16), nullable=False, server_default="circle_w3s"),
     Column("circle_wallet_id", String(64), unique=True),
     Column("circle_wallet_address", String(64), index=True),
-    Column("wallet_address", String(64)),
+    Column("wallet_address", String(64), index=True),
     Column("web3auth_sub", String(255), unique=True),
     *state("wallet_state", states.WalletState),
     Column("wallet_attempt", Integer, nullable=False, server_default="1"),

@@ -18,6 +18,8 @@ from sqlalchemy import (
 from domain import states
 from storage.tables.columns import ROW_ID, metadata, moment, money, ref, row_id, state, uuid
 
+_HELD = text("hold_reason IS NOT NULL")
+
 purchases = Table(
     "purchases",
     metadata,
@@ -66,6 +68,7 @@ purchases = Table(
     ),
     CheckConstraint("refunded_amount >= 0 AND refunded_amount <= gross_amount", name="refunded_amount"),
     Index("ix_purchases_status_paid", "status", "paid_at"),
+    Index("ix_purchases_held", "id", sqlite_where=_HELD, postgresql_where=_HELD),
 )
 """Cents: gross_amount, stripe_fee, net_after_stripe, refunded_amount, mint_cost (what the buyer paid for the mint).
 USDC base units: creator_amount, platform_amount. `usdc_payment_status` is derived from the payouts and `hold_reason`.

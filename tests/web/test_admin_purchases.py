@@ -3,11 +3,12 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from domain.states import RefundState
 from storage import tables
 from storage.returns import DisputeSeen, RefundSeen, record_dispute, record_refund
+from storage.search import BUYERS_MOST
 from storage.store import Store
 from tests.verified import first_findings
 from tests.web.sales import fee_known, minted, paid, wallet
@@ -80,6 +81,28 @@ async def test_a_purchase_is_found_by_any_id_that_somebody_may_hold_in_his_hand(
         (line,) = (await get(shop, f"?limit=1&before={first['next']}"))["items"]
         assert (line["creators"], line["platform"], line["gross_amount"]) == ("2.35", "0.26", "3.00")
         assert (line["refunded_amount"], line["usdc_payment_status"]) == ("1.00", "pending_conversion")
+
+
+async def test_the_first_letter_of_many_addresses_finds_the_newest_sales_of_all_of_them(store: Store) -> None:
+    async with opened(Shop(store)) as shop:
+        purchase_id = await sold(shop)
+        crowd = [
+            {
+                "uuid": f"crowd-{number}",
+                "email": f"b{number}@example.com",
+                "username": "b",
+                "password_hash": "-",
+                "wallet_state": "none",
+                "created_at": shop.clock.now(),
+            }
+            for number in range(BUYERS_MOST)
+        ]
+        await shop.store.write(lambda conn: conn.execute(insert(tables.users), crowd))
+        _, late = await shop.member("bz@example.com")
+        last = await paid(shop, 1, late)
+        assert [one["id"] for one in (await get(shop, "?text=b"))["items"]] == [last, purchase_id]
+        assert [one["id"] for one in (await get(shop, "?text=bz"))["items"]] == [last]
+        assert (await get(shop, "?text=c"))["items"] == []
 
 
 async def test_a_hold_stops_the_money_and_its_end_lets_it_go_but_a_dispute_s_hold_is_stripe_s(shop: Shop) -> None:

@@ -24,6 +24,17 @@ from tests.web.test_fuzz import furnished
 from tests.web.visitor import Visitor, signed_in, visiting
 
 LEAD_ELSEWHERE = {"/", "/console/events/", *(href.removesuffix("/") for _, href, _ in NAVIGATION)}
+FILTERED = (
+    "/console/purchases/?held=true",
+    "/console/purchases/?text=pi_1",
+    "/console/people/?text=ada@example.com",
+    "/console/events/stripe?state=parked",
+    "/console/events/circle?state=due",
+    "/console/audit/?actor=Ada",
+    "/console/audit/?kind=purchase&subject=1",
+    "/console/ledger/entries?subject=pi_1",
+)
+"""What is looked for when something is wrong."""
 XSS = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\"'"
 
 
@@ -398,7 +409,7 @@ async def test_no_page_reads_what_all_weeks_before_have_left(shop: Shop, visitor
     await furnished(shop)
     await signed_in(visitor, "approver")
     with plans_kept() as plans:
-        for endpoint in pages(shop, "GET"):
-            assert (await visitor.get(concrete(endpoint))).status < 500
+        for path in (*map(concrete, pages(shop, "GET")), *FILTERED):
+            assert (await visitor.get(path)).status < 500
     assert len(plans) > 80
     assert growing(plans) == {}
