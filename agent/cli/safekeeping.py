@@ -1,6 +1,5 @@
 """What `backup` and `restore` do: through the daemon, alone under the lock, or with PostgreSQL's own tools."""
 
-import os
 import shutil
 import tempfile
 from dataclasses import replace
@@ -11,14 +10,14 @@ from typing import Any
 import orjson
 import typer
 from pydantic import ValidationError
-from sqlalchemy import URL, inspect, make_url
+from sqlalchemy import inspect, make_url
 
 from agent.backup import Backups
 from agent.cli.client import AdminClient, CommandFailed, DaemonDown
 from agent.cli.encryption import opened, require_age
 from agent.cli.filing import file_copy, file_dump
 from agent.cli.lock import locked_store
-from agent.cli.programs import run_program
+from agent.cli.programs import run_program, told_to_postgresql
 from agent.cli.terminal import Terminal
 from agent.identity import FINGERPRINT, GENESIS_HASH, REMEDIES
 from agent.web.admin_backup_bodies import Backup, BackupWish
@@ -124,7 +123,7 @@ async def _dumped(settings: Settings, file: Path) -> Backup:
     if shutil.which("pg_dump") is None:
         raise CommandFailed(NO_PG_DUMP)
     started_at = SystemClock().now()
-    address, surroundings = _reached(make_url(settings.database_url.get_secret_value()))
+    address, surroundings = told_to_postgresql(make_url(settings.database_url.get_secret_value()))
     command = ("pg_dump", "--format=custom", address)
     await file_dump(command, surroundings, file, settings.agent_backup_recipient)
     return await _recorded("postgresql", file, started_at)
@@ -245,7 +244,7 @@ async def _put_back_dump(settings: Settings, file: Path, plain: Path, terminal: 
         terminal.say(f"Database   {url.host or 'local'}/{url.database}: empty")
         if (code := _agreed(terminal, yes)) is not None:
             return code
-        address, surroundings = _reached(url)
+        address, surroundings = told_to_postgresql(url)
         options = ("--no-owner", "--exit-on-error", "--single-transaction", address)
         await run_program("pg_restore", *options, str(plain), environment=surroundings)
         await store.write(lambda conn: restoring.mark_restored(conn, file.name, clock.now()))
@@ -256,16 +255,6 @@ async def _put_back_dump(settings: Settings, file: Path, plain: Path, terminal: 
         await store.stop()
     _tell_restored(terminal, revision, None)
     return 0
-
-
-def _reached(url: URL) -> tuple[str, dict[str, str]]:
-    """A database as PostgreSQL's tools are told of it: an argument and an environment. The password goes by the second:
-    everybody sees the first."""
-    address = url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
-    surroundings = dict(os.environ)  # noqa: TID251 (handed on to a child, not read)
-    if url.password is not None:
-        surroundings["PGPASSWORD"] = str(url.password)
-    return f"--dbname={address}", surroundings
 
 
 def _show(made: Backup, as_json: bool, *, encrypted: bool = False) -> None:

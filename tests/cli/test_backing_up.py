@@ -140,3 +140,21 @@ async def test_what_can_t_be_written_or_recorded_is_said_in_one_line(operator: P
     with pytest.raises(CommandFailed, match="can't be recorded"):
         await safekeeping.tell_of("", SystemClock().now(), as_json=True)
     assert recorded(sqlite_path) == [] and list(operator.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["agent:pass%27word@db.example/agent", "agent@db.example/agent?password=pass%27word"])
+async def test_the_database_s_password_is_on_no_command_line(
+    where: str, operator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what could be dumped but not recorded is kept, and said how to tell of it."""
+    program, told = tmp_path / "pg_dump", tmp_path / "told"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" "$PGPASSWORD" >{told}; printf dumped')
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://{where}")
+    with pytest.raises(CommandFailed, match=r"could not be recorded .* --external '.*agent.dump' --started-at 20"):
+        await safekeeping.back_up(operator / "agent.dump", as_json=True)
+    *arguments, password = told.read_text().splitlines()
+    assert arguments == ["--format=custom", "--dbname=host='db.example' user='agent' dbname='agent'"]
+    assert password == "pass'word"
+    assert (operator / "agent.dump").read_text() == "dumped"

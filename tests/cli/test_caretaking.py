@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, Connection, text
 
 from agent.checkup import Finding, State, examine, surroundings
 from agent.cli import safekeeping
@@ -27,6 +27,7 @@ from tests.cli.test_backing_up import leftovers, recorded
 from tests.cli.test_processes import command, daemon, world
 from tests.config.environment import LIVE, VALID
 from tests.databases import PostgresServer
+from tests.programs import needs, run
 from tests.storage.test_backups import file_size_limit
 
 __all__ = ["world"]
@@ -234,6 +235,52 @@ async def test_postgresql_is_dumped_and_restored_into_an_empty_database_only(
     (row,) = await store.read(lambda conn: backups.listed(conn, 5))
     await store.stop()
     assert (row.kind, row.sha256) == ("postgresql", backups.digest(dump))
+
+
+@needs("age", "age-keygen")
+async def test_the_daemon_s_role_dumps_for_a_recipient_and_a_role_that_is_missing_is_named(
+    postgres_server: PostgresServer,
+    postgres_tools: None,
+    postgres_url: URL,
+    daemon_url: URL,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the dump grants is granted again: the role must be there first, as on a new server it is not."""
+    monkeypatch.setenv("PATH", f"{postgres_server.programs}:{os.environ['PATH']}:/usr/bin")  # noqa: TID251
+    key, dump, terminal = tmp_path / "key", tmp_path / "kept.dump", StandardTerminal(quiet=True)
+    run(["age-keygen", "-o", key])
+    for name, value in VALID.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AGENT_ADMIN_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AGENT_BACKUP_RECIPIENT", run(["age-keygen", "-y", key]).strip())
+    monkeypatch.setenv("DATABASE_URL", daemon_url.render_as_string(hide_password=False))
+    assert await safekeeping.back_up(dump, as_json=True) == 0
+    assert dump.read_bytes().startswith(b"age-encryption.org/v1")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.dump", "key"]
+    empty = await postgres_server.empty_database()
+    monkeypatch.setenv("DATABASE_URL", empty.render_as_string(hide_password=False))
+    assert await safekeeping.put_back(dump, terminal, yes=True, as_json=True, identity=key) == 0
+    await postgres_server.drop(empty)
+    monkeypatch.setenv("DATABASE_URL", postgres_url.render_as_string(hide_password=False))
+    owner = PostgresStore(postgres_url)
+    await owner.start()
+    try:
+        await owner.write(lambda conn: run_each(conn, "CREATE ROLE gone", "GRANT SELECT ON jobs TO gone"))
+        assert await safekeeping.back_up(tmp_path / "granting.dump", as_json=True) == 0
+        await owner.write(lambda conn: run_each(conn, "DROP OWNED BY gone", "DROP ROLE gone"))
+    finally:
+        await owner.stop()
+    empty = await postgres_server.empty_database()
+    monkeypatch.setenv("DATABASE_URL", empty.render_as_string(hide_password=False))
+    with pytest.raises(CommandFailed, match=r'pg_restore: .*role "gone" does not exist'):
+        await safekeeping.put_back(tmp_path / "granting.dump", terminal, yes=True, as_json=True, identity=key)
+    await postgres_server.drop(empty)
+
+
+def run_each(conn: Connection, *statements: str) -> None:
+    for statement in statements:
+        conn.execute(text(statement))
 
 
 async def test_without_postgresql_s_tools_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
