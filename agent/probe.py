@@ -84,7 +84,7 @@ class Probe:
             late = probes.oldest_late(conn, self._payable, now)
             changed = probes.last_change(conn) if after is None else probes.changes(conn, after, now)
             standing = None if self._realtime is None else self._realtime(conn)
-            return found, late, vitals.read(conn), changed, standing
+            return found, late, vitals.read(conn, now), changed, standing
 
         readings, late, vital, changes, standing = await self._store.read(look)
         if isinstance(changes, int):

@@ -107,9 +107,11 @@ def record(conn: Connection, taken: Taken, uuid: UUID, who: str) -> int:
     return int(made.scalar_one())
 
 
-def last_started(conn: Connection) -> datetime | None:
-    """Everything committed before this moment is in a backup; None without any."""
-    moment: datetime | None = conn.scalar(select(func.max(backups.c.started_at)))
+def last_started(conn: Connection, now: datetime) -> datetime | None:
+    """Everything committed before this moment is in a backup; None without any. What a clock that was ahead has dated
+    does not count before its time: it would pass for new for as long as that."""
+    begun = backups.c.started_at
+    moment: datetime | None = conn.scalar(select(func.max(begun)).where(begun <= now))
     return moment
 
 

@@ -60,14 +60,14 @@ class Vitals:
     size_bytes: int
 
 
-def read(conn: Connection) -> Vitals:
+def read(conn: Connection, now: datetime) -> Vitals:
     return Vitals(
         unproven=_unproven(conn),
         batches_since=_batches_since(conn),
         short=alerts.shortfall(conn),
         sends_paused=why_on(conn, SENDS_PAUSED) is not None,
         swept_at=_moved_at(conn, SWEEP_CURSOR),
-        backed_up_at=last_started(conn),
+        backed_up_at=last_started(conn, now),
         reconciled=_reconciled(conn),
         stripe_balance=_amount(conn, STRIPE_BALANCE),
         stripe_webhook=_amount(conn, STRIPE_WEBHOOK),

@@ -55,7 +55,8 @@ async def backup(settings: Settings, listener: Listener, clock: Clock) -> Findin
         known = [datetime.fromisoformat(one["started_at"]) for one in json.loads(answer.body)["items"]]
     except (TransportError, ValueError, KeyError, TypeError) as error:
         return skipped("backup", f"the daemon did not say: {error}")
-    return surroundings.backup_age(max(known, default=None), clock)
+    now = clock.now()
+    return surroundings.backup_age(max((begun for begun in known if begun <= now), default=None), clock)
 
 
 async def _ask(settings: Settings, listener: Listener, what: str) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from urllib.parse import urlsplit
 
 from agent.checkup.findings import Finding, failed, ok, skipped, warning
@@ -84,7 +85,7 @@ async def database(settings: Settings, clock: Clock) -> AsyncIterator[Finding]:
         await store.read(schema.check)
         yield ok("database", f"{store.dialect}, schema {schema.head()}")
         yield _durable(await store.read(durability.lacking))
-        yield backup_age(await store.read(backups.last_started), clock)
+        yield backup_age(await store.read(partial(backups.last_started, now=clock.now())), clock)
     except SchemaDiffers as error:
         yield failed("database", str(error), "python main.py db upgrade, or install the version that fits")
     except PaymentSystemError as error:

@@ -43,7 +43,7 @@ class ReceiptsStep:
 
     async def run(self, claim: Claim) -> Outcome:
         now = self._clock.now()
-        before = await self._store.read(lambda conn: self._settled_before(last_started(conn), now))
+        before = await self._store.read(lambda conn: self._settled_before(last_started(conn, now), now))
         found = [] if before is None else await self._empty(before)
         pages = [found[start : start + CLOSED_TOGETHER] for start in range(0, len(found), CLOSED_TOGETHER)]
         named = [(str(self._ids.uuid()), page) for page in pages]

@@ -56,13 +56,16 @@ async def test_a_copy_of_a_database_that_is_written_to_is_whole_and_its_owners_a
 
 
 async def test_the_newest_backup_is_told_by_when_it_was_begun(store: Store) -> None:
-    assert await store.read(backups.last_started) is None
-    for hours in (0, 5, 2):
+    """As far as it was begun by now: a clock that was years ahead has dated the last one."""
+    later = NOW + timedelta(days=1)
+    assert await store.read(lambda conn: backups.last_started(conn, later)) is None
+    for hours in (0, 5, 2, 9_000):
         begun = NOW + timedelta(hours=hours)
         taken = Taken("external", f"snapshot {hours}", begun, begun + timedelta(minutes=1))
         await store.write(lambda conn, taken=taken: backups.record(conn, taken, SystemIds().uuid(), "me"))  # type: ignore[misc]
-    assert await store.read(backups.last_started) == NOW + timedelta(hours=5)
-    assert [row.name for row in await store.read(lambda conn: backups.listed(conn, 2))] == ["snapshot 2", "snapshot 5"]
+    assert await store.read(lambda conn: backups.last_started(conn, later)) == NOW + timedelta(hours=5)
+    listed = await store.read(lambda conn: backups.listed(conn, 3))
+    assert [row.name for row in listed] == ["snapshot 9000", "snapshot 2", "snapshot 5"]
 
 
 async def test_a_restored_backup_is_marked_and_the_database_before_it_is_kept_with_its_log(
