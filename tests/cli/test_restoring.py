@@ -1,8 +1,10 @@
 """`restore` as somebody runs it at night: on what he has, in whatever state, and as root."""
 
 import os
+import re
 import shutil
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -11,10 +13,12 @@ import pytest
 from agent.cli import safekeeping
 from agent.cli.client import CommandFailed
 from agent.cli.terminal import StandardTerminal
+from agent.identity import PLATFORM_ADDRESS, pin
 from storage import backups, restoring
 from storage.sqlite import SqliteStore
-from tests.config.environment import VALID
-from tests.storage.test_backups import note, pairs
+from tests.config.environment import SECRETS, VALID
+from tests.programs import ROOT, run
+from tests.storage.test_backups import NOW, note, pairs
 
 SILENT = StandardTerminal(quiet=True)
 THE_DAEMON = 12_345
@@ -97,3 +101,36 @@ async def test_what_root_restores_belongs_to_the_daemons_user(operator: Path, tm
         assert {stat.st_mode & 0o777 for stat in found.values()} == {0o600}
     assert set(found) == {"agent.db", "agent.db.lock"}
     assert restoring.content(operator).purchases == 0
+
+
+async def test_the_runbook_s_commands_restore(operator: Path, tmp_path: Path) -> None:
+    """Word for word, with other places."""
+    copy, etc, systemctl = tmp_path / "copy.db", tmp_path / "etc", tmp_path / "systemctl"
+    store = SqliteStore(operator)
+    await store.start()
+    await store.write(lambda conn: pin(conn, PLATFORM_ADDRESS, "11111111111111111111111111111111", NOW))
+    await store.write(note(1))
+    backups.copy_sqlite(operator, copy)
+    await store.write(note(2))
+    await store.stop()
+    (etc / "credentials").mkdir(parents=True)
+    for name in sorted(SECRETS.keys() - {"DATABASE_URL"} | {"CIRCLE_W3S_ENTITY_SECRET"}):
+        (etc / "credentials" / name).write_text(VALID[name])
+    names = ("DATABASE_URL", "AGENT_ADMIN_URL", "CIRCLE_W3S_PLATFORM_WALLET_ID", "PUBLIC_BASE_URL")
+    plain = VALID | {"DATABASE_URL": f"sqlite:///{operator}", "AGENT_ADMIN_URL": "http://127.0.0.1:9"}
+    (etc / "agent.env").write_text("".join(f"{name}={plain[name]}\n" for name in names))
+    systemctl.write_text("#!/bin/sh\n")
+    systemctl.chmod(0o700)
+    page = (ROOT / "docs/runbooks/restore.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^```\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0]
+    for told, here in {
+        "/opt/payment-agent": str(ROOT),
+        "/etc/payment-agent": str(etc),
+        ".venv/bin/python": sys.executable,
+        "/var/backups/payment-agent/agent-20261126T033000Z.db": str(copy),
+    }.items():
+        assert told in commands
+        commands = commands.replace(told, here)
+    said = run(["sh", "-e", "-c", commands], environment={"PATH": f"{tmp_path}:{os.defpath}"})
+    assert "Set aside" in said and " rules hold over " in said
+    assert pairs(operator) == (1, 1)

@@ -13,7 +13,15 @@ from tests.programs import ROOT, needs, run
 DEPLOY = ROOT / "deploy"
 PROMETHEUS = DEPLOY / "prometheus"
 RUNBOOKS = ROOT / "docs/runbooks"
-BY_HAND = {"README", "wallet-not-created", "nft-not-minted", "distribution-failing", "rotate-secrets", "least-rights"}
+BY_HAND = {
+    "README",
+    "wallet-not-created",
+    "nft-not-minted",
+    "distribution-failing",
+    "rotate-secrets",
+    "least-rights",
+    "restore",
+}
 """Runbooks that no alert leads to."""
 OURS = re.compile(r"(?<![:\w])payment_agent_[a-z_]+")
 RECORDED = re.compile(r"\bjob[a-z_]*:payment_agent_[a-z_]+:[a-z0-9_]+")
