@@ -25,6 +25,7 @@ from agent.steps.races import Races
 from agent.steps.refund import RefundStep
 from agent.steps.refunds_sync import RefundsSyncStep
 from agent.steps.seal import SealStep
+from agent.steps.session_end import SessionEndStep
 from agent.steps.stripe_event import StripeEventStep
 from agent.steps.stripe_watch import StripeWatchStep
 from agent.steps.wallet import WalletStep
@@ -325,6 +326,7 @@ def _steps(
         "events_sweep": sweep,
         "fee": FeeStep(store, clock, gateways.stripe, split_rule(settings)),
         "refunds": RefundsSyncStep(store, clock, gateways.stripe),
+        "session_end": SessionEndStep(store, clock, ids, gateways.stripe),
         "refund": RefundStep(store, clock, ids, gateways.stripe, races),
         "wallet": WalletStep(
             store,

@@ -36,6 +36,7 @@ CHORES = frozenset(
         "transfer_look",
         "refund",
         "refunds",
+        "session_end",
         "events_sweep",
         "seal",
         "prune",

@@ -68,7 +68,7 @@ STEPS: tuple[FlowStep, ...] = (
         does="works one stored event into the purchase: paid, edition taken, refunded, disputed",
         module="agent/steps/stripe_event.py",
         due_by=(Source.WEBHOOKS, "events_sweep"),
-        leads_to=("fee", "mint", "refund", "refunds", "fund"),
+        leads_to=("fee", "mint", "refund", "refunds", "session_end", "fund"),
     ),
     FlowStep(
         kind="events_sweep",
@@ -98,13 +98,21 @@ STEPS: tuple[FlowStep, ...] = (
         leads_to=("mint_look",),
     ),
     FlowStep(
+        kind="session_end",
+        subject="checkout",
+        does="ends an open Checkout Session of a work whose last edition is taken",
+        module="agent/steps/session_end.py",
+        due_by=("stripe_event", "mint_look", "refunds", Source.SHOP, Source.OPERATOR, Source.CHAIN),
+        asks=(Party.STRIPE,),
+    ),
+    FlowStep(
         kind="refunds",
         subject="purchase",
         does="fetches the refunds of a charge of which only the total was told",
         module="agent/steps/refunds_sync.py",
         due_by=("stripe_event",),
         asks=(Party.STRIPE,),
-        leads_to=("fund", "mint"),
+        leads_to=("fund", "mint", "session_end"),
     ),
     FlowStep(
         kind="mint",
@@ -123,7 +131,7 @@ STEPS: tuple[FlowStep, ...] = (
         module="agent/steps/mint.py",
         due_by=("refund", Source.CHAIN),
         asks=(Party.SOLANA,),
-        leads_to=("fund", "mint_listing", "mint", "refund"),
+        leads_to=("fund", "mint_listing", "mint", "refund", "session_end"),
     ),
     FlowStep(
         kind="mint_listing",

@@ -55,7 +55,7 @@ def unhold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> No
     if row.hold_reason.startswith(DISPUTE_HOLD):
         raise RequestError(409, "held_by_dispute", "this hold ends when Stripe closes the dispute")
     if row.hold_reason == NO_EDITION and not row.edition_held:
-        if not sales.hold_edition(conn, purchase_id):
+        if not sales.hold_edition(conn, purchase_id, now):
             raise RequestError(409, "no_edition_left", "there is still no edition for this sale: refund it instead")
         enqueue(conn, "mint", purchase_id, now)
     holds.release(conn, purchase_id, now)

@@ -181,7 +181,7 @@ def adopt(
     purchase, parts = sales.required(conn, purchase_id), place(conn, purchase_id, outflow.legs)
     if parts is None or purchase.minted_at is not None or conn.scalar(_FOLLOWED, {"of": outflow.signature}) is not None:
         return False
-    if not purchase.edition_held and not sales.hold_edition(conn, purchase_id):
+    if not purchase.edition_held and not sales.hold_edition(conn, purchase_id, now):
         return False
     mint_adoption.bury_others(conn, purchase_id, outflow.signature, now)
     attempt_id = _attempt(conn, purchase_id, outflow, payer, new_uuid(), now)

@@ -12,7 +12,7 @@ from domain.ledger import fee_final, sale_due, sale_paid
 from domain.money import SHARE_WHOLE_BPS, cents_to_base_units
 from domain.split import SplitRule, share_out, split_net
 from domain.states import PackedState, PurchaseStatus, TransferState, UsdcStatus
-from storage import early_reversals, mint_payouts
+from storage import early_reversals, mint_payouts, session_ends
 from storage.batches import wake_with_less
 from storage.checkouts import Mark, find
 from storage.history import advance, advance_from, note
@@ -163,19 +163,23 @@ def take_edition(conn: Connection, row: Row[Any], now: datetime) -> bool:
     """
     if row.edition_held or row.status_reason == SOLD_OUT:
         return bool(row.edition_held)
-    if hold_edition(conn, row.id):
+    if hold_edition(conn, row.id, now):
         return True
     conn.execute(change_of(purchases), {"which": row.id, "status_reason": SOLD_OUT})
     enqueue(conn, "refund", row.id, now)
     return False
 
 
-def hold_edition(conn: Connection, purchase_id: int) -> bool:
-    """Take one edition in one conditional UPDATE; False when none is left. The caller knows that none is held."""
-    taken = conn.execute(_TAKE_ONE, {"of": purchase_id})
-    if taken.rowcount == 1:
-        conn.execute(change_of(purchases), {"which": purchase_id, "edition_held": True})
-    return taken.rowcount == 1
+def hold_edition(conn: Connection, purchase_id: int, now: datetime) -> bool:
+    """Take one edition in one conditional UPDATE; False when none is left. The caller knows that none is held. With
+    the last one the work's open Sessions end."""
+    content = conn.execute(_TAKE_ONE, {"of": purchase_id}).one_or_none()
+    if content is None:
+        return False
+    conn.execute(change_of(purchases), {"which": purchase_id, "edition_held": True})
+    if content.editions_taken == content.editions:
+        session_ends.end_all(conn, content.id, now)
+    return True
 
 
 _TAKE_ONE = (
@@ -183,6 +187,7 @@ _TAKE_ONE = (
     .where(contents.c.id == select(purchases.c.content_id).where(purchases.c.id == bindparam("of")).scalar_subquery())
     .where((contents.c.editions.is_(None)) | (contents.c.editions_taken < contents.c.editions))
     .values(editions_taken=contents.c.editions_taken + 1)
+    .returning(contents.c.id, contents.c.editions, contents.c.editions_taken)
 )
 
 

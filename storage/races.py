@@ -125,10 +125,10 @@ def let_win(conn: Connection, purchase_id: int, rival_id: int | None, maker: str
     if payment_without_edition(conn, purchase_id) is None:
         return False
     why = f"its NFT was made by {maker}"
-    if not sales.hold_edition(conn, purchase_id):
+    if not sales.hold_edition(conn, purchase_id, now):
         if rival_id is None or not _let_lose(conn, rival_id, purchase_id, now):
             return False
-        sales.hold_edition(conn, purchase_id)
+        sales.hold_edition(conn, purchase_id, now)
     why = f"holds an edition after all: {why}"
     if row.status == PurchaseStatus.REFUNDED:
         before = PurchaseStatus.PAYMENT_COMPLETED

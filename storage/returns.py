@@ -253,7 +253,7 @@ def _restore(conn: Connection, row: Row[Any], now: datetime) -> None:
     advance(conn, row.id, before, now, "the refund failed", status_before_refund=None)
     if row.status_reason == sales.SOLD_OUT or row.minted_at is not None:
         return
-    if sales.hold_edition(conn, row.id):
+    if sales.hold_edition(conn, row.id, now):
         enqueue(conn, "mint", row.id, now)
 
 

@@ -84,7 +84,7 @@ def forgets_to_refund_the_loser_of_a_sold_out_race(patch: MonkeyPatch) -> None:
 
 @bug(purchases=9)
 def sells_more_editions_than_there_are(patch: MonkeyPatch) -> None:
-    def hold(conn: Any, purchase_id: int) -> bool:
+    def hold(conn: Any, purchase_id: int, _: Any) -> bool:
         table = of(storage.purchases, "purchases")
         conn.execute(table.update().where(table.c.id == purchase_id).values(edition_held=True))
         return True

@@ -12,6 +12,8 @@ from tests.week.selling import DUE
 from tests.week.test_peer_defects import nfts
 from tests.week.test_restore_drill import Drill, drill
 
+NO_ENDS = Rule("/expire", Fault.STATUS, times=1_000_000, status=500)
+"""Whoever has the page of a work can still pay for it when the last edition is sold."""
 NO_REFUNDS = Rule("POST /v1/refunds", Fault.STATUS, times=1_000_000, status=500)
 
 
@@ -31,6 +33,7 @@ async def open_race(story: Drill, racers: int, editions: int) -> tuple[list[str]
 
 async def run_race(story: Drill, sessions: list[str], editions: int) -> None:
     """They pay one after the other, until the first ones have their NFTs and the others have lost."""
+    story.world.stripe.controls.add_fault(NO_ENDS)
     for session in sessions:
         story.world.stripe.controls.pay(session)
         await story.world.clock.sleep(20)

@@ -1,0 +1,67 @@
+"""With the last edition of a work its open Sessions end, those that open a moment later too; nobody else's do."""
+
+from datetime import timedelta
+
+from sqlalchemy import Connection, select, update
+
+from domain.states import RefundState
+from storage import checkouts, returns, session_ends
+from storage.checkouts import Wanted
+from storage.returns import RefundSeen
+from storage.store import Store
+from storage.tables import contents, jobs
+from tests.sales import START, Sales
+
+LATER = START + timedelta(hours=1)
+
+
+def opens(conn: Connection, shop: Sales, content: int, name: str, *, answered: bool = True) -> int:
+    """Somebody's checkout of a work; `answered`: Stripe has made the Session."""
+    wanted = Wanted(str(shop.uuid()), str(shop.uuid()), content, shop.user(conn, name), LATER)
+    made = checkouts.begin(conn, wanted, 300, {}, START)
+    if answered:
+        checkouts.opened(conn, made.id, f"cs_{name}", "https://checkout.stripe.com/x", START)
+    return made.id
+
+
+def limited(conn: Connection, shop: Sales, editions: int) -> int:
+    content = shop.content(conn, shop.user(conn, f"author{editions}"))
+    conn.execute(update(contents).where(contents.c.id == content).values(editions=editions))
+    return content
+
+
+def ending(conn: Connection) -> list[str]:
+    return list(conn.scalars(select(jobs.c.subject).where(jobs.c.kind == session_ends.KIND).order_by(jobs.c.id)))
+
+
+async def test_the_last_edition_ends_the_open_sessions_of_its_work_alone(store: Store) -> None:
+    shop = Sales("platform-usdc")
+
+    def story(conn: Connection) -> tuple[list[int], list[str], list[str], list[str]]:
+        scarce, other = limited(conn, shop, 2), limited(conn, shop, 5)
+        mine = [opens(conn, shop, scarce, name) for name in ("ann", "bob")]
+        opens(conn, shop, other, "cy")
+        waits = opens(conn, shop, scarce, "dan", answered=False)
+        shop.paid(conn, scarce, shop.user(conn, "eve"))
+        before = ending(conn)
+        shop.paid(conn, scarce, shop.user(conn, "fay"))
+        sold = ending(conn)
+        checkouts.opened(conn, waits, "cs_dan", "https://checkout.stripe.com/x", START)
+        return [*mine, waits], before, sold, ending(conn)
+
+    mine, before, sold, after = await store.write(story)
+    assert (before, sold, after) == ([], [str(one) for one in mine[:2]], [str(one) for one in mine])
+
+
+async def test_a_session_is_left_open_where_an_edition_has_come_back_or_its_time_is_over(store: Store) -> None:
+    shop = Sales("platform-usdc")
+
+    def story(conn: Connection) -> list[str | None]:
+        only = limited(conn, shop, 1)
+        mine = opens(conn, shop, only, "ann")
+        sale = shop.paid(conn, only, shop.user(conn, "eve"))
+        found = [session_ends.to_be_ended(conn, mine, at) for at in (START, LATER)]
+        returns.record_refund(conn, sale, RefundSeen("re_1", 300, RefundState.SUCCEEDED, None), START)
+        return [*found, session_ends.to_be_ended(conn, mine, START)]
+
+    assert await store.write(story) == ["cs_ann", None, None]
