@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import product
 from typing import Any
 
-from sqlalchemy import Connection, Row, String, Table, func, literal, literal_column, select, union_all
+from sqlalchemy import Connection, Row, String, Table, cast, func, literal, literal_column, select, union_all
 
 from domain.states import UsdcStatus, WorkState
 from storage import ledger
@@ -14,6 +14,7 @@ from storage.statements import fixed
 from storage.tables import (
     batches,
     circle_notifications,
+    group_members,
     jobs,
     ledger_balances,
     ledger_entries,
@@ -23,6 +24,7 @@ from storage.tables import (
     readings,
     stripe_events,
 )
+from storage.work import BY_HAND, PACKED_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,18 @@ class EntryWithPostings:
     postings: list[Row[Any]]
 
 
-def jobs_of(conn: Connection, purchase_id: int, transfer_ids: Collection[int]) -> Sequence[Row[Any]]:
-    """The live jobs of a purchase and of its transfers."""
+def jobs_of(
+    conn: Connection, purchase_id: int, payout_ids: Collection[int], transfer_ids: Collection[int]
+) -> Sequence[Row[Any]]:
+    """The live jobs of a purchase, of its transfers and of the groups that they are packed in, and what a person is
+    asked about its payouts."""
+    groups = select(cast(group_members.c.group_id, String)).where(group_members.c.transfer_id.in_(transfer_ids))
     of_purchase = jobs.c.kind.in_(["fee", "mint", "refund", "refunds"]) & (jobs.c.subject == str(purchase_id))
+    of_payouts = jobs.c.kind.in_(BY_HAND) & jobs.c.subject.in_([str(one) for one in payout_ids])
     of_transfers = (jobs.c.kind == "transfer") & jobs.c.subject.in_([str(one) for one in transfer_ids])
-    return conn.execute(select(jobs).where(of_purchase | of_transfers).order_by(jobs.c.id)).all()
+    of_groups = jobs.c.kind.in_(PACKED_KINDS) & jobs.c.subject.in_(groups)
+    query = select(jobs).where(of_purchase | of_payouts | of_transfers | of_groups)
+    return conn.execute(query.where(jobs.c.state != WorkState.DONE).order_by(jobs.c.id)).all()
 
 
 def work(

@@ -43,6 +43,8 @@ from storage.tables.columns import moment_read, moment_written
 T = TypeVar("T")
 UNKNOWN_OUTCOME = "unknown outcome: "
 """Begins the `last_error` of a row whose step may have changed something outside."""
+PACKED_KINDS = ("packed_sign", "packed_send", "packed_settle")
+"""The steps of a group's one transaction."""
 BY_HAND = frozenset({"underpaid", "overnetted"})
 """Kinds that no step runs: parked from their birth, for a person."""
 

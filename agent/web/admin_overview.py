@@ -17,7 +17,6 @@ from domain.realtime import WHY, Standing
 from domain.states import UsdcStatus, WorkState
 from ports.clock import Clock
 from storage import glance, mint_payouts, operator_views, probes
-from storage.outflows import orphan_rows
 from storage.store import Store
 from storage.switches import SENDS_PAUSED, why_on
 
@@ -163,7 +162,7 @@ class AdminOverview:
             realtime=_realtime(self._realtime(conn)),
             work=_queue(read, self._clock),
             waiting_for_wallet=read.waiting_for_wallet,
-            unexplained_outflows=len(orphan_rows(conn)),
+            unexplained_outflows=read.orphans,
             ledger_balanced=not any(read.imbalance.values()),
             sends_paused=why_on(conn, SENDS_PAUSED),
             trouble=list(self._trouble()),

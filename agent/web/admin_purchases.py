@@ -112,6 +112,7 @@ class AdminPurchases:
         if view is None:
             raise not_found("purchase")
         row, found = view.row, trace.trace(conn, view.row)
+        payout_ids = {payout.id for payout in view.payouts}
         transfer_ids = {payout.transfer_id for payout in view.payouts if payout.transfer_id is not None}
         return AdminPurchase(
             version=interventions.version(row, view.payouts),
@@ -128,7 +129,7 @@ class AdminPurchases:
             refunds=[refund_row(refund) for refund in found.refunds],
             disputes=[_dispute(dispute) for dispute in found.disputes],
             postings=[posting_row(entry.row, line) for entry in found.entries for line in entry.postings],
-            jobs=[self._job(job) for job in operator_views.jobs_of(conn, purchase_id, transfer_ids)],
+            jobs=[self._job(job) for job in operator_views.jobs_of(conn, purchase_id, payout_ids, transfer_ids)],
         )
 
     def _job(self, job: Any) -> WorkItem:

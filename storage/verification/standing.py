@@ -30,6 +30,7 @@ from storage.tables import (
     users,
 )
 from storage.verification.check import Check, Find, Finding, by_rows
+from storage.work import PACKED_KINDS
 
 
 def _without_job(
@@ -128,7 +129,7 @@ STANDING = (
         payout_groups,
         _without_job(
             payout_groups,
-            ("packed_sign", "packed_send", "packed_settle"),
+            PACKED_KINDS,
             payout_groups.c.state == GroupState.OPEN,
             payout_groups.c.id,
             "it is neither paid nor dissolved",

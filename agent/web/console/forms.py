@@ -42,6 +42,7 @@ RETRY_WORD = "retry"
 """A job that is run again as it is may send something; an event that is worked on again does not by itself."""
 TYPED: Mapping[str, Callable[[Call], str]] = {
     "/batches/{batch_id}/approve": _digest_word,
+    "/batches/{batch_id}/resume": _word("resume"),
     "/batches": _word("plan"),
     "/outflows/{movement_id}/accept": _word("accept"),
     "/outflows/{movement_id}/adopt": _word("adopt"),

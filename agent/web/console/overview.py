@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 
+from agent.web.admin_batch_bodies import BatchRow
 from agent.web.admin_overview import DAYS, DayBar, Overview
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
 from agent.web.pages.charts import BarChart, Part, bar_chart, share_bar
 from agent.web.pages.rendering import Renderer
-from agent.web.pages.texts import BAD, GOOD, WAIT, counted, grouped, span, tone, words
+from agent.web.pages.texts import BAD, GOOD, WAIT, counted, grouped, sentence, span, tone, words
 from agent.web.payout_way import told
 from domain.money import USDC_DECIMALS, parse_decimal
+from domain.states import UsdcStatus
 
 OLD_WORK_SECONDS = 300
 """Work that is due for longer than this does not get done."""
@@ -112,18 +114,33 @@ def problems(seen: Overview) -> list[Problem]:
     if seen.realtime is not None and seen.realtime.why is not None:
         text = f"{counted(seen.realtime.number, 'payout')}, {grouped(seen.realtime.amount)} USDC: {seen.realtime.why}."
         found.append(Problem(WAIT, "Not paid in real time:", text, "/console/batches/preview", "What would be paid"))
+    if seen.wallet_stale:
+        text = "Its balances are older than five minutes." if seen.wallet_read_at else "It was never read so far."
+        found.append(Problem(WAIT, "The wallet can't be read:", text, "/console/treasury/", "Treasury"))
     if seen.work.parked:
         text = f"{counted(seen.work.parked, 'piece')} of work parked."
         found.append(Problem(BAD, "Waiting for a person:", text, "/console/work/", "Look at them"))
-    for batch in seen.open_batches:
-        if batch.status == "waiting_approval":
-            text = f"{batch.key}, {grouped(batch.planned_amount)} USDC."
-            found.append(
-                Problem(WAIT, "A batch waits for approval:", text, f"/console/batches/{batch.id}", "Look at it")
-            )
-        if batch.status == "waiting_funds":
-            text = f"{batch.key} is short of {grouped(batch.uncovered)} USDC."
-            found.append(Problem(WAIT, "A batch waits for funds:", text, "/console/treasury/", "Treasury"))
+    failed = seen.owed[UsdcStatus.FAILED]
+    if failed.number:
+        text = f"{counted(failed.number, 'payout')}, {grouped(failed.amount)} USDC, for a person to retry."
+        link = f"/console/purchases/?payout_state={UsdcStatus.FAILED}"
+        found.append(Problem(BAD, "Not paid, and given up:", text, link, "Look at them"))
+    return [*found, *(problem for batch in seen.open_batches for problem in _of_batch(batch))]
+
+
+def _of_batch(batch: BatchRow) -> list[Problem]:
+    """What keeps a batch from being paid that a person can end."""
+    found, page = [], f"/console/batches/{batch.id}"
+    if batch.paused:
+        found.append(
+            Problem(WAIT, f"Paused: {batch.key}.", sentence(batch.pause_reason or "no reason"), page, "Resume")
+        )
+    if batch.status == "waiting_approval":
+        text = f"{batch.key}, {grouped(batch.planned_amount)} USDC."
+        found.append(Problem(WAIT, "A batch waits for approval:", text, page, "Look at it"))
+    if batch.status == "waiting_funds":
+        text = f"{batch.key} is short of {grouped(batch.uncovered)} USDC."
+        found.append(Problem(WAIT, "A batch waits for funds:", text, "/console/treasury/", "Treasury"))
     return found
 
 
