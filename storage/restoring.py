@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +20,7 @@ from storage.database_file import FileLock, make_file, prepare_place, sync
 from storage.errors import StoreUnavailable
 from storage.history import note
 from storage.sqlite import open_writer
+from storage.switches import SENDS_PAUSED, turn
 from storage.tables import installation, moment_read, purchases, state_history
 
 _WAL, _JOURNAL = "-wal", "-journal"
@@ -75,13 +76,16 @@ def with_its_log(file: Path, folder: Path) -> Iterator[Path]:
         yield whole
 
 
-def mark_restored(conn: Connection, name: str, now: datetime) -> None:
-    """From now on the start gate waits out whatever an earlier process may have sent."""
+def mark_restored(conn: Connection, name: str, now: datetime, *, paused: bool = False) -> None:
+    """From now on the start gate waits out whatever an earlier process may have sent. `paused`: and all sends wait for
+    a person, as they may have done when the backup was already taken."""
     dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     values = {"value": now.isoformat(), "set_at": now}
     born = dialect.insert(installation).values(name=RESTORED_AT, **values)
     conn.execute(born.on_conflict_do_update(index_elements=[installation.c.name], set_=values))
     note(conn, "database", "restored", None, "restored", now, name[:500])
+    if paused:
+        turn(conn, SENDS_PAUSED, True, f"restored from {name}", "restore", now)
 
 
 def require_alone(database: Path) -> None:
@@ -92,7 +96,7 @@ def require_alone(database: Path) -> None:
     lock.release()
 
 
-def put_in_place(file: Path, database: Path, now: datetime, name: str = "") -> Path | None:
+def put_in_place(file: Path, database: Path, now: datetime, name: str = "", *, paused: bool = False) -> Path | None:
     """Replace the database by the backup; returns where the one before lies now, None if there was none. `name` is what
     its history says was restored, if that is not `file`.
 
@@ -105,7 +109,7 @@ def put_in_place(file: Path, database: Path, now: datetime, name: str = "") -> P
     incoming = database.with_name(f"{database.name}.restoring")
     try:
         _clear(incoming)
-        _prepare(file, incoming, name or file.name, now)
+        _prepare(file, incoming, lambda conn: mark_restored(conn, name or file.name, now, paused=paused))
         if _holds(database):
             _fold(database)
         aside = _set_aside(database, now)
@@ -142,13 +146,13 @@ def _clear(incoming: Path) -> None:
         _beside(incoming, suffix).unlink(missing_ok=True)
 
 
-def _prepare(file: Path, incoming: Path, name: str, now: datetime) -> None:
+def _prepare(file: Path, incoming: Path, mark: Callable[[Connection], None]) -> None:
     make_file(incoming)
     shutil.copyfile(file, incoming)
     engine = open_writer(incoming, synchronous="FULL")
     try:
         with engine.begin() as connection:
-            mark_restored(connection, name, now)
+            mark(connection)
     finally:
         engine.dispose()
     _leave_no_log(incoming)

@@ -41,6 +41,10 @@ def restore(
         Path | None,
         typer.Option(help="The file with age's key, for an encrypted backup.", exists=True, dir_okay=False),
     ] = None,
+    paused: Annotated[
+        bool,
+        typer.Option("--paused", help="Nothing is sent, also after the start checks, till a person resumes it."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Put a backup in the place of the database, with the daemon stopped. The next start reconciles before it sends.
@@ -48,8 +52,8 @@ def restore(
     Exit codes: 0 restored, 1 refused or answered no, 2 nobody to ask and no --yes.
     """
     from agent.cli.looking import run_command
-    from agent.cli.safekeeping import put_back
+    from agent.cli.safekeeping import Wish, put_back
     from agent.cli.terminal import StandardTerminal
 
     terminal = StandardTerminal(quiet=as_json)
-    run_command(put_back(file, terminal, yes=yes, as_json=as_json, identity=identity), as_json)
+    run_command(put_back(file, terminal, Wish(yes, as_json, identity, paused)), as_json)

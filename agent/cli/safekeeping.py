@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -161,20 +161,30 @@ async def _told(wish: BackupWish) -> Backup:
         return Backup.model_validate(told, from_attributes=True)
 
 
-async def put_back(file: Path, terminal: Terminal, *, yes: bool, as_json: bool, identity: Path | None = None) -> int:
-    """Restore. `identity`: age's key, for an encrypted backup. Raises CommandFailed."""
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How to restore: without a question, with age's key for an encrypted backup, with all sends paused."""
+
+    yes: bool = False
+    as_json: bool = False
+    identity: Path | None = None
+    paused: bool = False
+
+
+async def put_back(file: Path, terminal: Terminal, wish: Wish) -> int:
+    """Restore. Raises CommandFailed."""
     settings = load_settings()
     database = database_path(settings.database_url.get_secret_value())
-    if database is None:
-        async with opened(file, identity, Path(tempfile.gettempdir())) as plain:
-            return await _put_back_dump(settings, file, plain, terminal, yes=yes)
     try:
-        async with opened(file, identity, _folder_of(database)) as plain:
-            return _put_back_file(settings, file, plain, database, terminal, yes=yes, as_json=as_json)
+        folder = Path(tempfile.gettempdir()) if database is None else _folder_of(database)
+        async with opened(file, wish.identity, folder) as plain:
+            if database is None:
+                return await _put_back_dump(settings, file, plain, terminal, wish)
+            return _put_back_file(settings, file, plain, database, terminal, wish)
     except PaymentSystemError as error:
         raise CommandFailed(str(error)) from None
     except OSError as error:
-        raise CommandFailed(f"{error.filename}: {error.strerror}") from None
+        raise CommandFailed(f"{error.filename or file}: {error.strerror}") from None
 
 
 def _folder_of(database: Path) -> Path:
@@ -182,22 +192,17 @@ def _folder_of(database: Path) -> Path:
     return database.parent
 
 
-def _put_back_file(
-    settings: Settings, file: Path, plain: Path, database: Path, terminal: Terminal, *, yes: bool, as_json: bool
-) -> int:
+def _put_back_file(settings: Settings, file: Path, plain: Path, database: Path, terminal: Terminal, wish: Wish) -> int:
     restoring.require_alone(database)
     found = restoring.content(plain)
     _refuse_foreign(settings, found)
     newest = "nothing yet" if found.newest is None else f"{found.newest:%Y-%m-%d %H:%M:%S} UTC"
     terminal.say(f"Backup     {file}: schema {found.revision}, {found.purchases} purchases, newest change {newest}")
     terminal.say(f"Database   {database}: set aside beside the new one, not deleted")
-    if (code := _agreed(terminal, yes)) is not None:
+    if (code := _agreed(terminal, wish.yes)) is not None:
         return code
-    aside = restoring.put_in_place(plain, database, SystemClock().now(), file.name)
-    _tell_restored(terminal, found.revision, aside)
-    if as_json:
-        document = {"restored": str(file), "schema": found.revision, "aside": aside and str(aside)}
-        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+    aside = restoring.put_in_place(plain, database, SystemClock().now(), file.name, paused=wish.paused)
+    _tell_restored(terminal, file, found.revision, aside, wish)
     return 0
 
 
@@ -220,19 +225,26 @@ def _agreed(terminal: Terminal, yes: bool) -> int | None:
     return None if terminal.ask("Restore?") else 1
 
 
-def _tell_restored(terminal: Terminal, revision: str | None, aside: Path | None) -> None:
+def _tell_restored(terminal: Terminal, file: Path, revision: str | None, aside: Path | None, wish: Wish) -> None:
     if aside is not None:
         terminal.say(f"Set aside  {aside}")
-    if revision != schema.head():
+    if revision is None or not schema.knows(revision):
+        terminal.say(f"Next       install the version that made it: schema {revision} is not of this one")
+    elif revision != schema.head():
         terminal.say("Next       python main.py db upgrade")
     terminal.say("The next start fetches what Stripe, Circle and the chain know more, and sends nothing before that.")
+    if wish.paused:
+        terminal.say("All sends are paused, also after that: POST /admin/api/sends/resume, or the console.")
+    if wish.as_json:
+        document = {"restored": str(file), "schema": revision, "aside": aside and str(aside), "paused": wish.paused}
+        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
 
 
-async def _put_back_dump(settings: Settings, file: Path, plain: Path, terminal: Terminal, *, yes: bool) -> int:
+async def _put_back_dump(settings: Settings, file: Path, plain: Path, terminal: Terminal, wish: Wish) -> int:
     """PostgreSQL: only into an empty database, so that nothing is overwritten; the old one stays as it is."""
     if shutil.which("pg_restore") is None:
         raise CommandFailed(NO_PG_RESTORE)
-    url, clock = make_url(settings.database_url.get_secret_value()), SystemClock()
+    url = make_url(settings.database_url.get_secret_value())
     store = open_store(settings.database_url.get_secret_value())
     try:
         await store.start()
@@ -242,18 +254,17 @@ async def _put_back_dump(settings: Settings, file: Path, plain: Path, terminal: 
             )
         terminal.say(f"Backup     {file}")
         terminal.say(f"Database   {url.host or 'local'}/{url.database}: empty")
-        if (code := _agreed(terminal, yes)) is not None:
+        if (code := _agreed(terminal, wish.yes)) is not None:
             return code
         address, surroundings = told_to_postgresql(url)
         options = ("--no-owner", "--exit-on-error", "--single-transaction", address)
         await run_program("pg_restore", *options, str(plain), environment=surroundings)
-        await store.write(lambda conn: restoring.mark_restored(conn, file.name, clock.now()))
+        now = SystemClock().now()
+        await store.write(lambda conn: restoring.mark_restored(conn, file.name, now, paused=wish.paused))
         revision = await store.read(schema.revision)
-    except PaymentSystemError as error:
-        raise CommandFailed(str(error)) from None
     finally:
         await store.stop()
-    _tell_restored(terminal, revision, None)
+    _tell_restored(terminal, file, revision, None, wish)
     return 0
 
 

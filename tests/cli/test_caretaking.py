@@ -13,6 +13,7 @@ from sqlalchemy import URL, Connection, text
 from agent.checkup import Finding, State, examine, surroundings
 from agent.cli import safekeeping
 from agent.cli.client import CommandFailed
+from agent.cli.safekeeping import Wish
 from agent.cli.terminal import StandardTerminal
 from agent.cli.treatment import check_up
 from config.settings import SettingsError, load_settings
@@ -20,7 +21,7 @@ from gateways.transport import AiohttpTransport
 from ports.clock import Clock
 from ports.system import SystemClock, SystemIds
 from sandbox.world import World
-from storage import adoption, backups, restoring
+from storage import adoption, backups, restoring, schema
 from storage.opening import database_path
 from storage.postgres import PostgresStore
 from tests.cli.test_backing_up import leftovers, recorded
@@ -164,15 +165,15 @@ def database_of(operator: World) -> Path:
 
 
 async def puts_back(copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert await safekeeping.put_back(copy, StandardTerminal(quiet=False), yes=True, as_json=False) == 0
+    assert await safekeeping.put_back(copy, StandardTerminal(quiet=False), Wish(yes=True, as_json=False)) == 0
     told = capsys.readouterr().out
     assert "Set aside" in told and "sends nothing before that" in told
     silent = StandardTerminal(quiet=True)
-    assert await safekeeping.put_back(copy, silent, yes=False, as_json=True) == safekeeping.NOBODY_TO_ASK
+    assert await safekeeping.put_back(copy, silent, Wish(yes=False, as_json=True)) == safekeeping.NOBODY_TO_ASK
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("AGENT_DERIVATION_SECRET", "another" * 8)
         with pytest.raises(CommandFailed, match="AGENT_DERIVATION_SECRET"):
-            await safekeeping.put_back(copy, silent, yes=True, as_json=True)
+            await safekeeping.put_back(copy, silent, Wish(yes=True, as_json=True))
 
 
 @pytest.fixture
@@ -210,6 +211,7 @@ async def test_postgresql_is_dumped_and_restored_into_an_empty_database_only(
     postgres_url: URL,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def use(url: URL) -> None:
         for name, value in VALID.items():
@@ -221,10 +223,13 @@ async def test_postgresql_is_dumped_and_restored_into_an_empty_database_only(
     dump, terminal = tmp_path / "kept.dump", StandardTerminal(quiet=True)
     assert await safekeeping.back_up(dump, as_json=True) == 0
     with pytest.raises(CommandFailed, match="not empty"):
-        await safekeeping.put_back(dump, terminal, yes=True, as_json=True)
+        await safekeeping.put_back(dump, terminal, Wish(yes=True, as_json=True))
     empty = await postgres_server.empty_database()
     use(empty)
-    assert await safekeeping.put_back(dump, terminal, yes=True, as_json=True) == 0
+    capsys.readouterr()
+    assert await safekeeping.put_back(dump, terminal, Wish(yes=True, as_json=True)) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"restored": str(dump), "schema": schema.head(), "aside": None, "paused": False}
     store = PostgresStore(empty)
     await store.start()
     assert await store.read(adoption.has_ever_sent)
@@ -260,7 +265,7 @@ async def test_the_daemon_s_role_dumps_for_a_recipient_and_a_role_that_is_missin
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.dump", "key"]
     empty = await postgres_server.empty_database()
     monkeypatch.setenv("DATABASE_URL", empty.render_as_string(hide_password=False))
-    assert await safekeeping.put_back(dump, terminal, yes=True, as_json=True, identity=key) == 0
+    assert await safekeeping.put_back(dump, terminal, Wish(yes=True, as_json=True, identity=key)) == 0
     await postgres_server.drop(empty)
     monkeypatch.setenv("DATABASE_URL", postgres_url.render_as_string(hide_password=False))
     owner = PostgresStore(postgres_url)
@@ -274,7 +279,7 @@ async def test_the_daemon_s_role_dumps_for_a_recipient_and_a_role_that_is_missin
     empty = await postgres_server.empty_database()
     monkeypatch.setenv("DATABASE_URL", empty.render_as_string(hide_password=False))
     with pytest.raises(CommandFailed, match=r'pg_restore: .*role "gone" does not exist'):
-        await safekeeping.put_back(tmp_path / "granting.dump", terminal, yes=True, as_json=True, identity=key)
+        await safekeeping.put_back(tmp_path / "granting.dump", terminal, Wish(yes=True, as_json=True, identity=key))
     await postgres_server.drop(empty)
 
 

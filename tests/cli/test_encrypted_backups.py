@@ -6,6 +6,7 @@ import pytest
 
 from agent.cli import safekeeping
 from agent.cli.client import CommandFailed
+from agent.cli.safekeeping import Wish
 from agent.cli.terminal import StandardTerminal
 from config.settings import SettingsError, load_settings
 from storage import restoring
@@ -55,10 +56,10 @@ async def test_an_encrypted_backup_holds_no_readable_row_and_comes_back_with_its
     ):
         torn.write_bytes(sealed[:-20])
         with pytest.raises(CommandFailed, match=why):
-            await safekeeping.put_back(file, SILENT, yes=True, as_json=True, identity=identity)
+            await safekeeping.put_back(file, SILENT, Wish(yes=True, as_json=True, identity=identity))
         torn.unlink()
         assert sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir()) == before
-    assert await safekeeping.put_back(kept, SILENT, yes=True, as_json=True, identity=operator) == 0
+    assert await safekeeping.put_back(kept, SILENT, Wish(yes=True, as_json=True, identity=operator)) == 0
     assert restoring.content(sqlite_path).purchases == 0
     left = {path.name for path in tmp_path.iterdir()} - {name for name, _ in before}
     assert all(name.startswith("agent.db") for name in left), "something readable was left behind"

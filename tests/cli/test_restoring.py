@@ -1,5 +1,6 @@
 """`restore` as somebody runs it at night: on what he has, in whatever state, and as root."""
 
+import json
 import os
 import re
 import shutil
@@ -12,10 +13,12 @@ import pytest
 
 from agent.cli import safekeeping
 from agent.cli.client import CommandFailed
+from agent.cli.safekeeping import Wish
 from agent.cli.terminal import StandardTerminal
 from agent.identity import PLATFORM_ADDRESS, pin
 from storage import backups, restoring
 from storage.sqlite import SqliteStore
+from storage.switches import SENDS_PAUSED, why_on
 from tests.config.environment import SECRETS, VALID
 from tests.programs import ROOT, run
 from tests.storage.test_backups import NOW, note, pairs
@@ -34,8 +37,8 @@ def operator(sqlite_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return sqlite_path
 
 
-async def put_back(file: Path) -> int:
-    return await safekeeping.put_back(file, SILENT, yes=True, as_json=True)
+async def put_back(file: Path, *, paused: bool = False) -> int:
+    return await safekeeping.put_back(file, SILENT, Wish(yes=True, as_json=True, paused=paused))
 
 
 async def test_the_files_of_a_killed_database_come_back_with_what_only_its_log_holds(
@@ -57,6 +60,21 @@ async def test_the_files_of_a_killed_database_come_back_with_what_only_its_log_h
         told = "SELECT reason FROM state_history WHERE machine = 'database'"
         assert connection.execute(told).fetchall() == [("agent.db",)]
     assert {path.name: path.read_bytes() for path in kept.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_what_was_paused_after_the_backup_can_be_paused_before_the_start(
+    paused: bool, operator: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy.db"
+    backups.copy_sqlite(operator, copy)
+    assert await put_back(copy, paused=paused) == 0
+    assert json.loads(capsys.readouterr().out)["paused"] is paused
+    store = SqliteStore(operator)
+    await store.start()
+    why = await store.read(lambda conn: why_on(conn, SENDS_PAUSED))
+    await store.stop()
+    assert why == ("restored from copy.db" if paused else None)
 
 
 @pytest.mark.parametrize("schema", ["9999", None])
