@@ -1,6 +1,6 @@
 """How long what an earlier process signed can still land, counted once for all the lives that wait for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Protocol
 
 from ports.clock import Clock
@@ -73,6 +73,19 @@ class LateLandings:
         height = await self._heights.highest_block_height()
         if self._taken_over and self._wait.closed_until < height + TOO_FEW_BLOCKS:
             await self._stay_closed(GateWait(self._wait.signed_up_to, height + HANDED_ON_BLOCKS))
+
+    async def looked_at(self) -> set[int]:
+        """For the NFTs of which sales an earlier life has looked since nothing can land any more."""
+        wait = self._wait
+        if wait is None or not self._taken_over:
+            return set()
+        return await self._store.read(lambda conn: gate_waits.looked_at(conn, wait))
+
+    async def keep_looked_at(self, sales: Set[int]) -> None:
+        """For the next life."""
+        wait, now = self._wait, self._clock.now()
+        if wait is not None and self._store.one_process:
+            await self._store.write(lambda conn: gate_waits.keep_looked_at(conn, wait, sales, now))
 
     async def end(self) -> None:
         """Wait until the gate may open."""

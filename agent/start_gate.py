@@ -24,7 +24,7 @@ from storage.store import Store
 
 log = structlog.get_logger(__name__)
 
-LANDINGS = "transactions of an earlier process to land or expire"
+LANDINGS, LOOKS = "transactions of an earlier process to land or expire", "looks for NFTs"
 SOON_BLOCKS = 50
 """Before the end of the wait for late landings: what is explained after it is not explained right before it as well."""
 LOOK_AGAIN, LOOK_AGAIN_MOST = timedelta(seconds=5), timedelta(minutes=1)
@@ -35,7 +35,7 @@ GO_ON_SECONDS = 2.0
 LOOKED = timedelta(seconds=0.5)
 REFUNDS_SINCE = timedelta(days=1)
 """A restored database learns of refunds at its start: so long after, at most, it is looked which came after a mint."""
-SALES_LOOKED_AT = 500
+SALES_LOOKED_AT = 200
 """In one round, each by one question to the chain."""
 ORDERS_LOOKED_AT = 100
 """In one round, each by a question to Circle at most."""
@@ -155,7 +155,7 @@ class StartGate:
         if self._late.has_begun:
             self.waits_for = LANDINGS
             await self._late.pass_by()
-            self._looked_at.clear()
+            self._looked_at = await self._late.looked_at()
         self._nothing_lands = True
 
     async def _is_over_soon(self) -> bool:
@@ -170,9 +170,12 @@ class StartGate:
         await self._while(partial(inbox.is_unread, until=begun), "events of before the start to be worked on")
         while asked := await self._unlooked():
             await self._store.write(partial(minting.look_for, purchase_ids=asked, now=self._clock.now()))
-            self._looked_at.update(asked)
             self._wake()
-        await self._while(lambda conn: minting.is_looked_for(conn) or races.is_unknown(conn), "looks for NFTs")
+            await self._while(minting.is_looked_for, LOOKS)
+            self._looked_at.update(asked)
+            if self._nothing_lands:
+                await self._late.keep_looked_at(self._looked_at)
+        await self._while(lambda conn: minting.is_looked_for(conn) or races.is_unknown(conn), LOOKS)
 
     async def _while(self, holds: Callable[[Connection], bool], what: str) -> None:
         """Others are at it; the longer that takes, the more rarely it is looked."""

@@ -1,5 +1,6 @@
 """Daemons that die before their start gate could open: what each has waited for, the next one has behind it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,31 @@ async def test_lives_of_a_few_seconds_wait_out_together_what_may_still_land(seco
         await world.clock.sleep(1)
     assert lives > 1
     assert world.node.slots.current() - begun > LATE_LANDING_BLOCKS
+    await shop.close()
+
+
+@on_virtual_time
+async def test_what_one_life_has_looked_up_after_the_wait_the_next_one_does_not_look_up_again(tmp_path: Path) -> None:
+    shop = Market(VirtualWorld(tmp_path))
+    world = shop.world
+    await shop.open("ada")
+    await shop.sell()
+    await world.process.kill()
+    await world.start()
+    await unminted(shop)
+    await world.process.kill()
+    await world.start()
+
+    async def looked() -> bool:
+        found = rows_of(world, "SELECT value FROM cursors WHERE name = 'start_gate_looked'")
+        return bool(found) and len(json.loads(found[0]["value"])) == UNMINTED
+
+    await world.until("all are looked for", looked)
+    await world.process.kill()
+    await world.start()
+    await gate_opens(world)
+    assert world.daemon is not None
+    assert b'step_runs_total{kind="mint_look"' not in world.daemon.metrics.render()
     await shop.close()
 
 
