@@ -132,25 +132,28 @@ _APPROVERS = (
 def require_as_planned(conn: Connection, transfer_ids: Sequence[int]) -> None:
     """Raise Misuse if one of the transfers holds anything that its batch's frozen plan does not: an added item, another
     address, a larger amount. Less than planned is fine (a refund, a hold)."""
-    rows = conn.execute(
-        select(
-            payouts.c.uuid,
-            (payouts.c.amount - payouts.c.netted_amount).label("unpaid"),
-            transfers.c.destination_address.label("sent_to"),
-            batch_items.c.destination_address.label("planned_to"),
-            batch_items.c.amount.label("planned"),
-        )
-        .select_from(
-            payouts.join(transfers, transfers.c.id == payouts.c.transfer_id).outerjoin(
-                batch_items,
-                (batch_items.c.payout_id == payouts.c.id) & (batch_items.c.batch_id == transfers.c.batch_id),
-            )
-        )
-        .where(payouts.c.transfer_id.in_(transfer_ids))
-    ).all()
+    rows = conn.execute(_HELD_AND_PLANNED, {"of": transfer_ids}).all()
     for row in rows:
         if row.planned is None or row.sent_to != row.planned_to or row.unpaid > row.planned:
             raise Misuse(f"payout {row.uuid} is not what its batch's approved plan says; nothing of it is sent")
+
+
+_HELD_AND_PLANNED = (
+    select(
+        payouts.c.uuid,
+        (payouts.c.amount - payouts.c.netted_amount).label("unpaid"),
+        transfers.c.destination_address.label("sent_to"),
+        batch_items.c.destination_address.label("planned_to"),
+        batch_items.c.amount.label("planned"),
+    )
+    .select_from(
+        payouts.join(transfers, transfers.c.id == payouts.c.transfer_id).outerjoin(
+            batch_items,
+            (batch_items.c.payout_id == payouts.c.id) & (batch_items.c.batch_id == transfers.c.batch_id),
+        )
+    )
+    .where(payouts.c.transfer_id.in_(bindparam("of", expanding=True)))
+)
 
 
 def changes(conn: Connection, batch_id: int, limit: int = 200, after: int = 0) -> list[Change]:

@@ -25,7 +25,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from domain.errors import Misuse
 from domain.states import BatchStatus, TransferState, UsdcStatus, WorkState
 from storage.history import advance, note
-from storage.statements import always, among, row_of
+from storage.statements import ONE, always, among, row_of
 from storage.tables import batch_items, batches, jobs, payouts, transfer_attempts, transfers
 from storage.work import enqueue
 
@@ -175,9 +175,13 @@ def wake_when_done(conn: Connection, batch_id: int, now: datetime) -> None:
     """Make the batch's job due when nothing of it is left to be paid: a large batch is not summed up anew for each of
     its transactions. Of two replicas that book its last two payouts at once the second has waited for the first, at the
     ledger's balance of what is paid from, and sees what that wrote: to be called after the payout is booked."""
-    open_one = select(payouts.c.id).where(payouts.c.batch_id == batch_id, payouts.c.state.in_(OPEN)).limit(1)
-    if conn.scalar(open_one) is None:
+    if conn.scalar(_OPEN_ONE, {"of": batch_id}) is None:
         enqueue(conn, "batch", batch_id, now)
+
+
+_OPEN_ONE = (
+    select(payouts.c.id).where(payouts.c.batch_id == bindparam("of"), payouts.c.state.in_(among(OPEN))).limit(ONE)
+)
 
 
 def cutoffs_of_scheduled(conn: Connection) -> Sequence[datetime]:

@@ -43,13 +43,16 @@ def position(row: Row[Any]) -> Position:
 def open_debt(conn: Connection, recipient_id: int) -> int:
     """What a recipient still owes (base units): got beyond his due, less what later payouts made good."""
     debts = int(conn.scalar(_OWED_BACK, {"of": recipient_id}) or 0)
-    return max(0, debts - _netted(conn, nettings.c.recipient_id == recipient_id))
+    return max(0, debts - int(conn.scalar(_NETTED_OF, {"of": recipient_id}) or 0))
 
 
 _DEBT = payouts.c.paid_amount + payouts.c.netted_amount - payouts.c.amount
 _IN_DEBT = (payouts.c.state == fixed(UsdcStatus.DISTRIBUTED)) & (_DEBT > literal_column("0"))
 """`Position.debt` of one that was paid, in the words of an index: hardly any are, of however many somebody was paid."""
 _OWED_BACK = select(func.sum(_DEBT)).where(payouts.c.recipient_id == bindparam("of"), _IN_DEBT)
+_NETTED = select(func.sum(nettings.c.amount)).where(nettings.c.undone_at.is_(None))
+_NETTED_OF = _NETTED.where(nettings.c.recipient_id == bindparam("of"))
+_NETTED_FOR = _NETTED.where(nettings.c.debtor_payout_id == bindparam("of"))
 
 
 def net_debts(conn: Connection, recipient_id: int, now: datetime) -> None:
@@ -71,7 +74,7 @@ def net_debts(conn: Connection, recipient_id: int, now: datetime) -> None:
 
 def _open_amount(conn: Connection, debtor: Row[Any]) -> int:
     """What is owed for one payout and not made good yet; below zero where more was netted than is owed."""
-    return position(debtor).debt - _netted(conn, nettings.c.debtor_payout_id == debtor.id)
+    return position(debtor).debt - int(conn.scalar(_NETTED_FOR, {"of": debtor.id}) or 0)
 
 
 def _give_back(conn: Connection, debtor: Row[Any], now: datetime) -> None:
@@ -224,8 +227,3 @@ def _take_back(conn: Connection, found: Sequence[Row[Any]], now: datetime) -> No
         sales.shrink_transfer(conn, payout.transfer_id, now)
         if payout.state == UsdcStatus.NETTED:
             due_again(conn, payout, key, now)
-
-
-def _netted(conn: Connection, which: Any) -> int:
-    statement = select(func.sum(nettings.c.amount)).where(which, nettings.c.undone_at.is_(None))
-    return int(conn.scalar(statement) or 0)

@@ -11,7 +11,7 @@ from domain.funding import Owed, cover, free_balance
 from domain.ledger import Asset
 from domain.states import UsdcStatus
 from storage import mint_payouts
-from storage.history import advance_where
+from storage.history import advance_all, moving
 from storage.movement_rows import SUM, movement_sum
 from storage.planning import lock_plans
 from storage.statements import fixed, varying
@@ -88,10 +88,16 @@ def _require_covered(conn: Connection, usdc_account: str) -> None:
 
 def _release(conn: Connection, oldest: Sequence[Owed], now: datetime) -> None:
     """With the last one's payment as a bound the index reads them and no more of all that wait."""
-    waiting = payouts.c.state == fixed(UsdcStatus.PENDING_CONVERSION)
-    mine = payouts.c.purchase_id.in_([one.purchase_id for one in oldest])
-    until = payouts.c.paid_at <= oldest[-1].paid_at
-    advance_where(conn, waiting & until & mine, UsdcStatus.PENDING_DISTRIBUTION, now)
+    covered = [one.purchase_id for one in oldest]
+    advance_all(conn, _RELEASE, now, covered=covered, until=oldest[-1].paid_at)
+
+
+_RELEASE = moving(
+    (payouts.c.state == fixed(UsdcStatus.PENDING_CONVERSION))
+    & (payouts.c.paid_at <= bindparam("until", type_=payouts.c.paid_at.type))
+    & payouts.c.purchase_id.in_(bindparam("covered", expanding=True)),
+    UsdcStatus.PENDING_DISTRIBUTION,
+)
 
 
 def _covered(conn: Connection, free: int, most: int) -> list[Owed]:

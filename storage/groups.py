@@ -286,7 +286,7 @@ def paid(conn: Connection, group_id: int, evidence: Evidence, usdc_account: str,
     book_packed(conn, moved, now)
     if case.group.format != MINTED:
         receipts.made(conn, group_id, case.group.receipt_address, evidence, now)
-    pay(conn, payouts.c.transfer_id.in_([member.transfer_id for member in members]), evidence, now)
+    pay(conn, [member.transfer_id for member in members], evidence, now)
     batches.wake_when_done(conn, case.group.batch_id, now)
 
 

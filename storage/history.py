@@ -3,12 +3,13 @@
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Insert,
     Select,
     String,
     Table,
@@ -17,7 +18,6 @@ from sqlalchemy import (
     bindparam,
     cast,
     insert,
-    literal,
     select,
     update,
 )
@@ -40,7 +40,7 @@ from domain.states import (
     WithdrawalState,
     require_transition,
 )
-from storage.statements import change_of
+from storage.statements import change_of, fixed
 from storage.tables import (
     batches,
     checkouts,
@@ -124,23 +124,39 @@ def _moving(states: type[StrEnum]) -> Update:
     return change_of(table).where(column == bindparam("standing"))
 
 
-def advance_where(
-    conn: Connection, which: ColumnElement[bool], after: S, now: datetime, why: str | None = None, **columns: Any
-) -> int:
-    """`advance` for all rows of the state's table that `which` chooses, set-based; returns how many. Errors as there.
+class Moving(NamedTuple):
+    """A set-based move of rows, as statements that are built once: see `moving`."""
 
-    `which` chooses the same rows until they are moved; a value in `columns` may be an SQL expression.
-    """
+    after: StrEnum
+    befores: Select[Any]
+    notes: Insert
+    moved: Update
+
+
+def moving(which: ColumnElement[bool], after: StrEnum, **columns: Any) -> Moving:
+    """To move all rows of the state's table that `which` chooses, and to set `columns` with it, to values or SQL
+    expressions. The parameters in `which` and `columns` are given to `advance_all`; their names are none of a column,
+    nor `why` and `moved_at`. `which` chooses the same rows until they are moved."""
     machine, table, column = MACHINES[type(after)]
-    befores = conn.scalars(select(column).where(which).order_by(table.c.id).with_for_update()).all()
+    why, moved_at = bindparam("why", type_=Text()), bindparam("moved_at", type_=state_history.c.at.type)
+    told = select(fixed(machine), cast(table.c.id, String), column, fixed(after), why, moved_at).where(which)
+    return Moving(
+        after=after,
+        befores=select(column).where(which).order_by(table.c.id).with_for_update(),
+        notes=insert(state_history).from_select(["machine", "subject", "before", "after", "reason", "at"], told),
+        moved=update(table).where(which).values({column.name: after, **columns}),
+    )
+
+
+def advance_all(conn: Connection, move: Moving, now: datetime, why: str | None = None, **parameters: Any) -> int:
+    """`advance` for all rows that a move chooses, set-based; returns how many. Errors as there."""
+    befores = conn.scalars(move.befores, parameters).all()
     for before in set(befores):
-        require_transition(type(after)(before), after)
-    told = (literal(machine), cast(table.c.id, String), column, literal(after.value), literal(why, Text()))
-    rows = select(*told, literal(now, state_history.c.at.type)).where(which)
-    conn.execute(insert(state_history).from_select(["machine", "subject", "before", "after", "reason", "at"], rows))
-    moved = conn.execute(update(table).where(which).values({column.name: after, **columns}))
+        require_transition(type(move.after)(before), move.after)
+    conn.execute(move.notes, {**parameters, "why": why, "moved_at": now})
+    moved = conn.execute(move.moved, parameters)
     if moved.rowcount != len(befores):
-        raise Misuse(f"of {len(befores)} rows of {machine} {moved.rowcount} were moved")
+        raise Misuse(f"of {len(befores)} rows of {MACHINES[type(move.after)][0]} {moved.rowcount} were moved")
     return len(befores)
 
 

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy.sql.dml import ReturningInsert
 
 from domain.errors import Misuse
 from domain.ledger import (
@@ -72,35 +74,41 @@ def record_movement(
     """
     if transfer_id is not None:
         require_unpaid(conn, transfer_id, movement.signature)
-    born = conn.scalar(
-        insert_into(chain_movements, conn.dialect.name)
-        .values(**row_values(movement, kind, now), transfer_id=transfer_id)
-        .on_conflict_do_nothing(index_elements=KEY)
-        .returning(chain_movements.c.id)
-    )
+    born = conn.scalar(_record(conn.dialect.name), {**row_values(movement, kind, now), "transfer_id": transfer_id})
     return born is not None
 
 
+@cache
+def _record(dialect: str) -> ReturningInsert[Any]:
+    born = insert_into(chain_movements, dialect).on_conflict_do_nothing(index_elements=KEY)
+    return born.returning(chain_movements.c.id)
+
+
 def find(conn: Connection, movement: Movement) -> Row[tuple[object, ...]] | None:
-    return conn.execute(
-        select(chain_movements)
-        .where(
-            chain_movements.c.signature == movement.signature,
-            chain_movements.c.account == movement.account,
-            chain_movements.c.asset == movement.asset,
-        )
-        .with_for_update()
-    ).one_or_none()
+    same = {"by": movement.signature, "of": movement.account, "in": movement.asset}
+    return conn.execute(_SAME, same).one_or_none()
+
+
+_SAME = (
+    select(chain_movements)
+    .where(
+        chain_movements.c.signature == bindparam("by"),
+        chain_movements.c.account == bindparam("of"),
+        chain_movements.c.asset == bindparam("in"),
+    )
+    .with_for_update()
+)
 
 
 def require_unpaid(conn: Connection, transfer_id: int, signature: str) -> None:
-    other = conn.scalar(
-        select(chain_movements.c.signature).where(
-            chain_movements.c.transfer_id == transfer_id, chain_movements.c.signature != signature
-        )
-    )
+    other = conn.scalar(_PAID_BY_ANOTHER, {"of": transfer_id, "by": signature})
     if other is not None:
         raise Misuse(f"transfer {transfer_id} is already paid by {other}, now {signature} claims it")
+
+
+_PAID_BY_ANOTHER = select(chain_movements.c.signature).where(
+    chain_movements.c.transfer_id == bindparam("of"), chain_movements.c.signature != bindparam("by")
+)
 
 
 def as_movement(row: Row[tuple[object, ...]]) -> Movement:

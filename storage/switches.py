@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.history import note
@@ -22,5 +22,8 @@ def turn(conn: Connection, name: str, is_on: bool, reason: str, who: str, now: d
 
 def why_on(conn: Connection, name: str) -> str | None:
     """The reason a switch is on; None when it is off."""
-    row = conn.execute(select(switches).where(switches.c.name == name)).one_or_none()
+    row = conn.execute(_NAMED, {"of": name}).one_or_none()
     return None if row is None or not row.is_on else (row.reason or "no reason given")
+
+
+_NAMED = select(switches).where(switches.c.name == bindparam("of"))

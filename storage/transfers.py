@@ -192,7 +192,7 @@ def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_acc
     )
     book_payout(conn, usdc, transfer_id, now)
     explain_cost(conn, evidence.signature, "payout", now)
-    pay(conn, payouts.c.transfer_id == transfer_id, evidence, now)
+    pay(conn, [transfer_id], evidence, now)
     wake_when_done(conn, case.transfer.batch_id, now)
 
 
