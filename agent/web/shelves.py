@@ -23,6 +23,7 @@ from domain.nft_texts import nft_name
 from domain.states import PurchaseStatus, UsdcStatus
 from ports.clock import Clock
 from storage import sales_views, users, views
+from storage.interventions import OPERATOR_HOLD
 from storage.purchases import payout_address
 from storage.store import Store
 
@@ -33,6 +34,7 @@ on, when it can't be read now."""
 
 NO_WALLET = "You have no wallet yet: what you have earned waits for it. Set one up with GET /api/wallet/setup/."
 """What a creator's dashboard says while his money can go nowhere."""
+HELD = "held by the platform"
 
 
 class Shelves:
@@ -65,7 +67,7 @@ class Shelves:
         view = await self._store.read(lambda conn: views.purchase(conn, purchase_id, buyer_id))
         if view is None:
             raise not_found("purchase")
-        return purchase_body(view)
+        return _for_its_buyer(purchase_body(view))
 
     async def dashboard(self, call: Call) -> DashboardBody:
         creator_id = call.row_id("creator_id")
@@ -115,12 +117,22 @@ def _sale_line(row: Any) -> SaleLine:
         amount=format_usdc(row.amount),
         netted_amount=format_usdc(row.netted_amount),
         status=UsdcStatus(row.state),
-        reason=row.reason,
+        reason=_for_people(row.reason),
         destination_address=row.destination_address,
         usdc_transfer_signature=row.signature,
         sold_at=row.paid_at,
         usdc_distributed_at=row.distributed_at,
     )
+
+
+def _for_its_buyer(body: PurchaseBody) -> PurchaseBody:
+    payouts = [one.model_copy(update={"reason": _for_people(one.reason)}) for one in body.payouts]
+    return body.model_copy(update={"hold_reason": _for_people(body.hold_reason), "payouts": payouts})
+
+
+def _for_people(reason: str | None) -> str | None:
+    """A reason as buyers and creators are told it: what an operator wrote beside a hold is for the other operators."""
+    return HELD if reason is not None and reason.startswith(OPERATOR_HOLD) else reason
 
 
 def _library_item(owned: views.Owned) -> LibraryItem:

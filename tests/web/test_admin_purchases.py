@@ -12,7 +12,7 @@ from storage.search import BUYERS_MOST
 from storage.store import Store
 from tests.verified import first_findings
 from tests.web.sales import fee_known, minted, paid, wallet
-from tests.web.shop import Reply, Shop, opened
+from tests.web.shop import PASSWORD, Reply, Shop, opened
 
 APPROVER, OPERATOR, VIEWER = "admin-approver", "admin-operator", "admin-viewer"
 ROOT = "/admin/api/purchases"
@@ -127,6 +127,17 @@ async def test_a_hold_stops_the_money_and_its_end_lets_it_go_but_a_dispute_s_hol
     assert await acts(shop, purchase_id) == [("hold", "asked"), ("unhold", "asked")]
     moves = [(row["machine"], row["after"]) for row in (await get(shop, f"/{purchase_id}"))["history"]]
     assert ("hold", "held") in moves and ("hold", "released") in moves
+
+
+async def test_what_an_operator_writes_beside_a_hold_is_not_told_to_buyer_or_creator(shop: Shop) -> None:
+    purchase_id = await sold(shop)
+    assert (await act(shop, purchase_id, "hold", reason="the buyer's card looks stolen")).status == 200
+    for email, path in (("buyer", f"/api/purchases/{purchase_id}/"), ("author", "/api/creators/1/sales/")):
+        wish = {"email": f"{email}@example.com", "password": PASSWORD}
+        token = (await shop.send("POST", "/api/auth/login/", wish)).body["token"]
+        told = await shop.send("GET", path, token=token)
+        assert (told.status, "stolen" in str(told.body), "held by the platform" in str(told.body)) == (200, False, True)
+    assert (await get(shop, f"/{purchase_id}"))["purchase"]["hold_reason"] == "operator: the buyer's card looks stolen"
 
 
 async def test_a_person_holds_what_a_dispute_holds_and_the_end_of_either_leaves_the_other_s_hold(shop: Shop) -> None:
