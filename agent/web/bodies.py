@@ -20,8 +20,15 @@ Moment = Annotated[datetime, PlainSerializer(lambda moment: moment.isoformat().r
 """RFC 3339 in UTC."""
 Money = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$", examples=["2.35"])]
 """A decimal string: USD with 2 places, USDC with 2 to 6."""
-Usdc = Annotated[Line, Field(pattern=r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$", examples=["112.50"])]
+_USDC = r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$"
+Usdc = Annotated[Line, Field(pattern=_USDC, examples=["112.50"])]
 """What somebody asks for: a decimal string of USDC, up to 6 places."""
+IN_WORDS = {
+    _LINE: "write it in one line, without control characters",
+    _PROSE: "write it without control characters",
+    _USDC: "write it in digits with a point and at most 6 places, like 112.50",
+}
+"""How to mend what does not fit a pattern that people run into."""
 
 
 class Asked(BaseModel):

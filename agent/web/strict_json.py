@@ -6,6 +6,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from agent.web.bodies import IN_WORDS
 from domain.errors import RequestError
 
 M = TypeVar("M", bound=BaseModel)
@@ -40,9 +41,10 @@ def read_text_as(model: type[M], values: Mapping[str, str]) -> M:
 
 
 def _misfit(error: ValidationError) -> RequestError:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    first = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"])[:200].encode("utf-8", "replace").decode()
-    message = f"{field}: {first['msg']}" if field else first["msg"]
+    said = IN_WORDS.get(first.get("ctx", {}).get("pattern", ""), first["msg"])
+    message = f"{field}: {said}" if field else said
     return RequestError(422, "invalid_request", message, field or None)
 
 

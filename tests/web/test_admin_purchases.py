@@ -188,6 +188,13 @@ async def test_a_refund_needs_an_approver_its_payment_intent_and_what_was_looked
     assert (await acts(shop, purchase_id))[-1] == ("refund", "asked")
 
 
+async def test_an_amount_with_a_comma_is_refused_with_how_to_write_it(shop: Shop) -> None:
+    purchase_id = await sold(shop)
+    refused = await act(shop, purchase_id, "refund", **await money(shop, purchase_id), amount="1,50")
+    said = "amount: write it in digits with a point and at most 6 places, like 112.50"
+    assert (refused.status, refused.body["error"]["message"]) == (422, said)
+
+
 async def test_a_sale_that_was_not_paid_has_nothing_to_refund_or_release(shop: Shop) -> None:
     purchase_id = await sold(shop)
     await shop.store.write(lambda conn: conn.execute(update(tables.purchases).values(paid_at=None)))
