@@ -149,6 +149,14 @@ async def test_work_of_one_kind_stays_so_on_its_next_page_and_says_so(shop: Shop
     assert "refund" not in second.words
 
 
+async def test_a_batch_is_followed_closely_until_it_is_settled(shop: Shop, visitor: Visitor) -> None:
+    await batched(shop, status="sending")
+    await signed_in(visitor, "viewer")
+    assert 'hx-trigger="every 2s"' in (await visitor.get("/console/batches/1")).text
+    await shop.store.write(lambda conn: conn.execute(update(tables.batches).values(status="settled")))
+    assert 'hx-trigger="every 15s"' in (await visitor.get("/console/batches/1")).text
+
+
 async def test_a_paused_batch_goes_on_only_by_its_word(shop: Shop, visitor: Visitor) -> None:
     await batched(shop, paused=True, pause_reason="above the cap")
     await signed_in(visitor, "operator")

@@ -9,7 +9,7 @@ from agent.web.pages.charts import Part, share_bar
 from agent.web.pages.rendering import SLOW_SECONDS, Renderer
 from agent.web.pages.site import Looked
 from agent.web.pages.texts import tone, words
-from domain.states import UsdcStatus
+from domain.states import BatchStatus, UsdcStatus
 
 PLAN_ROWS = 100
 OVER = (UsdcStatus.DISTRIBUTED, UsdcStatus.NETTED)
@@ -50,7 +50,7 @@ class BatchPages:
             call,
             "batch.html",
             seen=seen,
-            every=FAST_SECONDS,
+            every=SLOW_SECONDS if seen.batch.status == BatchStatus.SETTLED else FAST_SECONDS,
             paid=sum(seen.batch.payouts.get(state, 0) for state in OVER),
             failed=seen.batch.payouts.get(UsdcStatus.FAILED, 0),
             progress=progress(seen.batch),
