@@ -75,8 +75,9 @@ def prepare_place(database: Path) -> None:
         database.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         refuse_network_file_system(database.parent)
         if database in new:
-            make_file(database)
-        os.close(os.open(database, os.O_RDWR | os.O_CLOEXEC))
+            with contextlib.suppress(FileExistsError):  # by another start, or a link to where it is not yet
+                make_file(database)
+        os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
         database.chmod(FILE_MODE)
         for place in new:
             sync(place.parent)

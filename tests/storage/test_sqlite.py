@@ -215,3 +215,15 @@ async def test_a_long_log_is_written_back_into_the_file_between_two_transactions
         await store.write(scratch.note("next"))
         assert 0 < pages() < WAL_PAGES
     await store.stop()
+
+
+async def test_a_link_may_lead_to_where_the_file_will_be(tmp_path: Path) -> None:
+    link, disk = tmp_path / "agent.db", tmp_path / "another disk"
+    disk.mkdir()
+    link.symlink_to(disk / "agent.db")
+    store = SqliteStore(link)
+    await store.start()
+    await store.write(lambda conn: conn.exec_driver_sql("CREATE TABLE things (id INTEGER)"))
+    await store.stop()
+    assert (disk / "agent.db").stat().st_mode & 0o777 == 0o600
+    assert link.is_symlink()
