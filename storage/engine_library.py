@@ -11,8 +11,9 @@ import pysqlite3.dbapi2
 
 from storage.errors import LibraryUnfit
 
-VERSION_MIN = (3, 51, 3)
-"""The first release with the WAL-reset fix: older ones can lose committed pages when a checkpoint races a writer."""
+VERSION_MIN = (3, 53, 0)
+"""Older ones can lose committed pages when a checkpoint races a writer (before 3.51.3), and can't exchange a CHECK
+without building its table anew, which migrations never do."""
 
 
 def install() -> None:

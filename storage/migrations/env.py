@@ -9,7 +9,7 @@ from alembic.operations import MigrationScript
 from sqlalchemy import TypeDecorator
 
 from storage.migrations.comparison import default_differs
-from storage.migrations.operations import add_guards
+from storage.migrations.operations import add_guards, changed_checks
 from storage.tables import metadata
 
 
@@ -24,6 +24,7 @@ def before_writing(_: Any, __: Any, scripts: list[MigrationScript]) -> None:
     for script in scripts:
         if script.upgrade_ops is not None:
             add_guards(script.upgrade_ops)
+            script.upgrade_ops.ops.extend(changed_checks(context.config.attributes["connection"], metadata))
 
 
 context.configure(
