@@ -3,6 +3,7 @@
 Both functions take a plain connection, so `await store.write(schema.upgrade)` and `await store.read(schema.check)`.
 """
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -20,17 +21,19 @@ _UPGRADE_LOCK = 0x72656E61
 """PostgreSQL advisory lock: of several processes that upgrade at once, one works and the others then find it done."""
 
 
-def configuration(conn: Connection) -> Config:
-    """Alembic's settings for our migrations over this connection, without a file of their own."""
+def configuration(conn: Connection, told: Callable[[str, str], None] | None = None) -> Config:
+    """Alembic's settings for our migrations over this connection, without a file of their own. `told` hears number and
+    name of each that has run."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = conn
+    config.attributes.update(connection=conn, told=told)
     return config
 
 
-def upgrade(conn: Connection) -> None:
+def upgrade(conn: Connection, told: Callable[[str, str], None] | None = None) -> None:
     """Bring the database to this version, in the transaction of the caller. Does nothing when it is there already.
+    `told` hears number and name of each migration that has run.
 
     Raises SchemaDiffers when the database is newer than the program.
     """
@@ -39,7 +42,7 @@ def upgrade(conn: Connection) -> None:
         conn.execute(text("SET LOCAL lock_timeout = '60s'"))
         conn.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
     _refuse_unknown(conn)
-    command.upgrade(configuration(conn), "head")
+    command.upgrade(configuration(conn, told), "head")
     sqlite_statistics.tell(conn)
 
 

@@ -40,7 +40,7 @@ async def upgrade_database(as_json: bool, role: str | None = None, intake_role: 
 
     async with locked_store(upgrading=True) as (_, store):
         before = await store.read(schema.revision)
-        await store.write(schema.upgrade)
+        await store.write(lambda conn: schema.upgrade(conn, None if as_json else _has_run))
         after = await store.read(schema.revision)
         if role is not None:
             await store.write(lambda conn: privileges.grant(conn, role))
@@ -56,6 +56,10 @@ async def upgrade_database(as_json: bool, role: str | None = None, intake_role: 
     if intake_role is not None:
         typer.echo(f"{intake_role} may store Stripe's events, and nothing else.")
     return 0
+
+
+def _has_run(number: str, name: str) -> None:
+    typer.echo(f"  {number} {name}")
 
 
 async def make_invite(uses: int | None, note: str, as_json: bool) -> int:

@@ -6,6 +6,7 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from alembic.autogenerate.render import _repr_type
 from alembic.operations import MigrationScript
+from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import TypeDecorator
 
 from storage.migrations.comparison import default_differs
@@ -27,6 +28,13 @@ def before_writing(_: Any, __: Any, scripts: list[MigrationScript]) -> None:
             script.upgrade_ops.ops.extend(changed_checks(context.config.attributes["connection"], metadata))
 
 
+def tell(ctx: Any, step: MigrationInfo, heads: Any, run_args: Any) -> None:
+    """Called by Alembic after each migration."""
+    told, script = context.config.attributes["told"], context.script.get_revision(step.up_revision_id or "")
+    if told is not None and script is not None:
+        told(script.revision, script.doc)
+
+
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
@@ -34,6 +42,7 @@ context.configure(
     compare_server_default=default_differs,
     render_item=render_item,
     process_revision_directives=before_writing,
+    on_version_apply=tell,
     render_as_batch=False,
 )
 with context.begin_transaction():

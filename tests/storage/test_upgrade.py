@@ -1,5 +1,6 @@
 """An upgrade from the first schema, with sales at every stage of their life under way: no row is lost or changed."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, MetaData, Table, insert, select
 from chain.addresses import ata
 from config.settings import DEVNET_USDC
 from storage import inbox, schema, wallets, work
+from storage.errors import StoreUnavailable
 from storage.inbox import StripeEvent
 from storage.postgres import PostgresStore
 from storage.sqlite import SqliteStore
@@ -89,10 +91,42 @@ async def test_an_upgrade_with_work_under_way_keeps_every_row_and_every_rule(
     empty: Store, sqlite_store: SqliteStore
 ) -> None:
     await sqlite_store.write(everything_under_way)
+    before = await filled(empty, sqlite_store)
+    await empty.write(schema.upgrade)
+    await empty.read(schema.check)
+    after = await empty.read(lambda conn: rows(conn, before))
+    assert after == {name: kept for name, kept in before.items() if kept}
+    assert await empty.read(first_findings) == await sqlite_store.read(first_findings)
+
+
+async def test_an_upgrade_that_breaks_off_leaves_the_database_as_it_was_and_begins_anew(
+    empty: Store, sqlite_store: SqliteStore
+) -> None:
+    await sqlite_store.write(everything_under_way)
+    before = await filled(empty, sqlite_store)
+    tables = set((await empty.read(reflected)).tables)
+
+    def out_of_disk(number: str, _name: str) -> None:
+        if number == schema.head():
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises((OSError, StoreUnavailable)):
+        await empty.write(lambda conn: schema.upgrade(conn, out_of_disk))
+    assert await empty.read(schema.revision) == FIRST
+    assert set((await empty.read(reflected)).tables) == tables
+    assert await empty.read(lambda conn: rows(conn, before)) == {name: kept for name, kept in before.items() if kept}
+    heard: list[str] = []
+    await empty.write(lambda conn: schema.upgrade(conn, lambda number, _: heard.append(number)))
+    assert (heard[0], heard[-1]) == ("0002", schema.head())
+    await empty.read(schema.check)
+
+
+async def filled(empty: Store, full: Store) -> Rows:
+    """`empty` at the first schema with the rows of the other one, which come back."""
     await empty.write(lambda conn: command.upgrade(schema.configuration(conn), FIRST))
     old = await empty.read(reflected)
     old.remove(old.tables["alembic_version"])
-    before = await sqlite_store.read(lambda conn: rows(conn, old))
+    before = await full.read(lambda conn: rows(conn, old))
     assert sum(map(len, before.values())) > 100
 
     def fill(conn: Connection) -> None:
@@ -101,8 +135,23 @@ async def test_an_upgrade_with_work_under_way_keeps_every_row_and_every_rule(
                 conn.execute(insert(Table(table.name, old)), before[table.name])
 
     await empty.write(fill)
-    await empty.write(schema.upgrade)
-    await empty.read(schema.check)
-    after = await empty.read(lambda conn: rows(conn, before))
-    assert after == {name: kept for name, kept in before.items() if kept}
-    assert await empty.read(first_findings) == await sqlite_store.read(first_findings)
+    return before
+
+
+async def test_of_two_upgrades_at_once_one_works_and_the_other_finds_it_done(postgres_server: PostgresServer) -> None:
+    url = await postgres_server.empty_database()
+    stores = [PostgresStore(url), PostgresStore(url)]
+    heard: list[list[str]] = [[], []]
+    for store in stores:
+        await store.start()
+    await asyncio.gather(
+        *(
+            store.write(lambda conn, mine=mine: schema.upgrade(conn, lambda number, _: mine.append(number)))  # type: ignore[misc]
+            for store, mine in zip(stores, heard, strict=True)
+        )
+    )
+    assert sorted(map(bool, heard)) == [False, True]
+    for store in stores:
+        await store.read(schema.check)
+        await store.stop()
+    await postgres_server.drop(url)
