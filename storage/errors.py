@@ -4,7 +4,7 @@
     ├── StoreUnavailable      answer 503 and let the sender try again
     │   ├── StoreBusy         the database works, somebody else holds what we need
     │   └── StoreBroken       the disk lied or the file is damaged: end the process
-    ├── DatabaseLocked        another process has the file
+    ├── DatabaseLocked        another process has the database
     ├── UnsafePlace           the file lies where SQLite cannot keep its promises
     ├── LibraryUnfit          the SQLite library is missing or too old
     ├── SchemaDiffers         the tables are not those of this version
@@ -36,7 +36,7 @@ class StoreBroken(StoreUnavailable):
 
 
 class DatabaseLocked(StorageError):
-    """Another process uses this database file. Stop it first, or let it do the work."""
+    """Another process uses this database. Stop it first, or let it do the work."""
 
 
 class UnsafePlace(StorageError):

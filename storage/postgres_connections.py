@@ -10,8 +10,10 @@ from storage.errors import StoreBusy, StoreUnavailable
 CONNECT_TIMEOUT_SECONDS = 5
 COMMAND_TIMEOUT_SECONDS = 20
 """For an answer that never comes (a dead network). Longer than `statement_timeout`: a live server speaks first."""
+DAEMON, UPGRADE = "payment-agent", "payment-agent upgrade"
+"""Who a session says that it is."""
 SERVER_SETTINGS = {
-    "application_name": "payment-agent",
+    "application_name": DAEMON,
     "timezone": "UTC",
     "synchronous_commit": "on",
     "statement_timeout": "10s",
@@ -48,13 +50,13 @@ _UNAVAILABLE = {"25006", "25P03", "25P04", "3D000", "28000", "28P01", "XX001", "
 
 
 def engine_arguments(url: URL, settings: dict[str, str], *, patient: bool = False) -> tuple[URL, dict[str, Any]]:
-    """The URL for asyncpg and its connect arguments; libpq's `sslmode` becomes asyncpg's `ssl`. `patient`: an answer
-    may take as long as the server lets it."""
+    """The URL for asyncpg and its connect arguments; libpq's `sslmode` becomes asyncpg's `ssl`. `patient`: an
+    upgrade, whose answers may take as long as the server lets them."""
     url = url.set(drivername="postgresql+asyncpg")
     arguments: dict[str, Any] = {
         "timeout": CONNECT_TIMEOUT_SECONDS,
         "command_timeout": None if patient else COMMAND_TIMEOUT_SECONDS,
-        "server_settings": settings,
+        "server_settings": {**settings, "application_name": UPGRADE} if patient else settings,
     }
     sslmode = url.query.get("sslmode")
     if isinstance(sslmode, str):

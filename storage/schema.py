@@ -13,8 +13,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from storage import sqlite_statistics
-from storage.errors import SchemaDiffers
+from storage import postgres_connections, sqlite_statistics
+from storage.errors import DatabaseLocked, SchemaDiffers
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _UPGRADE_LOCK = 0x72656E61
@@ -35,13 +35,15 @@ def upgrade(conn: Connection, told: Callable[[str, str], None] | None = None) ->
     """Bring the database to this version, in the transaction of the caller. Does nothing when it is there already.
     `told` hears number and name of each migration that has run.
 
-    Raises SchemaDiffers when the database is newer than the program.
+    Raises SchemaDiffers when the database is newer than the program, DatabaseLocked while daemons run on it.
     """
     if conn.dialect.name == "postgresql":
         conn.execute(text("SET LOCAL statement_timeout = 0"))
         conn.execute(text("SET LOCAL lock_timeout = '60s'"))
         conn.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
     _refuse_unknown(conn)
+    if revision(conn) not in (None, head()):
+        _require_alone(conn)
     command.upgrade(configuration(conn, told), "head")
     sqlite_statistics.tell(conn)
 
@@ -81,6 +83,18 @@ def head() -> str:
 def knows(revision: str) -> bool:
     """Whether this version of the program can work on that schema, or upgrade it."""
     return any(script.revision == revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions())
+
+
+def _require_alone(conn: Connection) -> None:
+    """An SQLite file has its lock."""
+    if conn.dialect.name != "postgresql":
+        return
+    others = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = :daemon AND pid <> pg_backend_pid()"
+    )
+    if sessions := conn.scalar(others, {"daemon": postgres_connections.DAEMON}):
+        raise DatabaseLocked(f"{sessions} sessions of a running payment agent: stop every daemon first, and `intake`")
 
 
 def _refuse_unknown(conn: Connection) -> None:

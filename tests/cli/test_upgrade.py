@@ -8,6 +8,7 @@ import pytest
 from alembic import command
 from sqlalchemy import URL
 
+from agent.cli.client import CommandFailed
 from agent.cli.operations import upgrade_database
 from storage import postgres_connections, schema
 from storage.postgres import PostgresStore
@@ -55,3 +56,17 @@ async def test_a_statement_that_takes_longer_than_any_of_the_daemon_s_does_not_e
     assert await watcher.fetchval("SELECT version_num FROM alembic_version") == schema.head()
     await other.close()
     await watcher.close()
+
+
+async def test_tables_are_not_changed_under_a_running_daemon(old_database: URL) -> None:
+    """As `docker compose up` would, which runs the upgrade before it stops the old daemon."""
+    daemon = PostgresStore(old_database)
+    await daemon.start()
+    with pytest.raises(CommandFailed, match="stop every daemon"):
+        await upgrade_database(as_json=True)
+    assert await daemon.read(schema.revision) == FIRST
+    await daemon.stop()
+    assert await upgrade_database(as_json=True) == 0
+    await daemon.start()
+    assert await upgrade_database(as_json=True) == 0, "there is nothing left to change"
+    await daemon.stop()

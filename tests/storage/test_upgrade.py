@@ -80,7 +80,7 @@ async def empty(request: pytest.FixtureRequest, tmp_path: Any) -> Any:
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
     url = await server.empty_database()
-    store = PostgresStore(url)
+    store = PostgresStore(url, patient=True)
     await store.start()
     yield store
     await store.stop()
