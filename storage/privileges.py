@@ -6,10 +6,11 @@ can drop no trigger that refuses them. SQLite has no roles: there the file's mod
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, bindparam, inspect, text
 
 from domain.errors import Rejected
 from storage.append_only import append_only_tables
+from storage.errors import SchemaDiffers
 from storage.tables import metadata
 
 DELETES_FROM = frozenset({"jobs", "watched_signatures", "reconciliation_findings", "sessions", "tokens"})
@@ -29,6 +30,23 @@ def grant_intake(conn: Connection, role: str) -> None:
     """As `grant`, for the process that only stores Stripe's events."""
     sequence = conn.scalar(text(f"SELECT pg_get_serial_sequence('{INBOX}', 'id')")) if _has_roles(conn) else None
     _grant(conn, role, {INBOX: "SELECT, INSERT"}, f"SEQUENCE {sequence}")
+
+
+def require(conn: Connection) -> None:
+    """At the daemon's start: raise SchemaDiffers where it may not read and write one of its tables."""
+    if not _has_roles(conn):
+        return
+    if closed := conn.scalars(_CLOSED, {"tables": sorted(metadata.tables)}).all():
+        raise SchemaDiffers(
+            f"the database's role of the daemon lacks rights on {', '.join(closed)}: "
+            "run `db upgrade --grant-to ROLE` as the owner"
+        )
+
+
+_CLOSED = text(
+    "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname IN :tables"
+    " AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')) ORDER BY relname"
+).bindparams(bindparam("tables", expanding=True))
 
 
 def _grant(conn: Connection, role: str, rights: Mapping[str, str], sequences: str) -> None:

@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from storage import postgres_connections, sqlite_statistics
+from storage import postgres_connections, privileges, sqlite_statistics
 from storage.errors import DatabaseLocked, SchemaDiffers
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -49,10 +49,12 @@ def upgrade(conn: Connection, told: Callable[[str, str], None] | None = None) ->
 
 
 def ready(conn: Connection) -> None:
-    """At the daemon's start: make the tables of an empty database, else `check` them. Raises SchemaDiffers."""
+    """At the daemon's start: make the tables of an empty database, else `check` them, and what it may do with them.
+    Raises SchemaDiffers."""
     if revision(conn) is None and not inspect(conn).get_table_names():
         upgrade(conn)
     check(conn)
+    privileges.require(conn)
 
 
 def check(conn: Connection) -> None:

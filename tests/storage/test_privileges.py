@@ -12,6 +12,7 @@ from sqlalchemy.exc import ProgrammingError
 from domain.errors import Rejected
 from storage import privileges, schema
 from storage.append_only import append_only_tables
+from storage.errors import SchemaDiffers
 from storage.postgres import PostgresStore
 from storage.pruning import forget
 from storage.sealing import SEALED_TABLES, next_seals, write_seals
@@ -76,6 +77,22 @@ async def test_rights_that_a_role_had_beside_the_daemon_s_are_taken_away(
     store = PostgresStore(url)
     await store.start()
     assert await refusal(store, "DELETE FROM ledger_entries") == DENIED
+    await store.stop()
+
+
+async def test_a_start_without_the_rights_on_a_new_table_says_what_to_run(
+    postgres_server: PostgresServer, postgres_url: URL, postgres_store: PostgresStore
+) -> None:
+    """As after an upgrade without `--grant-to`."""
+    url = await postgres_server.restricted(postgres_url)
+    taken = text(f'REVOKE ALL ON conversion_orders, withdrawals FROM "{url.username}"')
+    await postgres_store.write(lambda conn: conn.execute(taken) and None)
+    store = PostgresStore(url)
+    await store.start()
+    with pytest.raises(SchemaDiffers, match=r"conversion_orders, withdrawals: .*--grant-to"):
+        await store.write(schema.ready)
+    await postgres_server.restricted(postgres_url)
+    await store.write(schema.ready)
     await store.stop()
 
 
