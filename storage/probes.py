@@ -9,15 +9,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, exists, func, select, true
+from sqlalchemy import Column, Connection, Row, Table, exists, func, select, true
 
 from domain.ledger import Asset
-from domain.states import BatchStatus, MintState, PurchaseStatus, TransferState, UsdcStatus, WalletState, WorkState
+from domain.states import (
+    BatchStatus,
+    MintState,
+    PackedState,
+    PurchaseStatus,
+    TransferState,
+    UsdcStatus,
+    WalletState,
+    WorkState,
+)
 from storage.statements import among, fixed
 from storage.tables import (
     batches,
     chain_movements,
     circle_notifications,
+    group_attempts,
     jobs,
     ledger_balances,
     mint_attempts,
@@ -290,6 +300,7 @@ def changes(conn: Connection, after_id: int, now: datetime) -> Changes:
     minted = _subjects(rows, "mint", MintState.FINALIZED)
     paid = _subjects(rows, "payout", UsdcStatus.DISTRIBUTED)
     sent = _subjects(rows, "transfer", TransferState.FINALIZED)
+    packed = _subjects(rows, "packed", PackedState.FINALIZED)
     return Changes(
         last_id=rows[-1].id if rows else after_id,
         full=len(rows) == CHANGES_PAGE,
@@ -298,8 +309,11 @@ def changes(conn: Connection, after_id: int, now: datetime) -> Changes:
         mints=Endings(len(minted), len(_given_up(rows, "purchase"))),
         payouts=Endings(len(paid), len(_given_up(rows, "payout"))),
         lags=_lags(conn, paid),
-        mint_costs=_costs(conn, mint_attempts, minted),
-        payout_costs=_costs(conn, transfer_attempts, sent),
+        mint_costs=_costs(conn, mint_attempts, mint_attempts.c.cost_lamports, minted),
+        payout_costs=[
+            *_costs(conn, transfer_attempts, transfer_attempts.c.cost_lamports, sent),
+            *_costs(conn, group_attempts, group_attempts.c.fee_lamports, packed),
+        ],
     )
 
 
@@ -334,10 +348,11 @@ def _lags(conn: Connection, payout_ids: Sequence[int]) -> list[float]:
     return found
 
 
-def _costs(conn: Connection, table: Table, attempt_ids: Sequence[int]) -> list[int]:
+def _costs(conn: Connection, table: Table, cost: Column[Any], attempt_ids: Sequence[int]) -> list[int]:
+    """What cost nothing by itself is left out: a group that was paid by its mint."""
     found: list[int] = []
     for chunk in _chunks(attempt_ids):
-        query = select(table.c.cost_lamports).where(table.c.id.in_(chunk), table.c.cost_lamports.is_not(None))
+        query = select(cost).where(table.c.id.in_(chunk), cost > 0)
         found += conn.scalars(query)
     return found
 

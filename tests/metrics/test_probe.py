@@ -11,6 +11,7 @@ from agent.notify import ServiceManager
 from agent.probe import Probe
 from chain.addresses import ata
 from config.settings import DEVNET_USDC
+from domain.evidence import Evidence
 from domain.ledger import Asset
 from domain.realtime import Bar, Left, Standing
 from domain.states import BatchStatus, UsdcStatus, WorkState
@@ -19,6 +20,7 @@ from storage import (
     batches,
     chain_rows,
     funding,
+    groups,
     inbox,
     interventions,
     movement_rows,
@@ -40,6 +42,7 @@ from storage.store import Store
 from storage.tables import contents, jobs, payouts, purchases, stripe_events
 from tests.metrics.test_recorder import values
 from tests.sales import MINT_LAMPORTS, PAYOUT_LAMPORTS, PLATFORM, START, Sales
+from tests.storage.test_groups import batch_of, group_of, signed
 
 DAY = timedelta(days=1)
 THRESHOLD = 500_000_000
@@ -217,6 +220,21 @@ async def test_changes_are_counted_once_from_where_the_last_look_ended(store: St
     again = await store.read(lambda conn: probes.changes(conn, changes.last_id, now))
     assert (again.last_id, dict(again.states)) == (changes.last_id, {})
     assert batch_id
+
+
+async def test_what_a_packed_transaction_cost_is_counted_without_the_rent_that_comes_back(
+    store: Store, sales: Sales
+) -> None:
+    landed = Evidence("sig-1", True, "", 9, START, 1_493_440, 5_000)
+
+    def pay(conn: Connection) -> None:
+        group_id = group_of(conn, sales, batch_of(conn, sales))
+        signed(conn, group_id, "sig-1")
+        groups.paid(conn, group_id, landed, sales.usdc_account, START)
+
+    await store.write(pay)
+    changes = await store.read(lambda conn: probes.changes(conn, 0, START + DAY))
+    assert list(changes.payout_costs) == [5_000]
 
 
 async def test_on_postgresql_young_rows_wait_for_those_that_may_still_commit_before_them(

@@ -121,6 +121,7 @@ def test_series_that_alerts_look_at_are_there_before_anything_happened() -> None
     for name in ("wallet_creations_total", "mints_total", "payouts_total"):
         assert found(name, "success") == found(name, "failure") == 0
     assert found("network_cost_lamports_sum", "mint") == found("network_cost_lamports_sum", "payout") == 0
+    assert found("process_start_time_seconds") > 0, "DaemonRestarts counts its changes"
     assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")
 
 
