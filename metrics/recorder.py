@@ -3,12 +3,14 @@
 import math
 import re
 from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from prometheus_client import (
     CONTENT_TYPE_PLAIN_0_0_4,
     CollectorRegistry,
     Counter,
     Gauge,
+    Histogram,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
@@ -29,6 +31,7 @@ ANSWERS_MOST = 512
 METHODS_MOST = 64
 """More JSON-RPC methods than a node has."""
 SUCCESS, FAILURE = "success", "failure"
+S = TypeVar("S", Counter, Histogram)
 _HTTP_METHODS = OneOf("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _SERVICES = OneOf("circle", "circle_mint", "stripe", "rpc", "chat")
 _SOURCES = OneOf("stripe", "circle")
@@ -60,6 +63,7 @@ class Metrics:
         self._delivery = Bounded(OUTCOMES_MOST)
         self._queues: set[tuple[str, str]] = set()
         self._answers: dict[tuple[str, int], Counter] = {}
+        self._series: dict[tuple[object, tuple[str, ...]], Any] = {}
         self._unproven: set[str] = set()
         ProcessCollector(registry=self.registry)
         self._begin()
@@ -82,13 +86,20 @@ class Metrics:
         for unread in (families.usdc, families.sol, families.usdc_low, *gaps, *unread_files, *unread_books):
             unread.set(math.nan)
 
+    def _at_hand(self, family: S, *labels: str) -> S:
+        """One series, by labels that have an end: looking it up in its family costs more than counting."""
+        series: S | None = self._series.get((family, labels))
+        if series is None:
+            series = self._series[family, labels] = family.labels(*labels)
+        return series
+
     # --- told by the rooms ----------------------------------------------------------------------------------------
 
     def step_finished(self, kind: str, outcome: str, seconds: float) -> None:
         """The worker's observer: one run of a step (`done`, `again`, `unknown`, `refused`, `lost`)."""
         kind = self._kind(kind)
-        self._families.step_runs.labels(kind, self._outcome(outcome)).inc()
-        self._families.step_seconds.labels(kind).observe(seconds)
+        self._at_hand(self._families.step_runs, kind, self._outcome(outcome)).inc()
+        self._at_hand(self._families.step_seconds, kind).observe(seconds)
 
     def webhook(self, source: str, outcome: str, count: int = 1) -> None:
         """`count` deliveries ended the same way."""
@@ -107,8 +118,8 @@ class Metrics:
     def http_call(self, host: str, outcome: str, seconds: float) -> None:
         """The transport's observer: one outgoing call."""
         service = _SERVICES(self._services.get(host, OTHER))
-        self._families.calls.labels(service, self._outcome(outcome)).inc()
-        self._families.call_seconds.labels(service).observe(seconds)
+        self._at_hand(self._families.calls, service, self._outcome(outcome)).inc()
+        self._at_hand(self._families.call_seconds, service).observe(seconds)
 
     def clock_skew(self, seconds: float) -> None:
         """Of our clock against the others', ahead is positive."""
@@ -118,8 +129,8 @@ class Metrics:
         """The RPC pool's observer. Of the label (`rpc2 (host)`) only the number is kept: hosts may hold keys."""
         match = _ENDPOINT.match(label)
         endpoint = OTHER if match is None else match.group(1)
-        self._families.rpc_calls.labels(endpoint, self._method(method), self._outcome(outcome)).inc()
-        self._families.rpc_seconds.labels(endpoint).observe(seconds)
+        self._at_hand(self._families.rpc_calls, endpoint, self._method(method), self._outcome(outcome)).inc()
+        self._at_hand(self._families.rpc_seconds, endpoint).observe(seconds)
 
     def websocket(self, connected: bool, made: int) -> None:
         """Whether the fast path's connection stands; how many were made since the start."""
