@@ -31,6 +31,7 @@ from tests.indexer.effects.answers import (
     Holding,
     Json,
     answer,
+    base58,
     compiled,
     memo_instruction,
     run_on_svm,
@@ -124,6 +125,17 @@ def test_a_memo_said_by_another_program_inside_is_heard() -> None:
     outer = raw["transaction"]["message"]["instructions"][1]
     raw["meta"]["innerInstructions"] = [{"index": 0, "instructions": [{**outer, "stackHeight": 2}]}]
     assert decode_transaction(raw).memos == ("outer", "outer")
+
+
+def test_a_program_may_say_ten_kib_inside_a_transaction() -> None:
+    raw: Any = answer(compiled("legacy", [transfer_instruction(), memo_instruction(b"outer")]), encoding="json")
+    outer = raw["transaction"]["message"]["instructions"]
+    long = bytes(range(128)) * 80
+    said = [{**one, "data": base58(long), "stackHeight": 2} for one in outer]
+    raw["meta"]["innerInstructions"] = [{"index": 0, "instructions": said}]
+    facts = decode_transaction(raw)
+    assert facts.memos == (long.decode(), "outer")
+    assert set(facts.token_movements) == {OUT, IN}
 
 
 def test_the_answer_for_another_signature_is_refused() -> None:
