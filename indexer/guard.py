@@ -12,7 +12,7 @@ from chain import programs
 from chain.addresses import ata
 from chain.transactions import message_bytes, unsigned_v0, unsigned_v1
 from domain.errors import Rejected, Retryable
-from indexer.effects.accounts import parse_mint, parse_token_account
+from indexer.effects.accounts import made, parse_mint, parse_token_account
 from indexer.effects.errors import MalformedAnswer
 from indexer.rpc.errors import INVALID_PARAMS, RpcRefusal
 from indexer.rpc.node import Node
@@ -157,7 +157,7 @@ class ChainGuard:
     async def _read_usdc(self) -> _Usdc:
         account = ata(self._wallet, self._usdc_mint, programs.TOKEN)
         found = await self._rpc.get_accounts([self._usdc_mint, account])
-        mint_account, ours = found.accounts
+        mint_account, ours = map(made, found.accounts)
         try:
             mint = None if mint_account is None else parse_mint(mint_account)
             is_frozen = ours is not None and parse_token_account(ours).frozen

@@ -8,7 +8,7 @@ from chain.packed_plan import PackedPlan
 from chain.usdc_payouts import token_account
 from domain.destinations import AccountStanding, PackedView
 from domain.errors import BlockhashNotFound
-from indexer.effects.accounts import Account, parse_token_account
+from indexer.effects.accounts import Account, made, parse_token_account
 from indexer.effects.errors import MalformedAnswer
 from indexer.rpc.node import ACCOUNTS_MAX
 from indexer.rpc.pool import RpcPool
@@ -72,7 +72,8 @@ class PackedChain(Sender):
         return await self._rpc.priority_fees(accounts)
 
     def _standing(self, account: Account | None, owner: str) -> AccountStanding:
-        if account is None or account.program == programs.SYSTEM:
+        account = made(account)
+        if account is None:
             return AccountStanding.MISSING
         try:
             held = parse_token_account(account)

@@ -75,6 +75,12 @@ def is_plain_wallet(account: Account | None) -> bool:
     return account is None or (account.program == programs.SYSTEM and not account.data and not account.executable)
 
 
+def made(account: Account | None) -> Account | None:
+    """The account of a program; None where there is none yet: lamports that a stranger sent to its address make none,
+    and don't hinder that it is made."""
+    return None if account is None or account.program == programs.SYSTEM else account
+
+
 def parse_token_account(account: Account) -> TokenAccount:
     """A token account from its bytes. Raises `MalformedAnswer` for anything else, uninitialised ones included."""
     data = _of_token_program(account, programs.TOKEN_ACCOUNT_SIZE, programs.ACCOUNT_TYPE_ACCOUNT, "a token account")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from indexer.effects.accounts import parse_token_account, read_account
+from indexer.effects.accounts import made, parse_token_account, read_account
 from indexer.effects.shape import address, decimal, fields, items, malformed, text, whole
 from indexer.rpc.values import (
     Accounts,
@@ -82,7 +82,7 @@ def accounts(slot: int, value: object, asked: int) -> Accounts:
 
 def token_amount(found: Accounts) -> int:
     """Base units in the one token account; an account that does not exist holds nothing."""
-    (account,) = found.accounts
+    account = made(found.accounts[0])
     return 0 if account is None else money(parse_token_account(account).amount, "amount")
 
 

@@ -11,6 +11,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from sqlalchemy import select
 
+from chain import programs
 from domain.errors import Rejected, Retryable
 from indexer.chain_watch import ChainWatch
 from indexer.guard import GENESIS_HASHES, ChainGuard
@@ -93,6 +94,21 @@ async def test_a_frozen_usdc_account_stops_the_start(quick: Quick) -> None:
     with pytest.raises(Rejected) as caught:
         await guard(indexed).check()
     assert caught.value.code == "usdc_frozen"
+
+
+async def test_lamports_at_the_address_of_a_usdc_account_that_is_not_made_yet_stop_nothing(quick: Quick) -> None:
+    """Anyone may send some there before the first deposit makes the account."""
+    indexed = quick("/a", "/b")
+    account = Pubkey.from_string(indexed.usdc_account)
+    indexed.world.node.place_account(account, Account(SOL, b"", Pubkey.from_string(programs.SYSTEM)))
+    indexed.finalize()
+    await guard(indexed).check()
+    assert await indexed.treasury.unseen_outflow() == 0
+    indexed.world.node.mint_usdc(indexed.world.alice.pubkey(), USDC)
+    indexed.finalize()
+    assert (await indexed.treasury.follow()).deposits == 1
+    assert (await indexed.rpc.get_token_amount(indexed.usdc_account)).amount == USDC
+    assert [one.errors for one in indexed.rpc.health()] == [0, 0]
 
 
 async def test_a_chain_that_stands_still_stops_the_start(quick: Quick) -> None:
