@@ -46,14 +46,18 @@ class SlotMemory:
         self._seen_at = clock.monotonic()
         self.finalized = 0
 
-    def see(self, endpoint: Endpoint, slot: int) -> None:
-        endpoint.finalized_slot = max(endpoint.finalized_slot, slot)
+    def see(self, endpoint: Endpoint, slot: int) -> bool:
+        """Whether the chain may be there, for all that is known."""
+        is_proven = endpoint.finalized_slot <= self.finalized
+        endpoint.finalized_slot = max(endpoint.finalized_slot, slot) if is_proven else slot
         if slot <= self.finalized:
-            return
+            return True
         others = [one for one in self._endpoints if one is not endpoint]
         if self._is_near(slot) or not others or any(one.finalized_slot + JUMP_SLOTS >= slot for one in others):
             self.finalized, self._seen_at = slot, self._clock.monotonic()
             self._pace.see(slot, self._seen_at)
+            return True
+        return self.finalized == 0
 
     def _is_near(self, slot: int) -> bool:
         passed = (self._clock.monotonic() - self._seen_at) / FASTEST_SLOT_SECONDS
@@ -84,9 +88,7 @@ class Node:
 
     async def get_slot(self, commitment: Commitment = "finalized") -> int:
         slot = await self._ask("getSlot", [self._config(commitment)], lambda got: answers.count(got, "result"))
-        self._check_age(slot, "getSlot")
-        if commitment == "finalized":
-            self._memory.see(self._endpoint, slot)
+        self._check_age(slot, "getSlot", commitment)
         return slot
 
     async def get_block_height(self, commitment: Commitment = "finalized", min_context_slot: int = 0) -> int:
@@ -208,18 +210,19 @@ class Node:
     ) -> tuple[int, object]:
         """An answer with its slot, made by a bank that is not older than the floor."""
         slot, value = await self._ask(method, [*params, self._config(commitment) | config], answers.with_context)
-        self._check_age(slot, method)
-        if commitment == "finalized":
-            self._memory.see(self._endpoint, slot)
+        self._check_age(slot, method, commitment)
         return slot, value
 
     def _config(self, commitment: Commitment, min_context_slot: int = 0) -> dict[str, object]:
         floor = max(self._floor, min_context_slot)
         return {"commitment": commitment, "minContextSlot": floor} if floor else {"commitment": commitment}
 
-    def _check_age(self, slot: int, method: str) -> None:
+    def _check_age(self, slot: int, method: str, commitment: Commitment | None = None) -> None:
         if slot < self._floor:
             raise EndpointError(f"{self.label}: {method} was answered from slot {slot}, before {self._floor}")
+        if commitment == "finalized" and not self._memory.see(self._endpoint, slot):
+            self._endpoint.blame()
+            raise EndpointError(f"{self.label}: {method} was answered from slot {slot}, where no other endpoint is")
 
     def _parsed(self, method: str, parse: Callable[[], T]) -> T:
         try:

@@ -148,7 +148,8 @@ async def test_that_an_nft_is_gone_counts_only_when_two_endpoints_say_so(quick: 
 
 async def test_an_endpoint_that_hides_the_account_alone_moves_nothing(quick: Quick) -> None:
     shop = await Gallery(quick("/a", "/b")).open()
-    lie: Any = lambda params: {"context": {"slot": 2**31}, "value": [None] * len(params[0])}  # noqa: E731
+    seen = await shop.indexed.rpc.get_slot()
+    lie: Any = lambda params: {"context": {"slot": seen}, "value": [None] * len(params[0])}  # noqa: E731
     shop.indexed.world.node.endpoints["/a"].lies["getMultipleAccounts"] = lie
     with pytest.raises(Retryable):
         await shop.watch.look()
@@ -166,13 +167,15 @@ async def test_an_endpoint_that_shows_the_nft_elsewhere_alone_moves_nothing(quic
     shop.move(FRIEND, shop.bob.pubkey())
     indexed.finalize()
 
+    seen = await indexed.rpc.get_slot()
+
     def lie(params: list[Any]) -> Any:
-        return {"context": {"slot": 2**31}, "value": [known if one == of_friend else None for one in params[0]]}
+        return {"context": {"slot": seen}, "value": [known if one == of_friend else None for one in params[0]]}
 
     held = {"address": of_friend, "amount": "1", "decimals": 0, "uiAmount": 1.0, "uiAmountString": "1"}
     indexed.world.node.endpoints["/a"].lies |= {
         "getMultipleAccounts": lie,
-        "getTokenLargestAccounts": lambda _: {"context": {"slot": 2**31}, "value": [held]},
+        "getTokenLargestAccounts": lambda _: {"context": {"slot": seen}, "value": [held]},
     }
     with pytest.raises(Disagreement):
         await shop.watch.look()

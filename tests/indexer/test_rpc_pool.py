@@ -132,9 +132,24 @@ async def test_one_endpoint_that_lies_about_the_slot_does_not_make_the_others_lo
     await indexed.rpc.survey(lambda node: node.get_slot())
     seen = indexed.rpc.finalized_slot
     indexed.world.node.endpoints["/a"].lies["getSlot"] = lambda _: 2**47
-    assert await indexed.rpc.get_slot() == 2**47
+    assert await indexed.rpc.get_slot() == seen
     assert indexed.rpc.finalized_slot == seen > 0
-    assert (await indexed.rpc.get_balance(indexed.wallet)).slot < 2**47
+    assert (await indexed.rpc.get_balance(indexed.wallet)).slot == seen
+    indexed.world.node.endpoints["/a"].lies.clear()
+    indexed.world.node.endpoints["/b"].lies["getSlot"] = lambda _: 2**46
+    await indexed.rpc.survey(lambda node: node.get_slot())
+    assert indexed.rpc.finalized_slot == seen, "and what it said once is no witness of another's lie"
+
+
+async def test_a_leap_of_the_chain_counts_once_a_second_endpoint_shows_it(quick: Quick) -> None:
+    """As after a machine that slept."""
+    indexed = quick("/a", "/b")
+    await indexed.rpc.survey(lambda node: node.get_slot())
+    leapt = indexed.rpc.finalized_slot + 100_000
+    indexed.world.node.endpoints["/a"].lies["getSlot"] = lambda _: leapt
+    indexed.world.node.endpoints["/b"].lies["getSlot"] = lambda _: leapt + 1
+    assert await indexed.rpc.get_slot() == leapt + 1
+    assert indexed.rpc.finalized_slot == leapt + 1
 
 
 async def test_a_block_height_counts_as_reached_by_two_endpoints_and_as_the_highest_by_one(quick: Quick) -> None:

@@ -2,7 +2,9 @@
 
 from domain.ledger import CONVERSION_CLEARING, Asset
 from indexer.treasury import READ_AGAIN_SECONDS
+from storage.chain_rows import reading
 from tests.indexer.test_treasury import USDC, Quick, assert_booked_as_on_chain, booked, deposit
+from tests.sandbox.solana.world import SOL
 
 
 async def test_an_endpoint_that_keeps_a_movement_back_shows_as_a_gap(quick: Quick) -> None:
@@ -36,6 +38,28 @@ async def test_a_gap_is_told_and_goes_on_being_found_while_money_moves(quick: Qu
         indexed.finalize()
     assert told[-2:] == [(Asset.USDC, 0), (Asset.SOL, 0)]
     assert await indexed.sum_of(indexed.usdc_account) == (7 + 3 + 4 + 5 + 6) * USDC
+
+
+async def test_one_answer_from_a_slot_that_is_far_away_does_not_end_the_comparing(quick: Quick) -> None:
+    """The balances of that slot waited for the history to get there, and no newer ones were read or kept."""
+    indexed = quick("/a", "/b")
+    deposit(indexed, USDC)
+    indexed.finalize()
+    await indexed.rpc.look_around()
+    far = {"context": {"slot": 2**40}, "value": 5}
+    indexed.world.node.endpoints["/a"].lies["getBalance"] = lambda _: far
+    await indexed.treasury.follow()
+    indexed.world.node.endpoints["/a"].lies.clear()
+    hidden = deposit(indexed, 2 * USDC)
+    for endpoint in indexed.world.node.endpoints.values():
+        endpoint.hides.add(hidden)
+    indexed.finalize()
+    for _ in range(2):
+        await indexed.treasury.follow()
+    assert indexed.gaps[-2:] == [(Asset.USDC, 2 * USDC), (Asset.SOL, 0)]
+    kept = await indexed.store.read(lambda conn: reading(conn, "treasury_sol"))
+    assert kept is not None
+    assert (kept.amount, kept.slot <= indexed.rpc.finalized_slot) == (100 * SOL, True)
 
 
 async def test_what_a_node_without_it_was_asked_for_is_booked_once_the_history_has_it(quick: Quick) -> None:
