@@ -187,15 +187,32 @@ class CircleTransferStep:
             seen = await (self._fetch_or_submit(case, claim) if stopped is None else self._find(case))
             if seen is None and stopped is not None:
                 return Unknown(UNKNOWN_WAIT, f"{stopped}; Circle lists no such transfer yet")
-            if seen is None:
-                return await self._lost(case, claim)
         except Rejected as error:
-            if error.code in self._terms.pausing:
-                log.warning("circle refuses every send", code=error.code, why=str(error))
-                return Again(PAUSED, f"an operator must act: {error}")
-            if attempt.circle_transaction_id is not None:
-                return Unknown(UNKNOWN_WAIT, f"Circle no longer shows the transfer: {error}")
+            return await self._refused(case, error, claim)
+        return await self._told(case, seen, claim)
+
+    async def _refused(self, case: TransferCase, error: Rejected, claim: Claim) -> Outcome:
+        """Of an order that was sent before, a refusal now tells nothing: it is looked for."""
+        attempt = case.attempt
+        assert attempt is not None
+        if error.code in self._terms.pausing:
+            log.warning("circle refuses every send", code=error.code, why=str(error))
+            return Again(PAUSED, f"an operator must act: {error}")
+        if attempt.circle_transaction_id is not None:
+            return Unknown(UNKNOWN_WAIT, f"Circle no longer shows the transfer: {error}")
+        if attempt.first_sent_at is None:
             return self._give_up(case, f"{error.code}: {error}")
+        try:
+            seen = await self._find(case)
+        except Rejected as unread:
+            return Unknown(UNKNOWN_WAIT, f"sent before, refused now ({error}), and not to be looked for: {unread}")
+        return await self._told(case, seen, claim, f"; sent again it was refused: {error}")
+
+    async def _told(
+        self, case: TransferCase, seen: CircleTransaction | None, claim: Claim, besides: str = ""
+    ) -> Outcome:
+        if seen is None:
+            return await self._lost(case, claim, besides)
         self._require_ours(case, seen)
         return await self._judge(case, seen, claim)
 
@@ -231,13 +248,13 @@ class CircleTransferStep:
                     return found
         return None
 
-    async def _lost(self, case: TransferCase, claim: Claim) -> Outcome:
-        """Sent half a day ago, and Circle lists nothing: perhaps it never came. It is not sent again by itself, with
+    async def _lost(self, case: TransferCase, claim: Claim, besides: str) -> Outcome:
+        """Sent before, and Circle lists nothing: perhaps it never came. It is not sent again by itself, with
         any key: once the chain shows no such outflow either, a person looks at Circle's console and asks for it."""
         attempt = case.attempt
         assert attempt is not None
         proof = await self._absence(case, attempt.first_sent_at)
-        why = f"sent at {attempt.first_sent_at:%Y-%m-%d %H:%M} UTC, and Circle lists no such transfer"
+        why = f"sent at {attempt.first_sent_at:%Y-%m-%d %H:%M} UTC, and Circle lists no such transfer{besides}"
         if proof is None:
             found = await self._followed(case, claim, why)
             return found or Unknown(UNKNOWN_WAIT, f"{why}; not yet proven that nothing left")

@@ -92,6 +92,29 @@ async def test_whatever_becomes_of_calls_and_answers_each_payout_leaves_once(rai
     await story.shop.close()
 
 
+@pytest.mark.parametrize("listed", [True, False])
+@on_virtual_time
+async def test_an_order_whose_answer_was_lost_is_not_dead_because_it_is_refused_later(
+    listed: bool, tmp_path: Path
+) -> None:
+    """Circle checks its requests otherwise than a moment ago: what it took then, it took."""
+    story = rounds(tmp_path, "circle")
+    await story.open()
+    refused = b'{"code":2,"message":"API parameter invalid"}'
+
+    def lost_and_then_refused() -> None:
+        story.world.circle.faults.add(Rule(ORDERED["circle"], Fault.LOSE_ANSWER, times=2))
+        story.world.circle.faults.add(Rule(ORDERED["circle"], Fault.STATUS, times=2, status=400, body=refused))
+        if not listed:
+            asked = "GET /v1/w3s/transactions"
+            story.world.circle.faults.add(Rule(asked, Fault.STATUS, times=2, status=400, body=refused))
+
+    await story.play(lost_and_then_refused, 7200)
+    assert len(outflows(story.world)) == 2
+    assert rows_of(story.world, "SELECT 1 FROM transfer_attempts WHERE state = 'dead'") == []
+    await story.shop.close()
+
+
 @on_virtual_time
 async def test_packed_bytes_that_are_dropped_and_land_late_are_sent_again_and_never_signed_anew(tmp_path: Path) -> None:
     story = rounds(tmp_path, "solana")
