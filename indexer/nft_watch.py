@@ -5,9 +5,11 @@ where it was is searched for, with `getTokenLargestAccounts`.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
+from sqlalchemy import Connection
 
 from chain import programs
 from chain.addresses import ata
@@ -60,32 +62,43 @@ class NftWatch:
             await self._clock.sleep(pause)
 
     async def look(self) -> int:
-        """Look at one page of what is due; returns how many that were. Raises Retryable."""
+        """Look at one page of what is due; returns how many that were. Raises Retryable, also where one is not to be
+        found: it is looked for again in a fifth of the interval, and keeps no other waiting."""
         now = self._clock.now()
         soon = now + self._every / AHEAD_DIVISOR
         page = await self._store.read(lambda conn: due(conn, soon, ACCOUNTS_MAX))
         if not page:
             return 0
-        seen = await self._see(page)
-        due_at = now + self._every
-        moved = await self._store.write(lambda conn: record_seen(conn, seen, now, due_at))
+        looked = await self._see(page)
+
+        def store(conn: Connection) -> int:
+            record_seen(conn, looked.as_known, now, soon + self._every / AHEAD_DIVISOR)
+            return record_seen(conn, looked.seen, now, now + self._every)
+
+        moved = await self._store.write(store)
         if moved:
             _log.info("nfts_moved", count=moved)
             self._moved(moved)
+        if looked.trouble is not None:
+            raise looked.trouble
         return len(page)
 
-    async def _see(self, page: Sequence[Holding]) -> list[Seen]:
+    async def _see(self, page: Sequence[Holding]) -> "_Looked":
         kept = [one for one in page if one.holder is not None]  # one that was burned never comes back
-        seen = [Seen(one, None, None, one.slot) for one in page if one.holder is None]
+        looked = _Looked([_as_known(one) for one in page if one.holder is None])
         if not kept:
-            return seen
+            return looked
         found = await self._rpc.get_accounts([_account_of(one) for one in kept])
         for holding, account in zip(kept, found.accounts, strict=True):
             if _holder(account, holding.mint_address) == holding.holder:
-                seen.append(Seen(holding, holding.holder, holding.account, found.slot))
-            else:
-                seen.append(await self._search(holding))
-        return seen
+                looked.seen.append(Seen(holding, holding.holder, holding.account, found.slot))
+                continue
+            try:
+                looked.seen.append(await self._search(holding))
+            except Retryable as error:
+                looked.as_known.append(_as_known(holding))
+                looked.trouble = error
+        return looked
 
     async def _search(self, holding: Holding) -> Seen:
         """Where it is now, be it elsewhere or nowhere, by two endpoints where two are configured."""
@@ -101,6 +114,19 @@ class NftWatch:
         if at is None:
             return longest
         return min(max(PAGE_SECONDS, (at - self._clock.now()).total_seconds()), longest)
+
+
+@dataclass(slots=True)
+class _Looked:
+    """What a page has shown; `as_known` are those that are not to be found now, and `trouble` says why."""
+
+    seen: list[Seen]
+    as_known: list[Seen] = field(default_factory=list)
+    trouble: Retryable | None = None
+
+
+def _as_known(holding: Holding) -> Seen:
+    return Seen(holding, holding.holder, holding.account, holding.slot)
 
 
 def _account_of(holding: Holding) -> str:
