@@ -48,8 +48,11 @@ class AbsenceProver:
         `begun_at`: when the attempt was made, `ended_at`: when Circle gave it up, which must lie in the past.
         `explained`: signatures of equal outflows that belong to other transfers.
         """
-        height = await self._rpc.get_block_height("finalized")
-        first = self._first_heights.setdefault((intent, ended_at), height)
+        first = self._first_heights.get((intent, ended_at))
+        if first is None:
+            self._first_heights[intent, ended_at] = await self._rpc.highest_block_height()
+            return None
+        height = await self._rpc.witnessed_block_height()
         if height <= first + QUIET_BLOCKS:
             return None
         read = 0
