@@ -144,13 +144,18 @@ class TreasuryFollower:
         return latest.head
 
     async def unseen_outflow(self) -> int:
-        """Read until caught up. How many base units of USDC the account then lacks of what is booked: they left, and
-        the history that the endpoints list does not show it."""
-        held = await self._rpc.get_token_amount(self.usdc_account)
-        while (await self.follow()).head.slot < held.slot:
+        """Read until caught up. How many base units of USDC the account then lacks of what is booked, by the word of
+        any endpoint, two of which must give it: they left, and the history that is listed does not show it."""
+        told = await self._rpc.testify(lambda node: node.get_token_amount(self.usdc_account))
+        held = [one.answer for one in told]
+        while (await self.follow()).head.slot < max(one.slot for one in held):
             await self._clock.sleep(min(self._poll_seconds, CATCH_UP_SECONDS))
-        booked = await self._store.read(lambda conn: movement_sum_at(conn, self.usdc_account, Asset.USDC, held.slot))
-        return max(0, booked - held.amount)
+
+        def lacking(conn: Connection) -> list[int]:
+            account = self.usdc_account
+            return [movement_sum_at(conn, account, Asset.USDC, one.slot) - one.amount for one in held]
+
+        return max(0, *await self._store.read(lacking))
 
     def _pause(self, failures: int) -> float:
         """The poll's interval; after failures twice as long each time, up to half a minute."""

@@ -3,7 +3,7 @@
 from domain.ledger import CONVERSION_CLEARING, Asset
 from indexer.treasury import READ_AGAIN_SECONDS
 from storage.chain_rows import reading
-from tests.indexer.test_treasury import USDC, Quick, assert_booked_as_on_chain, booked, deposit
+from tests.indexer.test_treasury import USDC, Quick, assert_booked_as_on_chain, booked, deposit, pay
 from tests.sandbox.solana.world import SOL
 
 
@@ -38,6 +38,25 @@ async def test_a_gap_is_told_and_goes_on_being_found_while_money_moves(quick: Qu
         indexed.finalize()
     assert told[-2:] == [(Asset.USDC, 0), (Asset.SOL, 0)]
     assert await indexed.sum_of(indexed.usdc_account) == (7 + 3 + 4 + 5 + 6) * USDC
+
+
+async def test_an_outflow_that_one_endpoint_hides_whole_is_missed_by_what_another_one_holds(quick: Quick) -> None:
+    """Its list lacks the outflow, and by its word the account holds what it held: the gate must not open on that."""
+    indexed = quick("/a", "/b")
+    deposit(indexed, 9 * USDC)
+    indexed.finalize()
+    asked = [[indexed.usdc_account], {"encoding": "base64", "commitment": "finalized"}]
+    before = indexed.world.rpc("getMultipleAccounts", *asked)["value"]
+    gone = pay(indexed, 4 * USDC)
+    indexed.finalize()
+    liar = indexed.world.node.endpoints["/a"]
+    liar.hides.add(gone)
+    liar.lies["getMultipleAccounts"] = lambda _: {"context": {"slot": indexed.rpc.finalized_slot}, "value": before}
+    assert await indexed.treasury.unseen_outflow() == 4 * USDC
+    liar.hides.clear()
+    await indexed.treasury.reread(0, lambda _: None)
+    liar.lies.clear()
+    assert await indexed.treasury.unseen_outflow() == 0
 
 
 async def test_one_answer_from_a_slot_that_is_far_away_does_not_end_the_comparing(quick: Quick) -> None:
