@@ -52,16 +52,20 @@ class WireInstructions:
 
 @dataclass(frozen=True, slots=True)
 class DepositFacts:
-    """Dollars that came in. `status`: pending, complete, failed."""
+    """Money that came in, dollars mostly; `units` 0 for another currency. `status`: pending, complete, failed."""
 
     id: str
     units: int
+    currency: str
     status: str
     create_date: datetime
 
     @classmethod
     def read(cls, obj: Json) -> "DepositFacts":
-        return cls(text(obj, "id"), units_of(mapping(obj, "amount")), text(obj, "status"), moment(obj, "createDate"))
+        money = mapping(obj, "amount")
+        currency = text(money, "currency")
+        units = units_of(money) if currency == "USD" else 0
+        return cls(text(obj, "id"), units, currency, text(obj, "status"), moment(obj, "createDate"))
 
 
 @dataclass(frozen=True, slots=True)

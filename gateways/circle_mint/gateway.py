@@ -55,7 +55,8 @@ class MintGateway:
 
     async def deposits(self, since: datetime) -> list[DepositFacts]:
         """Dollars that came in at or after `since`, newest first."""
-        return [one async for one in self._pages("list deposits", f"{ACCOUNT}/deposits", since, DepositFacts.read)]
+        pages = self._pages("list deposits", f"{ACCOUNT}/deposits", since, DepositFacts.read)
+        return [one async for one in pages if one.currency == "USD"]
 
     async def recipients(self) -> list[RecipientFacts]:
         """Addresses that may be paid: those that wait for approval in the console are not listed."""

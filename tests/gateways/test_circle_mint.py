@@ -1,5 +1,6 @@
 """The Circle Mint gateway on the sandbox's Circle Mint: what each call reads, and what each failure means."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -50,6 +51,17 @@ async def test_balance_wires_deposits_and_recipients_are_read_in_base_units(worl
     (wire,) = await gateway.wire_instructions()
     told = world.mint.books.wires[0]
     assert (wire.tracking_ref, wire.account_number) == (told.tracking_ref, told.account_number)
+
+
+async def test_a_deposit_in_another_currency_is_none_of_ours_and_hides_no_other(world: World) -> None:
+    gateway = gateway_to(world)
+    world.funded("250.10")
+    (ours,) = await gateway.deposits(START - timedelta(days=1))
+    (row,) = world.get("/deposits").data
+    euros = {**row, "id": "4f6f1e2b-9c1a-4d54-8b0e-6a3d51e0c0a8", "amount": {"amount": "10.00", "currency": "EUR"}}
+    listed = json.dumps({"data": [euros, row]}).encode()
+    world.mint.faults.add(Rule("/deposits", Fault.STATUS, status=200, body=listed))
+    assert await gateway.deposits(START - timedelta(days=1)) == [ours]
 
 
 async def test_an_order_is_one_transfer_whatever_is_repeated_and_ends_with_its_signature(world: World) -> None:
