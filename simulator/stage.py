@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from email.utils import formatdate
 from functools import partial
 from pathlib import Path
 
@@ -212,7 +213,7 @@ class Stage(World):
             self.money_leaves.set()
         known = 0 if request.url.startswith(CIRCLE_URL) else zlib.crc32(answer.body, zlib.crc32(request.body))
         self.trace.note(name, request.method, request.url, answer.status, known)
-        return answer
+        return replace(answer, headers={**answer.headers, "date": formatdate(self.clock.now_ms() / 1000, usegmt=True)})
 
     def _remember(self, body: bytes) -> None:
         told = json.loads(body)
