@@ -85,6 +85,7 @@ async def command(world: World, *arguments: str, **changed: str) -> Ended:
     return Ended(process.returncode, out.decode(), err.decode())
 
 
+@pytest.mark.timeout(360)  # fourteen processes, six of them at once
 async def test_commands_work_alone_before_a_daemon_ran_with_it_and_after_it(world: World) -> None:
     upgraded = await command(world, "db", "upgrade", "--json")
     assert (upgraded.code, json.loads(upgraded.out)["before"]) == (0, None)

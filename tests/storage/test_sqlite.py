@@ -55,16 +55,21 @@ async def writer_held_up(store: SqliteStore) -> AsyncIterator[None]:
     await held
 
 
+async def in_one_group(store: SqliteStore) -> list[str | BaseException]:
+    """The answers to twenty large writes of one transaction."""
+    async with writer_held_up(store):
+        writes = [asyncio.ensure_future(store.write(scratch.note(str(number), BIG))) for number in range(20)]
+        await asyncio.sleep(0)  # each has handed its function over
+    return await asyncio.gather(*writes, return_exceptions=True)
+
+
 async def test_a_full_disk_answers_the_whole_group_and_heals(small_disk: Path) -> None:
     store = SqliteStore(small_disk / "agent.db")
     await store.start()
     await store.write(scratch.create)
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 1_000_000)
-    async with writer_held_up(store):
-        writes = [asyncio.ensure_future(store.write(scratch.note(str(number), BIG))) for number in range(20)]
-        await asyncio.sleep(0)  # each has handed its function over: they make one group
-    answers = await asyncio.gather(*writes, return_exceptions=True)
+    answers = await in_one_group(store)
     assert all(isinstance(answer, StoreUnavailable) for answer in answers)
     assert "SQLITE_FULL" in str(answers[0])
     assert await store.read(scratch.note_count) == 0
@@ -90,8 +95,7 @@ def files_limited_to(size: int) -> Iterator[None]:
 async def test_an_io_error_answers_the_whole_group_turns_health_red_and_heals(sqlite_store: SqliteStore) -> None:
     await sqlite_store.write(scratch.create)
     with files_limited_to(500_000):
-        writes = [sqlite_store.write(scratch.note(str(number), BIG)) for number in range(20)]
-        answers = await asyncio.gather(*writes, return_exceptions=True)
+        answers = await in_one_group(sqlite_store)
     assert all(isinstance(answer, StoreUnavailable) for answer in answers)
     assert await sqlite_store.read(scratch.note_count) == 0
     with files_limited_to(1000):
