@@ -32,6 +32,7 @@ class AiohttpSockets:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=[_no_redirects()],
                 trust_env=False,  # hosts and proxies come from the settings, never from the surroundings
             )
         try:
@@ -47,6 +48,18 @@ class AiohttpSockets:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+
+def _no_redirects() -> aiohttp.TraceConfig:
+    """aiohttp follows a redirect to wherever it leads, and `ws_connect` has no switch for it."""
+
+    async def refuse(_session: object, _context: object, told: aiohttp.TraceRequestRedirectParams) -> None:
+        told.response.close()
+        raise aiohttp.ClientError("redirected")
+
+    config = aiohttp.TraceConfig()
+    config.on_request_redirect.append(refuse)
+    return config
 
 
 class AiohttpSocket:

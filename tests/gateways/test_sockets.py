@@ -6,9 +6,11 @@ import time
 import orjson
 import pytest
 
+from gateways.egress import Egress
 from gateways.sockets import AiohttpSockets
 from ports.sockets import SocketBroken
 from sandbox.solana_node import NodeFront, SolanaNode
+from tests.gateways.fault_server import fault_server, reply
 
 
 def now_ms() -> int:
@@ -36,6 +38,18 @@ async def test_texts_go_both_ways_until_the_other_side_ends_the_connection() -> 
     finally:
         await sockets.close()
         await front.stop()
+
+
+async def test_a_redirect_leads_nowhere() -> None:
+    """The guard has looked at the first address only, and the next one may be of the inside."""
+    async with fault_server(reply("200 OK", b"{}")) as inside:
+        moved = reply("302 Found", b"", f"location: {inside.url}/latest/meta-data")
+        async with fault_server(moved) as known:
+            sockets = AiohttpSockets(Egress([known.url.replace("http", "ws")]))
+            with pytest.raises(SocketBroken):
+                await sockets.open(known.url.replace("http", "ws"))
+            await sockets.close()
+        assert (known.connections, inside.connections) == (1, 0)
 
 
 async def test_an_address_that_nobody_answers_breaks_at_once_and_is_not_shown() -> None:
