@@ -13,11 +13,14 @@ from indexer.rpc.errors import EndpointError
 from indexer.rpc.node import Node
 from indexer.rpc.pool import RpcPool
 from indexer.rpc.values import ListedSignature
+from storage.movement_rows import Movement
 
 QUIET_BLOCKS = 300
 """Finalized blocks that must pass after Circle gave up: twice a blockhash's life, so nothing it signed can land."""
 TRANSACTIONS_MAX = 50_000
 """Since the attempt began; beyond that a person decides."""
+KEPT_MOST = 2 * TRANSACTIONS_MAX
+"""Movements kept in memory: some 40 MB at the very most."""
 CLOCK_MARGIN = timedelta(minutes=10)
 """Block times are the validators' estimate; they wander by less than this."""
 
@@ -39,6 +42,8 @@ class AbsenceProver:
     def __init__(self, rpc: RpcPool, usdc_account: str, usdc_mint: str) -> None:
         self._rpc, self._account, self._mint = rpc, usdc_account, usdc_mint
         self._first_heights: dict[tuple[TransferIntent, datetime], int] = {}
+        self._moved: dict[tuple[str, str], Movement | None] = {}
+        """What an endpoint has shown of a signature: it is final, and every proof of a bad hour reads the same."""
 
     async def no_outflow(
         self, intent: TransferIntent, begun_at: datetime, ended_at: datetime, explained: Collection[str]
@@ -82,13 +87,20 @@ class AbsenceProver:
         return found
 
     async def _matches(self, node: Node, entry: ListedSignature, intent: TransferIntent) -> bool:
-        result = await node.get_transaction(entry.signature)
-        if result is None:
-            raise EndpointError(f"{node.label} lists {entry.signature} and does not show it")
-        try:
-            moved = usdc_movement(decode_transaction(result, entry.signature), self._account, self._mint)
-        except MalformedAnswer as error:
-            raise EndpointError(f"{node.label}: getTransaction: {error}") from error
+        known = node.label, entry.signature
+        moved = self._moved[known] if known in self._moved else await self._read(node, entry.signature)
+        self._moved[known] = moved
+        if len(self._moved) > KEPT_MOST:
+            del self._moved[next(iter(self._moved))]
         if moved is None or moved.amount >= 0:
             return False
         return moved.amount == -intent.amount and moved.counterparty in (intent.destination_owner, None)
+
+    async def _read(self, node: Node, signature: str) -> Movement | None:
+        result = await node.get_transaction(signature)
+        if result is None:
+            raise EndpointError(f"{node.label} lists {signature} and does not show it")
+        try:
+            return usdc_movement(decode_transaction(result, signature), self._account, self._mint)
+        except MalformedAnswer as error:
+            raise EndpointError(f"{node.label}: getTransaction: {error}") from error

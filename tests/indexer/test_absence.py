@@ -7,6 +7,7 @@ from solders.keypair import Keypair
 
 from domain.evidence import TransferIntent
 from indexer.absence import QUIET_BLOCKS, Absence, AbsenceProver
+from tests.indexer.test_treasury import CREATOR, USDC, deposit, pay
 from tests.indexer.world import Indexed
 
 Quick = Callable[..., Indexed]
@@ -28,6 +29,26 @@ async def test_that_nothing_can_land_any_more_takes_two_endpoints(quick: Quick) 
     assert await prover.no_outflow(intent, begun, ended, ()) is None
     indexed.world.pass_slots(60)
     assert await prover.no_outflow(intent, begun, ended, ())
+
+
+async def test_a_transaction_is_read_once_however_often_and_for_how_many_a_proof_is_asked_for(quick: Quick) -> None:
+    """Where Circle gives hundreds up in a large batch, each proof read all that the wallet had paid since, each time
+    anew and twice over."""
+    indexed = quick("/a", "/b")
+    prover = AbsenceProver(indexed.rpc, indexed.usdc_account, indexed.usdc_mint)
+    creator = Keypair().pubkey()
+    begun = ended = indexed.clock.now()
+    deposit(indexed, 20 * USDC)
+    for amount in (1, 2, 3):
+        pay(indexed, amount * USDC)
+    found = TransferIntent(indexed.wallet, str(CREATOR), USDC)
+    lost = [TransferIntent(indexed.wallet, str(creator), amount * USDC) for amount in (1, 2)]
+    for intent in (*lost, found):
+        assert await prover.no_outflow(intent, begun, ended, ()) is None
+    indexed.world.pass_slots(QUIET_BLOCKS + 40)
+    proofs = [await prover.no_outflow(intent, begun, ended, ()) for intent in (*lost, found)]
+    assert [proof is None for proof in proofs] == [False, False, True]
+    assert indexed.wire.count("getTransaction") == 2 * 4
 
 
 async def test_two_equal_transfers_given_up_in_one_second_are_both_proven(quick: Quick) -> None:
