@@ -91,6 +91,12 @@ _PAID_LOCKED = _PAID.with_for_update()
 _ATTEMPTS = select(transfer_attempts).where(transfer_attempts.c.transfer_id == bindparam("of"))
 
 
+def others_at_circle(conn: Connection, transfer_id: int, attempt_id: int) -> set[str]:
+    """Circle's ids of the orders that other attempts of the transfer have made."""
+    told = conn.execute(_ATTEMPTS, {"of": transfer_id}).all()
+    return {row.circle_transaction_id for row in told if row.id != attempt_id and row.circle_transaction_id}
+
+
 def next_attempt(conn: Connection, transfer_id: int) -> int:
     """Number of the next attempt, counted from 1."""
     return (conn.scalar(_LAST_NUMBER, {"of": transfer_id}) or 0) + 1

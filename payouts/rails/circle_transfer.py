@@ -36,6 +36,8 @@ POLL, POLL_FOLLOWED, POLL_MOST = timedelta(seconds=3), timedelta(seconds=20), ti
 """Circle's notifications and the chain wake a transfer; beside them it is looked at, the longer it takes the more
 rarely: once its signature is followed the chain will tell, and Circle is asked for another one only."""
 UNKNOWN_WAIT = timedelta(minutes=10)
+CLOCKS_DIFFER = timedelta(minutes=3)
+"""By more than this our clock is never ahead of Circle's while anything is sent (`agent.clock_watch`)."""
 NEVER_HAPPENED = frozenset({"DENIED", "CANCELLED"})
 FEE_LEVEL = "MEDIUM"
 RAIL = "circle"
@@ -239,14 +241,17 @@ class CircleTransferStep:
         return await self._circle.submit_transfer(UUID(attempt.idempotency_key), json.loads(attempt.body))
 
     async def _find(self, case: TransferCase) -> CircleTransaction | None:
-        """Circle has no filter by reference, so the listing since the attempt's birth is read."""
+        """Circle has no filter by reference, so the listing since the attempt's birth is read: the newest under it that
+        no other attempt has named."""
         attempt = case.attempt
         assert attempt is not None
-        async for page in self._circle.list_transactions(attempt.wallet_id, attempt.created_at):
+        others = await self._store.read(lambda conn: rows.others_at_circle(conn, case.transfer.id, attempt.id))
+        newest = None
+        async for page in self._circle.list_transactions(attempt.wallet_id, attempt.created_at - CLOCKS_DIFFER):
             for found in page.transactions:
-                if found.ref_id == case.transfer.reference:
-                    return found
-        return None
+                if found.ref_id == case.transfer.reference and found.id not in others:
+                    newest = found
+        return newest
 
     async def _lost(self, case: TransferCase, claim: Claim, besides: str) -> Outcome:
         """Sent before, and Circle lists nothing: perhaps it never came. It is not sent again by itself, with

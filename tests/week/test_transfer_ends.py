@@ -250,6 +250,29 @@ async def test_an_order_that_left_no_trace_in_half_a_day_is_failed_with_its_proo
     await shop.close()
 
 
+@on_virtual_time
+async def test_an_order_whose_answer_was_lost_is_found_by_a_clock_that_is_ahead_of_circle_s(tmp_path: Path) -> None:
+    """By that clock it was made before its own attempt, and the list was asked for what came after."""
+    shop = await market(tmp_path)
+    faults, process = shop.world.circle.faults, shop.world.process
+    process.clock.skew = timedelta(seconds=100)
+    shop.world.node.switches.land_after_slots = 120
+    faults.add(Rule(TRANSFER, Fault.LOSE_ANSWER))
+    faults.add(Rule(TRANSFER, Fault.STATUS, times=1_000, status=400, body=b'{"code":2,"message":"invalid"}'))
+    await shop.plan()
+
+    async def found() -> bool:
+        return bool(orders(shop)) and attempts(shop)[0]["circle_transaction_id"] == orders(shop)[0].id
+
+    await shop.world.until("the order is found", found)
+    faults.clear()
+    shop.world.node.switches.land_after_slots = 0
+    await shop.batch_is("settled", seconds=3_600)
+    assert (shop.paid(), len(outflows(shop.world))) == ({"ada": DUE}, 1)
+    await shop.world.clock.sleep(TREASURY_SEEN)
+    await shop.close()
+
+
 @pytest.mark.parametrize("stopped_by", ["all sends", "its batch", "a hold"])
 @on_virtual_time
 async def test_an_order_that_circle_never_got_is_not_repeated_while_it_is_stopped(
