@@ -204,6 +204,9 @@ class TreasuryFollower:
         stretches = await self._rpc.ask(lambda node: outline(node, track.address, since, slot))
         stored: Counter[MovementKind | None] = Counter()
         for stretch in stretches:
+            if stretch is not stretches[0] and track.asset is Asset.SOL:
+                # Strangers can make this history as long as they like: deposits don't wait for its end.
+                stored += await self._follow_track(self.tracks[0], slot)
             listed = await self._rpc.ask(lambda node, part=stretch: read_stretch(node, track.address, part, slot))  # type: ignore[misc]
             for start in range(0, len(listed), CHUNK):
                 chunk = listed[start : start + CHUNK]

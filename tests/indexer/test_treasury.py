@@ -1,21 +1,17 @@
 """The platform wallet's money on chain, booked exactly once, whatever happens in between."""
 
 import asyncio
-import base64
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
 from solders.keypair import Keypair
-from solders.pubkey import Pubkey
-from solders.transaction import VersionedTransaction
 from sqlalchemy import Connection
 
 from domain.errors import Misuse, Retryable
 from domain.ledger import CONVERSION_CLEARING, NETWORK_COSTS, OUTSIDE, TREASURY, Asset
 from sandbox.faults import Fault, Rule
-from sandbox.solana_node.token_layouts import TOKEN
 from storage import ledger, work
 from storage.chain_rows import cursor, reading
 from storage.inline import InlineStore
@@ -40,12 +36,6 @@ def deposit(indexed: Indexed, units: int) -> str:
 def pay(indexed: Indexed, units: int, **options: Any) -> str:
     """USDC leaves the platform wallet for the creator."""
     return indexed.world.send(indexed.world.pay_usdc(units, CREATOR, **options), skipPreflight=True)
-
-
-def program_at(told: Any, program: Pubkey) -> int:
-    """The index of a program among the keys of a transaction that a node shows."""
-    message = VersionedTransaction.from_bytes(base64.b64decode(told["transaction"][0])).message
-    return message.account_keys.index(program)
 
 
 async def booked(indexed: Indexed, account: str, asset: Asset) -> int:
@@ -100,25 +90,6 @@ async def test_sol_that_comes_and_goes_is_booked_as_moved(indexed: Indexed) -> N
     assert await indexed.kinds(indexed.wallet) == ["other", "other", "other"]
     assert await booked(indexed, OUTSIDE, Asset.SOL) == -97 * SOL + 2 * 5000
     await assert_booked_as_on_chain(indexed)
-
-
-async def test_a_stranger_whose_program_says_ten_kib_to_another_stops_nothing(quick: Quick) -> None:
-    """It goes through the wallet's history for a fraction of a cent, and every deposit behind it was waited for."""
-    indexed = quick("/a")
-    loud = deposit(indexed, USDC)
-
-    def show(params: list[Any]) -> Any:
-        told = indexed.world.rpc("getTransaction", *params)
-        if params[0] == loud:
-            step = {"programIdIndex": program_at(told, TOKEN), "accounts": [0], "data": "2" * 13_986, "stackHeight": 2}
-            told["meta"]["innerInstructions"] = [{"index": 0, "instructions": [step]}]
-        return told
-
-    indexed.world.node.endpoints["/a"].lies["getTransaction"] = show
-    deposit(indexed, 4 * USDC)
-    indexed.finalize()
-    await indexed.treasury.follow()
-    assert await indexed.sum_of(indexed.usdc_account) == 5 * USDC
 
 
 async def test_the_balances_are_kept_as_read_at_finalized(quick: Quick) -> None:
