@@ -37,6 +37,9 @@ SOON_SLOTS = 2
 """Slots after a new signature before it is asked about: a transaction needs that long to be in a block."""
 CACHE_SLOTS = 100
 """A signature older than this may have left the nodes' status cache (150 slots) and is asked with history search."""
+LIFE_SLOTS = 145
+"""A signature that was made so few slots ago may still land, whatever its last valid block is said to be: that comes
+from one endpoint, with the blockhash. A blockhash lives for 150 blocks, and is signed for within a few of its own."""
 LONGEST_PAUSE_SECONDS = 15.0
 """While the endpoints fail."""
 
@@ -238,7 +241,8 @@ class SignatureTracker:
         if not rows:
             return
         height = await self._rpc.get_block_height("finalized")
-        past = [row for row in rows if (row.last_valid_block_height or 0) < height]
+        young = self._clock.now() - timedelta(seconds=LIFE_SLOTS * self._rpc.pace.seconds)
+        past = [row for row in rows if (row.last_valid_block_height or 0) < height and row.created_at <= young]
         for batch in _batches(past):
             witnesses = await self._rpc.testify(partial(_witness, batch=batch))
             fates = (self._judge(row, place, witnesses) for place, row in enumerate(batch))

@@ -162,6 +162,25 @@ async def test_an_endpoint_that_lies_about_the_block_height_expires_nothing_alon
     assert (await indexed.fate(signature)).state is WatchState.FINALIZED
 
 
+async def test_an_endpoint_that_gives_a_blockhash_a_short_life_has_nothing_expire_that_can_still_land(
+    quick: Quick,
+) -> None:
+    """It hands out the blockhash, keeps the bytes, and lets them land when they count as dead."""
+    indexed = quick("/a", "/b")
+    told = indexed.world.rpc("getLatestBlockhash")
+    told["value"]["lastValidBlockHeight"] -= 150
+    indexed.world.node.endpoints["/a"].lies["getLatestBlockhash"] = lambda _: told
+    signature, raw = await send(indexed, land=False)
+    for _ in range(5):
+        indexed.world.pass_slots(20)
+        await indexed.tracker.poll()
+        assert (await indexed.fate(signature)).state is WatchState.WATCHING
+    await indexed.rpc.send(raw)
+    indexed.finalize()
+    await indexed.tracker.poll()
+    assert (await indexed.fate(signature)).state is WatchState.FINALIZED
+
+
 def final(err: object = None) -> Any:
     """A lie: whatever is asked about is finalized."""
     status = {"slot": 7, "confirmations": None, "err": err, "confirmationStatus": "finalized"}
