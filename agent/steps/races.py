@@ -9,6 +9,7 @@ import structlog
 
 from domain.errors import looking_up
 from domain.outcomes import Again, Commit, Outcome
+from domain.waits import look_again_after
 from ports.clock import Clock
 from storage import races
 from storage.minting import look_for
@@ -17,7 +18,8 @@ from storage.work import Claim, fenced
 
 log = structlog.get_logger(__name__)
 
-GATE_WAIT = timedelta(seconds=30)
+GATE_WAIT, GATE_WAIT_MOST = timedelta(seconds=30), timedelta(minutes=10)
+"""A gate that waits for a person may wait for days."""
 LOOK_AGAIN = timedelta(minutes=5)
 
 
@@ -42,13 +44,16 @@ class Races:
         self._store, self._clock, self._witness = store, clock, witness
         self._address_of, self._is_open = address_of, is_open
 
-    async def is_undecided(self, purchase_id: int) -> Outcome | None:
-        """What the refund of a loser waits for; None where it needs to wait for nothing."""
+    async def is_undecided(self, claim: Claim) -> Outcome | None:
+        """What a loser's refund, whose job is claimed, waits for; None where it needs to wait for nothing."""
+        purchase_id = int(claim.subject)
         payment = await self._store.read(lambda conn: races.payment_of_loser(conn, purchase_id))
         if payment is None:
             return None
         if not self._is_open():
-            return Again(GATE_WAIT, "the start gate may still find its NFT")
+            waited = self._clock.now() - claim.created_at
+            wait = look_again_after(waited, GATE_WAIT, GATE_WAIT_MOST)
+            return Again(wait, "the start gate may still find its NFT")
         if await self._maker(payment) is None:
             return None
         now = self._clock.now()

@@ -40,7 +40,7 @@ class StripeRefunds(Protocol):
 
 
 class Races(Protocol):
-    async def is_undecided(self, purchase_id: int) -> Outcome | None:
+    async def is_undecided(self, claim: Claim) -> Outcome | None:
         """What the refund of a loser waits for; None where it needs to wait for nothing."""
         ...
 
@@ -53,7 +53,7 @@ class RefundStep:
         self._races = races
 
     async def run(self, claim: Claim) -> Outcome:
-        undecided = await self._races.is_undecided(int(claim.subject))
+        undecided = await self._races.is_undecided(claim)
         if undecided is not None:
             return undecided
         refund = await self._intent(claim)
