@@ -69,25 +69,49 @@ def _may_have_been(
 
 def fit_a_plan(conn: Connection, total: int, recipient_id: int, owner: str) -> list[Paid] | None:
     """What an open plan has for a recipient at an address, where that is exactly the total and nothing of it is paid or
-    on its way: it may have left out older payouts that were held. None when no plan has that, or several have."""
-    statement = (
-        select(batch_items, payouts.c.state, payouts.c.transfer_id)
-        .select_from(batch_items.join(payouts).join(batches, batches.c.id == batch_items.c.batch_id))
-        .where(
-            payouts.c.recipient_id == recipient_id,
-            batch_items.c.destination_address == owner,
-            batches.c.status != BatchStatus.SETTLED,
-        )
-        .order_by(batch_items.c.payout_id)
-    )
-    plans: dict[int, list[Row[Any]]] = {}
-    for row in conn.execute(statement):
-        plans.setdefault(row.batch_id, []).append(row)
-    found = [rows for rows in plans.values() if sum(row.amount for row in rows) == total]
+    on its way: it may have left out older payouts that were held. As it was frozen, or else what is left of it: one
+    that was held meanwhile is let go into a later plan. None when no plan has that, or several have."""
+    which = {"of": recipient_id, "at": owner}
+    for shape in (_AS_PLANNED, _AS_LEFT):
+        plans: dict[int, list[Row[Any]]] = {}
+        for row in conn.execute(shape, which):
+            plans.setdefault(row.batch_id, []).append(row)
+        found = [rows for rows in plans.values() if sum(row.amount for row in rows) == total]
+        if found:
+            return _none_paid(conn, found[0]) if len(found) == 1 else None
+    return None
+
+
+def _none_paid(conn: Connection, rows: Sequence[Row[Any]]) -> list[Paid] | None:
     may_be = (*UNPAID, UsdcStatus.NETTED)
-    if len(found) != 1 or any(row.state not in may_be or sales.begun(conn, row.transfer_id) for row in found[0]):
+    if any(row.state not in may_be or sales.begun(conn, row.transfer_id) for row in rows):
         return None
-    return [Paid(row.payout_id, row.amount) for row in found[0]]
+    return [Paid(row.payout_id, row.amount) for row in rows]
+
+
+_OPEN_PLAN = batches.c.status != fixed(BatchStatus.SETTLED)
+_AS_PLANNED = (
+    select(batch_items, payouts.c.state, payouts.c.transfer_id)
+    .select_from(batch_items.join(payouts).join(batches, batches.c.id == batch_items.c.batch_id))
+    .where(payouts.c.recipient_id == bindparam("of"), batch_items.c.destination_address == bindparam("at"), _OPEN_PLAN)
+    .order_by(batch_items.c.payout_id)
+)
+_AS_LEFT = (
+    select(
+        payouts.c.batch_id,
+        payouts.c.id.label("payout_id"),
+        (payouts.c.amount - payouts.c.netted_amount).label("amount"),
+        payouts.c.state,
+        payouts.c.transfer_id,
+    )
+    .select_from(
+        payouts.join(batches, batches.c.id == payouts.c.batch_id).join(
+            transfers, transfers.c.id == payouts.c.transfer_id
+        )
+    )
+    .where(payouts.c.recipient_id == bindparam("of"), transfers.c.destination_address == bindparam("at"), _OPEN_PLAN)
+    .order_by(payouts.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True)

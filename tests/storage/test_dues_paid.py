@@ -6,16 +6,19 @@ import pytest
 from sqlalchemy import Connection, select
 
 from domain.evidence import Evidence
+from domain.fitting import Paid
 from domain.keys import purchase_reference
 from domain.states import RefundState
-from storage import adoption, purchases, returns, transfers
+from storage import adoption, holds, purchases, returns, transfers
 from storage.adoption import Outflow
 from storage.debts import open_debt
-from storage.dues_paid import candidates
+from storage.dues_paid import candidates, fit_a_plan
+from storage.planning import PlanTerms
 from storage.returns import RefundSeen
 from storage.store import Store
 from storage.tables import nettings, payouts
 from storage.tables import transfers as transfer_rows
+from storage.taking import take
 from tests.sales import PLATFORM, START, Sales
 from tests.verified import first_findings
 
@@ -145,3 +148,28 @@ async def test_what_debts_used_up_after_a_payment_took_nothing_from_it(
         assert set(found.amounts) == {DUE - ada.debt if amount == "left" else amount for amount in amounts}
 
     await store.write(story)
+
+
+async def test_what_is_left_of_a_plan_is_known_again_when_a_sale_of_it_was_held_and_let_go_before_it_was_sent(
+    store: Store,
+) -> None:
+    """`tests.proof weeks`, seed 50007: the sale waits for a later plan, and the run from the oldest one has it."""
+
+    def story(conn: Connection) -> tuple[list[Paid] | None, list[Paid] | None]:
+        sales = Sales("platform-usdc")
+        ada, buyer = sales.user(conn, "ada"), sales.user(conn, "buyer")
+        work = sales.content(conn, ada)
+        held, _, _ = [sales.sold(conn, work, buyer, START + number * HOUR) for number in range(3)]
+        sales.deposit(conn, 3 * DUE)
+        terms = PlanTerms(START + 2 * DAY, START + 2 * DAY, 1, False, timedelta(0), "creator", "solana")
+        assert take(conn, "monday:1", terms, lambda _: None, "ada", sales.uuids) is not None
+        owner = conn.scalar(select(transfer_rows.c.destination_address)) or ""
+        whole = fit_a_plan(conn, 3 * DUE, ada, owner)
+        holds.hold(conn, held, "dispute du_1", START + 3 * DAY)
+        holds.release(conn, held, START + 4 * DAY)
+        assert [one.amounts for one in candidates(conn, payouts.c.id > 0, START + 4 * DAY)] == 3 * [(DUE, DUE)]
+        assert fit_a_plan(conn, DUE, ada, owner) is None
+        assert fit_a_plan(conn, 2 * DUE, ada, "elsewhere") is None
+        return whole, fit_a_plan(conn, 2 * DUE, ada, owner)
+
+    assert await store.write(story) == ([Paid(1, DUE), Paid(2, DUE), Paid(3, DUE)], [Paid(2, DUE), Paid(3, DUE)])
