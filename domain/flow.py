@@ -100,7 +100,7 @@ STEPS: tuple[FlowStep, ...] = (
     FlowStep(
         kind="session_end",
         subject="checkout",
-        does="ends an open Checkout Session of a work whose last edition is taken",
+        does="ends an open Checkout Session of a work that is sold out or taken down",
         module="agent/steps/session_end.py",
         due_by=("stripe_event", "mint_look", "refunds", Source.SHOP, Source.OPERATOR, Source.CHAIN),
         asks=(Party.STRIPE,),

@@ -14,7 +14,7 @@ from domain.errors import Misuse, RequestError
 from domain.keys import uuid4_shaped
 from domain.states import CheckoutState
 from storage.history import advance, advance_from, note
-from storage.session_ends import end_if_sold_out
+from storage.session_ends import end_if_over
 from storage.statements import among, insert_into, locked_row_of, row_of
 from storage.tables import checkouts, contents, purchases, users
 
@@ -158,7 +158,7 @@ def opened(conn: Connection, checkout_id: int, session_id: str, url: str, now: d
     if row.state == CheckoutState.CREATING:
         named = {"stripe_session_id": session_id, "url": url}
         advance_from(conn, checkout_id, row.state, CheckoutState.OPEN, now, **named)
-        end_if_sold_out(conn, checkout_id, now)
+        end_if_over(conn, checkout_id, now)
     return _read(conn.execute(row_of(checkouts), {"which": checkout_id}).one())
 
 

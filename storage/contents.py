@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from domain.errors import RequestError
+from storage import session_ends
 from storage.history import note
 from storage.tables import content_shares, contents, users
 
@@ -98,8 +99,8 @@ def every_page(conn: Connection, taken_down: bool | None, before: int | None, li
 
 
 def set_taken_down(conn: Connection, content_id: int, is_down: bool, reason: str, now: datetime) -> None:
-    """Take a content out of the shop, or put it back. What is sold stays sold, and its NFTs keep their metadata; a
-    Session that is open runs on. Idempotent. Raises RequestError 404 `content_not_found`."""
+    """Take a content out of the shop, or put it back. What is sold stays sold, and its NFTs keep their metadata; its
+    open Sessions end. Idempotent. Raises RequestError 404 `content_not_found`."""
     row = conn.execute(
         select(contents.c.taken_down_at).where(contents.c.id == content_id).with_for_update()
     ).one_or_none()
@@ -109,6 +110,8 @@ def set_taken_down(conn: Connection, content_id: int, is_down: bool, reason: str
         return
     conn.execute(update(contents).where(contents.c.id == content_id).values(taken_down_at=now if is_down else None))
     note(conn, "content", content_id, None, "taken_down" if is_down else "restored", now, reason)
+    if is_down:
+        session_ends.end_all(conn, content_id, now)
 
 
 def _shares(conn: Connection, content_ids: list[int]) -> dict[int, dict[int, int]]:

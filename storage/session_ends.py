@@ -1,4 +1,5 @@
-"""Checkout Sessions of a work whose last edition is taken: whoever paid one would only be given his money back."""
+"""Checkout Sessions of a work that is no longer for sale: whoever paid one would only be given his money back where its
+last edition is taken, or buy what an operator has taken down."""
 
 from datetime import datetime
 
@@ -10,12 +11,11 @@ from storage.tables import checkouts, contents, jobs
 from storage.work import enqueue
 
 KIND = "session_end"
-_SOLD_OUT = contents.c.editions_taken >= contents.c.editions
+_IS_OVER = (contents.c.editions_taken >= contents.c.editions) | contents.c.taken_down_at.is_not(None)
 
 
 def end_all(conn: Connection, content_id: int, now: datetime) -> None:
-    """The last edition was taken: have the open Sessions of this work ended, in one statement however many there
-    are."""
+    """A work is no longer for sale: have its open Sessions ended, in one statement however many there are."""
     columns = (jobs.c.kind, jobs.c.subject, jobs.c.state, jobs.c.due_at, jobs.c.created_at, jobs.c.attempts)
     moment = literal(now, jobs.c.due_at.type)
     open_ones = select(
@@ -25,21 +25,23 @@ def end_all(conn: Connection, content_id: int, now: datetime) -> None:
     conn.execute(born.on_conflict_do_nothing(index_elements=[jobs.c.kind, jobs.c.subject]))
 
 
-def end_if_sold_out(conn: Connection, checkout_id: int, now: datetime) -> None:
-    """A Session that was being made when the last edition was taken has opened."""
-    if conn.scalar(_TO_BE_ENDED, {"of": checkout_id}) is not None:
+def end_if_over(conn: Connection, checkout_id: int, now: datetime) -> None:
+    """A Session has opened; its work may have been sold out or taken down while it was being made. Who does either in
+    another transaction meets this one at the work's row: one of the two sees what the other has written."""
+    if (row := conn.execute(_LOCKED, {"of": checkout_id}).one_or_none()) is not None and row.is_over:
         enqueue(conn, KIND, checkout_id, now)
 
 
 def to_be_ended(conn: Connection, checkout_id: int, now: datetime) -> str | None:
-    """Stripe's id of a Session that is open and can buy nothing; None where it is over, or an edition is there
+    """Stripe's id of a Session that is open and can buy nothing; None where it is over, or its work is for sale
     again."""
-    row = conn.execute(_TO_BE_ENDED, {"of": checkout_id}).one_or_none()
-    return None if row is None or row.expires_at <= now else row.stripe_session_id
+    row = conn.execute(_ASKED, {"of": checkout_id}).one_or_none()
+    return row.stripe_session_id if row is not None and row.is_over and row.expires_at > now else None
 
 
-_TO_BE_ENDED = (
-    select(checkouts.c.stripe_session_id, checkouts.c.expires_at)
+_ASKED = (
+    select(checkouts.c.stripe_session_id, checkouts.c.expires_at, _IS_OVER.label("is_over"))
     .join(contents, contents.c.id == checkouts.c.content_id)
-    .where(checkouts.c.id == bindparam("of"), checkouts.c.state == fixed(CheckoutState.OPEN), _SOLD_OUT)
+    .where(checkouts.c.id == bindparam("of"), checkouts.c.state == fixed(CheckoutState.OPEN))
 )
+_LOCKED = _ASKED.with_for_update(read=True, of=contents)

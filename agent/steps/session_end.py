@@ -1,4 +1,4 @@
-"""Ends an open Checkout Session of a work whose last edition is taken: nobody shall pay for what there is no more."""
+"""Ends an open Checkout Session of a work that is sold out or taken down: nobody shall pay for what is not for sale."""
 
 from datetime import timedelta
 from typing import Protocol
@@ -17,7 +17,7 @@ from storage.work import Claim
 
 log = structlog.get_logger(__name__)
 
-SOLD_OUT = "the last edition was sold"
+NOT_FOR_SALE = "its work is no longer for sale"
 STILL_OPEN_WAIT = timedelta(minutes=5)
 
 
@@ -43,9 +43,9 @@ class SessionEndStep:
         if status == "open":
             return Again(STILL_OPEN_WAIT, f"Stripe has not ended {session_id}; its time ends it otherwise")
         if status == "complete":
-            return Done()  # paid a moment before: its event tells, and the loser of a race gets his money back
+            return Done()  # paid a moment before: its event tells; it buys what is left, else he gets his money back
         over = self._clock.now()
-        return Done(lambda conn: abandon(conn, checkout_id, SOLD_OUT, over))
+        return Done(lambda conn: abandon(conn, checkout_id, NOT_FOR_SALE, over))
 
     async def _end(self, session_id: str) -> str | None:
         """The Session's status now."""

@@ -1,16 +1,22 @@
-"""With the last edition of a work its open Sessions end, those that open a moment later too; nobody else's do."""
+"""With the last edition of a work its open Sessions end, and when it is taken down, those that open a moment later too;
+nobody else's do."""
 
+import asyncio
 from datetime import timedelta
 
-from sqlalchemy import Connection, select, update
+import pytest
+from sqlalchemy import URL, Connection, select, update
 
 from domain.states import RefundState
 from storage import checkouts, returns, session_ends
 from storage.checkouts import Wanted
+from storage.contents import set_taken_down
+from storage.postgres import PostgresStore
 from storage.returns import RefundSeen
 from storage.store import Store
 from storage.tables import contents, jobs
 from tests.sales import START, Sales
+from tests.storage.replicas import replica, until_it_waits
 
 LATER = START + timedelta(hours=1)
 
@@ -65,3 +71,54 @@ async def test_a_session_is_left_open_where_an_edition_has_come_back_or_its_time
         return [*found, session_ends.to_be_ended(conn, mine, START)]
 
     assert await store.write(story) == ["cs_ann", None, None]
+
+
+@pytest.mark.parametrize("editions", [None, 3])
+async def test_a_work_that_is_taken_down_ends_its_sessions_until_it_is_put_back(
+    editions: int | None, store: Store
+) -> None:
+    shop = Sales("platform-usdc")
+
+    def story(conn: Connection) -> tuple[list[int], list[str], list[str], list[str | None]]:
+        work, other = shop.content(conn, shop.user(conn, "ada")), limited(conn, shop, 5)
+        conn.execute(update(contents).where(contents.c.id == work).values(editions=editions))
+        mine, waits = opens(conn, shop, work, "ann"), opens(conn, shop, work, "bob", answered=False)
+        opens(conn, shop, other, "cy")
+        set_taken_down(conn, work, True, "not his own", START)
+        down = ending(conn)
+        checkouts.opened(conn, waits, "cs_bob", "https://checkout.stripe.com/x", START)
+        late, found = ending(conn), [session_ends.to_be_ended(conn, mine, START)]
+        set_taken_down(conn, work, False, "it is", START)
+        return [mine, waits], down, late, [*found, session_ends.to_be_ended(conn, mine, START)]
+
+    mine, down, late, found = await store.write(story)
+    assert (down, late) == ([str(mine[0])], [str(one) for one in mine])
+    assert found == ["cs_ann", None]
+
+
+@pytest.mark.parametrize("opens_first", [True, False])
+async def test_a_session_that_opens_while_another_replica_takes_the_work_down_is_ended(
+    opens_first: bool, postgres_store: PostgresStore, postgres_url: URL
+) -> None:
+    shop = Sales("platform-usdc")
+
+    def begun(conn: Connection) -> tuple[int, int]:
+        work = limited(conn, shop, 2)
+        return work, opens(conn, shop, work, "ann", answered=False)
+
+    work, mine = await postgres_store.write(begun)
+
+    def opening(conn: Connection) -> None:
+        checkouts.opened(conn, mine, "cs_ann", "https://checkout.stripe.com/x", START)
+
+    def taking_down(conn: Connection) -> None:
+        set_taken_down(conn, work, True, "not his own", START)
+
+    first, second = (opening, taking_down) if opens_first else (taking_down, opening)
+    async with replica(postgres_url) as one:
+        await one.run_sync(first)
+        other = asyncio.create_task(postgres_store.write(second))
+        await until_it_waits(other, postgres_url)
+        await one.commit()
+    await other
+    assert await postgres_store.read(ending) == [str(mine)]

@@ -1,4 +1,4 @@
-"""Nobody pays for a work whose last edition is sold, as far as Stripe can still be told."""
+"""Nobody pays for a work that is sold out or taken down, as far as Stripe can still be told."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from sandbox.faults import Fault, Rule
 from sandbox.stripe_service.errors import ApiError
 from tests.week.checker import rows_of
-from tests.week.people import eventually, gallery, on_virtual_time, parked, session_of, shelf_says
+from tests.week.people import eventually, gallery, on_virtual_time, open_session, parked, session_of, shelf_says
 from tests.week.test_refunds import Gallery
 
 STATES = "SELECT state FROM checkouts ORDER BY id"
@@ -75,4 +75,28 @@ async def test_an_edition_that_comes_back_can_be_bought_by_whose_page_was_closed
     assert again != sessions[1]
     world.stripe.controls.pay(again)
     await ended(shop, "completed", "expired", "completed")
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_work_that_is_taken_down_closes_its_pages_and_who_has_paid_keeps_what_he_bought(tmp_path: Path) -> None:
+    """Before Stripe is told: while it can't be reached nobody can close a page."""
+    shop = gallery(tmp_path)
+    world = shop.world
+    await shop.open()
+    (early, paid), (late, unpaid) = [await open_session(shop, name) for name in ("bea", "cy")]
+    work, because = f"/admin/api/contents/{shop.content}", {"reason": "not his own"}
+    world.stripe.faults.add(Rule("/expire", Fault.LOSE_REQUEST, times=2))
+    assert (await world.operator("POST", f"{work}/take-down", because)).status == 200
+    world.stripe.controls.pay(paid)
+    await shelf_says(shop, early, "owned")
+    await ended(shop, "completed", "expired")
+    with pytest.raises(ApiError, match="expired"):
+        world.stripe.controls.pay(unpaid)
+    assert rows_of(world, "SELECT id FROM refunds") == []
+    await world.operator("POST", f"{work}/restore", because)
+    again = await session_of(shop, late)
+    world.stripe.controls.pay(again)
+    await shelf_says(shop, late, "owned")
+    assert await parked(world) == []
     await shop.close()
