@@ -20,6 +20,7 @@ from agent.notify import ServiceManager
 from agent.probe import Probe
 from agent.schedule import Schedule, nudges
 from agent.startup import Daemon, background, prepare
+from agent.web.callers import TrustedProxies
 from agent.web.front import CONNECTIONS_MAX, FrontLimits, WebFront
 from agent.web_assembly import build_web
 from config.settings import Settings
@@ -127,9 +128,10 @@ async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
     web = build_web(settings, ports, daemon.gateways, daemon.engine, daemon.metrics, daemon.platform_address, probe)
     most = connections_for(raise_file_limit(), CONNECTIONS_MAX)
     limits = FrontLimits(connections_max=most, stop_seconds=REQUESTS_STOP_SECONDS)
+    proxies = TrustedProxies(settings.trusted_proxies)
     fronts = [
-        WebFront(web.public, *_address(settings.agent_listen), limits),
-        WebFront(web.admin, *_address(settings.agent_admin_listen), limits),
+        WebFront(web.public, *_address(settings.agent_listen), limits, proxies),
+        WebFront(web.admin, *_address(settings.agent_admin_listen), limits, proxies),
     ]
     watched = nudges(
         direct_alerts=settings.alerts_directly,

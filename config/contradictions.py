@@ -1,6 +1,7 @@
 """Settings that contradict each other: what each says is fine, both together are not."""
 
 import re
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from config.hosts import MINT_SANDBOX_URL, MINT_URL
@@ -64,7 +65,20 @@ def _wrong_addresses(s: "Settings") -> list[str]:
     admin_host = s.agent_admin_listen.rsplit(":", 1)[0]
     if admin_host not in {"127.0.0.1", "localhost", "[::1]"} and not s.agent_allow_public_admin:
         found.append("AGENT_ADMIN_LISTEN: not a loopback address; set AGENT_ALLOW_PUBLIC_ADMIN=true only behind TLS")
+    if not all(_is_some_network(text) for text in s.trusted_proxies):
+        found.append(
+            "AGENT_TRUSTED_PROXIES: addresses or networks of your proxies, like 127.0.0.1 or 10.1.2.0/24, separated by "
+            "commas; never everybody"
+        )
     return found
+
+
+def _is_some_network(text: str) -> bool:
+    """An address, or a network that is not the whole internet: whoever is trusted may say who he is."""
+    try:
+        return ip_network(text).prefixlen > 0
+    except ValueError:
+        return False
 
 
 def _wrong_shares(s: "Settings") -> list[str]:

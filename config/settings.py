@@ -85,6 +85,7 @@ class Settings(BaseModel):
     agent_metrics_token: SecretStr = SecretStr("")
     agent_admin_hosts: str = ""
     agent_allow_public_admin: bool = False
+    agent_trusted_proxies: str = ""
     agent_invite_codes: SecretStr = SecretStr("")
     agent_user_wallets: Literal["user", "developer"] = "user"
     agent_wallet_set_id: str = ""
@@ -193,6 +194,11 @@ class Settings(BaseModel):
         """Host headers that the admin port answers to."""
         url_host = re.sub(r"^https?://", "", self.agent_admin_url).rstrip("/")
         return tuple(dict.fromkeys((*listed(self.agent_admin_hosts), url_host, self.agent_admin_listen)))
+
+    @property
+    def trusted_proxies(self) -> tuple[str, ...]:
+        """Addresses and networks whose word on who calls is believed."""
+        return listed(self.agent_trusted_proxies)
 
     @property
     def require_available(self) -> bool:

@@ -35,6 +35,16 @@ def keys(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
     if settings.stripe_secret_key.get_secret_value().startswith("sk_"):
         yield warning("stripe key", "may do everything", "make a restricted key: docs/runbooks/least-rights.md")
     yield _witnesses(settings)
+    if settings.public_base_url.startswith("https://"):
+        yield _callers(settings)
+
+
+def _callers(settings: Settings) -> Finding:
+    """The daemon itself speaks no TLS, so that a proxy stands before it."""
+    if settings.trusted_proxies:
+        return ok("callers", f"are told apart by what {', '.join(settings.trusted_proxies)} says")
+    remedy = "AGENT_TRUSTED_PROXIES: the address from which the TLS proxy calls"
+    return warning("callers", "all count as one, and who guesses passwords slows down everybody", remedy)
 
 
 def _durable(lacking: list[str]) -> Finding:

@@ -10,6 +10,7 @@ from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
 from agent.web.body_budget import BodyBudget
+from agent.web.callers import FORWARDED, TrustedProxies
 from agent.web.messages import WebRequest, error_response
 from agent.web.recurring import Recurring
 from agent.web.router import Router, too_large
@@ -135,11 +136,19 @@ class _Server(web.Server):
 class WebFront:
     """Serves a router on one port. `start`, then `stop`, which may be called twice."""
 
-    def __init__(self, router: Router, host: str, port: int, limits: FrontLimits | None = None) -> None:
+    def __init__(
+        self,
+        router: Router,
+        host: str,
+        port: int,
+        limits: FrontLimits | None = None,
+        proxies: TrustedProxies | None = None,
+    ) -> None:
         self._router = router
         self.host = host
         self.port = port
         self._limits = limits or FrontLimits()
+        self._proxies = proxies or TrustedProxies()
         self._large = BodyBudget(self._limits.large_burst_bytes, self._limits.large_bytes_per_second)
         self._numbers = count(1)
         self._prefix = ""
@@ -180,13 +189,17 @@ class WebFront:
         server.answering(connection)
         try:
             answer = await self._router.dispatch(
-                WebRequest(request.method, path, query, request.headers, body, request.remote or "", request_id)
+                WebRequest(request.method, path, query, request.headers, body, self._caller(request), request_id)
             )
         finally:
             server.answered(connection)
         if answer.status >= 500:
             self._failed.happened(f"{request.method} {path}: {answer.status}")
         return WireAnswer(answer, request_id, close=False)
+
+    def _caller(self, request: web.BaseRequest) -> str:
+        peer = request.remote or ""
+        return self._proxies.caller(peer, request.headers.getall(FORWARDED, [])) if self._proxies else peer
 
     def _where(self, request: web.BaseRequest) -> tuple[str, Mapping[str, str]]:
         """Path and query. What stands in the registry as it came needs no taking apart: the webhooks, above all."""

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from agent.web.callers import network_of
 from agent.web.messages import too_many_attempts
 from ports.clock import Clock
 
@@ -29,8 +30,9 @@ class Lockout:
 
     def begin(self, email: str, remote: str) -> None:
         """Count a try before it is checked, so that many at once gain nothing. Raises RequestError 429."""
-        tries = self._pairs.setdefault((email, remote), _Tries())
-        self._pairs.move_to_end((email, remote))
+        pair = email, network_of(remote)
+        tries = self._pairs.setdefault(pair, _Tries())
+        self._pairs.move_to_end(pair)
         if len(self._pairs) > KEPT_PAIRS:
             self._pairs.popitem(last=False)
         now = self._clock.monotonic()
@@ -44,4 +46,4 @@ class Lockout:
 
     def succeeded(self, email: str, remote: str) -> None:
         """The right password: the pair starts anew."""
-        self._pairs.pop((email, remote), None)
+        self._pairs.pop((email, network_of(remote)), None)

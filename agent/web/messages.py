@@ -12,8 +12,8 @@ JSON_TYPE = "application/json; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class WebRequest:
-    """One HTTP request. `headers` is looked up by lower-case names, `path` is decoded, `remote` the peer's address,
-    `request_id` names it in logs, in the audit log and in its answer's headers."""
+    """One HTTP request. `headers` is looked up by lower-case names, `path` is decoded, `remote` the caller's address
+    as far as it can be believed, `request_id` names it in logs, in the audit log and in its answer's headers."""
 
     method: str
     path: str

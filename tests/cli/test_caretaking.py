@@ -196,6 +196,13 @@ def test_one_provider_of_the_chain_is_warned_of_where_money_is_real(urls: str, t
     assert told in found.text
 
 
+@pytest.mark.parametrize(("proxies", "state"), [("", State.WARNING), ("127.0.0.1", State.OK)])
+def test_a_proxy_that_no_setting_names_is_warned_of(proxies: str, state: State) -> None:
+    environ = VALID | {"PUBLIC_BASE_URL": "https://shop.example", "AGENT_TRUSTED_PROXIES": proxies}
+    (found,) = [one for one in surroundings.keys(load_settings(environ), environ) if one.check == "callers"]
+    assert found.state is state and ("AGENT_TRUSTED_PROXIES" in found.remedy) is (state is State.WARNING)
+
+
 async def test_a_server_that_keeps_nothing_through_a_power_cut_is_found(postgres_url: URL) -> None:
     """The tests' own server: nothing is flushed there."""
     environ = {**VALID, "DATABASE_URL": postgres_url.render_as_string(hide_password=False)}

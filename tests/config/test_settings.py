@@ -93,6 +93,8 @@ def test_lists_are_read_with_commas_and_stray_blanks() -> None:
     assert len(settings.rpc_urls) == 2
     assert settings.invite_codes == ("canary-invite-one", "canary-invite-two")
     assert load_settings({**VALID, "AGENT_SCREENING_DENY": "a,b,a"}).denied_addresses == {"a", "b"}
+    proxies = load_settings({**VALID, "AGENT_TRUSTED_PROXIES": "127.0.0.1, fd00::/8"}).trusted_proxies
+    assert proxies == ("127.0.0.1", "fd00::/8")
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -132,6 +134,10 @@ def test_all_missing_settings_are_named_in_a_line_each() -> None:
         ("AGENT_LISTEN", "8080", "127.0.0.1:8080"),
         ("AGENT_LISTEN", "127.0.0.1:99999", "127.0.0.1:8080"),
         ("AGENT_ADMIN_LISTEN", "0.0.0.0:8081", "AGENT_ALLOW_PUBLIC_ADMIN=true"),
+        ("AGENT_TRUSTED_PROXIES", "proxy.example", "127.0.0.1 or 10.1.2.0/24"),
+        ("AGENT_TRUSTED_PROXIES", "10.1.2.3/24", "127.0.0.1 or 10.1.2.0/24"),
+        ("AGENT_TRUSTED_PROXIES", "127.0.0.1,0.0.0.0/0", "never everybody"),
+        ("AGENT_TRUSTED_PROXIES", "::/0", "never everybody"),
         ("AGENT_CREATOR_BPS", "10001", "less than or equal to 10000"),
         ("AGENT_CREATOR_BPS", "-1", "greater than or equal to 0"),
         ("AGENT_CREATOR_BPS", "90%", "whole number"),

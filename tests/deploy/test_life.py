@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from agent.cli.children import running_daemon
 from agent.daemon import CUT_OFF
 from config.settings import SECRET_NAMES
 from ports.system import SystemClock
@@ -82,6 +83,18 @@ async def test_a_stop_under_load_is_over_in_ten_seconds_and_what_was_acknowledge
     with closing(sqlite3.connect(world.options.data_dir / DATABASE_FILE)) as connection:
         stored = {row[0] for row in connection.execute("SELECT event_id FROM stripe_events")}
     assert set(acknowledged) <= stored
+
+
+async def test_behind_a_named_proxy_the_audit_log_of_a_daemon_says_who_called(world: World, tmp_path: Path) -> None:
+    settings = world.environment | {"AGENT_TRUSTED_PROXIES": "127.0.0.1"}
+    headers = {"Authorization": f"Bearer {world.identity.admin_token}", "X-Forwarded-For": "6.6.6.6, 198.51.100.1"}
+    async with running_daemon(settings, f"{world.agent_url}/readyz", tmp_path / "daemon.log"):
+        async with aiohttp.ClientSession(world.admin_url, headers=headers) as session:
+            async with session.post("/admin/api/invites", json={}) as answer:
+                assert answer.status == 201
+            async with session.get("/admin/api/audit") as answer:
+                (act,) = (await answer.json())["items"]
+    assert (act["action"], act["remote"]) == ("invite", "198.51.100.1")
 
 
 def test_a_stop_that_hangs_is_cut_off() -> None:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, func, select
 
 from agent.web.app import Outside, WebApp
+from agent.web.callers import TrustedProxies
 from agent.web.front import FrontLimits, WebFront
 from agent.web.messages import WebRequest
 from agent.web.passwords import PasswordCost
@@ -220,6 +221,7 @@ class Shop:
             rate=rate,
         )
         self.limits = PATIENT
+        self.proxies = TrustedProxies()
         self._session: aiohttp.ClientSession | None = None
 
     def build(self) -> WebApp:
@@ -247,8 +249,8 @@ class Shop:
     async def open(self) -> None:
         await self.store.write(_let_in)
         self.app = self.build()
-        self.public = WebFront(self.app.public, "127.0.0.1", 0, self.limits)
-        self.admin = WebFront(self.app.admin, "127.0.0.1", 0, self.limits)
+        self.public = WebFront(self.app.public, "127.0.0.1", 0, self.limits, self.proxies)
+        self.admin = WebFront(self.app.admin, "127.0.0.1", 0, self.limits, self.proxies)
         await self.public.start()
         await self.admin.start()
         self._session = aiohttp.ClientSession(auto_decompress=True)
