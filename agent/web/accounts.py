@@ -18,6 +18,7 @@ from agent.web.account_bodies import (
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.lockout import Lockout
 from agent.web.passwords import Passwords
+from agent.web.rates import Rate
 from agent.web.settings import WebSettings
 from domain.errors import OutcomeUnknown, Rejected, RequestError, Retryable
 from domain.states import WalletState
@@ -26,6 +27,13 @@ from ports.ids import Ids
 from storage import tokens, users
 from storage.store import Store
 
+SIGN_UPS = Rate(burst=200, per_second=0.5)
+"""From one address: a hall full of people behind one router comes in, a script that makes accounts does not get far."""
+LOG_INS = Rate(burst=200, per_second=5.0)
+"""From one address, whatever accounts are tried: each costs a hash, a wrong one too."""
+PIN_SESSIONS = Rate(burst=60, per_second=0.5)
+"""Of one account: two calls of Circle's each; a client may ask every second until its wallet is ready."""
+ADDRESS_CHANGES = Rate(burst=20, per_second=1 / 60)
 PIN_TAKES = timedelta(seconds=30)
 """Choosing one, in Circle's window; then the wallet is looked for, should its notification be lost."""
 WALLET_PROMPT = (
@@ -127,9 +135,18 @@ class Accounts:
                 status=201,
                 takes=SignUp,
                 errors=(403, 409),
+                rate=SIGN_UPS,
             ),
             Endpoint(
-                "POST", "/api/auth/login/", public, self.log_in, "Get a token", LoggedIn, takes=LogIn, errors=(401, 429)
+                "POST",
+                "/api/auth/login/",
+                public,
+                self.log_in,
+                "Get a token",
+                LoggedIn,
+                takes=LogIn,
+                errors=(401, 429),
+                rate=LOG_INS,
             ),
             Endpoint("POST", "/api/auth/logout/", user, self.log_out, "Revoke this token", status=204),
             Endpoint("GET", "/api/profile/", user, self.profile, "The signed-in user", Profile),
@@ -141,6 +158,7 @@ class Accounts:
                 "What the client needs for the wallet's PIN step",
                 WalletSetup,
                 errors=(409,),
+                rate=PIN_SESSIONS,
             ),
             Endpoint(
                 "POST",
@@ -161,6 +179,7 @@ class Accounts:
                 Profile,
                 takes=ExternalAddress,
                 errors=(409,),
+                rate=ADDRESS_CHANGES,
             ),
         ]
 

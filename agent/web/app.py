@@ -32,6 +32,7 @@ from agent.web.contents import Contents
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.health import Vitals, with_document
 from agent.web.intake import CircleCheck, StripeCheck, Webhooks
+from agent.web.limits import limited
 from agent.web.messages import WebResponse
 from agent.web.metering import WebMetrics
 from agent.web.passwords import QUICK, Passwords
@@ -93,16 +94,19 @@ class WebApp:
         accounts = Accounts(store, clock, ids, passwords, outside.circle, outside.check_address, settings)
         vitals = Vitals(store, outside.trouble)
         acts = WakingStore(store, outside.on_act)
-        public = [
+        costly = [
             *accounts.endpoints(),
             *Contents(store, clock, ids, settings).endpoints(),
             *Shop(store, clock, ids, outside.stripe, settings).endpoints(),
-            *Webhooks(
-                store, clock, outside.check_stripe, outside.check_circle, outside.metrics, outside.on_work, settings
-            ).endpoints(),
             *Shelves(store, clock, outside.read_usdc).endpoints(),
             *Withdrawals(
                 store, clock, ids, outside.circle, outside.check_address, outside.read_usdc, settings
+            ).endpoints(),
+        ]
+        public = [
+            *limited(costly, clock),
+            *Webhooks(
+                store, clock, outside.check_stripe, outside.check_circle, outside.metrics, outside.on_work, settings
             ).endpoints(),
             *vitals.endpoints(),
         ]

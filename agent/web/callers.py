@@ -40,6 +40,12 @@ class TrustedProxies:
         return any(address in network for network in self._networks)
 
 
+def is_this_machine(caller: str) -> bool:
+    """A program here, or a proxy here that no setting names: all of its callers at once, who can't be told apart."""
+    address = _read(caller)
+    return address is None or address.is_loopback
+
+
 def network_of(caller: str) -> str:
     """Under what a caller is counted: an IPv4 address, or the network of an IPv6 one."""
     address = _read(caller)

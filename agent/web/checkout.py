@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from agent.web.endpoint import Access, Call, Endpoint
+from agent.web.rates import Rate
 from agent.web.settings import WebSettings
 from agent.web.shop_bodies import CheckoutBegun, CheckoutWish
 from domain.errors import OutcomeUnknown, Rejected, RequestError, Retryable
@@ -17,6 +18,8 @@ from storage import checkouts, users
 from storage.checkouts import Checkout, Mark, abandon
 from storage.store import Store
 
+CHECKOUTS = Rate(burst=60, per_second=0.2)
+"""Of one buyer: a Session at Stripe for each content, and a row."""
 TRIES = 3
 """Calls to Stripe within one request, all with one key; the buyer's next request goes on with the same key."""
 PAUSE_SECONDS = 0.25
@@ -77,6 +80,7 @@ class Shop:
                 CheckoutBegun,
                 takes=CheckoutWish,
                 errors=(404, 409, 502),
+                rate=CHECKOUTS,
             ),
         ]
 

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from agent.web.bodies import Paging, Warned
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.messages import not_found
+from agent.web.rates import Rate
 from agent.web.settings import CardFee, WebSettings
 from agent.web.shop_bodies import (
     Collaborator,
@@ -26,6 +27,9 @@ from ports.clock import Clock
 from ports.ids import Ids
 from storage import contents
 from storage.store import Store
+
+CONTENTS = Rate(burst=300, per_second=0.5)
+"""Of one author: a row that everybody's list shows."""
 
 
 class Contents:
@@ -49,6 +53,7 @@ class Contents:
                 PublishedContent,
                 status=201,
                 takes=NewContentBody,
+                rate=CONTENTS,
             ),
             Endpoint("GET", path, public, self.page, "What is for sale, newest first", ContentPage, query=Paging),
             Endpoint("GET", path + "{content_id}/", public, self.one, "One content", ContentBody),

@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from agent.web.messages import WebRequest, WebResponse
+from agent.web.rates import Rate
 from domain.errors import Misuse
 from storage.tokens import Bearer
 
@@ -106,7 +107,8 @@ class Endpoint:
     """`path` is a template: `{x_id}` takes a row id, any other `{name}` a word of lower-case letters and underscores.
 
     `errors` are the statuses beside those that every endpoint of its kind may give (see `statuses`). `raw` endpoints
-    get the body as it came: it is signed.
+    get the body as it came: it is signed. `rate` is for what costs money, a hash or a row at each call: how often one
+    account may have it, or one address where nobody is signed in.
     """
 
     method: str
@@ -123,6 +125,7 @@ class Endpoint:
     body_max_bytes: int = BODY_MAX_BYTES
     content_type: str = "application/json"
     face: Face = Face.API
+    rate: Rate | None = None
 
     @property
     def parameters(self) -> list[str]:
@@ -152,6 +155,8 @@ class Endpoint:
         found = {400, 408, 413, 415, 421, 500, 503, *self.errors}
         if self.access is not Access.PUBLIC:
             found |= {401, 429}
+        if self.rate is not None:
+            found.add(429)
         if self.access in (Access.OPERATOR, Access.APPROVER) or (self.method == "POST" and not self.raw):
             found.add(403)
         if self.takes is not None or self.query is not None:

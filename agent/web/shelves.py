@@ -16,6 +16,7 @@ from agent.web.purchase_bodies import (
     SaleLine,
     SalesPage,
 )
+from agent.web.rates import Rate
 from domain.calendar import next_batch_time
 from domain.errors import OutcomeUnknown, Rejected, Retryable
 from domain.money import format_cents, format_usdc
@@ -32,6 +33,8 @@ ReadUsdc = Callable[[str], Awaitable[int | None]]
 on, when it can't be read now."""
 
 
+DASHBOARDS = Rate(burst=120, per_second=2.0)
+"""Of one creator: each asks the chain, through the RPC calls that mints and payouts share."""
 NO_WALLET = "You have no wallet yet: what you have earned waits for it. Set one up with GET /api/wallet/setup/."
 """What a creator's dashboard says while his money can go nowhere."""
 HELD = "held by the platform"
@@ -50,7 +53,15 @@ class Shelves:
         return [
             Endpoint("GET", "/api/library/", user, self.library, "What I bought", LibraryPage, query=Paging),
             Endpoint("GET", "/api/purchases/{purchase_id}/", user, self.purchase, "One of my purchases", PurchaseBody),
-            Endpoint("GET", "/api/creators/{creator_id}/dashboard/", user, self.dashboard, "My money", DashboardBody),
+            Endpoint(
+                "GET",
+                "/api/creators/{creator_id}/dashboard/",
+                user,
+                self.dashboard,
+                "My money",
+                DashboardBody,
+                rate=DASHBOARDS,
+            ),
             Endpoint("GET", "/api/creators/{creator_id}/sales/", user, self.sales, "My sales", SalesPage, query=Paging),
         ]
 

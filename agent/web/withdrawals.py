@@ -7,9 +7,10 @@ from uuid import UUID
 from pydantic import Field
 
 from agent.web.account_bodies import WalletSetup
-from agent.web.accounts import AddressCheck
+from agent.web.accounts import PIN_SESSIONS, AddressCheck
 from agent.web.bodies import Answer, Asked, Line, Moment, Money, Paging, Usdc
 from agent.web.endpoint import Access, Call, Endpoint
+from agent.web.rates import Rate
 from agent.web.settings import WebSettings
 from agent.web.shelves import ReadUsdc
 from domain.errors import OutcomeUnknown, Rejected, RequestError, Retryable
@@ -22,6 +23,10 @@ from ports.ids import Ids
 from storage import users, withdrawals
 from storage.store import Store
 
+WITHDRAWALS = Rate(burst=30, per_second=0.1)
+"""Of one account: each asks the chain and Circle, and is a row."""
+LOOKS = Rate(burst=120, per_second=2.0)
+"""Of one account: up to two calls of Circle's each, by a page that looks every five seconds."""
 SENT = frozenset({"COMPLETE"})
 LOST = frozenset({"FAILED", "DENIED", "CANCELLED"})
 OVER = frozenset({"FAILED", "EXPIRED"})
@@ -101,8 +106,9 @@ class Withdrawals:
                 status=201,
                 takes=NewWithdrawal,
                 errors=(409,),
+                rate=WITHDRAWALS,
             ),
-            Endpoint("GET", one, user, self.look, "Where a withdrawal stands", Withdrawal),
+            Endpoint("GET", one, user, self.look, "Where a withdrawal stands", Withdrawal, rate=LOOKS),
             Endpoint(
                 "POST",
                 f"{one}challenge/",
@@ -111,6 +117,7 @@ class Withdrawals:
                 "What the client needs for the PIN",
                 WalletSetup,
                 errors=(409,),
+                rate=PIN_SESSIONS,
             ),
             Endpoint("POST", f"{one}drop/", user, self.drop, "Give a withdrawal up that waits for the PIN", Withdrawal),
         ]

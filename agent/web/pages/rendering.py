@@ -9,7 +9,7 @@ from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
 
 from agent.web.endpoint import Call
-from agent.web.messages import WebResponse
+from agent.web.messages import RefusedWithHeaders, WebResponse
 from agent.web.pages import texts
 from agent.web.pages.files import Files
 from agent.web.pages.site import Site
@@ -71,7 +71,8 @@ class Renderer:
     ) -> WebResponse:
         """A whole page; only its live part where the page itself asks for that.
 
-        `frames` is an origin that it may embed, `away` an address to which the browser goes on by itself.
+        `frames` is an origin that it may embed, `away` an address to which the browser goes on by itself. A `problem`
+        that it shows brings its headers.
         """
         known = {**self._known(call), **values}
         found = self._templates.get_template(f"{self._site.folder}/{template}")
@@ -82,6 +83,9 @@ class Renderer:
         headers = _headers(frames)
         if away:
             headers["Refresh"] = f"0; url={away}"
+        problem = values.get("problem")
+        if isinstance(problem, RefusedWithHeaders):
+            headers |= problem.headers
         if call.visit is not None and call.visit.cookie:
             headers["Set-Cookie"] = call.visit.cookie
         return WebResponse(status, html.encode(), HTML, headers)

@@ -83,7 +83,7 @@ class Door:
                 SignUp(email=wish.email, password=wish.password, invite_code=wish.invite_code, username=wish.username),
             )
         except RequestError as error:
-            if error.status not in (403, 409, 422):
+            if error.status not in (403, 409, 422, 429):
                 raise
             return self._renderer.page(
                 call, "signup.html", status=error.status, next=wish.next or "", problem=error, wish=wish
