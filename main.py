@@ -1,6 +1,11 @@
 """`python main.py <command>`: the daemon, its commands and the sandbox."""
 
-from storage import engine_library
+try:
+    from storage import engine_library
+except ModuleNotFoundError as missing:
+    raise SystemExit(
+        f"error: this Python has no {missing.name}; run `make venv`, then `. .venv/bin/activate`, and try again"
+    ) from None
 
 engine_library.install()  # before anything can import sqlite3
 

@@ -5,7 +5,10 @@ command, write its module and register it below.
 """
 
 import typer
+from typer._click.core import Command
 from typer._completion_classes import completion_init
+from typer.core import TyperGroup, TyperOption
+from typer.main import get_command
 
 from agent.cli import (
     backup,
@@ -62,4 +65,15 @@ app.add_typer(converting.conversions, name="conversion")
 def main() -> None:
     """Run the command that the arguments name, or tell a shell what could come next."""
     completion_init()
-    app(complete_var=completion.VARIABLE)
+    commands = get_command(app)
+    _take_values_off_flags(commands)
+    commands(complete_var=completion.VARIABLE)
+
+
+def _take_values_off_flags(command: Command) -> None:
+    """Typer's help says `--json <bool>`, for which people type `--json true`."""
+    for parameter in command.get_params(typer.Context(command)):
+        if isinstance(parameter, TyperOption) and parameter.is_flag:
+            parameter.metavar = ""
+    for below in command.commands.values() if isinstance(command, TyperGroup) else ():
+        _take_values_off_flags(below)

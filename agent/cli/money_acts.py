@@ -176,11 +176,12 @@ def _lasting(days: int) -> str:
 
 def _costs(found: Costs) -> list[tuple[str, str]]:
     assumed = format_cents(found.network_cents_assumed)
+    sent = f"{counted(found.minted, 'mint')}, {counted(found.payouts, 'payout')}"
     return [
         ("sales", f"{found.sales}: {found.gross} USD, {found.refunded} given back"),
         ("Stripe's fees", f"{found.stripe_fees} USD, net {found.net}"),
         ("creators, platform", f"{found.creators}, {found.platform} USDC"),
-        ("on chain", f"{found.network_lamports} lamports: {found.minted} mints, {found.payouts} payouts"),
+        ("on chain", f"{found.network_lamports} lamports: {sent}"),
         ("a sale", f"{found.network_lamports_per_sale} lamports, leaves {found.margin_per_sale} USDC"),
         ("left", f"{found.margin} USDC, with {assumed} USD taken for the network (AGENT_NETWORK_COST_CENTS)"),
     ]

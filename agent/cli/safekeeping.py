@@ -19,6 +19,7 @@ from agent.cli.filing import file_copy, file_dump
 from agent.cli.lock import locked_store
 from agent.cli.programs import run_program, told_to_postgresql
 from agent.cli.terminal import Terminal
+from agent.cli.texts import counted
 from agent.identity import FINGERPRINT, GENESIS_HASH, REMEDIES
 from agent.web.admin_backup_bodies import Backup, BackupWish
 from config.admin_access import load_admin_access
@@ -197,7 +198,8 @@ def _put_back_file(settings: Settings, file: Path, plain: Path, database: Path, 
     found = restoring.content(plain)
     _refuse_foreign(settings, found)
     newest = "nothing yet" if found.newest is None else f"{found.newest:%Y-%m-%d %H:%M:%S} UTC"
-    terminal.say(f"Backup     {file}: schema {found.revision}, {found.purchases} purchases, newest change {newest}")
+    sold = counted(found.purchases, "purchase")
+    terminal.say(f"Backup     {file}: schema {found.revision}, {sold}, newest change {newest}")
     terminal.say(f"Database   {database}: set aside beside the new one, not deleted")
     if (code := _agreed(terminal, wish.yes)) is not None:
         return code

@@ -1,7 +1,9 @@
 """The week on this machine: the world in this process, the unchanged daemon in another, the player between them."""
 
 import asyncio
+import shlex
 import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from rich.console import Console
 from agent.cli.children import DaemonFailed, run_command, running_daemon
 from agent.cli.sandbox_services import STOP_SIGNALS, show
 from sandbox.circle_service.faucet import give
-from sandbox.handover import ACCESS_FILE
+from sandbox.handover import ACCESS_FILE, ENVIRONMENT_FILE
 from sandbox.loopback import PortTaken
 from sandbox.week.access import Access
 from sandbox.week.plan import Person, plan_week
@@ -203,6 +205,7 @@ def show_links(world: World, outcome: Outcome, console: Console) -> None:
         f"  Sign up               {world.agent_url}/signup   {_invited(world)}",
         f"  Admin console         {world.admin_url}/console/   token {world.identity.admin_token}",
         "In a shell:",
+        f"  Every command         {command_line(world)}",
         f"  Metrics               {admin}/metrics",
         f"  Stripe's controls     curl {world.access['stripe_api']}/_sandbox/",
         f"  Circle's switches     curl {world.access['circle_api']}/_sandbox/switches",
@@ -212,6 +215,13 @@ def show_links(world: World, outcome: Outcome, console: Console) -> None:
     console.print()
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
+
+
+def command_line(world: World) -> str:
+    """In a shell of its own, so that the world's settings don't stay behind in the reader's."""
+    python, here = Path(sys.executable), Path.cwd()
+    shown = shlex.join([str(python.relative_to(here) if python.is_relative_to(here) else python), "main.py", "status"])
+    return f"(set -a; . {shlex.quote(str(world.options.data_dir / ENVIRONMENT_FILE))}; {shown})"
 
 
 def _invited(world: World) -> str:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.checkup import Finding, State, examine
+from agent.cli.texts import counted
 from config.logs import configure_logging
 from config.settings import load_settings
 from gateways.transport import AiohttpTransport
@@ -37,7 +38,7 @@ async def check_up(as_json: bool) -> int:
         typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
     else:
         doubts = sum(finding.state is State.WARNING for finding in findings)
-        console.print(f"\n{len(findings)} checks, {len(bad)} failed, {doubts} warnings")
+        console.print(f"\n{counted(len(findings), 'check')}, {len(bad)} failed, {counted(doubts, 'warning')}")
     return 1 if bad else 0
 
 

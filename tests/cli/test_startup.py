@@ -30,3 +30,22 @@ def test_a_command_loads_no_more_than_it_needs(modules: str, unwanted: str) -> N
     )
     done = subprocess.run([sys.executable, "-c", found], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def main(*arguments: str, without_packages: bool = False) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *(["-S"] if without_packages else []), "main.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_python_without_our_packages_is_told_how_to_get_them() -> None:
+    ended = main("status", without_packages=True)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: this Python has no pysqlite3; run `make venv`")
+
+
+@pytest.mark.parametrize("command", [["sandbox"], ["batch", "show"]])
+def test_help_shows_no_value_for_a_flag(command: list[str]) -> None:
+    """`--json <bool>` made people type `--json true`."""
+    told = main(*command, "--help").stdout
+    assert "--json" in told and "--help" in told
+    assert "bool" not in told
