@@ -154,6 +154,7 @@ def build_gateways(settings: Settings, ports: Ports, metrics: Metrics) -> Gatewa
             requests_per_second=SANDBOX_RPC_PER_SECOND if fast else settings.rpc_rates,
             slot_seconds=settings.agent_slot_ms / 1000,
             observe=metrics.rpc_call,
+            disbelieved=metrics.rpc_disbelieved,
         ),
     )
 

@@ -79,6 +79,9 @@ class Families:
             "rpc_endpoint_error_ratio", "Share of an RPC endpoint's last calls that failed, 0 to 1.", "endpoint"
         )
         self.endpoint_well = self._gauge("rpc_endpoint_well", "1 while an RPC endpoint's answers count.", "endpoint")
+        self.rpc_disbelieved = self._counter(
+            "rpc_disbelieved_answers", "Answers from slots where the chain can't have been, not believed.", "endpoint"
+        )
         self.chain_trouble = self._gauge(
             "chain_trouble", "Reasons why the chain can't be read, proven or trusted now; 0 when all is well."
         )

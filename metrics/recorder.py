@@ -93,6 +93,11 @@ class Metrics:
             series = self._series[family, labels] = family.labels(*labels)
         return series
 
+    def _endpoint(self, label: str) -> str:
+        """Of the label (`rpc2 (host)`) only the number is kept: hosts may hold keys."""
+        match = _ENDPOINT.match(label)
+        return OTHER if match is None else match.group(1)
+
     # --- told by the rooms ----------------------------------------------------------------------------------------
 
     def step_finished(self, kind: str, outcome: str, seconds: float) -> None:
@@ -126,11 +131,14 @@ class Metrics:
         self._families.clock_skew.set(seconds)
 
     def rpc_call(self, label: str, method: str, seconds: float, outcome: str) -> None:
-        """The RPC pool's observer. Of the label (`rpc2 (host)`) only the number is kept: hosts may hold keys."""
-        match = _ENDPOINT.match(label)
-        endpoint = OTHER if match is None else match.group(1)
+        """The RPC pool's observer."""
+        endpoint = self._endpoint(label)
         self._at_hand(self._families.rpc_calls, endpoint, self._method(method), self._outcome(outcome)).inc()
         self._at_hand(self._families.rpc_seconds, endpoint).observe(seconds)
+
+    def rpc_disbelieved(self, label: str) -> None:
+        """An endpoint showed a slot where the chain can't be."""
+        self._at_hand(self._families.rpc_disbelieved, self._endpoint(label)).inc()
 
     def websocket(self, connected: bool, made: int) -> None:
         """Whether the fast path's connection stands; how many were made since the start."""

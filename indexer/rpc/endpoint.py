@@ -1,6 +1,7 @@
 """One RPC endpoint: its rate, its health, and one call."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import orjson
@@ -41,6 +42,14 @@ _NO_FAULT = frozenset(
 """JSON-RPC errors that say something about the question, not that the endpoint is ill."""
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A slot that was not believed, and when it was shown (monotonic)."""
+
+    slot: int
+    at: float
+
+
 class Endpoint:
     """`label` names it in logs and metrics; the URL may hold an API key and is never shown."""
 
@@ -62,6 +71,8 @@ class Endpoint:
         self.finalized_slot = 0
         self.lag_slots = 0
         """Finalized slots behind the newest that any endpoint showed, when all were last asked together."""
+        self.claim: Claim | None = None
+        """The slot it has shown last is one where the chain can't be."""
         self.excluded = ""
         """Why it is not asked at all: it is on another cluster."""
         self._url, self._transport, self._clock, self._observe = url, transport, clock, observe
@@ -79,7 +90,8 @@ class Endpoint:
     @property
     def is_well(self) -> bool:
         """Whether its answers count at present."""
-        return not self.excluded and not self.is_lagging and self._errors_in_a_row < ERRORS_MOST
+        is_trusted = not self.excluded and self.claim is None
+        return is_trusted and not self.is_lagging and self._errors_in_a_row < ERRORS_MOST
 
     def rests_for(self) -> float:
         """Seconds until it should be asked again; 0 when it is well."""
@@ -124,6 +136,11 @@ class Endpoint:
         self._errors += 1
         self._errors_in_a_row += 1
         self._rest(min(LONGEST_REST_SECONDS, FIRST_REST_SECONDS * 2.0 ** min(self._errors_in_a_row - 1, 10)))
+
+    def doubt(self, claim: Claim) -> None:
+        """It shows a slot where the chain can't be: it counts for nothing until it shows another one."""
+        self.claim = claim
+        self.blame()
 
     async def _admit(self) -> None:
         """Wait for this endpoint's rate; refuse rather than wait longer than a call may take."""

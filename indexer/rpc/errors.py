@@ -20,6 +20,10 @@ class RpcRefusal(EndpointError):
         self.code, self.data = code, data
 
 
+class Behind(EndpointError):
+    """It answered from a slot before the one that it is held to."""
+
+
 class Disagreement(Retryable):
     """Endpoints that must agree on a negative fact do not. Nothing follows; ask again later."""
 
@@ -31,3 +35,8 @@ NODE_UNHEALTHY = -32005
 MIN_CONTEXT_SLOT_NOT_REACHED = -32016
 INVALID_PARAMS = -32602
 """agave's `rpc-client-api/src/custom_error.rs`, and JSON-RPC 2.0."""
+
+
+def is_behind(error: EndpointError) -> bool:
+    """Whether the endpoint may have the answer once it has got as far as it is held to."""
+    return isinstance(error, Behind) or (isinstance(error, RpcRefusal) and error.code == MIN_CONTEXT_SLOT_NOT_REACHED)

@@ -9,8 +9,8 @@ from indexer.effects.errors import MalformedAnswer
 from indexer.effects.shape import fields, text
 from indexer.rpc import answers
 from indexer.rpc.endpoint import Endpoint
-from indexer.rpc.errors import EndpointError
-from indexer.rpc.pace import SlotPace
+from indexer.rpc.errors import Behind, EndpointError
+from indexer.rpc.slot_memory import SlotMemory
 from indexer.rpc.values import (
     Accounts,
     Amount,
@@ -21,7 +21,6 @@ from indexer.rpc.values import (
     SignatureStatuses,
     Simulation,
 )
-from ports.clock import Clock
 
 T = TypeVar("T")
 STATUSES_MAX = 256
@@ -30,38 +29,6 @@ SIGNATURES_PAGE_MAX = 1000
 """Largest batches a node takes (reference/solana.md, section 1)."""
 NEWEST_VERSION = 1
 """Without `maxSupportedTransactionVersion: 1` most of what is on chain today is answered with -32015."""
-
-
-JUMP_SLOTS = 1000
-FASTEST_SLOT_SECONDS = 0.005
-"""How far the chain may have moved between two looks: a few minutes of slots, and so many a second. A slot further
-ahead counts only when a second endpoint shows it too: one that lies about it would make all others look old."""
-
-
-class SlotMemory:
-    """The highest finalized slot that the endpoints have shown: nothing older counts as an answer."""
-
-    def __init__(self, endpoints: Sequence[Endpoint], clock: Clock, pace: SlotPace) -> None:
-        self._endpoints, self._clock, self._pace = endpoints, clock, pace
-        self._seen_at = clock.monotonic()
-        self.finalized = 0
-
-    def see(self, endpoint: Endpoint, slot: int) -> bool:
-        """Whether the chain may be there, for all that is known."""
-        is_proven = endpoint.finalized_slot <= self.finalized
-        endpoint.finalized_slot = max(endpoint.finalized_slot, slot) if is_proven else slot
-        if slot <= self.finalized:
-            return True
-        others = [one for one in self._endpoints if one is not endpoint]
-        if self._is_near(slot) or not others or any(one.finalized_slot + JUMP_SLOTS >= slot for one in others):
-            self.finalized, self._seen_at = slot, self._clock.monotonic()
-            self._pace.see(slot, self._seen_at)
-            return True
-        return self.finalized == 0
-
-    def _is_near(self, slot: int) -> bool:
-        passed = (self._clock.monotonic() - self._seen_at) / FASTEST_SLOT_SECONDS
-        return self.finalized > 0 and slot <= self.finalized + JUMP_SLOTS + passed
 
 
 class Node:
@@ -219,9 +186,8 @@ class Node:
 
     def _check_age(self, slot: int, method: str, commitment: Commitment | None = None) -> None:
         if slot < self._floor:
-            raise EndpointError(f"{self.label}: {method} was answered from slot {slot}, before {self._floor}")
+            raise Behind(f"{self.label}: {method} was answered from slot {slot}, before {self._floor}")
         if commitment == "finalized" and not self._memory.see(self._endpoint, slot):
-            self._endpoint.blame()
             raise EndpointError(f"{self.label}: {method} was answered from slot {slot}, where no other endpoint is")
 
     def _parsed(self, method: str, parse: Callable[[], T]) -> T:

@@ -9,9 +9,10 @@ from typing import Generic, TypeVar
 from domain.errors import Misuse, Retryable
 from indexer.rpc import sending
 from indexer.rpc.endpoint import LAG_SLOTS_MOST, Endpoint, Observe
-from indexer.rpc.errors import MIN_CONTEXT_SLOT_NOT_REACHED, Disagreement, EndpointError, RpcRefusal
-from indexer.rpc.node import SIGNATURES_PAGE_MAX, Node, SlotMemory
+from indexer.rpc.errors import Disagreement, EndpointError, is_behind
+from indexer.rpc.node import SIGNATURES_PAGE_MAX, Node
 from indexer.rpc.pace import SlotPace
+from indexer.rpc.slot_memory import SlotMemory
 from indexer.rpc.turns import Turns
 from indexer.rpc.values import (
     Accounts,
@@ -29,8 +30,6 @@ from ports.clock import Clock
 from ports.transport import Transport
 
 T = TypeVar("T")
-WITNESSES = 2
-"""Endpoints that must say the same before something final follows from it, where so many are configured."""
 DOUBT_SECONDS = 60.0
 """For so long one endpoint may lie behind another in what it calls final before that is trouble."""
 AHEAD_MOST_BLOCKS = 1_500
@@ -73,9 +72,11 @@ class RpcPool:
         deadline_seconds: float = DEADLINE_SECONDS,
         slot_seconds: float = SLOT_SECONDS,
         observe: Observe = _unobserved,
+        disbelieved: Callable[[str], None] = lambda _label: None,
     ) -> None:
         """`weights` and `requests_per_second`: one for each URL. Without weights the first URL is asked and the others
-        are its reserve; one rate holds for each of them. `slot_seconds` is what the settings say of the cluster."""
+        are its reserve; one rate holds for each of them. `slot_seconds` is what the settings say of the cluster.
+        `disbelieved` is told the label of an endpoint that shows a slot where the chain can't be."""
         if not urls:
             raise Misuse("no RPC endpoint is configured")
         shares = weights or [1, *([0] * (len(urls) - 1))]
@@ -96,7 +97,7 @@ class RpcPool:
             for number, (url, weight, rate) in enumerate(zip(urls, shares, rates, strict=True), start=1)
         ]
         self._pace = SlotPace(slot_seconds)
-        self._memory = SlotMemory(self._endpoints, clock, self._pace)
+        self._memory = SlotMemory(self._endpoints, clock, self._pace, disbelieved)
         self._turns = Turns(self._endpoints)
         self._clock = clock
         self._rents: dict[int, tuple[float, int]] = {}
@@ -106,11 +107,11 @@ class RpcPool:
     @property
     def witnesses(self) -> int:
         """How many endpoints must say something before it holds: two, or one where only one is configured."""
-        return min(WITNESSES, len(self._endpoints))
+        return self._memory.witnesses
 
     @property
     def finalized_slot(self) -> int:
-        """The highest finalized slot any endpoint has shown; 0 before the first answer."""
+        """The highest finalized slot that an endpoint has shown and that counts; 0 before there is one."""
         return self._memory.finalized
 
     @property
@@ -152,7 +153,7 @@ class RpcPool:
             await self.survey(lambda node: node.get_slot("finalized"))
         finally:
             for endpoint in self._endpoints:
-                endpoint.lag_slots = max(0, self._memory.finalized - endpoint.finalized_slot)
+                endpoint.lag_slots = max(0, self._memory.newest - endpoint.finalized_slot)
         return self.health()
 
     # --- questions of several calls -------------------------------------------------------------------------------
@@ -162,22 +163,32 @@ class RpcPool:
         return (await self.tell(question)).answer
 
     async def tell(self, question: Callable[[Node], Awaitable[T]]) -> Testimony[T]:
-        """As `ask`, with the name of the endpoint that answered."""
+        """As `ask`, with the name of the endpoint that answered. One that only lags is waited for where no other one
+        answers: what it is held to may be the word of one that is ahead of the chain."""
         failed: list[EndpointError] = []
-        for node in self._nodes():
+        nodes = self._nodes()
+        for node in nodes:
             answer = await _attempt(question, node)
             if isinstance(answer, _Answer):
-                self._unanswered_since = None
-                return Testimony(node.label, answer.value)
+                return self._told(node, answer)
             failed.append(answer)
+        patient = partial(self._once_there, question, self._patience())
+        for node in [node for node, error in zip(nodes, failed, strict=True) if is_behind(error)]:
+            answer = await _attempt(patient, node)
+            if isinstance(answer, _Answer):
+                return self._told(node, answer)
         raise self._none_answered(failed)
+
+    def _told(self, node: Node, answer: "_Answer[T]") -> Testimony[T]:
+        self._unanswered_since = None
+        return Testimony(node.label, answer.value)
 
     async def others(self, question: Callable[[Node], Awaitable[T]], beside: str) -> AsyncIterator[T]:
         """What the endpoints other than `beside` say, one after the other, for as long as the caller asks."""
         for endpoint in self._turns.as_they_are():
             if endpoint.label == beside:
                 continue
-            answer = await _attempt(question, Node(endpoint, self._memory, self._memory.finalized))
+            answer = await _attempt(question, Node(endpoint, self._memory, self._memory.witnessed))
             if isinstance(answer, _Answer):
                 yield answer.value
 
@@ -187,7 +198,7 @@ class RpcPool:
         No more of them are asked than that takes. Raises Disagreement when no two say the same, Retryable when too few
         answer.
         """
-        nodes, most = self._nodes(), 0
+        nodes, most = self._nodes(self._memory.witnessed), 0
         given: list[Testimony[T]] = []
         failed: list[EndpointError] = []
         while nodes and most < self.witnesses:
@@ -238,22 +249,25 @@ class RpcPool:
         """A fact that counts only if all endpoints that answer say the same, two at least where two are configured.
 
         For what is *not* there. Raises Disagreement, or Retryable when too few answered. `floor`: the slot they must
-        have reached, by default the highest finalized slot seen. One that has not is waited for, as long as one that is
+        have reached, by default the highest that two have shown. One that has not is waited for, as long as one that is
         well may need: by the time of a later try the highest slot would again be one that it has not reached.
         """
-        nodes = self._nodes(floor)
-        given = await self._ask_all(partial(self._once_there, question), nodes, self.witnesses)
+        nodes = self._nodes(self._memory.witnessed if floor is None else floor)
+        given = await self._ask_all(partial(self._once_there, question, self._patience()), nodes, self.witnesses)
         if any(one.answer != given[0].answer for one in given):
             raise Disagreement(f"endpoints disagree: {', '.join(one.label for one in given)}")
         return given[0].answer
 
-    async def _once_there(self, question: Callable[[Node], Awaitable[T]], node: Node) -> T:
-        give_up = self._clock.monotonic() + LAG_SLOTS_MOST * self._pace.seconds
+    def _patience(self) -> float:
+        """Until when an endpoint is waited for that has not got as far as it is held to."""
+        return self._clock.monotonic() + LAG_SLOTS_MOST * self._pace.seconds
+
+    async def _once_there(self, question: Callable[[Node], Awaitable[T]], give_up: float, node: Node) -> T:
         while True:
             try:
                 return await question(node)
-            except RpcRefusal as refusal:
-                if refusal.code != MIN_CONTEXT_SLOT_NOT_REACHED or self._clock.monotonic() >= give_up:
+            except EndpointError as error:
+                if not is_behind(error) or self._clock.monotonic() >= give_up:
                     raise
             await self._clock.sleep(CATCH_UP_SLOTS * self._pace.seconds)
 

@@ -17,7 +17,8 @@ class Turns:
         self._credits = [0] * len(self._endpoints)
 
     def next(self) -> list[Endpoint]:
-        """All that may be asked, best first: well ones, those that lag, those that rest after an error."""
+        """All that may be asked, best first: well ones, those that lag, those that rest after an error, those that told
+        what can't be."""
         for place, endpoint in enumerate(self._endpoints):
             self._credits[place] += endpoint.weight
         first = max(range(len(self._endpoints)), key=lambda place: self._credits[place])
@@ -31,4 +32,4 @@ class Turns:
 
 def _best(ordered: Sequence[Endpoint]) -> list[Endpoint]:
     asked = [one for one in ordered if not one.excluded]
-    return sorted(asked, key=lambda one: (one.rests_for(), one.is_lagging))
+    return sorted(asked, key=lambda one: (one.claim is not None, one.rests_for(), one.is_lagging))

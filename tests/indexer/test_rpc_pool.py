@@ -97,8 +97,8 @@ async def test_garbage_is_an_error_of_its_endpoint(quick: Quick, method: str, as
 
 async def test_an_answer_older_than_the_newest_finalized_slot_seen_does_not_count(quick: Quick) -> None:
     indexed = quick("/a", "/b")
-    indexed.world.node.endpoints["/b"].lag_slots = 50
     await indexed.rpc.survey(lambda node: node.get_slot())
+    indexed.world.node.endpoints["/b"].lag_slots = 150
     before = await indexed.rpc.get_balance(indexed.wallet)
     indexed.world.send(indexed.world.pay(SOL))
     indexed.finalize()
@@ -109,6 +109,8 @@ async def test_an_answer_older_than_the_newest_finalized_slot_seen_does_not_coun
         await indexed.rpc.get_balance(indexed.wallet)
     with pytest.raises(Retryable, match="before"):
         await indexed.rpc.get_signature_statuses([indexed.world.send(indexed.world.pay(SOL))])
+    indexed.world.node.endpoints["/b"].lag_slots = 20
+    assert (await indexed.rpc.get_balance(indexed.wallet)).slot >= after.slot, "one a little behind is waited for"
 
 
 async def test_an_endpoint_that_always_lags_a_little_is_waited_for_as_a_witness_of_what_is_not_there(
@@ -125,31 +127,6 @@ async def test_an_endpoint_that_always_lags_a_little_is_waited_for_as_a_witness_
     with pytest.raises(Retryable, match="Minimum context slot"):
         await indexed.rpc.agree_absent(str(indexed.world.bob.pubkey()))
     assert indexed.rpc.health()[1].calls - before < 20
-
-
-async def test_one_endpoint_that_lies_about_the_slot_does_not_make_the_others_look_old(quick: Quick) -> None:
-    indexed = quick("/a", "/b")
-    await indexed.rpc.survey(lambda node: node.get_slot())
-    seen = indexed.rpc.finalized_slot
-    indexed.world.node.endpoints["/a"].lies["getSlot"] = lambda _: 2**47
-    assert await indexed.rpc.get_slot() == seen
-    assert indexed.rpc.finalized_slot == seen > 0
-    assert (await indexed.rpc.get_balance(indexed.wallet)).slot == seen
-    indexed.world.node.endpoints["/a"].lies.clear()
-    indexed.world.node.endpoints["/b"].lies["getSlot"] = lambda _: 2**46
-    await indexed.rpc.survey(lambda node: node.get_slot())
-    assert indexed.rpc.finalized_slot == seen, "and what it said once is no witness of another's lie"
-
-
-async def test_a_leap_of_the_chain_counts_once_a_second_endpoint_shows_it(quick: Quick) -> None:
-    """As after a machine that slept."""
-    indexed = quick("/a", "/b")
-    await indexed.rpc.survey(lambda node: node.get_slot())
-    leapt = indexed.rpc.finalized_slot + 100_000
-    indexed.world.node.endpoints["/a"].lies["getSlot"] = lambda _: leapt
-    indexed.world.node.endpoints["/b"].lies["getSlot"] = lambda _: leapt + 1
-    assert await indexed.rpc.get_slot() == leapt + 1
-    assert indexed.rpc.finalized_slot == leapt + 1
 
 
 async def test_a_block_height_counts_as_reached_by_two_endpoints_and_as_the_highest_by_one(quick: Quick) -> None:

@@ -121,6 +121,7 @@ class Indexed:
         self.usdc_account = ata(self.wallet, self.usdc_mint, programs.TOKEN)
         self.woken = 0
         self.gaps: list[tuple[Asset, int]] = []
+        self.disbelieved: list[str] = []
         self.restart(paths)
 
     def restart(self, paths: tuple[str, ...] = ("/",)) -> None:
@@ -134,6 +135,7 @@ class Indexed:
             self.clock,
             requests_per_second=1_000_000.0,
             slot_seconds=SLOT_SECONDS,
+            disbelieved=self.disbelieved.append,
         )
         self.sockets = ServiceSockets({WS_HOST: self.world.node})
         self.fast_path = FastPath(self.sockets, WS_HOST, self.clock, self.rpc.pace) if self._living else None

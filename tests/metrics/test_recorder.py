@@ -38,6 +38,7 @@ def test_what_happened_is_counted_under_its_name() -> None:
     metrics.answered("POST", 200)
     metrics.http_call("api.circle.com", "2xx", 0.2)
     metrics.rpc_call("rpc2 (node.example)", "getSlot", 0.05, "error")
+    metrics.rpc_disbelieved("rpc2 (node.example)")
     metrics.store_used("write", 0.004, False)
     metrics.gate_open(True)
     found = values(metrics)
@@ -47,6 +48,7 @@ def test_what_happened_is_counted_under_its_name() -> None:
     assert found("http_answers_total", "POST", "200") == 1
     assert found("outgoing_requests_total", "circle", "2xx") == 1
     assert found("rpc_calls_total", "2", "getSlot", "error") == 1
+    assert found("rpc_disbelieved_answers_total", "2") == 1
     assert found("store_transaction_seconds_count", "write") == 1
     assert found("store_failures_total", "write") == 1
     assert found("start_gate_open") == 1
