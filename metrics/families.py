@@ -170,7 +170,7 @@ class Families:
         self.sends_paused = self._gauge("sends_paused", "1 while the operator's switch stops all sends.")
         self.unproven = self._gauge("unknown_outcome_rows", "Work whose effect outside is not known yet.", "kind")
         self.unproven_age = self._gauge(
-            "unknown_outcome_oldest_age_seconds", "Age of the oldest work whose effect is not known yet.", "kind"
+            "unknown_outcome_oldest_age_seconds", "How long an effect has been unknown, the longest.", "kind"
         )
         self.swept_at = self._gauge(
             "stripe_sweep_timestamp_seconds", "When Stripe's events were last listed for missed ones; NaN = never."

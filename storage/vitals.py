@@ -17,7 +17,6 @@ from storage.batches import UNSETTLED
 from storage.reconciliation import reports
 from storage.switches import SENDS_PAUSED, why_on
 from storage.tables import batches, cursors, jobs, readings, state_history
-from storage.work import UNKNOWN_OUTCOME
 
 SWEEP_CURSOR = "stripe_events"
 HEARTBEAT = "heartbeat"
@@ -29,7 +28,7 @@ STRIPE_WEBHOOK = "stripe_webhook"
 
 @dataclass(frozen=True, slots=True)
 class Unproven:
-    """Sends whose outcome is not known: rows, and when the first of them became work."""
+    """Sends whose outcome is not known: rows, and since when the first of them has been unknown."""
 
     rows: int
     oldest_at: datetime
@@ -84,11 +83,11 @@ def beat(conn: Connection, now: datetime) -> None:
 
 def _unproven(conn: Connection) -> dict[str, Unproven]:
     query = (
-        select(jobs.c.kind, func.count().label("rows"), func.min(jobs.c.created_at).label("born"))
-        .where(jobs.c.last_error.startswith(UNKNOWN_OUTCOME))
+        select(jobs.c.kind, func.count().label("rows"), func.min(jobs.c.unknown_since).label("since"))
+        .where(jobs.c.unknown_since.is_not(None))
         .group_by(jobs.c.kind)
     )
-    return {row.kind: Unproven(row.rows, row.born) for row in conn.execute(query)}
+    return {row.kind: Unproven(row.rows, row.since) for row in conn.execute(query)}
 
 
 def _batches_since(conn: Connection) -> dict[BatchStatus, datetime]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import (
     CTE,
     BigInteger,
+    Boolean,
     ColumnElement,
     Connection,
     Insert,
@@ -42,7 +43,8 @@ from storage.tables.columns import moment_read, moment_written
 
 T = TypeVar("T")
 UNKNOWN_OUTCOME = "unknown outcome: "
-"""Begins the `last_error` of a row whose step may have changed something outside."""
+"""Begins the `last_error` of a row whose step may have changed something outside; `unknown_since` says from when on it
+was so without an end."""
 PACKED_KINDS = ("packed_sign", "packed_send", "packed_settle")
 """The steps of a group's one transaction."""
 BY_HAND = frozenset({"underpaid", "overnetted"})
@@ -337,17 +339,18 @@ def fenced(claimed: Claim, fn: Callable[[Connection], T]) -> Callable[[Connectio
 def finish(conn: Connection, claimed: Claim, now: datetime) -> None:
     """The row's work is done. A job that was woken meanwhile runs once more; else its row goes. Raises LeaseLost."""
     if claimed.table is not jobs:
-        _release(conn, claimed, state=WorkState.DONE, last_error=None, error_code=None)
+        _release(conn, claimed, state=WorkState.DONE, last_error=None, error_code=None, unknown_since=None)
         return
     gone = conn.execute(_FINISH, {**_same(claimed), "woken": claimed.wakes})
     if gone.rowcount == 0:
-        _release(conn, claimed, due_at=now, attempts=0)
+        _release(conn, claimed, due_at=now, attempts=0, unknown_since=None)
 
 
 def again(conn: Connection, claimed: Claim, due_at: datetime, now: datetime, why: str, attempts: int) -> None:
     """Run the row again at `due_at`, or at once when it was woken meanwhile. `attempts`: used up by then. Raises
     LeaseLost."""
     due = {"woken": claimed.wakes, "now": now, "later": due_at, "tries": attempts, "why": why[:2000]}
+    due["unknown"] = why.startswith(UNKNOWN_OUTCOME)
     _require_held(claimed, conn.execute(_again(claimed.table), {**_same(claimed), **due}).rowcount)
 
 
@@ -363,6 +366,7 @@ def _again(table: Table) -> Update:
             due_at=case((table.c.wakes == bindparam("woken"), later), else_=now),
             attempts=bindparam("tries"),
             last_error=bindparam("why"),
+            unknown_since=case((bindparam("unknown", type_=Boolean()), func.coalesce(table.c.unknown_since, now))),
         )
     )
 
@@ -386,6 +390,7 @@ def park(conn: Connection, claimed: Claim, code: str, why: str) -> None:
         attempts=claimed.attempts + 1,
         last_error=why[:2000],
         error_code=code[:64],
+        unknown_since=None,
     )
 
 

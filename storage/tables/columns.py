@@ -104,4 +104,5 @@ def work() -> list[Any]:
         Column("last_error", Text),
         Column("error_code", String(64)),
         moment("created_at"),
+        moment("unknown_since", nullable=True),
     ]

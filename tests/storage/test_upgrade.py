@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from alembic import command
-from sqlalchemy import Connection, MetaData, Table, insert, select
+from sqlalchemy import Connection, MetaData, Table, insert, select, text
 
 from chain.addresses import ata
 from config.settings import DEVNET_USDC
@@ -119,6 +119,23 @@ async def test_an_upgrade_that_breaks_off_leaves_the_database_as_it_was_and_begi
     await empty.write(lambda conn: schema.upgrade(conn, lambda number, _: heard.append(number)))
     assert (heard[0], heard[-1]) == ("0002", schema.head())
     await empty.read(schema.check)
+
+
+async def test_what_is_unknown_at_an_upgrade_counts_from_when_it_became_work(empty: Store) -> None:
+    born = 1_700_000_000_000_000
+
+    def make(conn: Connection) -> None:
+        command.upgrade(schema.configuration(conn), "0021")
+        old = Table("jobs", MetaData(), autoload_with=conn)
+        row = {"kind": "transfer", "state": "due", "due_at": born, "created_at": born}
+        for subject, error in (("lost", "unknown outcome: no answer"), ("waits", "Circle: no answer"), ("new", None)):
+            conn.execute(insert(old), {**row, "subject": subject, "last_error": error})
+
+    await empty.write(make)
+    await empty.write(schema.upgrade)
+    asked = text("SELECT subject, unknown_since FROM jobs ORDER BY subject")
+    found = await empty.read(lambda conn: conn.execute(asked).all())
+    assert [tuple(row) for row in found] == [("lost", born), ("new", None), ("waits", None)]
 
 
 async def filled(empty: Store, full: Store) -> Rows:
