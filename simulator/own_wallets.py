@@ -32,6 +32,7 @@ class OwnWallets:
         if self._dice.random() >= FROM_BEFORE:
             return False
         self._owners[name] = self._address()
+        cast.stage.people.addresses[account_of(name)["email"]].add(self._owners[name])
         wish = {**account_of(name), "username": name, "wallet_address": self._owners[name]}
         made = await cast.ask("POST", "/admin/api/users", wish, ADMIN_TOKEN, admin=True)
         if made is None or made.status not in (201, 409):
@@ -43,6 +44,7 @@ class OwnWallets:
         person = self._somebody(cast)
         if person is not None:
             address = self._address()
+            cast.stage.people.addresses[account_of(person.name)["email"]].add(address)
             moved = await cast.ask("POST", "/api/wallet/external/", {"wallet_address": address}, person.token)
             if moved is not None and moved.status == 200:
                 self._owners[person.name] = address

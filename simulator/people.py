@@ -13,6 +13,7 @@ from typing import Any
 from solders.pubkey import Pubkey
 
 from sandbox.stripe_service.errors import ApiError
+from simulator.checker import Wish
 from simulator.stage import Stage
 from simulator.world import Answer
 
@@ -58,6 +59,15 @@ class Work:
     id: int
     price_cents: int
     shares: tuple[tuple[Person, int], ...]
+    editions: int | None
+    title: str
+    ipfs_hash: str
+
+    def wish_of(self, buyer: Person) -> Wish:
+        """What somebody wants who asks for it."""
+        shares = {who.id: bps for who, bps in self.shares}
+        uri = f"ipfs://{self.ipfs_hash}"
+        return Wish(buyer.id, self.id, self.price_cents, shares, self.editions, self.title, uri)
 
 
 @dataclass(slots=True)
@@ -123,7 +133,8 @@ class Cast:
         self, author: Person, editions: int | None = None, shares: tuple[tuple[Person, int], ...] = ()
     ) -> Work:
         price = self.dice.choice(PRICES_CENTS)
-        body: dict[str, Any] = {"title": "Sunrise", "description": "", "price_cents": price, "ipfs_hash": "QmSunrise"}
+        title, ipfs_hash = f"Sunrise {len(self.works)}", f"QmSunrise{len(self.works)}"
+        body: dict[str, Any] = {"title": title, "description": "", "price_cents": price, "ipfs_hash": ipfs_hash}
         if editions is not None:
             body["editions"] = editions
         if shares:
@@ -131,7 +142,8 @@ class Cast:
         made = await self.ask("POST", "/api/content/", body, author.token)
         if made is None or made.status != 201:
             raise RuntimeError(f"{author.name} can't publish: {made}")
-        self.works.append(Work(int(made.body["id"]), price, shares or ((author, 10_000),)))
+        shared = shares or ((author, 10_000),)
+        self.works.append(Work(int(made.body["id"]), price, shared, editions, title, ipfs_hash))
         return self.works[-1]
 
     # --- the shop ---------------------------------------------------------------------------------------------
@@ -183,6 +195,8 @@ class Cast:
             self.stage.trace.tell(buyer.name, "could not buy:", opened.status if opened else "no answer")
             return
         session, controls = opened.body["session_id"], self.stage.stripe.controls
+        if not self.stage.records.restored:  # an old backup gives the ids of the works that it forgot to new ones
+            self.stage.people.wishes[session] = work.wish_of(buyer)
         try:
             if manner < DECLINED:
                 controls.decline(session)

@@ -20,7 +20,7 @@ from domain.errors import Retryable
 from ports.transport import HttpRequest, HttpResponse
 from sandbox.solana_node import Commitment
 from sandbox.solana_node.history import Landed
-from simulator.checker import Checker, Records, Terms
+from simulator.checker import Checker, People, Records, Terms
 from simulator.findings import Findings
 from simulator.leases import Leases
 from simulator.life import Killed, Life
@@ -80,6 +80,7 @@ class Stage(World):
         for process in self.processes:
             process.around = self._around(process)
         self.records = Records(self.stripe, self.circle, self.node, self.platform.address, STRIPE_KEY)
+        self.people = self.records.people = People()
         self.checker = Checker(folder / DATABASE, self.records, terms_of(self.settings))
         self.records.secrets.update(_secrets(self.settings), {ADMIN_TOKEN})
         self.scrutiny = Scrutiny(self.findings.add, self.records.sent, self.records.secrets)

@@ -7,12 +7,12 @@ Invariants are numbered as in `docs/PROOF.md`.
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from simulator.checker import books, groups, history, payouts, rest, sales, secrecy
+from simulator.checker import books, groups, history, parties, payouts, rest, sales, secrecy
 from simulator.checker.reading import Database
-from simulator.checker.records import Records
+from simulator.checker.records import People, Records, Wish
 from simulator.checker.terms import Terms
 
-__all__ = ["Checker", "Records", "Terms"]
+__all__ = ["Checker", "People", "Records", "Terms", "Wish"]
 
 
 class Checker:
@@ -57,7 +57,7 @@ class Checker:
         yield from books.owed(db)
         yield from sales.money(db, records, self._terms)
         yield from sales.splits(db)
-        yield from sales.recipients(db)
+        yield from parties.parties(db, records)
         yield from sales.shelves(db, records)
         yield from sales.inbox(db, records)
         yield from payouts.assignment(db)
@@ -79,6 +79,7 @@ class Checker:
         yield from sales.losers(db)
         yield from sales.came_back(db, records)
         yield from sales.all_minted(db, records)
+        yield from parties.nfts(db, records)
         yield from payouts.nothing_else_left(db, records, accepted)
         if records.restored:
             yield from payouts.paid_once(db, records)  # only now it has all sales again

@@ -15,7 +15,7 @@ from sandbox.service import Request
 from sandbox.solana_node import Commitment, SolanaNode
 from sandbox.solana_node.history import Landed, TokenChange
 from sandbox.solana_node.node import USDC_DEVNET
-from sandbox.solana_node.token_layouts import associated_token_address, token_amount
+from sandbox.solana_node.token_layouts import associated_token_address, parse_token, token_amount
 from sandbox.stripe_service import StripeService
 
 
@@ -30,6 +30,30 @@ class Sent:
     """Operators' acts that were answered as done."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Who wanted which work at the price that he was shown, and what its author said of it: which basis points of the
+    creator side are whose, how many there are, what each is called and where its picture lies."""
+
+    buyer: int
+    content: int
+    price_cents: int
+    shares: Mapping[int, int]
+    editions: int | None
+    title: str
+    uri: str
+
+
+@dataclass(slots=True)
+class People:
+    """What the people of a world know of it by themselves."""
+
+    wishes: dict[str, Wish] = field(default_factory=dict)
+    """By the Stripe Session on whose page each of them was."""
+    addresses: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """E-mail address → where that person has wanted to be paid, beside the wallet that Circle made for him."""
+
+
 class Records:
     """Reads the three services. Finalized blocks are read once: they never change."""
 
@@ -42,6 +66,8 @@ class Records:
         self.sent = Sent()
         self.secrets: set[str] = set()
         """What the database may nowhere hold in the clear."""
+        self.people: People | None = None
+        """None where whoever watches doesn't know them: then nobody is asked what he wanted."""
         self.restored = False
         """An old backup of the database was put back: what it did not know may be lost to it."""
         self._payments: list[Mapping[str, Any]] | None = None
@@ -98,6 +124,11 @@ class Records:
         """Every outbound transaction that Circle ever made."""
         return [one for one in self._circle.custody.transactions.all() if one.kind == OUTBOUND]
 
+    def wallets(self) -> dict[str, str]:
+        """Every wallet that Circle made: address → whose it is, by the id that we gave him."""
+        made = self._circle.custody.wallets.wallets.values()
+        return {one.address: one.user_id or one.ref_id or "" for one in made}
+
     # --- the chain --------------------------------------------------------------------------------------------
 
     def outflows(self) -> Mapping[str, Mapping[str, int]]:
@@ -114,6 +145,12 @@ class Records:
         """Every NFT made by the platform wallet, finalized: mint address → its first owner."""
         self._read_blocks()
         return self._nfts
+
+    def minted_as(self, mint: str) -> Mapping[str, Any]:
+        """What a finalized mint account says of itself, as a node parses it; empty where there is none."""
+        account = self._node.account(Pubkey.from_string(mint), Commitment.FINALIZED)
+        parsed = None if account is None else parse_token(account, None)
+        return {} if parsed is None else parsed["info"]
 
     def landed(self) -> frozenset[str]:
         """Signatures of all finalized transactions that took effect."""

@@ -66,16 +66,6 @@ def splits(db: Database) -> Iterator[str]:
                 yield f"I3: payout {row['id']} got {row['paid_amount'] + row['netted_amount']}, more than its share"
 
 
-def recipients(db: Database) -> Iterator[str]:
-    """I3: a sale is owed to those whom its work names, by the shares that it names."""
-    sql = (
-        "SELECT y.id FROM payouts y JOIN purchases p ON p.id = y.purchase_id LEFT JOIN content_shares s "
-        "ON s.content_id = p.content_id AND s.user_id = y.recipient_id WHERE s.share_bps IS NOT y.share_bps "
-        "AND EXISTS (SELECT 1 FROM content_shares o WHERE o.content_id = p.content_id)"
-    )
-    yield from (f"I3: payout {row['id']} is not what its work's shares say" for row in db.rows(sql))
-
-
 def losers(db: Database) -> Iterator[str]:
     """At rest: who paid for a work that was sold out has his money back, or his bank has it or asks for it, or a person
     knows of it."""
