@@ -1,7 +1,7 @@
 """`python main.py <command>`: the daemon, its commands and the sandbox."""
 
 try:
-    from storage import engine_library
+    from storage.engines import engine_library
 except ModuleNotFoundError as missing:
     raise SystemExit(
         f"error: this Python has no {missing.name}; run `make venv`, then `. .venv/bin/activate`, and try again"

@@ -72,8 +72,8 @@ from ports.executor import Executor
 from ports.ids import Ids
 from ports.sockets import Sockets
 from ports.transport import Transport
+from storage.payouts.upkeep import Payer
 from storage.store import Store
-from storage.upkeep import Payer
 
 RESEND_SLOTS = 10
 """A transaction that the next ten leaders have not taken is handed over again."""

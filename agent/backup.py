@@ -10,11 +10,11 @@ from domain.errors import RequestError
 from ports.clock import Clock
 from ports.executor import Executor
 from ports.ids import Ids
-from storage import backups
-from storage.backups import Taken
-from storage.database_file import DIRECTORY_MODE, sync
+from storage.engines.database_file import DIRECTORY_MODE, sync
+from storage.engines.whole_file import clear_left_behind, passing
 from storage.errors import StoreUnavailable
-from storage.whole_file import clear_left_behind, passing
+from storage.recovery import backups
+from storage.recovery.backups import Taken
 
 FOLDER = "backups"
 """Beside the database file: the one place where the daemon may surely write."""

@@ -32,10 +32,10 @@ from metrics import Metrics
 from ports.executor import ThreadExecutor
 from ports.system import SystemClock, SystemIds
 from storage import schema
+from storage.engines.metered import MeteredStore
+from storage.engines.opening import database_path, open_store
 from storage.errors import StoreBroken
-from storage.metered import MeteredStore
-from storage.opening import database_path, open_store
-from storage.probes import Payable
+from storage.reading.probes import Payable
 
 log = structlog.get_logger(__name__)
 

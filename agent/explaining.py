@@ -16,14 +16,15 @@ from domain.money import USDC_DECIMALS, format_usdc
 from gateways.circle_api import CircleTransaction, TransactionPage
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import adoption, mint_settlement, packed_adoption
-from storage.adoption import Outflow
-from storage.listings import read_since, read_whole
-from storage.outflows import kind_of, oldest_orphans
-from storage.placing import Standing, place
-from storage.receipts import closed_unknown
+from storage.mints import mint_settlement
+from storage.operation.listings import read_since, read_whole
+from storage.payouts.receipts import closed_unknown
+from storage.payouts.upkeep import Payer
+from storage.recovery import adoption, packed_adoption
+from storage.recovery.adoption import Outflow
+from storage.recovery.placing import Standing, place
 from storage.store import Store
-from storage.upkeep import Payer
+from storage.treasury.outflows import kind_of, oldest_orphans
 
 log = structlog.get_logger(__name__)
 

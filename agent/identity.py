@@ -15,7 +15,7 @@ from domain.errors import PaymentSystemError, Rejected
 from domain.keys import derivation_fingerprint
 from gateways.circle_api import WalletFacts
 from ports.clock import Clock
-from storage.listings import INSTALLED_AT
+from storage.operation.listings import INSTALLED_AT
 from storage.store import Store
 from storage.tables import installation
 

@@ -11,13 +11,14 @@ from indexer.rpc.pool import RpcPool
 from indexer.rpc.values import EndpointHealth
 from indexer.treasury import Track, TreasuryFollower
 from ports.clock import Clock
-from storage import chain_rows, deposits, movement_rows, nft_holdings
-from storage.chain_facts import known_facts
+from storage.mints import nft_holdings
 from storage.store import Store
+from storage.treasury import chain_rows, deposits, movement_rows
+from storage.treasury.chain_facts import known_facts
 
 
 class IndexView:
-    """The port of `agent/web/admin_index.py`; the commands use it without a daemon too."""
+    """The port of `agent/web/admin/index.py`; the commands use it without a daemon too."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ from gateways import stripe_signature
 from gateways.bad_signature import BadSignature
 from ports.system import SystemClock, SystemIds
 from storage import schema
-from storage.opening import open_store
+from storage.engines.opening import open_store
 from storage.store import Store
 
 log = structlog.get_logger(__name__)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Set
 from typing import Protocol
 
 from ports.clock import Clock
-from storage import gate_waits
-from storage.gate_waits import GateWait
+from storage.recovery import gate_waits
+from storage.recovery.gate_waits import GateWait
 from storage.store import Store
 
 LATE_LANDING_BLOCKS = 150 + 32

@@ -6,8 +6,8 @@ import socket
 from collections.abc import Callable
 
 from ports.clock import Clock
-from storage import vitals
 from storage.errors import StoreUnavailable
+from storage.reading import vitals
 from storage.store import Store
 
 ALIVE_EVERY_SECONDS = 10.0

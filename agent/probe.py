@@ -12,12 +12,12 @@ from domain.realtime import WHY, Standing
 from domain.states import BatchStatus
 from metrics import Metrics
 from ports.clock import Clock
-from storage import probes, vitals
-from storage.database_file import footprint
+from storage.engines.database_file import footprint
 from storage.errors import StoreUnavailable
-from storage.probes import Balance, Changes, Payable, Readings
+from storage.reading import probes, vitals
+from storage.reading.probes import Balance, Changes, Payable, Readings
+from storage.reading.vitals import Vitals
 from storage.store import Store
-from storage.vitals import Vitals
 
 log = structlog.get_logger(__name__)
 

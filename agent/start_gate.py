@@ -18,9 +18,12 @@ from domain.errors import OutcomeUnknown, Rejected, Retryable
 from domain.waits import look_again_after
 from ports.clock import Clock
 from ports.waking import Bell
-from storage import adoption, inbox, minting, races, transfers
-from storage.outflows import orphans
+from storage import inbox
+from storage.mints import minting
+from storage.payouts import transfers
+from storage.recovery import adoption, races
 from storage.store import Store
+from storage.treasury.outflows import orphans
 
 log = structlog.get_logger(__name__)
 

@@ -18,8 +18,8 @@ from domain.errors import Rejected, Retryable
 from indexer.guard import PASSING
 from metrics import Metrics
 from storage import schema
-from storage.tokens import end_others_of_settings, ensure_admin_token
-from storage.users import ensure_invite
+from storage.people.tokens import end_others_of_settings, ensure_admin_token
+from storage.people.users import ensure_invite
 from storage.work import release_all
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from agent.assembly import Engine, Gateways, Ports, split_rule
 from agent.probe import Probe
 from agent.reading_assembly import payout_way
 from agent.waking_store import WakingStore
-from agent.web.admin_money import ReadTreasury
+from agent.web.admin.money import ReadTreasury
 from agent.web.app import Outside, WebApp
 from agent.web.conversion_rules import ConversionRules
 from agent.web.passwords import PasswordCost
@@ -22,8 +22,8 @@ from gateways.circle_signature import NotificationVerifier
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
 from metrics import Metrics
-from storage.opening import database_path
-from storage.upkeep import Payer
+from storage.engines.opening import database_path
+from storage.payouts.upkeep import Payer
 
 
 def build_web(

@@ -39,9 +39,9 @@ from sandbox.loopback import HOST
 from sandbox.service import Request, Response
 from sandbox.solana_node import NodeFront, SolanaNode
 from storage import schema
-from storage.chain_rows import watch
-from storage.opening import open_store
+from storage.engines.opening import open_store
 from storage.store import Store
+from storage.treasury.chain_rows import watch
 
 SIGNATURES, HISTORY = 10_000, 100_000
 SLICE = 200

@@ -17,7 +17,7 @@ from indexer.rpc.pool import RpcPool
 from indexer.treasury import TreasuryFollower
 from ports.system import SystemClock
 from storage import schema
-from storage.opening import open_store
+from storage.engines.opening import open_store
 from storage.tables import chain_movements
 
 UNBOUND = 1_000_000.0

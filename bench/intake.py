@@ -24,7 +24,7 @@ from bench.intake_events import signed_requests
 from bench.intake_load import CONNECTIONS, Measured, drive
 from bench.intake_server import BARE, NOOP
 from ports.system import SystemClock
-from storage.opening import open_store
+from storage.engines.opening import open_store
 from storage.tables import stripe_events
 
 ROUNDS = 3

@@ -39,7 +39,7 @@ from sandbox.solana_node import Commitment
 from sandbox.solana_node.token_layouts import TOKEN, associated_token_address, token_amount
 from sandbox.world import World, WorldOptions, running_world
 from storage import schema
-from storage.sqlite import SqliteStore, open_writer
+from storage.engines.sqlite import SqliteStore, open_writer
 
 CREATORS, PURCHASES, ONE_BY_ONE = 10_000, 100_000, 200
 SAMPLE_SECONDS = 0.5

@@ -13,7 +13,7 @@ from indexer.rpc.errors import EndpointError
 from indexer.rpc.node import Node
 from indexer.rpc.pool import RpcPool
 from indexer.rpc.values import ListedSignature
-from storage.movement_rows import Movement
+from storage.treasury.movement_rows import Movement
 
 QUIET_BLOCKS = 300
 """Finalized blocks that must pass after Circle gave up: twice a blockhash's life, so nothing it signed can land."""

@@ -13,9 +13,9 @@ from indexer.guard import ChainFacts, ChainGuard
 from indexer.rpc.pool import RpcPool
 from indexer.rpc.values import EndpointHealth
 from ports.clock import Clock
-from storage.chain_facts import known_facts, record_facts
 from storage.errors import StoreUnavailable
 from storage.store import Store
+from storage.treasury.chain_facts import known_facts, record_facts
 
 _log = structlog.get_logger(__name__)
 

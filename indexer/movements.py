@@ -6,7 +6,7 @@ from domain.ledger import Asset
 from indexer.effects.errors import MalformedAnswer
 from indexer.effects.facts import TransactionFacts
 from indexer.effects.match import account_changes
-from storage.movement_rows import Movement
+from storage.treasury.movement_rows import Movement
 
 _BIGINT = range(-(2**63), 2**63)
 _LAST_SECOND = 253_402_300_799

@@ -21,7 +21,7 @@ from indexer.rpc.node import ACCOUNTS_MAX, Node
 from indexer.rpc.pool import RpcPool
 from ports.clock import Clock
 from storage.errors import StoreUnavailable
-from storage.nft_holdings import Holding, Seen, due, next_due_at, record_seen
+from storage.mints.nft_holdings import Holding, Seen, due, next_due_at, record_seen
 from storage.store import Store
 
 _log = structlog.get_logger(__name__)

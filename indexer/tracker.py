@@ -21,9 +21,9 @@ from indexer.rpc.values import SignatureStatus, SignatureStatuses
 from indexer.together import together
 from ports.clock import Clock
 from ports.waking import Bell
-from storage.chain_rows import OPEN, Fate, Watched, open_watches, record_fates
 from storage.errors import StoreUnavailable
 from storage.store import Store
+from storage.treasury.chain_rows import OPEN, Fate, Watched, open_watches, record_fates
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)

@@ -23,13 +23,13 @@ from indexer.rpc.values import Amount, ListedSignature
 from indexer.together import together
 from ports.clock import Clock
 from ports.waking import Bell
-from storage import receipts
-from storage.chain_rows import Cursor, cursor, move_cursor, record_reading
 from storage.errors import StoreUnavailable
-from storage.movement_rows import MovementKind, booked_signatures, movement_sum_at
-from storage.movements import book_usdc, judge_unclaimed
-from storage.network_costs import book_lamports
+from storage.payouts import receipts
 from storage.store import Store
+from storage.treasury.chain_rows import Cursor, cursor, move_cursor, record_reading
+from storage.treasury.movement_rows import MovementKind, booked_signatures, movement_sum_at
+from storage.treasury.movements import book_usdc, judge_unclaimed
+from storage.treasury.network_costs import book_lamports
 
 _log = structlog.get_logger(__name__)
 

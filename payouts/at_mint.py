@@ -7,9 +7,9 @@ from sqlalchemy import Connection
 
 from domain.realtime import Bar, Part, RealtimeRules
 from payouts.plan import Planner
-from storage.planning import lock_plans
-from storage.realtime import payable_sale
-from storage.taking import store_screenings
+from storage.payouts.planning import lock_plans
+from storage.payouts.realtime import payable_sale
+from storage.payouts.taking import store_screenings
 
 
 class AtMint:

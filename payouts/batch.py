@@ -11,10 +11,10 @@ from domain.errors import InsufficientBalanceError
 from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from domain.states import BatchStatus
 from ports.clock import Clock
-from storage import batches
-from storage.approvals import approvers
-from storage.batches import Standing
-from storage.plan_bounds import beyond_plan, note_changes
+from storage.payouts import batches
+from storage.payouts.approvals import approvers
+from storage.payouts.batches import Standing
+from storage.payouts.plan_bounds import beyond_plan, note_changes
 from storage.store import Store
 from storage.work import Claim
 

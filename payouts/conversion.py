@@ -25,10 +25,10 @@ from gateways.circle_mint import DepositFacts, MintTransfer, RecipientFacts
 from payouts.rails.stops import PAUSED, why_paused
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import conversion_orders as rows
-from storage.chain_rows import read_at
-from storage.conversion_orders import MintDeposit
 from storage.store import Store
+from storage.treasury import conversion_orders as rows
+from storage.treasury.chain_rows import read_at
+from storage.treasury.conversion_orders import MintDeposit
 from storage.work import Claim, fenced
 
 log = structlog.get_logger(__name__)

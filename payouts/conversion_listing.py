@@ -11,8 +11,8 @@ from domain.outcomes import Commit, Done, Outcome, nothing
 from gateways.circle_mint import MintTransfer
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import conversion_adoption as adoption
-from storage.listings import read_since, read_whole
+from storage.operation.listings import read_since, read_whole
+from storage.recovery import conversion_adoption as adoption
 from storage.store import Store
 from storage.work import Claim
 

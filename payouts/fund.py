@@ -8,9 +8,9 @@ from sqlalchemy import Connection
 
 from domain.outcomes import Commit, Done, Outcome, nothing
 from ports.clock import Clock
-from storage import batches
-from storage.funding import SLICE, fund
+from storage.payouts import batches
 from storage.store import Store
+from storage.treasury.funding import SLICE, fund
 from storage.work import Claim, enqueue
 
 

@@ -11,11 +11,12 @@ from domain.errors import Misuse
 from domain.outcomes import Commit, Done, Outcome, nothing
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import batches, funding
-from storage.listings import first_start
-from storage.planning import CreatorShare, Judge, PlanTerms, outside_addresses, purchase_count, shares
+from storage.operation.listings import first_start
+from storage.payouts import batches
+from storage.payouts.planning import CreatorShare, Judge, PlanTerms, outside_addresses, purchase_count, shares
+from storage.payouts.taking import take
 from storage.store import Store
-from storage.taking import take
+from storage.treasury import funding
 from storage.work import Claim, enqueue
 
 Inspect = Callable[[Sequence[str]], Awaitable[Mapping[str, str]]]

@@ -18,10 +18,11 @@ from domain.realtime import WHY, Bar, PayoutMode, RealtimeRules, Standing
 from payouts.plan import Planned, Planner
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import batches, funding
-from storage.planning import AtOnce, lock_plans
-from storage.realtime import KEY, left, narrowed, platform
+from storage.payouts import batches
+from storage.payouts.planning import AtOnce, lock_plans
+from storage.payouts.realtime import KEY, left, narrowed, platform
 from storage.store import Store
+from storage.treasury import funding
 from storage.work import Claim
 
 log = structlog.get_logger(__name__)

@@ -20,15 +20,15 @@ from domain.reconciliation import Colour, Verdict, is_due, judge
 from gateways.circle_api import CircleTransaction, TransactionPage
 from gateways.stripe_facts import BalanceEntry
 from ports.clock import Clock
-from storage.listings import first_start
-from storage.movement_rows import movement_sum
-from storage.outflows import orphans
+from storage.operation.listings import first_start
+from storage.operation.switches import SENDS_PAUSED, turn, why_on
 from storage.reconciliation import mirrors, reports, sales, strays
 from storage.reconciliation.mirrors import CircleRow, StripeRow
 from storage.reconciliation.reports import FindingRow
 from storage.reconciliation.strays import StraysPage
 from storage.store import Store
-from storage.switches import SENDS_PAUSED, turn, why_on
+from storage.treasury.movement_rows import movement_sum
+from storage.treasury.outflows import orphans
 from storage.verification import CHECKS
 from storage.work import Claim, fenced
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-from storage import engine_library
+from storage.engines import engine_library
 
 A = TypeVar("A")
 R = TypeVar("R")

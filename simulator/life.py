@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ports.transport import HttpRequest, HttpResponse, Transport
 from ports.virtual import VirtualClock
-from storage.inline import InlineStore
+from storage.engines.inline import InlineStore
 from storage.store import Dialect
 
 T = TypeVar("T")

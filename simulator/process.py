@@ -22,7 +22,7 @@ from ports.sockets import Sockets
 from ports.transport import Transport
 from ports.virtual import SeededIds, VirtualClock
 from simulator.life import Killed, Life, LivedClock, LivedStore, LivedTransport
-from storage.inline import InlineStore
+from storage.engines.inline import InlineStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ from simulator.scrutiny import Scrutiny
 from simulator.trace import Trace
 from simulator.wire import ServiceTransport
 from simulator.world import DATABASE, MONDAY, World, empty_database
+from storage.engines.inline import InlineStore
 from storage.errors import StorageError
-from storage.inline import InlineStore
 
 TRANSFERS = f"{CIRCLE_URL}/v1/w3s/developer/transactions/transfer"
 RESTART_SECONDS = (1.0, 2.0, 5.0, 30.0, 300.0, 3_600.0)

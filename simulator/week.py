@@ -24,7 +24,7 @@ from simulator.scenario import FaultKind, Scenario
 from simulator.stage import Stage
 from simulator.whims import Whims
 from simulator.world import DATABASE
-from storage import engine_library
+from storage.engines import engine_library
 
 WEEK_SECONDS = 604_800
 BEFORE_MONDAY_SECONDS = WEEK_SECONDS - 3_600

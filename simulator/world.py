@@ -20,8 +20,8 @@ from simulator.outside import ADMIN_TOKEN, AGENT_URL, WS_URL, Outside
 from simulator.process import Process, Surroundings, json_headers
 from simulator.wire import ServiceSockets, ServiceTransport
 from storage import schema
-from storage.inline import InlineStore
-from storage.sqlite import open_writer
+from storage.engines.inline import InlineStore
+from storage.engines.sqlite import open_writer
 
 MONDAY = datetime(2026, 11, 16, 8, 0, tzinfo=UTC)
 DATABASE = "agent.db"

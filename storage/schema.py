@@ -13,7 +13,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from storage import postgres_connections, privileges, sqlite_statistics
+from storage import privileges
+from storage.engines import postgres_connections, sqlite_statistics
 from storage.errors import DatabaseLocked, SchemaDiffers
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -1,6 +1,6 @@
 """What all tests share. The SQLite library is exchanged first, before anything imports the standard one."""
 
-from storage import engine_library
+from storage.engines import engine_library
 
 engine_library.install()
 

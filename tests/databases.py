@@ -18,9 +18,9 @@ import pytest
 from sqlalchemy import URL, make_url
 
 from storage import privileges, schema
-from storage.inline import InlineStore
-from storage.postgres import PostgresStore
-from storage.sqlite import SqliteStore
+from storage.engines.inline import InlineStore
+from storage.engines.postgres import PostgresStore
+from storage.engines.sqlite import SqliteStore
 from storage.store import Store
 
 SERVER_CONFIGURATION = """
@@ -168,7 +168,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An upgraded database file, to be copied."""
-    from storage.sqlite import open_writer
+    from storage.engines.sqlite import open_writer
 
     path = tmp_path_factory.mktemp("template") / "agent.db"
     engine = open_writer(path, synchronous="OFF")

@@ -15,24 +15,17 @@ from domain.keys import hash_secret, transfer_key
 from domain.ledger import Asset
 from domain.split import SplitRule
 from domain.states import BatchStatus
-from storage import (
-    batches,
-    checkouts,
-    contents,
-    minting,
-    movement_rows,
-    movements,
-    purchases,
-    transfers,
-    users,
-    wallets,
-)
-from storage.checkouts import Mark, Wanted
-from storage.contents import NewContent
-from storage.minting import MintIntent
-from storage.purchases import Fee, Payment
+from storage.mints import minting
+from storage.mints.minting import MintIntent
+from storage.payouts import batches, transfers
+from storage.people import users, wallets
+from storage.people.users import NewUser
+from storage.sales import checkouts, contents, purchases
+from storage.sales.checkouts import Mark, Wanted
+from storage.sales.contents import NewContent
+from storage.sales.purchases import Fee, Payment
 from storage.tables import transfers as transfer_rows
-from storage.users import NewUser
+from storage.treasury import movement_rows, movements
 
 START = datetime(2026, 11, 16, 12, 0, tzinfo=UTC)
 PLATFORM = str(Keypair.from_seed(bytes(32)).pubkey())

@@ -16,7 +16,7 @@ from metrics import Metrics
 from ports.executor import InlineExecutor
 from ports.system import SystemClock, SystemIds
 from simulator.wire import ServiceTransport
-from storage.inline import InlineStore
+from storage.engines.inline import InlineStore
 from storage.tables import circle_notifications, jobs, stripe_events
 from tests.config.environment import VALID
 

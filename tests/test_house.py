@@ -31,7 +31,7 @@ TASK_OWNERS = {
     "simulator/process.py",
     "simulator/stage.py",
     "simulator/week.py",
-    "storage/postgres.py",
+    "storage/engines/postgres.py",
 }
 """Modules that keep a reference to each task they start and end it at their stop; all others use a TaskGroup."""
 LINES_MOST = 450

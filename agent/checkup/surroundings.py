@@ -9,10 +9,12 @@ from agent.checkup.findings import Finding, failed, ok, skipped, warning
 from config.settings import SECRET_NAMES, Settings
 from domain.errors import PaymentSystemError
 from ports.clock import Clock
-from storage import backups, durability, schema
-from storage.database_file import footprint
+from storage import schema
+from storage.engines import durability
+from storage.engines.database_file import footprint
+from storage.engines.opening import database_path, open_store
 from storage.errors import DatabaseLocked, SchemaDiffers
-from storage.opening import database_path, open_store
+from storage.recovery import backups
 
 DISK_LEAST = 2 * 1024**3
 BACKUP_AGE_MOST = timedelta(hours=26)

@@ -11,11 +11,11 @@ from agent.cli.lock import locked_store
 from agent.identity import PLATFORM_ADDRESS, recorded
 from agent.index_view import IndexView, backfill_row
 from agent.reading_assembly import build_follower, build_planner, payout_way
-from agent.web.admin_batch_bodies import BatchRow, Preview
-from agent.web.admin_money import AdminMoney
-from agent.web.admin_scrutiny import AdminScrutiny
-from agent.web.admin_work import AdminWork
-from agent.web.admin_work_bodies import Status, WorkPage, WorkQuery
+from agent.web.admin.batch_bodies import BatchRow, Preview
+from agent.web.admin.money import AdminMoney
+from agent.web.admin.scrutiny import AdminScrutiny
+from agent.web.admin.work import AdminWork
+from agent.web.admin.work_bodies import Status, WorkPage, WorkQuery
 from agent.web.bodies import Paging
 from agent.web.books_bodies import PageOfRule, Rule, RulePage, SaleQuery, Trace
 from agent.web.endpoint import Call

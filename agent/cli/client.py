@@ -10,10 +10,10 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from agent.cli.texts import plain
-from agent.web.admin_backup_bodies import Backup, BackupWish
-from agent.web.admin_batch_bodies import BatchPage, BatchPlanned, BatchRow, Preview
-from agent.web.admin_treasury_bodies import Conversion, NewConversion
-from agent.web.admin_work_bodies import Status, WorkPage
+from agent.web.admin.backup_bodies import Backup, BackupWish
+from agent.web.admin.batch_bodies import BatchPage, BatchPlanned, BatchRow, Preview
+from agent.web.admin.treasury_bodies import Conversion, NewConversion
+from agent.web.admin.work_bodies import Status, WorkPage
 from agent.web.books_bodies import Rule, RulePage, Rules, Trace
 from agent.web.index_bodies import BackfillRow, BackfillWish, IndexStatus
 from agent.web.messages import NOTHING_HERE

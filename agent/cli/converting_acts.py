@@ -9,8 +9,8 @@ from agent.cli.operations import checked, print_json
 from agent.cli.tables import console, show_facts, show_rows
 from agent.cli.terminal import StandardTerminal
 from agent.cli.texts import base_units
-from agent.web.admin_batch_bodies import Approval
-from agent.web.admin_treasury_bodies import NewConversion
+from agent.web.admin.batch_bodies import Approval
+from agent.web.admin.treasury_bodies import NewConversion
 from agent.web.bodies import Reason
 from agent.web.conversion_bodies import ConversionOrder, MintDeposits, NewOrder, OrderPage, WireInstructions
 from config.admin_access import load_admin_access

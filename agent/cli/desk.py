@@ -7,9 +7,9 @@ from pydantic import BaseModel
 
 from agent.cli.client import CommandFailed
 from agent.web import strict_json
-from agent.web.admin_import import AdminImport
-from agent.web.admin_people import AdminPeople
-from agent.web.admin_tokens import AdminTokens
+from agent.web.admin.imports import AdminImport
+from agent.web.admin.people import AdminPeople
+from agent.web.admin.tokens import AdminTokens
 from agent.web.endpoint import Access, Call
 from agent.web.messages import WebRequest
 from agent.web.passwords import QUICK, PasswordCost, Passwords
@@ -19,8 +19,8 @@ from config.settings import Settings
 from domain.errors import Misuse, RequestError
 from ports.executor import ThreadExecutor
 from ports.system import SystemClock, SystemIds
+from storage.people.tokens import Bearer
 from storage.store import Store
-from storage.tokens import Bearer
 
 M = TypeVar("M", bound=BaseModel)
 WHO = "command line"

@@ -11,7 +11,7 @@ from agent.cli import texts
 from agent.cli.client import AdminClient, AnswerLost, CommandFailed, DaemonDown
 from agent.cli.looking import instead_of
 from agent.cli.terminal import ShowProgress, StandardTerminal, Terminal
-from agent.web.admin_batch_bodies import BatchRow, Preview
+from agent.web.admin.batch_bodies import BatchRow, Preview
 from config.admin_access import load_admin_access
 from domain.money import format_usdc
 from domain.states import BatchStatus, UsdcStatus

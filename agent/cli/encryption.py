@@ -10,7 +10,7 @@ from typing import IO
 
 from agent.cli.client import CommandFailed
 from agent.cli.programs import run_program
-from storage.restoring import with_its_log
+from storage.recovery.restoring import with_its_log
 
 PROGRAM = "age"
 _MARKS = (b"age-encryption.org/v1", b"-----BEGIN AGE ENCRYPTED FILE-----")

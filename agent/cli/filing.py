@@ -13,9 +13,9 @@ from agent.cli.client import CommandFailed
 from agent.cli.encryption import encrypt
 from agent.cli.programs import run_program
 from ports.executor import ThreadExecutor
-from storage import backups
-from storage.database_file import sync
-from storage.whole_file import appearing, give_name
+from storage.engines.database_file import sync
+from storage.engines.whole_file import appearing, give_name
+from storage.recovery import backups
 
 
 async def file_copy(copy: Path, sha256: str | None, file: Path, recipient: str) -> None:

@@ -8,7 +8,7 @@ from config.logs import configure_logging
 from config.settings import Settings, SettingsError, load_settings
 from domain.errors import PaymentSystemError
 from storage import schema
-from storage.opening import open_store
+from storage.engines.opening import open_store
 from storage.store import Store
 
 

@@ -8,8 +8,8 @@ from agent.cli.operations import checked, print_json
 from agent.cli.tables import console, show_facts, show_rows
 from agent.cli.terminal import StandardTerminal
 from agent.cli.texts import base_units, batch_line, counted, plain
-from agent.web.admin_batch_bodies import Approval, BatchDetail, BatchPage, BatchRow, PlanChange, PlannedItem
-from agent.web.admin_treasury_bodies import Costs, Outlook, Treasury
+from agent.web.admin.batch_bodies import Approval, BatchDetail, BatchPage, BatchRow, PlanChange, PlannedItem
+from agent.web.admin.treasury_bodies import Costs, Outlook, Treasury
 from agent.web.bodies import Reason
 from domain.money import format_cents
 

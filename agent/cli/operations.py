@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from agent.cli import texts
 from agent.cli.client import CommandFailed
 from agent.cli.looking import asker, looker
-from agent.web.admin_people_bodies import Invite, NewInvite
+from agent.web.admin.people_bodies import Invite, NewInvite
 
 M = TypeVar("M", bound=BaseModel)
 BATCHES_SHOWN = 5

@@ -5,7 +5,7 @@ import typer
 from agent.cli.looking import asker
 from agent.cli.operations import checked, print_json
 from agent.cli.tables import console, show_rows
-from agent.web.admin_people_bodies import MadeToken, NewTokenBody, TokenPage, TokenRow
+from agent.web.admin.people_bodies import MadeToken, NewTokenBody, TokenPage, TokenRow
 
 ROOT = "/admin/api/tokens"
 PAGE = 100

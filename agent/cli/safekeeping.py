@@ -21,18 +21,19 @@ from agent.cli.programs import run_program, told_to_postgresql
 from agent.cli.terminal import Terminal
 from agent.cli.texts import counted
 from agent.identity import FINGERPRINT, GENESIS_HASH, REMEDIES
-from agent.web.admin_backup_bodies import Backup, BackupWish
+from agent.web.admin.backup_bodies import Backup, BackupWish
 from config.admin_access import load_admin_access
 from config.settings import Settings, load_settings
 from domain.errors import PaymentSystemError
 from domain.keys import derivation_fingerprint
 from ports.executor import ThreadExecutor
 from ports.system import SystemClock, SystemIds
-from storage import backups, restoring, schema
-from storage.backups import Taken
-from storage.database_file import DIRECTORY_MODE
-from storage.opening import database_path, open_store
-from storage.whole_file import clear_left_behind
+from storage import schema
+from storage.engines.database_file import DIRECTORY_MODE
+from storage.engines.opening import database_path, open_store
+from storage.engines.whole_file import clear_left_behind
+from storage.recovery import backups, restoring
+from storage.recovery.backups import Taken
 
 BACKUP_SECONDS = 3_600.0
 """For a file of some 100 GB on a slow disk."""

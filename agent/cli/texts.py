@@ -6,8 +6,8 @@ Names and error texts come from strangers: nothing in them may move the cursor, 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from agent.web.admin_batch_bodies import BatchRow, Preview
-from agent.web.admin_work_bodies import Status, WorkPage
+from agent.web.admin.batch_bodies import BatchRow, Preview
+from agent.web.admin.work_bodies import Status, WorkPage
 from agent.web.payout_way import told
 from domain.money import USDC_DECIMALS, format_usdc, parse_decimal
 from domain.states import UsdcStatus

@@ -15,7 +15,7 @@ from agent.cli.looking import FAILED, asker
 from agent.cli.operations import print_json
 from agent.cli.tables import console, show_rows
 from agent.cli.texts import counted
-from agent.web.admin_import_bodies import CELL_MOST, ROWS_MOST, Imported, ImportedRow, ImportRow, ImportWish
+from agent.web.admin.import_bodies import CELL_MOST, ROWS_MOST, Imported, ImportedRow, ImportRow, ImportWish
 
 COLUMNS = ("email", "username", "wallet_provider", "wallet_address", "web3auth_sub")
 NEEDED = ("email", "wallet_address")

@@ -7,8 +7,8 @@ from agent.cli.looking import FAILED, asker
 from agent.cli.operations import checked, print_json
 from agent.cli.tables import console, show_rows
 from agent.cli.texts import counted, plain
-from agent.web.admin_event_bodies import EventPage, EventRow
-from agent.web.admin_work_bodies import ManyWish, NotRetried, RetriedMany
+from agent.web.admin.event_bodies import EventPage, EventRow
+from agent.web.admin.work_bodies import ManyWish, NotRetried, RetriedMany
 
 ROOT = "/admin/api"
 CALLS_MOST = 1_000

@@ -11,7 +11,7 @@ from domain.keys import is_payment_intent_id
 from gateways.answers import Json
 from gateways.stripe_client import API_VERSION
 from gateways.stripe_facts import SessionFacts
-from storage.checkouts import Mark
+from storage.sales.checkouts import Mark
 
 PRICE_CENTS = 300
 SESSION_LIFE = timedelta(minutes=45)

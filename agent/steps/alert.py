@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from domain.errors import OutcomeUnknown, Retryable
 from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from ports.clock import Clock
-from storage import alerts
+from storage.operation import alerts
 from storage.store import Store
 from storage.work import Claim
 

@@ -6,7 +6,7 @@ from domain.alerts import judge
 from domain.outcomes import Commit, Done, Outcome, nothing
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import alerts
+from storage.operation import alerts
 from storage.store import Store
 from storage.work import Claim
 

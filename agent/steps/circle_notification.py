@@ -11,7 +11,8 @@ from sqlalchemy import Connection, bindparam, select
 from domain.hints import is_news
 from domain.outcomes import Commit, Done, Outcome, nothing
 from ports.clock import Clock
-from storage import mint_listing, wallets
+from storage.mints import mint_listing
+from storage.people import wallets
 from storage.tables import transfer_attempts, transfers
 from storage.work import Claim, enqueue
 

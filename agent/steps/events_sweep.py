@@ -12,7 +12,7 @@ from domain.outcomes import Commit, Done, Outcome, nothing
 from gateways.stripe_facts import EventPage
 from ports.clock import Clock
 from storage.inbox import StripeEvent, add_stripe_events
-from storage.listings import read_since, read_whole
+from storage.operation.listings import read_since, read_whole
 from storage.store import Store
 from storage.work import Claim
 

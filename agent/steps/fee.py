@@ -10,9 +10,9 @@ from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from domain.split import SplitRule
 from gateways.stripe_facts import ChargeFacts, PaymentIntentFacts
 from ports.clock import Clock
-from storage import purchases as rows
-from storage.purchases import Fee
-from storage.returns import settle_returns
+from storage.sales import purchases as rows
+from storage.sales.purchases import Fee
+from storage.sales.returns import settle_returns
 from storage.store import Store
 from storage.work import Claim
 

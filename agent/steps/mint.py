@@ -27,10 +27,10 @@ from domain.waits import send_again_after
 from gateways.circle_api import Lane
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import mint_payouts, mint_settlement
-from storage import minting as rows
-from storage.minting import MintCase, MintIntent
-from storage.purchases import edition_number, payout_address
+from storage.mints import mint_payouts, mint_settlement
+from storage.mints import minting as rows
+from storage.mints.minting import MintCase, MintIntent
+from storage.sales.purchases import edition_number, payout_address
 from storage.store import Store
 from storage.work import Claim, fenced
 

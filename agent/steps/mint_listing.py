@@ -9,8 +9,8 @@ from domain.errors import Rejected, Retryable
 from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from gateways.circle_api import CircleTransaction, UserToken
 from ports.clock import Clock
-from storage import mint_listing as rows
-from storage.mint_listing import Arrival
+from storage.mints import mint_listing as rows
+from storage.mints.mint_listing import Arrival
 from storage.store import Store
 from storage.work import Claim
 

@@ -15,8 +15,8 @@ from chain.usdc_payouts import PackedTransfer, UsdcPayouts
 from domain.destinations import AccountStanding
 from domain.errors import BlockhashNotFound, OutcomeUnknown, Retryable
 from domain.realtime import Part
-from storage import mint_payouts as rows
-from storage.mint_settlement import no_longer
+from storage.mints import mint_payouts as rows
+from storage.mints.mint_settlement import no_longer
 
 Decide = Callable[[Connection, int, datetime], Sequence[Part] | str]
 """Whom a sale pays now, under every rule of a plan and within the caps, or what speaks against it. Called in the

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from ports.clock import Clock
-from storage.pruning import forget, run_out
+from storage.operation.pruning import forget, run_out
 from storage.store import Store
 from storage.work import Claim, fenced
 

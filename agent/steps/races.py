@@ -11,8 +11,8 @@ from domain.errors import looking_up
 from domain.outcomes import Again, Commit, Outcome
 from domain.waits import look_again_after
 from ports.clock import Clock
-from storage import races
-from storage.minting import look_for
+from storage.mints.minting import look_for
+from storage.recovery import races
 from storage.store import Store
 from storage.work import Claim, fenced
 

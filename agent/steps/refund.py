@@ -15,9 +15,9 @@ from gateways.stripe_errors import FORBIDDEN, UNAUTHORIZED
 from gateways.stripe_facts import RefundFacts
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import refunds as rows
-from storage.purchases import SOLD_OUT
-from storage.returns import RefundSeen, record_refund, returned
+from storage.sales import refunds as rows
+from storage.sales.purchases import SOLD_OUT
+from storage.sales.returns import RefundSeen, record_refund, returned
 from storage.store import Store
 from storage.work import Claim, enqueue, fenced
 
@@ -112,7 +112,7 @@ class RefundStep:
 
     def _by_others(self, conn: Connection, refund: Row[Any], now: datetime) -> None:
         """The whole charge went back by somebody else's hand, or by a process whose rows are lost: what that was is
-        fetched, ours is not needed. Should one of those fail later, a person is asked (`storage/returns.py`)."""
+        fetched, ours is not needed. Should one of those fail later, a person is asked (`storage/sales/returns.py`)."""
         rows.refused(conn, refund.id, ALREADY_REFUNDED, now)
         enqueue(conn, "refunds", refund.purchase_id, now)
 

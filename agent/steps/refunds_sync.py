@@ -9,8 +9,8 @@ from domain.outcomes import Commit, Done, Outcome, nothing
 from domain.refunds import refund_state
 from gateways.stripe_facts import RefundFacts
 from ports.clock import Clock
-from storage import purchases as rows
-from storage.returns import RefundSeen, record_refund
+from storage.sales import purchases as rows
+from storage.sales.returns import RefundSeen, record_refund
 from storage.store import Store
 from storage.work import Claim
 

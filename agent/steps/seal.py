@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from ports.clock import Clock
-from storage.sealing import SEALED_TABLES, SealedTable, next_seals, write_seals
+from storage.books.sealing import SEALED_TABLES, SealedTable, next_seals, write_seals
 from storage.store import Store
 from storage.work import Claim, fenced
 

@@ -10,8 +10,8 @@ from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from gateways.stripe_facts import SessionFacts
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import session_ends
-from storage.checkouts import abandon
+from storage.sales import session_ends
+from storage.sales.checkouts import abandon
 from storage.store import Store
 from storage.work import Claim
 

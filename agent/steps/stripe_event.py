@@ -17,13 +17,13 @@ from domain.outcomes import Commit, Done, Outcome, Refused, nothing
 from domain.refunds import refund_state
 from domain.states import CheckoutState, PurchaseStatus
 from ports.clock import Clock
-from storage import early_reversals
-from storage import purchases as rows
-from storage.checkouts import Mark, complete
-from storage.early_reversals import EARLY
 from storage.history import advance
-from storage.purchases import Payment
-from storage.returns import DisputeSeen, RefundSeen, record_dispute, record_refund
+from storage.sales import early_reversals
+from storage.sales import purchases as rows
+from storage.sales.checkouts import Mark, complete
+from storage.sales.early_reversals import EARLY
+from storage.sales.purchases import Payment
+from storage.sales.returns import DisputeSeen, RefundSeen, record_dispute, record_refund
 from storage.store import Store
 from storage.tables import checkouts
 from storage.work import Claim, enqueue

@@ -13,9 +13,9 @@ from domain.errors import Rejected
 from domain.outcomes import Commit, Done, Outcome, nothing
 from gateways.stripe_facts import BalanceFacts, EndpointFacts
 from ports.clock import Clock
-from storage.chain_rows import record_reading
+from storage.reading.vitals import STRIPE_BALANCE, STRIPE_WEBHOOK
 from storage.store import Store
-from storage.vitals import STRIPE_BALANCE, STRIPE_WEBHOOK
+from storage.treasury.chain_rows import record_reading
 from storage.work import Claim
 
 log = structlog.get_logger(__name__)

@@ -18,7 +18,7 @@ from domain.states import WalletState
 from domain.waits import look_again_after
 from gateways.circle_api import AlreadyInitialized, ChallengeFacts, UserFacts, UserToken, WalletFacts
 from ports.clock import Clock
-from storage import wallets as rows
+from storage.people import wallets as rows
 from storage.store import Store
 from storage.work import Claim
 

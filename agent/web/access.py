@@ -9,9 +9,9 @@ from agent.web.messages import WebRequest
 from agent.web.rates import Rate, RateLimit
 from domain.errors import RequestError
 from ports.clock import Clock
-from storage import tokens
+from storage.people import tokens
+from storage.people.tokens import Bearer
 from storage.store import Store
-from storage.tokens import Bearer
 
 GUESSES_FREE = 20
 """Wrong tokens of one caller that cost nothing: a forgotten script, a token that ran out."""

@@ -24,7 +24,7 @@ from domain.errors import OutcomeUnknown, Rejected, RequestError, Retryable
 from domain.states import WalletState
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import tokens, users
+from storage.people import tokens, users
 from storage.store import Store
 
 SIGN_UPS = Rate(burst=200, per_second=0.5)

@@ -8,24 +8,24 @@ from agent.backup import Backups
 from agent.waking_store import WakingStore
 from agent.web.access import Gatekeeper
 from agent.web.accounts import Accounts, AddressCheck
-from agent.web.admin_backups import AdminBackups
-from agent.web.admin_batches import AdminBatches
-from agent.web.admin_books import AdminBooks
-from agent.web.admin_contents import AdminContents
-from agent.web.admin_conversions import AdminConversions, ReadWires
-from agent.web.admin_events import AdminEvents
-from agent.web.admin_import import AdminImport
-from agent.web.admin_index import AdminIndex, Indexer
-from agent.web.admin_money import AdminMoney, BatchPlanner, ReadTreasury
-from agent.web.admin_outflows import AdminOutflows, ReadPacked
-from agent.web.admin_overview import AdminOverview, ReadRealtime, by_the_week
-from agent.web.admin_people import AdminPeople
-from agent.web.admin_purchases import AdminPurchases
-from agent.web.admin_reports import AdminReports
-from agent.web.admin_scrutiny import AdminScrutiny
-from agent.web.admin_tokens import AdminTokens
-from agent.web.admin_treasury import AdminTreasury
-from agent.web.admin_work import AdminWork
+from agent.web.admin.backups import AdminBackups
+from agent.web.admin.batches import AdminBatches
+from agent.web.admin.books import AdminBooks
+from agent.web.admin.contents import AdminContents
+from agent.web.admin.conversions import AdminConversions, ReadWires
+from agent.web.admin.events import AdminEvents
+from agent.web.admin.imports import AdminImport
+from agent.web.admin.index import AdminIndex, Indexer
+from agent.web.admin.money import AdminMoney, BatchPlanner, ReadTreasury
+from agent.web.admin.outflows import AdminOutflows, ReadPacked
+from agent.web.admin.overview import AdminOverview, ReadRealtime, by_the_week
+from agent.web.admin.people import AdminPeople
+from agent.web.admin.purchases import AdminPurchases
+from agent.web.admin.reports import AdminReports
+from agent.web.admin.scrutiny import AdminScrutiny
+from agent.web.admin.tokens import AdminTokens
+from agent.web.admin.treasury import AdminTreasury
+from agent.web.admin.work import AdminWork
 from agent.web.checkout import CheckoutGateway, Shop
 from agent.web.console.app import Console
 from agent.web.contents import Contents
@@ -45,8 +45,8 @@ from agent.web.withdrawals import CashDesk, Withdrawals
 from ports.clock import Clock
 from ports.executor import Executor
 from ports.ids import Ids
+from storage.payouts.upkeep import Payer
 from storage.store import Store
-from storage.upkeep import Payer
 
 API_VERSION = "1"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"

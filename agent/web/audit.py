@@ -7,14 +7,14 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from agent.web.endpoint import Call
-from storage import audit
-from storage.audit import Act
+from storage.books import audit
+from storage.books.audit import Act
 
 T = TypeVar("T")
 
 
 def act(call: Call, action: str, kind: str, subject: str | int = "", reason: str | None = None) -> Act:
-    """Who calls, from where, with which request, to do what to which subject (`storage/audit.py` knows the kinds)."""
+    """Who calls, from where, with which request, to do what to which subject (its kinds: `storage/books/audit.py`)."""
     request = call.request
     return Act(call.operator, request.remote, request.request_id, action, kind, str(subject), reason)
 

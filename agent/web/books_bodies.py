@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from agent.web.admin_purchase_bodies import MintAttempt, PackedAttempt, RefundRow, TransferAttempt
+from agent.web.admin.purchase_bodies import MintAttempt, PackedAttempt, RefundRow, TransferAttempt
 from agent.web.bodies import INT_MAX, Answer, Asked, Line, Moment, Money, Paging
 from agent.web.purchase_bodies import PurchaseBody
 

@@ -14,8 +14,9 @@ from domain.errors import OutcomeUnknown, Rejected, RequestError, Retryable
 from domain.states import CheckoutState
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import checkouts, users
-from storage.checkouts import Checkout, Mark, abandon
+from storage.people import users
+from storage.sales import checkouts
+from storage.sales.checkouts import Checkout, Mark, abandon
 from storage.store import Store
 
 CHECKOUTS = Rate(burst=60, per_second=0.2)

@@ -25,7 +25,7 @@ from domain.nft_texts import URI_LIMIT_BYTES, metadata_uri, title_limit_bytes
 from domain.split import SplitRule, split_net
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import contents
+from storage.sales import contents
 from storage.store import Store
 
 CONTENTS = Rate(burst=300, per_second=0.5)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from agent.web.messages import WebRequest, WebResponse
 from agent.web.rates import Rate
 from domain.errors import Misuse
-from storage.tokens import Bearer
+from storage.people.tokens import Bearer
 
 BODY_MAX_BYTES = 256 * 1024
 """Larger than any body a client of ours sends."""

@@ -23,9 +23,10 @@ from domain.money import format_cents, format_usdc
 from domain.nft_texts import nft_name
 from domain.states import PurchaseStatus, UsdcStatus
 from ports.clock import Clock
-from storage import sales_views, users, views
-from storage.interventions import OPERATOR_HOLD
-from storage.purchases import payout_address
+from storage.operation.interventions import OPERATOR_HOLD
+from storage.people import users
+from storage.reading import sales_views, views
+from storage.sales.purchases import payout_address
 from storage.store import Store
 
 ReadUsdc = Callable[[str], Awaitable[int | None]]

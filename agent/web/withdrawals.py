@@ -20,7 +20,7 @@ from domain.states import WithdrawalState
 from gateways.circle_api import ChallengeFacts, CircleTransaction, UserToken
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import users, withdrawals
+from storage.people import users, withdrawals
 from storage.store import Store
 
 WITHDRAWALS = Rate(burst=30, per_second=0.1)

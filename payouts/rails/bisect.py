@@ -10,8 +10,8 @@ from domain.outcomes import Done, Outcome
 from payouts.rails.packed_terms import PackedTerms
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import groups as rows
-from storage.groups import GroupCase
+from storage.payouts import groups as rows
+from storage.payouts.groups import GroupCase
 
 
 class Bisector:

@@ -25,9 +25,9 @@ from domain.waits import look_again_after
 from gateways.circle_api import CircleTransaction, TransactionPage
 from payouts.rails.stops import PAUSED, lock_cap, why_stopped
 from ports.clock import Clock
-from storage import transfers as rows
+from storage.payouts import transfers as rows
+from storage.payouts.transfers import TransferCase, watch_state
 from storage.store import Store
-from storage.transfers import TransferCase, watch_state
 from storage.work import Claim, fenced
 
 log = structlog.get_logger(__name__)

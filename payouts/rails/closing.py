@@ -15,8 +15,8 @@ from domain.outcomes import Commit, Done, Outcome, nothing
 from payouts.rails.packed_terms import PackedTerms
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import receipts, upkeep
-from storage.backups import last_started
+from storage.payouts import receipts, upkeep
+from storage.recovery.backups import last_started
 from storage.store import Store
 from storage.work import Claim
 

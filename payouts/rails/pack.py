@@ -23,7 +23,7 @@ from payouts.rails.packed_terms import PackedTerms, transaction_fee
 from payouts.rails.stops import PAUSED
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import batches, groups, packing, transfers, upkeep
+from storage.payouts import batches, groups, packing, transfers, upkeep
 from storage.store import Store
 from storage.work import Claim
 

@@ -8,10 +8,10 @@ from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from domain.states import PackedState, WatchState
 from domain.waits import send_again_after
 from ports.clock import Clock
-from storage import groups as rows
-from storage.groups import GroupCase
+from storage.payouts import groups as rows
+from storage.payouts.groups import GroupCase
+from storage.payouts.transfers import watch_state
 from storage.store import Store
-from storage.transfers import watch_state
 from storage.work import Claim
 
 ON_ITS_WAY = frozenset({PackedState.SIGNED, PackedState.SENT})

@@ -17,11 +17,11 @@ from domain.states import GroupState, PackedState, WatchState
 from payouts.rails.bisect import Bisector
 from payouts.rails.packed_terms import PackedTerms
 from ports.clock import Clock
-from storage import groups as rows
-from storage import packed_adoption
-from storage.groups import GroupCase
+from storage.payouts import groups as rows
+from storage.payouts.groups import GroupCase
+from storage.payouts.transfers import watch_state
+from storage.recovery import packed_adoption
 from storage.store import Store
-from storage.transfers import watch_state
 from storage.work import Claim, enqueue
 
 log = structlog.get_logger(__name__)

@@ -25,11 +25,11 @@ from payouts.rails.packed_settle import PackedSettleStep, blames_a_payout
 from payouts.rails.packed_terms import PackedTerms, transaction_fee
 from payouts.rails.stops import PAUSED, lock_cap, why_stopped
 from ports.clock import Clock
-from storage import groups as rows
-from storage import transfers
-from storage.groups import GroupCase
+from storage.payouts import groups as rows
+from storage.payouts import transfers
+from storage.payouts.groups import GroupCase
+from storage.payouts.taking_back import take_back
 from storage.store import Store
-from storage.taking_back import take_back
 from storage.work import Claim, enqueue, fenced
 
 log = structlog.get_logger(__name__)

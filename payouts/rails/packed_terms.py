@@ -14,8 +14,8 @@ from chain.usdc_payouts import PackedTransfer
 from domain.errors import Misuse
 from domain.keys import receipt_seed
 from ports.ids import Ids
-from storage.groups import ADOPTED, GroupCase, NewGroup
-from storage.upkeep import Payer
+from storage.payouts.groups import ADOPTED, GroupCase, NewGroup
+from storage.payouts.upkeep import Payer
 
 MEMO_BYTES = 21
 """`b-` and `/g-` with the first 8 digits of the batch's and the group's UUID."""

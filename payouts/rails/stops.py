@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from storage import transfers
-from storage.batches import WAITING
-from storage.outflows import orphans
-from storage.planning import lock_plans
-from storage.switches import SENDS_PAUSED, why_on
+from storage.operation.switches import SENDS_PAUSED, why_on
+from storage.payouts import transfers
+from storage.payouts.batches import WAITING
+from storage.payouts.planning import lock_plans
+from storage.treasury.outflows import orphans
 
 PAUSED = timedelta(minutes=1)
 """Until the next look at what stops a send; whoever lifts it makes the work due himself where he can."""

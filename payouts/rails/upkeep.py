@@ -24,11 +24,11 @@ from payouts.rails.packed_terms import PackedTerms
 from payouts.rails.stops import PAUSED, why_paused
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import receipts
-from storage import upkeep as rows
+from storage.payouts import receipts
+from storage.payouts import upkeep as rows
+from storage.payouts.transfers import watch_state
+from storage.payouts.upkeep import UpkeepCase
 from storage.store import Store
-from storage.transfers import watch_state
-from storage.upkeep import UpkeepCase
 from storage.work import Claim, enqueue, fenced
 
 log = structlog.get_logger(__name__)

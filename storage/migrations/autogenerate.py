@@ -10,8 +10,9 @@ from pathlib import Path
 
 from alembic import command
 
-from storage import engine_library, schema
-from storage.sqlite import open_writer
+from storage import schema
+from storage.engines import engine_library
+from storage.engines.sqlite import open_writer
 
 
 def main(arguments: list[str]) -> None:

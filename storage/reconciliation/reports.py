@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from domain.reconciliation import Colour
-from storage.sealing import SEALED_TABLES, head
+from storage.books.sealing import SEALED_TABLES, head
 from storage.tables import reconciliation_findings, reconciliations
 
 

@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Row, func, select
 from domain.ledger import STRIPE_BALANCE, Asset
 from domain.reconciliation import AtCircle, AtStripe, Back, Due, Payment, SaleFacts
 from domain.states import PurchaseStatus, RefundState, TransferState, UsdcStatus
-from storage.movement_rows import MovementKind
 from storage.tables import (
     balance_transactions,
     chain_movements,
@@ -25,6 +24,7 @@ from storage.tables import (
     transfer_attempts,
     transfers,
 )
+from storage.treasury.movement_rows import MovementKind
 
 PAGE_SALES = 200
 """Few enough that every list of ids stays far below the databases' limits on bound values."""

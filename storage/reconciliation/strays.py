@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Connection, Row, exists, func, or_, select
 
 from domain.ledger import Asset
-from storage.movement_rows import MovementKind
 from storage.tables import (
     balance_transactions,
     chain_movements,
@@ -18,6 +17,7 @@ from storage.tables import (
     refunds,
     transfer_attempts,
 )
+from storage.treasury.movement_rows import MovementKind
 
 PAGE_ROWS = 500
 ON_THE_WAY = timedelta(hours=2)

@@ -95,7 +95,7 @@ readings = Table(
     moment("read_at"),
 )
 """Latest finalized balances read from the chain: `treasury_usdc` (base units), `treasury_sol` (lamports). Beside them
-what was read of Stripe (`storage/vitals.py`), with the second of the look in place of the slot."""
+what was read of Stripe (`storage/reading/vitals.py`), with the second of the look in place of the slot."""
 
 chain_facts = Table(
     "chain_facts",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import Connection, exists, func, select
 
 from domain.hash_chain import Head
-from storage.sealing import SEALED_TABLES, SealedTable, check_page, unsealed_page
+from storage.books.sealing import SEALED_TABLES, SealedTable, check_page, unsealed_page
 from storage.tables import ledger_balances, ledger_entries, ledger_postings, reconciliations, seals
 from storage.verification.check import PAGE_ROWS, Check, Finding, Page, at_once, by_rows
 

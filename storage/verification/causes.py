@@ -15,7 +15,6 @@ from domain.ledger import Asset, Entry, Posting
 from domain.money import SHARE_WHOLE_BPS, cents_to_base_units
 from domain.split import share_out
 from domain.states import RefundState
-from storage.movement_rows import MovementKind
 from storage.tables import (
     chain_movements,
     content_shares,
@@ -29,6 +28,7 @@ from storage.tables import (
     purchases,
     refunds,
 )
+from storage.treasury.movement_rows import MovementKind
 from storage.verification.check import Check, Finding, by_rows
 
 Postings = frozenset[Posting]

@@ -12,8 +12,7 @@ from domain.calendar import BATCH_HOUR_UTC
 from domain.keys import transfer_key
 from domain.ledger import TREASURY, Asset, debt_of, owed_to
 from domain.states import MintState, UsdcStatus
-from storage.approvals import digest_of
-from storage.funding import promised
+from storage.payouts.approvals import digest_of
 from storage.tables import (
     batch_items,
     batches,
@@ -31,6 +30,7 @@ from storage.tables import (
     transfers,
     users,
 )
+from storage.treasury.funding import promised
 from storage.verification.check import Check, Finding, at_once, by_rows
 
 _OUT_OF_A_TRANSFER = (UsdcStatus.CANCELLED, UsdcStatus.ON_HOLD, UsdcStatus.NETTED)

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Row, exists, select
 
 from domain.keys import conversion_key
 from domain.states import ConversionState
-from storage.conversion_orders import ORDERED
 from storage.tables import chain_movements, conversion_approvals, conversion_orders, conversions
+from storage.treasury.conversion_orders import ORDERED
 from storage.verification.check import Check, Finding, by_rows
 
 _NEEDS_NO_APPROVAL = (ConversionState.PROPOSED, ConversionState.CANCELLED)

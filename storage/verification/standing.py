@@ -15,7 +15,7 @@ from domain.states import (
     TransferState,
     WalletState,
 )
-from storage.purchases import SOLD_OUT
+from storage.sales.purchases import SOLD_OUT
 from storage.statements import among
 from storage.tables import (
     batches,

@@ -12,7 +12,7 @@ from metrics import Metrics
 from ports.executor import InlineExecutor
 from ports.system import SystemIds
 from ports.transport import HttpRequest, HttpResponse
-from storage.inline import InlineStore
+from storage.engines.inline import InlineStore
 from storage.tables import jobs
 from tests.config.environment import VALID
 from tests.web.shop import START, HandClock

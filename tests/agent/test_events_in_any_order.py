@@ -13,9 +13,9 @@ from agent.steps.stripe_event import StripeEventStep
 from agent.worker import Lane, Worker
 from domain.outcomes import Commit, Outcome
 from ports.virtual import SeededIds
-from storage import checkouts
-from storage.checkouts import Wanted
 from storage.inbox import StripeEvent, add_stripe_events
+from storage.sales import checkouts
+from storage.sales.checkouts import Wanted
 from storage.store import Store
 from storage.tables import contents, jobs, purchases, stripe_events
 from storage.work import Claim, Queue

@@ -8,7 +8,8 @@ from agent.steps import prune
 from agent.steps.prune import KEPT, PruneStep
 from domain.keys import hash_secret
 from domain.outcomes import Again, Done, Outcome
-from storage import sessions, tokens, work
+from storage import work
+from storage.people import sessions, tokens
 from storage.store import Store
 from storage.tables import jobs, users
 from storage.tables import sessions as session_rows

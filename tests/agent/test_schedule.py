@@ -18,8 +18,8 @@ from domain.calendar import due_batch
 from domain.states import WorkState
 from ports.system import SystemClock
 from storage import work
+from storage.engines.inline import InlineStore
 from storage.errors import StoreUnavailable
-from storage.inline import InlineStore
 from storage.store import Store
 from storage.tables import jobs
 

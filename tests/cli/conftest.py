@@ -14,7 +14,7 @@ from config.settings import DEVNET_USDC
 from payouts.addresses import AddressJudge, DenyList
 from payouts.plan import Planner, PlanRules
 from ports.system import SystemIds
-from storage.sqlite import SqliteStore
+from storage.engines.sqlite import SqliteStore
 from tests.sales import PLATFORM, Sales
 from tests.web.shop import Shop, opened
 

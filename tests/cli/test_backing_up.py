@@ -16,8 +16,8 @@ import pytest
 from agent.cli import safekeeping
 from agent.cli.client import CommandFailed
 from ports.system import SystemClock
-from storage import backups
-from storage.whole_file import LEFT_BEHIND
+from storage.engines.whole_file import LEFT_BEHIND
+from storage.recovery import backups
 from tests.config.environment import VALID
 from tests.programs import ROOT, needs, run
 from tests.storage.test_backups import file_size_limit

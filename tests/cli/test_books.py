@@ -11,11 +11,12 @@ from agent.cli import tracing, verification
 from agent.cli.client import CommandFailed
 from domain.ledger import Asset
 from domain.states import RefundState
-from storage import funding, network_costs, returns
-from storage.movement_rows import Movement
-from storage.planning import PlanTerms
-from storage.returns import RefundSeen
-from storage.taking import take
+from storage.payouts.planning import PlanTerms
+from storage.payouts.taking import take
+from storage.sales import returns
+from storage.sales.returns import RefundSeen
+from storage.treasury import funding, network_costs
+from storage.treasury.movement_rows import Movement
 from storage.verification import CHECKS
 from tests.cli.conftest import TOKEN, House
 from tests.sales import PLATFORM, START, Sales

@@ -21,9 +21,10 @@ from gateways.transport import AiohttpTransport
 from ports.clock import Clock
 from ports.system import SystemClock, SystemIds
 from sandbox.world import World
-from storage import adoption, backups, restoring, schema
-from storage.opening import database_path
-from storage.postgres import PostgresStore
+from storage import schema
+from storage.engines.opening import database_path
+from storage.engines.postgres import PostgresStore
+from storage.recovery import adoption, backups, restoring
 from tests.cli.test_backing_up import leftovers, recorded
 from tests.cli.test_processes import command, daemon, world
 from tests.config.environment import LIVE, VALID

@@ -11,7 +11,7 @@ from agent.cli import converting_acts
 from agent.cli.client import CommandFailed
 from agent.web.conversion_rules import ConversionRules
 from gateways.circle_mint import WireInstructions
-from storage.sqlite import SqliteStore
+from storage.engines.sqlite import SqliteStore
 from tests.web.shop import Shop, opened
 
 WIRE = WireInstructions("w1", "CIR13FB13A", "CIRCLE INTERNET FINANCIAL", "A BANK", "****7427", "322286803", "SIVGUS66")

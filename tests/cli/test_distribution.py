@@ -10,10 +10,12 @@ from sqlalchemy import Connection
 from agent.cli.client import AdminClient, AnswerLost, CommandFailed, DaemonDown
 from agent.cli.distribution import Distribution, Exit, Report, Wishes
 from agent.cli.terminal import ShowProgress
-from agent.web.admin_batch_bodies import BatchRow, Preview
+from agent.web.admin.batch_bodies import BatchRow, Preview
 from config.admin_access import AdminAccess
 from domain.states import BatchStatus
-from storage import batches, funding, tables
+from storage import tables
+from storage.payouts import batches
+from storage.treasury import funding
 from tests.cli.conftest import House
 from tests.sales import START
 

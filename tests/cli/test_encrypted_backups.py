@@ -9,7 +9,7 @@ from agent.cli.client import CommandFailed
 from agent.cli.safekeeping import Wish
 from agent.cli.terminal import StandardTerminal
 from config.settings import SettingsError, load_settings
-from storage import restoring
+from storage.recovery import restoring
 from tests.config.environment import VALID
 from tests.programs import needs, run
 

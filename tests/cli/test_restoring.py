@@ -16,9 +16,9 @@ from agent.cli.client import CommandFailed
 from agent.cli.safekeeping import Wish
 from agent.cli.terminal import StandardTerminal
 from agent.identity import PLATFORM_ADDRESS, pin
-from storage import backups, restoring
-from storage.sqlite import SqliteStore
-from storage.switches import SENDS_PAUSED, why_on
+from storage.engines.sqlite import SqliteStore
+from storage.operation.switches import SENDS_PAUSED, why_on
+from storage.recovery import backups, restoring
 from tests.config.environment import SECRETS, VALID
 from tests.programs import ROOT, run
 from tests.storage.test_backups import NOW, note, pairs

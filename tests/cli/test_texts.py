@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from agent.cli import texts
-from agent.web.admin_batch_bodies import BatchRow, CreatorPart, LeftOut, Preview
-from agent.web.admin_treasury_bodies import Balance, Treasury
-from agent.web.admin_work_bodies import Status, WorkItem, WorkPage
+from agent.web.admin.batch_bodies import BatchRow, CreatorPart, LeftOut, Preview
+from agent.web.admin.treasury_bodies import Balance, Treasury
+from agent.web.admin.work_bodies import Status, WorkItem, WorkPage
 from agent.web.payout_way import PayoutWay
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)

@@ -10,8 +10,9 @@ from sqlalchemy import URL
 
 from agent.cli.client import CommandFailed
 from agent.cli.operations import upgrade_database
-from storage import postgres_connections, schema
-from storage.postgres import PostgresStore
+from storage import schema
+from storage.engines import postgres_connections
+from storage.engines.postgres import PostgresStore
 from tests.config.environment import VALID
 from tests.databases import PostgresServer
 

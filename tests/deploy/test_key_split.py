@@ -15,7 +15,7 @@ from sqlalchemy.exc import ProgrammingError
 from config.intake_access import MUST_NOT_HAVE, load_intake_access
 from config.settings import SettingsError
 from ports.system import SystemClock
-from storage.postgres import PostgresStore
+from storage.engines.postgres import PostgresStore
 from storage.tables import stripe_events
 from tests.databases import PostgresServer
 from tests.deploy.monitors import free_port

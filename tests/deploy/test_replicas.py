@@ -19,7 +19,7 @@ from sandbox.week.report import Outcome
 from sandbox.week.stages import Stages
 from sandbox.week.wire import Wire
 from sandbox.world import World, WorldOptions, running_world
-from storage.postgres import PostgresStore
+from storage.engines.postgres import PostgresStore
 from tests.deploy.monitors import free_port
 
 FAST_SLOTS_MS = 40

@@ -18,8 +18,8 @@ from sandbox.week.chain import Chain
 from sandbox.week.wire import Wire
 from sandbox.world import World, WorldOptions, running_world
 from storage import schema
-from storage.sqlite import SqliteStore
-from storage.tokens import ensure_admin_token
+from storage.engines.sqlite import SqliteStore
+from storage.people.tokens import ensure_admin_token
 from tests.e2e.browser import PHONE, Person, needs_chromium, open_browser, person
 from tests.e2e.test_week import free_port_base
 from tests.soak.siege import SLOT_MS

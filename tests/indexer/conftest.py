@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from storage.inline import InlineStore
+from storage.engines.inline import InlineStore
 from storage.store import Store
 from tests.indexer.world import Indexed
 

@@ -12,8 +12,8 @@ from domain.errors import Rejected, Retryable
 from indexer.backfill import Backfill
 from indexer.history import Since, outline, read_stretch
 from sandbox.faults import Fault, Rule
-from storage.chain_rows import cursor
 from storage.tables import chain_movements
+from storage.treasury.chain_rows import cursor
 from tests.indexer.test_treasury import a_busy_day, assert_booked_as_on_chain, deposit
 from tests.indexer.world import Indexed, Killed
 

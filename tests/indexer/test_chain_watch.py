@@ -20,8 +20,8 @@ from metrics import Metrics
 from ports.transport import HttpResponse
 from sandbox.faults import Fault, Rule
 from sandbox.solana_node.token_layouts import TOKEN, mint_data
-from storage.chain_facts import known_facts
 from storage.tables import state_history
+from storage.treasury.chain_facts import known_facts
 from tests.indexer.world import HOST, SLOT_SECONDS, Indexed
 from tests.sandbox.solana.world import SOL
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from storage import conversions, deposits
-from storage.conversions import Announced
 from storage.tables import chain_movements
 from storage.tables import conversions as table
+from storage.treasury import conversions, deposits
+from storage.treasury.conversions import Announced
 from tests.indexer.world import Indexed
 
 USDC = 10**6

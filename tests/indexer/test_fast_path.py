@@ -14,8 +14,8 @@ from domain.states import WatchState
 from indexer.fast_path import FastPath, Listener
 from sandbox.faults import Fault, Rule
 from storage import schema
-from storage.chain_rows import unwatch, watch
-from storage.inline import InlineStore
+from storage.engines.inline import InlineStore
+from storage.treasury.chain_rows import unwatch, watch
 from tests.indexer.test_tracker import send
 from tests.indexer.world import SLOT_SECONDS, WS_HOST, Indexed
 from tests.sandbox.solana.world import SOL

@@ -15,7 +15,7 @@ from indexer.nft_watch import NftWatch
 from indexer.rpc.errors import Disagreement
 from sandbox.faults import Fault, Rule
 from sandbox.solana_node.token_layouts import TOKEN_2022, associated_token_address
-from storage import nft_holdings
+from storage.mints import nft_holdings
 from storage.tables import checkouts, contents, purchases, state_history, users
 from tests.indexer.world import Indexed
 from tests.sandbox.solana.world import SOL, mint_nft, move_nft, nft_address

@@ -13,8 +13,8 @@ from domain.errors import Misuse, Retryable
 from domain.states import WatchState
 from sandbox.faults import Fault, Rule
 from storage import work
-from storage.chain_rows import Fate, open_watch_count, record_fates, unwatch, watch
 from storage.tables import jobs
+from storage.treasury.chain_rows import Fate, open_watch_count, record_fates, unwatch, watch
 from tests.indexer.world import Indexed, subjects
 from tests.sandbox.solana.world import SOL
 

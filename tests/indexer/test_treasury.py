@@ -12,14 +12,15 @@ from sqlalchemy import Connection
 from domain.errors import Misuse, Retryable
 from domain.ledger import CONVERSION_CLEARING, NETWORK_COSTS, OUTSIDE, TREASURY, Asset
 from sandbox.faults import Fault, Rule
-from storage import ledger, work
-from storage.chain_rows import cursor, reading
-from storage.inline import InlineStore
-from storage.movement_rows import Movement
-from storage.movements import book_payout
-from storage.network_costs import explain_cost
-from storage.outflows import orphans
+from storage import work
+from storage.books import ledger
+from storage.engines.inline import InlineStore
 from storage.tables import jobs, transfer_attempts
+from storage.treasury.chain_rows import cursor, reading
+from storage.treasury.movement_rows import Movement
+from storage.treasury.movements import book_payout
+from storage.treasury.network_costs import explain_cost
+from storage.treasury.outflows import orphans
 from tests.indexer.world import Indexed, Killed, subjects
 from tests.sandbox.solana.world import SOL
 

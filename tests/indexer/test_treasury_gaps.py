@@ -2,7 +2,7 @@
 
 from domain.ledger import CONVERSION_CLEARING, Asset
 from indexer.treasury import READ_AGAIN_SECONDS
-from storage.chain_rows import reading
+from storage.treasury.chain_rows import reading
 from tests.indexer.test_treasury import USDC, Quick, assert_booked_as_on_chain, booked, deposit, pay
 from tests.sandbox.solana.world import SOL
 

@@ -19,9 +19,9 @@ from ports.clock import Clock
 from ports.transport import HttpRequest, HttpResponse
 from sandbox.solana_node.endpoints import Endpoint
 from simulator.wire import ServiceSockets, ServiceTransport
-from storage.chain_rows import Watched, watched
 from storage.store import Store
 from storage.tables import batches, chain_movements, transfer_attempts, transfers, users
+from storage.treasury.chain_rows import Watched, watched
 from storage.work import Claim
 from tests.sandbox.solana.world import SLOT_MS, World
 

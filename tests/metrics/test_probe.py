@@ -16,30 +16,20 @@ from domain.ledger import Asset
 from domain.realtime import Bar, Left, Standing
 from domain.states import BatchStatus, UsdcStatus, WorkState
 from metrics import Metrics
-from storage import (
-    batches,
-    chain_rows,
-    funding,
-    groups,
-    inbox,
-    interventions,
-    movement_rows,
-    movements,
-    probes,
-    returns,
-    switches,
-    taking,
-    vitals,
-    wallets,
-    work,
-)
+from storage import inbox, work
+from storage.engines.metered import MeteredStore
 from storage.errors import StoreUnavailable
 from storage.inbox import StripeEvent
-from storage.metered import MeteredStore
-from storage.planning import PlanTerms
-from storage.returns import DisputeSeen
+from storage.operation import interventions, switches
+from storage.payouts import batches, groups, taking
+from storage.payouts.planning import PlanTerms
+from storage.people import wallets
+from storage.reading import probes, vitals
+from storage.sales import returns
+from storage.sales.returns import DisputeSeen
 from storage.store import Store
 from storage.tables import contents, jobs, payouts, purchases, stripe_events
+from storage.treasury import chain_rows, funding, movement_rows, movements
 from tests.metrics.test_recorder import values
 from tests.sales import MINT_LAMPORTS, PAYOUT_LAMPORTS, PLATFORM, START, Sales
 from tests.storage.test_groups import batch_of, group_of, signed

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from storage import engine_library
+from storage.engines import engine_library
 
 engine_library.install()
 

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from storage import schema
-from storage.durability import MUST_BE_ON
-from storage.sqlite import open_writer
+from storage.engines.durability import MUST_BE_ON
+from storage.engines.sqlite import open_writer
 from tests.databases import DURABLE_CONFIGURATION, running_server
 from tests.proof.document import Account
 from tests.soak.power import Loss, cut_postgres, cut_sqlite, durable

@@ -10,9 +10,9 @@ import agent.web.accounts
 import chain.packed
 import indexer.treasury
 import simulator.world
-import storage.audit
+import storage.books.audit
 import storage.inbox
-import storage.tokens
+import storage.people.tokens
 import storage.work
 from domain.errors import RequestError, Retryable
 from domain.states import MintState
@@ -77,12 +77,12 @@ def resends_with_a_new_blockhash(patch: MonkeyPatch) -> None:
 
 @bug()
 def keeps_tokens_in_the_clear(patch: MonkeyPatch) -> None:
-    patch.setattr(storage.tokens, "hash_secret", lambda secret: secret)
+    patch.setattr(storage.people.tokens, "hash_secret", lambda secret: secret)
 
 
 @bug()
 def writes_no_audit_row(patch: MonkeyPatch) -> None:
-    patch.setattr(storage.audit, "record", nothing)
+    patch.setattr(storage.books.audit, "record", nothing)
 
 
 @bug()

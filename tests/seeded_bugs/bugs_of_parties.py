@@ -9,9 +9,9 @@ from sqlalchemy import select, update
 import agent.steps.mint
 import agent.steps.wallet
 import agent.web.checkout
-import storage.checkouts
-import storage.purchases
-import storage.wallets
+import storage.people.wallets
+import storage.sales.checkouts
+import storage.sales.purchases
 from storage.tables import contents, users
 from tests.seeded_bugs.planting import bug, of
 
@@ -23,7 +23,7 @@ def _with(row: Any, **other: Any) -> Any:
 
 @bug()
 def asks_for_a_cent_less(patch: MonkeyPatch) -> None:
-    real = storage.checkouts.for_sale
+    real = storage.sales.checkouts.for_sale
 
     def for_sale(conn: Any, content_id: int) -> Any:
         row = real(conn, content_id)
@@ -34,41 +34,41 @@ def asks_for_a_cent_less(patch: MonkeyPatch) -> None:
 
 @bug()
 def sells_another_work(patch: MonkeyPatch) -> None:
-    real = of(storage.purchases, "_create")
+    real = of(storage.sales.purchases, "_create")
 
     def create(conn: Any, checkout: Any, *more: Any) -> Any:
         newest = conn.scalar(select(contents.c.id).order_by(contents.c.id.desc()).limit(1))
         return real(conn, _with(checkout, content_id=newest), *more)
 
-    patch.setattr(storage.purchases, "_create", create)
+    patch.setattr(storage.sales.purchases, "_create", create)
 
 
 @bug()
 def sells_to_somebody_else(patch: MonkeyPatch) -> None:
-    real = of(storage.purchases, "_create")
+    real = of(storage.sales.purchases, "_create")
 
     def create(conn: Any, checkout: Any, *more: Any) -> Any:
         newest = conn.scalar(select(users.c.id).order_by(users.c.id.desc()).limit(1))
         return real(conn, _with(checkout, buyer_id=newest), *more)
 
-    patch.setattr(storage.purchases, "_create", create)
+    patch.setattr(storage.sales.purchases, "_create", create)
 
 
 @bug(purchases=9)
 def pays_the_first_user_for_what_one_alone_made(patch: MonkeyPatch) -> None:
-    real = storage.purchases.shares_of
+    real = storage.sales.purchases.shares_of
 
     def shares(conn: Any, content_id: int) -> dict[int, int]:
         found = real(conn, content_id)
         return {1: 10_000} if len(found) == 1 else found
 
-    patch.setattr(storage.purchases, "shares_of", shares)
+    patch.setattr(storage.sales.purchases, "shares_of", shares)
 
 
 @bug(purchases=9)
 def mistakes_one_wallet_for_another(patch: MonkeyPatch) -> None:
     """Every second user gets the address of the first."""
-    real = storage.wallets.ready
+    real = storage.people.wallets.ready
 
     def ready(conn: Any, user_id: int, *more: Any) -> None:
         real(conn, user_id, *more)

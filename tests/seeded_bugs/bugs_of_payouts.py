@@ -25,19 +25,19 @@ import indexer.treasury
 import payouts.batch
 import payouts.plan
 import payouts.rails.circle_transfer
-import storage.batches
-import storage.debts
-import storage.distribution
-import storage.funding
+import storage.books.ledger
 import storage.history
-import storage.ledger
-import storage.minting
-import storage.movements
-import storage.planning
-import storage.purchases
-import storage.returns
-import storage.taking
-import storage.transfers
+import storage.mints.minting
+import storage.payouts.batches
+import storage.payouts.debts
+import storage.payouts.distribution
+import storage.payouts.planning
+import storage.payouts.taking
+import storage.payouts.transfers
+import storage.sales.purchases
+import storage.sales.returns
+import storage.treasury.funding
+import storage.treasury.movements
 import storage.work
 from domain.evidence import Evidence
 from domain.outcomes import Done
@@ -49,18 +49,18 @@ from tests.seeded_bugs.planting import bug, nothing, of
 
 @bug(purchases=9)
 def promises_the_same_dollar_twice(patch: MonkeyPatch) -> None:
-    standing = of(storage.funding, "_standing")
-    patch.setattr(storage.funding, "_standing", lambda conn, account: (standing(conn, account)[0], 0))
+    standing = of(storage.treasury.funding, "_standing")
+    patch.setattr(storage.treasury.funding, "_standing", lambda conn, account: (standing(conn, account)[0], 0))
 
 
 @bug(purchases=9)
 def promises_what_is_not_there(patch: MonkeyPatch) -> None:
-    patch.setattr(storage.funding, "free_balance", lambda balance, promised: 10**15)
+    patch.setattr(storage.treasury.funding, "free_balance", lambda balance, promised: 10**15)
 
 
 @bug()
 def never_promises(patch: MonkeyPatch) -> None:
-    patch.setattr(storage.funding, "cover", lambda free, owed: [])
+    patch.setattr(storage.treasury.funding, "cover", lambda free, owed: [])
 
 
 @bug()
@@ -74,7 +74,7 @@ def never_plans_a_monday(patch: MonkeyPatch) -> None:
 
 @bug(purchases=9)
 def takes_sales_after_the_cut_off(patch: MonkeyPatch) -> None:
-    real = storage.taking.take
+    real = storage.payouts.taking.take
 
     def take(conn: Any, key: str, terms: Any, *more: Any) -> Any:
         return real(conn, key, replace(terms, cutoff=terms.cutoff - timedelta(days=3)), *more)
@@ -82,9 +82,9 @@ def takes_sales_after_the_cut_off(patch: MonkeyPatch) -> None:
     def payable(terms: Any) -> Any:
         return original(replace(terms, cutoff=terms.now))
 
-    original = storage.planning.payable
-    patch.setattr(storage.planning, "payable", payable)
-    patch.setattr(storage.taking, "payable", payable)
+    original = storage.payouts.planning.payable
+    patch.setattr(storage.payouts.planning, "payable", payable)
+    patch.setattr(storage.payouts.taking, "payable", payable)
     patch.setattr(payouts.plan, "take", take)
 
 
@@ -98,7 +98,7 @@ def calls_a_batch_done_at_once(patch: MonkeyPatch) -> None:
 
 @bug()
 def starts_no_transfer(patch: MonkeyPatch) -> None:
-    patch.setattr(storage.batches, "start_transfers", nothing)
+    patch.setattr(storage.payouts.batches, "start_transfers", nothing)
 
 
 @bug(rail="circle")

@@ -6,10 +6,10 @@ from typing import Any
 from pytest import MonkeyPatch
 
 import payouts.realtime
-import storage.funding
-import storage.mint_payouts
-import storage.mint_settlement
-import storage.realtime
+import storage.mints.mint_payouts
+import storage.mints.mint_settlement
+import storage.payouts.realtime
+import storage.treasury.funding
 from tests.seeded_bugs.planting import bug, nothing, of
 
 ENOUGH = 10
@@ -20,17 +20,17 @@ AT_ONCE = {"payout_mode": "realtime", "atomic_settlement": "true", "user_wallets
 @bug(purchases=ENOUGH, **AT_ONCE)
 def forgets_what_a_mint_has_paid(patch: MonkeyPatch) -> None:
     """The sale's payouts are born with the NFT and go their way, once more."""
-    patch.setattr(storage.mint_settlement, "book", nothing)
+    patch.setattr(storage.mints.mint_settlement, "book", nothing)
 
 
 @bug(purchases=ENOUGH, **AT_ONCE)
 def pays_a_cent_more_with_the_mint(patch: MonkeyPatch) -> None:
-    real = of(storage.realtime, "_named")
+    real = of(storage.payouts.realtime, "_named")
 
     def named(*given: Any) -> Any:
         return [replace(part, amount=part.amount + 10_000) for part in real(*given)]
 
-    patch.setattr(storage.realtime, "_named", named)
+    patch.setattr(storage.payouts.realtime, "_named", named)
 
 
 @bug(purchases=ENOUGH, **AT_ONCE)
@@ -41,7 +41,7 @@ def plans_in_real_time_what_nothing_covers(patch: MonkeyPatch) -> None:
 
     def plan(self: Any, conn: Any, *more: Any) -> Any:
         with MonkeyPatch.context() as inner:
-            inner.setattr(storage.funding, "free", lambda *_: 10**15)
+            inner.setattr(storage.treasury.funding, "free", lambda *_: 10**15)
             return real(self, conn, *more)
 
     patch.setattr(payouts.realtime.RealtimePlanner, "_plan", plan)
@@ -49,5 +49,5 @@ def plans_in_real_time_what_nothing_covers(patch: MonkeyPatch) -> None:
 
 @bug(purchases=ENOUGH, **AT_ONCE)
 def leaves_out_one_whom_the_mint_pays(patch: MonkeyPatch) -> None:
-    real = of(storage.mint_payouts, "of_attempt")
-    patch.setattr(storage.mint_payouts, "of_attempt", lambda conn, attempt_id: real(conn, attempt_id)[1:])
+    real = of(storage.mints.mint_payouts, "of_attempt")
+    patch.setattr(storage.mints.mint_payouts, "of_attempt", lambda conn, attempt_id: real(conn, attempt_id)[1:])

@@ -21,18 +21,18 @@ import domain.refunds
 import domain.split
 import indexer.tracker
 import indexer.treasury
-import storage.batches
-import storage.debts
-import storage.distribution
-import storage.funding
+import storage.books.ledger
 import storage.history
-import storage.ledger
-import storage.minting
-import storage.movements
-import storage.planning
-import storage.purchases
-import storage.returns
-import storage.transfers
+import storage.mints.minting
+import storage.payouts.batches
+import storage.payouts.debts
+import storage.payouts.distribution
+import storage.payouts.planning
+import storage.payouts.transfers
+import storage.sales.purchases
+import storage.sales.returns
+import storage.treasury.funding
+import storage.treasury.movements
 import storage.work
 from domain.outcomes import Done
 from simulator.scenario import FaultKind as F
@@ -67,45 +67,45 @@ def takes_a_failing_event_for_done(patch: MonkeyPatch) -> None:
 
 @bug()
 def forgets_the_mint_job(patch: MonkeyPatch) -> None:
-    without(storage.purchases, "enqueue", job("mint"))(patch)
+    without(storage.sales.purchases, "enqueue", job("mint"))(patch)
     without(agent.steps.stripe_event, "enqueue", job("mint"))(patch)
 
 
 @bug()
 def forgets_the_fee_job(patch: MonkeyPatch) -> None:
-    without(storage.purchases, "enqueue", job("fee"))(patch)
+    without(storage.sales.purchases, "enqueue", job("fee"))(patch)
     without(agent.steps.stripe_event, "enqueue", job("fee"))(patch)
 
 
 @bug(purchases=9)
 def forgets_to_refund_the_loser_of_a_sold_out_race(patch: MonkeyPatch) -> None:
-    without(storage.purchases, "enqueue", job("refund"))(patch)
+    without(storage.sales.purchases, "enqueue", job("refund"))(patch)
 
 
 @bug(purchases=9)
 def sells_more_editions_than_there_are(patch: MonkeyPatch) -> None:
     def hold(conn: Any, purchase_id: int, _: Any) -> bool:
-        table = of(storage.purchases, "purchases")
+        table = of(storage.sales.purchases, "purchases")
         conn.execute(table.update().where(table.c.id == purchase_id).values(edition_held=True))
         return True
 
-    patch.setattr(storage.purchases, "hold_edition", hold)
+    patch.setattr(storage.sales.purchases, "hold_edition", hold)
 
 
 @bug()
 def rounds_the_split_down(patch: MonkeyPatch) -> None:
-    real = of(storage.purchases, "split_net")
+    real = of(storage.sales.purchases, "split_net")
 
     def split(net: int, rule: Any) -> Any:
         return real(net, replace(rule, rounding=domain.split.Rounding.DOWN))
 
-    patch.setattr(storage.purchases, "split_net", split)
+    patch.setattr(storage.sales.purchases, "split_net", split)
 
 
 @bug(purchases=9, rounding_step="1")
 def drops_the_remainder_of_a_split(patch: MonkeyPatch) -> None:
     patch.setattr(
-        storage.purchases,
+        storage.sales.purchases,
         "share_out",
         lambda amount, shares: {who: amount * bps // 10_000 for who, bps in shares.items()},
     )
@@ -113,24 +113,24 @@ def drops_the_remainder_of_a_split(patch: MonkeyPatch) -> None:
 
 @bug()
 def books_the_gross_as_the_net(patch: MonkeyPatch) -> None:
-    real = storage.purchases.record_fee
+    real = storage.sales.purchases.record_fee
 
     def record(conn: Any, purchase_id: int, fee: Any, rule: Any, now: Any) -> None:
         real(conn, purchase_id, replace(fee, fee_cents=0, net_cents=fee.gross_cents), rule, now)
 
-    patch.setattr(storage.purchases, "record_fee", record)
+    patch.setattr(storage.sales.purchases, "record_fee", record)
 
 
 @bug(purchases=8)
 def pays_only_the_author(patch: MonkeyPatch) -> None:
-    real = storage.purchases.shares_of
+    real = storage.sales.purchases.shares_of
 
     def shares(conn: Any, content_id: int) -> dict[int, int]:
         found = real(conn, content_id)
         return {min(found): 10_000}
 
-    patch.setattr(storage.purchases, "share_out", lambda amount, shares: {min(shares): amount})
-    patch.setattr(storage.purchases, "shares_of", shares)
+    patch.setattr(storage.sales.purchases, "share_out", lambda amount, shares: {min(shares): amount})
+    patch.setattr(storage.sales.purchases, "shares_of", shares)
 
 
 # --- money that comes back ------------------------------------------------------------------------------------------
@@ -138,20 +138,24 @@ def pays_only_the_author(patch: MonkeyPatch) -> None:
 
 @bug(purchases=8)
 def ignores_refunds(patch: MonkeyPatch) -> None:
-    patch.setattr(storage.returns, "dues", lambda amount, gross, back, shares: domain.split.share_out(amount, shares))
+    patch.setattr(
+        storage.sales.returns, "dues", lambda amount, gross, back, shares: domain.split.share_out(amount, shares)
+    )
 
 
 @bug(purchases=8)
 def refunds_twice_as_much(patch: MonkeyPatch) -> None:
-    real = of(storage.returns, "dues")
+    real = of(storage.sales.returns, "dues")
     patch.setattr(
-        storage.returns, "dues", lambda amount, gross, back, shares: real(amount, gross, min(gross, 2 * back), shares)
+        storage.sales.returns,
+        "dues",
+        lambda amount, gross, back, shares: real(amount, gross, min(gross, 2 * back), shares),
     )
 
 
 @bug(purchases=8)
 def forgets_a_refund_that_failed_later(patch: MonkeyPatch) -> None:
-    real = of(storage.returns, "record_refund")
+    real = of(storage.sales.returns, "record_refund")
 
     def record(conn: Any, purchase_id: int, seen: Any, now: Any) -> None:
         if seen.state != "failed":
@@ -163,7 +167,7 @@ def forgets_a_refund_that_failed_later(patch: MonkeyPatch) -> None:
 
 @bug(purchases=8)
 def does_not_book_a_smaller_due(patch: MonkeyPatch) -> None:
-    patch.setattr(storage.returns, "post", nothing)
+    patch.setattr(storage.sales.returns, "post", nothing)
 
 
 @bug(purchases=8)
@@ -173,7 +177,7 @@ def forgets_disputes(patch: MonkeyPatch) -> None:
 
 @bug(purchases=9, payout_mode="realtime", atomic_settlement="false")
 def nets_a_debt_without_booking_it(patch: MonkeyPatch) -> None:
-    patch.setattr(storage.debts, "post", nothing)
+    patch.setattr(storage.payouts.debts, "post", nothing)
 
 
 # --- the books ------------------------------------------------------------------------------------------------------
@@ -181,23 +185,23 @@ def nets_a_debt_without_booking_it(patch: MonkeyPatch) -> None:
 
 @bug()
 def books_one_side_only(patch: MonkeyPatch) -> None:
-    real = storage.ledger.post
+    real = storage.books.ledger.post
 
     def post(conn: Any, entry: Any, now: Any) -> bool:
         return real(conn, replace(entry, postings=entry.postings[:-1]), now)
 
-    patch.setattr(storage.ledger, "balanced", lambda entry: entry)
-    patch.setattr(storage.purchases, "post", post)
+    patch.setattr(storage.books.ledger, "balanced", lambda entry: entry)
+    patch.setattr(storage.sales.purchases, "post", post)
 
 
 @bug()
 def forgets_what_a_sale_owes(patch: MonkeyPatch) -> None:
-    without(storage.purchases, "post", lambda conn, entry, now: entry.kind == "sale_due")(patch)
+    without(storage.sales.purchases, "post", lambda conn, entry, now: entry.kind == "sale_due")(patch)
 
 
 @bug()
 def forgets_to_book_the_payout(patch: MonkeyPatch) -> None:
-    patch.setattr(storage.distribution, "post", nothing)
+    patch.setattr(storage.payouts.distribution, "post", nothing)
 
 
 @bug()
@@ -215,8 +219,8 @@ def does_not_see_deposits(patch: MonkeyPatch) -> None:
 
 @bug()
 def counts_a_deposit_twice(patch: MonkeyPatch) -> None:
-    real = of(storage.movements, "usdc_deposit")
-    patch.setattr(storage.movements, "usdc_deposit", lambda signature, amount: real(signature, 2 * amount))
+    real = of(storage.treasury.movements, "usdc_deposit")
+    patch.setattr(storage.treasury.movements, "usdc_deposit", lambda signature, amount: real(signature, 2 * amount))
 
 
 @bug()

@@ -4,7 +4,7 @@ With KEPT its SQLite file lies on a lossy disk (`tests.soak.lossy_disk`) that su
 `PRAGMA synchronous` than the product's own, for the control that must lose. Prints its port.
 """
 
-from storage import engine_library
+from storage.engines import engine_library
 
 engine_library.install()
 
@@ -15,7 +15,7 @@ from pathlib import Path  # noqa: E402
 import uvloop  # noqa: E402
 
 from bench.intake_server import serve_intake  # noqa: E402
-from storage import sqlite  # noqa: E402
+from storage.engines import sqlite  # noqa: E402
 from tests.soak import lossy_disk  # noqa: E402
 
 

@@ -21,7 +21,7 @@ from agent.cli.children import running_daemon
 from bench.intake_events import WEBHOOK_PATH, WEBHOOK_SECRET
 from domain.states import WorkState
 from sandbox.world import WorldOptions, running_world
-from storage.opening import open_store
+from storage.engines.opening import open_store
 from storage.tables import stripe_events
 from tests.soak.sender import Answers, Connection, Delivery, clock, hand_over, new_delivery
 

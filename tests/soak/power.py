@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from storage.durability import MUST_BE_ON
-from storage.opening import open_store
+from storage.engines.durability import MUST_BE_ON
+from storage.engines.opening import open_store
 from storage.tables import stripe_events
 from tests.databases import PostgresServer
 from tests.programs import ROOT

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.durability import MUST_BE_ON
+from storage.engines.durability import MUST_BE_ON
 from tests.databases import DURABLE_CONFIGURATION, running_server
 from tests.soak.power import cut_postgres, cut_sqlite, durable
 

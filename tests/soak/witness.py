@@ -11,7 +11,7 @@ from sandbox.service import Delivery, Request, Response, Service
 from sandbox.world import World
 from simulator.checker import Checker, Records
 from storage import tables
-from storage.opening import open_store
+from storage.engines.opening import open_store
 
 TRANSFER = "/v1/w3s/developer/transactions/transfer"
 

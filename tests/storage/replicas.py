@@ -9,7 +9,7 @@ from sqlalchemy import URL, Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.util import await_only
 
-from storage import postgres_connections
+from storage.engines import postgres_connections
 
 SETTINGS = {**postgres_connections.WRITE_SETTINGS, "lock_timeout": "9s"}
 """As the daemon's, but for the patience: who waits for a lock here is seen waiting, however slow the machine is."""

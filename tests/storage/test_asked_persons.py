@@ -6,15 +6,17 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from domain.states import RefundState
-from storage import checkouts, early_reversals, funding, purchases, refunds, retries, returns
-from storage.checkouts import Mark, Wanted
 from storage.inbox import StripeEvent, add_stripe_events
-from storage.planning import PlanTerms
-from storage.purchases import Payment
-from storage.returns import RefundSeen
+from storage.operation import retries
+from storage.payouts.planning import PlanTerms
+from storage.payouts.taking import take
+from storage.sales import checkouts, early_reversals, purchases, refunds, returns
+from storage.sales.checkouts import Mark, Wanted
+from storage.sales.purchases import Payment
+from storage.sales.returns import RefundSeen
 from storage.store import Store
 from storage.tables import contents, jobs, stripe_events
-from storage.taking import take
+from storage.treasury import funding
 from tests.sales import START, Sales
 
 ACCOUNT = "platform-usdc"

@@ -14,13 +14,13 @@ import pytest
 from sqlalchemy import Connection
 
 from ports.system import SystemIds
-from storage import adoption, backups, restoring
-from storage.backups import Taken
-from storage.database_file import FileLock
+from storage.engines.database_file import FileLock
+from storage.engines.sqlite import SqliteStore
 from storage.errors import DatabaseLocked, StoreUnavailable
-from storage.sqlite import SqliteStore
+from storage.operation.switches import turn
+from storage.recovery import adoption, backups, restoring
+from storage.recovery.backups import Taken
 from storage.store import Store
-from storage.switches import turn
 
 NOW = datetime(2026, 11, 26, 6, 0, tzinfo=UTC)
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Select, Table, bindparam, create_engine, select
 
-from storage import compilations
-from storage.compilations import Compilations
+from storage.engines import compilations
+from storage.engines.compilations import Compilations
 
 THINGS = Table("things", MetaData(), Column("id", Integer, primary_key=True), Column("size", Integer))
 

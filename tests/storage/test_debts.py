@@ -8,13 +8,16 @@ from sqlalchemy import Connection, select
 from domain.evidence import Evidence
 from domain.keys import transfer_key
 from domain.states import RefundState
-from storage import debts, funding, retries, returns, transfers
-from storage.planning import PlanTerms
-from storage.returns import RefundSeen
+from storage.operation import retries
+from storage.payouts import debts, transfers
+from storage.payouts.planning import PlanTerms
+from storage.payouts.taking import take
+from storage.sales import returns
+from storage.sales.returns import RefundSeen
 from storage.store import Store
 from storage.tables import jobs, payouts
 from storage.tables import transfers as transfer_rows
-from storage.taking import take
+from storage.treasury import funding
 from tests.sales import PAYOUT_LAMPORTS, PLATFORM, START, Sales
 from tests.verified import first_findings
 

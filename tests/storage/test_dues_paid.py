@@ -9,16 +9,18 @@ from domain.evidence import Evidence
 from domain.fitting import Paid
 from domain.keys import purchase_reference
 from domain.states import RefundState
-from storage import adoption, holds, purchases, returns, transfers
-from storage.adoption import Outflow
-from storage.debts import open_debt
-from storage.dues_paid import candidates, fit_a_plan
-from storage.planning import PlanTerms
-from storage.returns import RefundSeen
+from storage.payouts import transfers
+from storage.payouts.debts import open_debt
+from storage.payouts.planning import PlanTerms
+from storage.payouts.taking import take
+from storage.recovery import adoption
+from storage.recovery.adoption import Outflow
+from storage.recovery.dues_paid import candidates, fit_a_plan
+from storage.sales import holds, purchases, returns
+from storage.sales.returns import RefundSeen
 from storage.store import Store
 from storage.tables import nettings, payouts
 from storage.tables import transfers as transfer_rows
-from storage.taking import take
 from tests.sales import PLATFORM, START, Sales
 from tests.verified import first_findings
 

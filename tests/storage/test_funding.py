@@ -11,14 +11,15 @@ from domain.evidence import Evidence
 from domain.keys import transfer_key
 from domain.ledger import Asset
 from payouts.fund import FundStep
-from storage import funding, movements, work
-from storage.inline import InlineStore
-from storage.movement_rows import Movement
-from storage.planning import PlanTerms
+from storage import work
+from storage.engines.inline import InlineStore
+from storage.payouts.planning import PlanTerms
+from storage.payouts.taking import take
+from storage.payouts.transfers import distributed, first_send, intend, load
 from storage.store import Store
 from storage.tables import jobs, payouts, transfer_attempts, transfers
-from storage.taking import take
-from storage.transfers import distributed, first_send, intend, load
+from storage.treasury import funding, movements
+from storage.treasury.movement_rows import Movement
 from tests.sales import PLATFORM, START, Sales
 
 ACCOUNT = "platform-usdc"

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.engines.grouping import CULPRITS_MAX, Group
 from storage.errors import StoreUnavailable
-from storage.grouping import CULPRITS_MAX, Group
 
 
 @given(st.integers(1, 40), st.sets(st.integers(0, 39)), st.booleans())

@@ -9,14 +9,16 @@ from sqlalchemy.exc import IntegrityError
 from domain.errors import Misuse, Retryable
 from domain.evidence import Evidence
 from domain.states import BatchStatus, GroupState, RefundState, UsdcStatus
-from storage import batches, funding, groups, holds, packing, purchases, receipts
-from storage.groups import NewGroup
-from storage.planning import PlanTerms
-from storage.returns import DisputeSeen, RefundSeen, record_dispute, record_refund
+from storage.payouts import batches, groups, packing, receipts
+from storage.payouts.groups import NewGroup
+from storage.payouts.planning import PlanTerms
+from storage.payouts.taking import take
+from storage.payouts.taking_back import take_back
+from storage.sales import holds, purchases
+from storage.sales.returns import DisputeSeen, RefundSeen, record_dispute, record_refund
 from storage.store import Store
 from storage.tables import group_attempts, group_members, payout_groups, payouts
-from storage.taking import take
-from storage.taking_back import take_back
+from storage.treasury import funding
 from tests.sales import PLATFORM, START, Sales
 
 LATER = START + timedelta(hours=1)

@@ -8,12 +8,15 @@ from sqlalchemy import Connection, select
 
 from domain.split import SplitRule
 from domain.states import RefundState
-from storage import funding, interventions, returns, transfers
-from storage import purchases as sales
-from storage.purchases import Fee
-from storage.returns import NO_EDITION, DisputeSeen, RefundSeen
+from storage.operation import interventions
+from storage.payouts import transfers
+from storage.sales import purchases as sales
+from storage.sales import returns
+from storage.sales.purchases import Fee
+from storage.sales.returns import NO_EDITION, DisputeSeen, RefundSeen
 from storage.store import Store
 from storage.tables import contents, payouts, purchases
+from storage.treasury import funding
 from tests.sales import START, Sales
 from tests.storage.test_debts import ACCOUNT, DUE, NOW, Creator
 from tests.verified import first_findings

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from storage.engines.inline import InlineStore
 from storage.errors import StoreUnavailable
-from storage.inline import InlineStore
 from tests.storage import scratch
 
 

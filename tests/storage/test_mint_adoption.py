@@ -9,11 +9,12 @@ from domain.evidence import MintOutflow
 from domain.nft_texts import edition_in, nft_name
 from domain.split import SplitRule
 from domain.states import MintState
-from storage import mint_settlement, minting, purchases
-from storage.minting import MintIntent
+from storage.mints import mint_settlement, minting
+from storage.mints.minting import MintIntent
+from storage.payouts.upkeep import Payer
+from storage.sales import purchases
 from storage.store import Store
 from storage.tables import contents, mint_attempts, state_history
-from storage.upkeep import Payer
 from tests.sales import PLATFORM, START, Sales
 from tests.storage.test_mint_settlement import ACCOUNT
 from tests.verified import first_findings

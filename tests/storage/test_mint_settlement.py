@@ -12,27 +12,19 @@ from domain.ledger import Asset
 from domain.realtime import Part
 from domain.split import SplitRule
 from domain.states import PurchaseStatus, RefundState
-from storage import (
-    funding,
-    holds,
-    mint_payouts,
-    mint_settlement,
-    minting,
-    movements,
-    outflows,
-    purchases,
-    returns,
-    transfers,
-)
-from storage.debts import open_debt
-from storage.interventions import OPERATOR_HOLD
-from storage.minting import MintIntent
-from storage.movement_rows import Movement, MovementKind
-from storage.purchases import Fee
-from storage.returns import RefundSeen
+from storage.mints import mint_payouts, mint_settlement, minting
+from storage.mints.minting import MintIntent
+from storage.operation.interventions import OPERATOR_HOLD
+from storage.payouts import transfers
+from storage.payouts.debts import open_debt
+from storage.payouts.upkeep import Payer
+from storage.sales import holds, purchases, returns
+from storage.sales.purchases import Fee
+from storage.sales.returns import RefundSeen
 from storage.store import Store
 from storage.tables import batches, chain_movements, payouts
-from storage.upkeep import Payer
+from storage.treasury import funding, movements, outflows
+from storage.treasury.movement_rows import Movement, MovementKind
 from tests.sales import MINT_LAMPORTS, PLATFORM, START, Sales
 from tests.verified import first_findings
 

@@ -30,14 +30,18 @@ from domain.ledger import Asset, debt_of
 from domain.states import RefundState
 from simulator.checker import books, history, payouts, sales
 from simulator.checker.reading import Database
-from storage import funding, interventions, retries, returns, schema, tables, transfers
-from storage.ledger import balance
-from storage.planning import PlanTerms
-from storage.reserves import REASON
-from storage.returns import DisputeSeen, RefundSeen
-from storage.sqlite import open_writer
-from storage.taking import take
-from storage.transfers import TransferCase
+from storage import schema, tables
+from storage.books.ledger import balance
+from storage.engines.sqlite import open_writer
+from storage.operation import interventions, retries
+from storage.payouts import transfers
+from storage.payouts.planning import PlanTerms
+from storage.payouts.reserves import REASON
+from storage.payouts.taking import take
+from storage.payouts.transfers import TransferCase
+from storage.sales import returns
+from storage.sales.returns import DisputeSeen, RefundSeen
+from storage.treasury import funding
 from tests.sales import PLATFORM, START, Sales
 from tests.storage.money_model import OPEN, TAKEN, Model, Payout, Sale
 from tests.verified import first_findings

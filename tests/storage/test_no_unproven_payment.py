@@ -12,12 +12,13 @@ from sqlalchemy.exc import IntegrityError
 from domain.errors import Misuse
 from domain.evidence import Evidence
 from domain.keys import transfer_key
-from storage import funding, transfers
-from storage.planning import PlanTerms
+from storage.payouts import transfers
+from storage.payouts.planning import PlanTerms
+from storage.payouts.taking import take
 from storage.store import Store
 from storage.tables import payouts
 from storage.tables import transfers as transfer_rows
-from storage.taking import take
+from storage.treasury import funding
 from tests.sales import PLATFORM, START, Sales
 
 UNPROVEN: list[dict[str, object]] = [

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from storage.engines.opening import open_store
+from storage.engines.postgres import PostgresStore
+from storage.engines.postgres_connections import WRITE_SETTINGS, engine_arguments
+from storage.engines.sqlite import SqliteStore
 from storage.errors import DatabaseUrlInvalid
-from storage.opening import open_store
-from storage.postgres import PostgresStore
-from storage.postgres_connections import WRITE_SETTINGS, engine_arguments
-from storage.sqlite import SqliteStore
 
 
 @pytest.mark.parametrize("form", ["sqlite:///{path}", "{path}"])

@@ -19,15 +19,19 @@ from payouts.batch import BatchStep, Limits
 from payouts.plan import Planned, Planner, PlanRules
 from payouts.realtime import RealtimePlanner
 from ports.virtual import SeededIds, VirtualClock
-from storage import batches, funding, interventions, returns, tables, work
-from storage.approvals import DIGEST_PAGE, digest_of
-from storage.inline import InlineStore
-from storage.plan_bounds import beyond_plan
-from storage.planning import PlanTerms, shares
-from storage.returns import RefundSeen
+from storage import tables, work
+from storage.engines.inline import InlineStore
+from storage.operation import interventions
+from storage.payouts import batches
+from storage.payouts.approvals import DIGEST_PAGE, digest_of
+from storage.payouts.plan_bounds import beyond_plan
+from storage.payouts.planning import PlanTerms, shares
+from storage.payouts.taking import take
+from storage.sales import returns
+from storage.sales.returns import RefundSeen
 from storage.store import Store
 from storage.tables import jobs, payouts, users
-from storage.taking import take
+from storage.treasury import funding
 from tests.sales import START, Sales
 
 ACCOUNT = "platform-usdc"

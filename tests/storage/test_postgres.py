@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from sqlalchemy import URL, Connection, text
 
+from storage.engines.postgres import PostgresStore
 from storage.errors import StoreBusy, StoreUnavailable
-from storage.postgres import PostgresStore
 from tests.databases import PostgresServer
 from tests.storage import scratch
 

@@ -12,11 +12,11 @@ from sqlalchemy.exc import ProgrammingError
 from domain.errors import Rejected
 from storage import privileges, schema
 from storage.append_only import append_only_tables
+from storage.books.sealing import SEALED_TABLES, next_seals, write_seals
+from storage.engines.postgres import PostgresStore
+from storage.engines.sqlite import SqliteStore
 from storage.errors import SchemaDiffers
-from storage.postgres import PostgresStore
-from storage.pruning import forget
-from storage.sealing import SEALED_TABLES, next_seals, write_seals
-from storage.sqlite import SqliteStore
+from storage.operation.pruning import forget
 from storage.tables import metadata
 from tests.databases import PostgresServer
 from tests.sales import START

@@ -4,8 +4,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from storage.opening import open_store
-from storage.sqlite import SqliteStore
+from storage.engines.opening import open_store
+from storage.engines.sqlite import SqliteStore
 from tests.storage import scratch
 
 ROOT = Path(__file__).parents[2]

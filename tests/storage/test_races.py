@@ -8,11 +8,13 @@ import pytest
 from sqlalchemy import URL, Connection, select, update
 
 from domain.states import RefundState
-from storage import minting, races, refunds, returns
-from storage.minting import MintIntent
-from storage.postgres import PostgresStore
-from storage.purchases import SOLD_OUT
-from storage.returns import RefundSeen
+from storage.engines.postgres import PostgresStore
+from storage.mints import minting
+from storage.mints.minting import MintIntent
+from storage.recovery import races
+from storage.sales import refunds, returns
+from storage.sales.purchases import SOLD_OUT
+from storage.sales.returns import RefundSeen
 from storage.store import Store
 from storage.tables import contents, jobs, purchases
 from tests.sales import PLATFORM, START, Sales

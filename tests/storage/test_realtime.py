@@ -10,17 +10,18 @@ from sqlalchemy import Connection, update
 from domain.realtime import Bar, Part, PayoutMode, RealtimeRules
 from domain.split import SplitRule
 from domain.states import RefundState
-from storage import funding, holds, purchases
-from storage.inline import InlineStore
-from storage.planning import PlanTerms, lock_plans
-from storage.purchases import Fee
-from storage.realtime import payable_sale
-from storage.returns import RefundSeen, record_refund
+from storage.engines.inline import InlineStore
+from storage.operation.switches import SENDS_PAUSED, turn
+from storage.payouts.planning import PlanTerms, lock_plans
+from storage.payouts.realtime import payable_sale
+from storage.payouts.taking import take
+from storage.sales import holds, purchases
+from storage.sales.purchases import Fee
+from storage.sales.returns import RefundSeen, record_refund
 from storage.store import Store
-from storage.switches import SENDS_PAUSED, turn
 from storage.tables import purchases as purchase_rows
 from storage.tables import users
-from storage.taking import take
+from storage.treasury import funding
 from tests.sales import START, Sales
 
 ACCOUNT = "platform-usdc"

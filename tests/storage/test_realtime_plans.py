@@ -17,11 +17,12 @@ from payouts.addresses import AddressJudge, DenyList
 from payouts.plan import Planner, PlanRules
 from payouts.realtime import GATHERS, RealtimePlanner, Turn
 from ports.virtual import SeededIds
-from storage import approvals, batches, holds, packing
-from storage.inline import InlineStore
-from storage.listings import INSTALLED_AT
+from storage.engines.inline import InlineStore
+from storage.operation.listings import INSTALLED_AT
+from storage.operation.switches import SENDS_PAUSED, turn
+from storage.payouts import approvals, batches, packing
+from storage.sales import holds
 from storage.store import Store
-from storage.switches import SENDS_PAUSED, turn
 from storage.tables import batch_items, payouts, users
 from storage.tables import batches as batch_rows
 from storage.tables import purchases as purchase_rows

@@ -14,17 +14,21 @@ from domain.errors import RequestError, Retryable
 from domain.evidence import Evidence
 from domain.keys import purchase_reference, transfer_key
 from domain.states import RefundState
-from storage import approvals, deposits, early_reversals, funding, interventions, returns, transfers, users
-from storage.adoption import Outflow
-from storage.conversions import Announced, announce
-from storage.placing import Standing, place
-from storage.planning import PlanTerms
-from storage.postgres import PostgresStore
-from storage.returns import DisputeSeen, RefundSeen
+from storage.engines.postgres import PostgresStore
+from storage.operation import interventions
+from storage.payouts import approvals, transfers
+from storage.payouts.planning import PlanTerms
+from storage.payouts.taking import take
+from storage.people import users
+from storage.recovery.adoption import Outflow
+from storage.recovery.placing import Standing, place
+from storage.sales import early_reversals, returns
+from storage.sales.returns import DisputeSeen, RefundSeen
 from storage.tables import batches, conversions, jobs, payouts, purchases, transfer_attempts
 from storage.tables import transfers as transfer_rows
 from storage.tables import users as user_rows
-from storage.taking import take
+from storage.treasury import deposits, funding
+from storage.treasury.conversions import Announced, announce
 from tests.sales import PLATFORM, START, Sales
 from tests.storage.replicas import Between, replica, until_it_waits
 

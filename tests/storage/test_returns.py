@@ -17,14 +17,16 @@ from domain.evidence import Evidence
 from domain.ledger import SALES, Asset, debt_of, owed_to, payouts_distributed
 from domain.split import SplitRule
 from domain.states import CheckoutState, RefundState, UsdcStatus, WalletState
-from storage import minting, returns, schema
-from storage import purchases as sales
-from storage.checkouts import Mark
+from storage import schema
+from storage.books.ledger import balance, post, total_imbalance
 from storage.history import advance
-from storage.ledger import balance, post, total_imbalance
-from storage.minting import MintIntent
-from storage.purchases import Fee, Payment
-from storage.returns import DisputeSeen, RefundSeen
+from storage.mints import minting
+from storage.mints.minting import MintIntent
+from storage.sales import purchases as sales
+from storage.sales import returns
+from storage.sales.checkouts import Mark
+from storage.sales.purchases import Fee, Payment
+from storage.sales.returns import DisputeSeen, RefundSeen
 from storage.tables import checkouts, contents, disputes, payouts, purchases, users
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)

@@ -16,18 +16,22 @@ from domain.evidence import Evidence
 from domain.keys import transfer_key
 from domain.ledger import Asset, debt_of, owed_to
 from domain.states import RefundState, UsdcStatus
-from storage import batches, funding, interventions, minting, returns, transfers
-from storage.approvals import changes
-from storage.ledger import balance
-from storage.minting import MintIntent
-from storage.plan_bounds import beyond_plan
-from storage.planning import PlanTerms
-from storage.returns import DisputeSeen, RefundSeen
-from storage.sqlite import open_writer
+from storage.books.ledger import balance
+from storage.engines.sqlite import open_writer
+from storage.mints import minting
+from storage.mints.minting import MintIntent
+from storage.operation import interventions
+from storage.operation.work_payload import payload
+from storage.payouts import batches, transfers
+from storage.payouts.approvals import changes
+from storage.payouts.plan_bounds import beyond_plan
+from storage.payouts.planning import PlanTerms
+from storage.payouts.taking import take
+from storage.sales import returns
+from storage.sales.returns import DisputeSeen, RefundSeen
 from storage.tables import batch_items, jobs, payouts, purchases, transfer_attempts
 from storage.tables import transfers as transfer_rows
-from storage.taking import take
-from storage.work_payload import payload
+from storage.treasury import funding
 from tests.sales import PLATFORM, START, Sales
 from tests.verified import first_findings
 

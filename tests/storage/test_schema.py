@@ -13,10 +13,10 @@ from sqlalchemy.exc import IntegrityError
 
 from storage import schema
 from storage.append_only import append_only_tables
+from storage.engines.postgres import PostgresStore
+from storage.engines.sqlite import SqliteStore
 from storage.errors import SchemaDiffers
 from storage.migrations.comparison import default_differs
-from storage.postgres import PostgresStore
-from storage.sqlite import SqliteStore
 from storage.store import Store
 from storage.tables import ledger_entries, metadata
 from tests.databases import PostgresServer

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, delete, insert, select, text, update
 from domain.hash_chain import Fault, Head, Tampering
 from domain.ledger import sale_paid
 from storage.append_only import append_only_triggers
-from storage.ledger import post
-from storage.sealing import LATE_ROWS, LEDGER, check_page, head, next_seals, unsealed_page, write_seals
+from storage.books.ledger import post
+from storage.books.sealing import LATE_ROWS, LEDGER, check_page, head, next_seals, unsealed_page, write_seals
 from storage.store import Store
 from storage.tables import ledger_entries, ledger_postings, seals
 

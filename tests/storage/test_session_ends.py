@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import URL, Connection, select, update
 
 from domain.states import RefundState
-from storage import checkouts, returns, session_ends
-from storage.checkouts import Wanted
-from storage.contents import set_taken_down
-from storage.postgres import PostgresStore
-from storage.returns import RefundSeen
+from storage.engines.postgres import PostgresStore
+from storage.sales import checkouts, returns, session_ends
+from storage.sales.checkouts import Wanted
+from storage.sales.contents import set_taken_down
+from storage.sales.returns import RefundSeen
 from storage.store import Store
 from storage.tables import contents, jobs
 from tests.sales import START, Sales

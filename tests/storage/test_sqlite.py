@@ -15,10 +15,10 @@ import pysqlite3
 import pytest
 from sqlalchemy import Connection, text
 
-from storage.database_file import prepare_place, refuse_network_file_system
+from storage.engines.database_file import prepare_place, refuse_network_file_system
+from storage.engines.sqlite import SqliteStore
+from storage.engines.sqlite_connections import PAGE_BYTES, WAL_PAGES, as_unavailable
 from storage.errors import DatabaseLocked, StoreBroken, StoreBusy, StoreUnavailable, UnsafePlace
-from storage.sqlite import SqliteStore
-from storage.sqlite_connections import PAGE_BYTES, WAL_PAGES, as_unavailable
 from tests.storage import scratch
 
 BIG = "x" * 100_000

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Connection, select
 
-from storage import inbox, vitals, work
+from storage import inbox, work
 from storage.inbox import StripeEvent
+from storage.reading import vitals
 from storage.store import Store
 from storage.tables import jobs, stripe_events
 from storage.work import UNKNOWN_OUTCOME, Claim, Queue

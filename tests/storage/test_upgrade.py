@@ -9,11 +9,12 @@ from sqlalchemy import Connection, MetaData, Table, insert, select, text
 
 from chain.addresses import ata
 from config.settings import DEVNET_USDC
-from storage import inbox, schema, wallets, work
+from storage import inbox, schema, work
+from storage.engines.postgres import PostgresStore
+from storage.engines.sqlite import SqliteStore
 from storage.errors import StoreUnavailable
 from storage.inbox import StripeEvent
-from storage.postgres import PostgresStore
-from storage.sqlite import SqliteStore
+from storage.people import wallets
 from storage.store import Store
 from storage.tables import jobs
 from tests.databases import PostgresServer

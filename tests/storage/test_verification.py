@@ -13,15 +13,17 @@ from sqlalchemy import Connection, text
 from domain.keys import conversion_key
 from domain.ledger import Asset
 from domain.states import RefundState
-from storage import conversion_orders, funding, history, movements, network_costs, returns
-from storage.conversions import Announced, announce
-from storage.movement_rows import Movement
-from storage.planning import PlanTerms
-from storage.returns import DisputeSeen, RefundSeen
-from storage.sealing import LEDGER, next_seals, write_seals
-from storage.sqlite import open_writer
+from storage import history
+from storage.books.sealing import LEDGER, next_seals, write_seals
+from storage.engines.sqlite import open_writer
+from storage.payouts.planning import PlanTerms
+from storage.payouts.taking import take
+from storage.sales import returns
+from storage.sales.returns import DisputeSeen, RefundSeen
 from storage.store import Store
-from storage.taking import take
+from storage.treasury import conversion_orders, funding, movements, network_costs
+from storage.treasury.conversions import Announced, announce
+from storage.treasury.movement_rows import Movement
 from storage.verification import CHECKS
 from storage.verification.causes import CAUSES
 from tests.sales import PLATFORM, START, Sales

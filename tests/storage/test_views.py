@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy import Connection
 
 from domain.split import SplitRule
-from storage import outlook, purchases, returns, views
-from storage.purchases import Fee
-from storage.returns import DisputeSeen
+from storage.reading import outlook, views
+from storage.sales import purchases, returns
+from storage.sales.purchases import Fee
+from storage.sales.returns import DisputeSeen
 from storage.store import Store
 from tests.sales import START, Sales
 

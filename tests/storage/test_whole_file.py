@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.whole_file import LEFT_BEHIND, appearing, clear_left_behind, give_name, passing
+from storage.engines.whole_file import LEFT_BEHIND, appearing, clear_left_behind, give_name, passing
 
 NOW = datetime(2026, 11, 26, 6, 0, tzinfo=UTC)
 

@@ -1,14 +1,14 @@
 """A process of its own that writes notes for ever and says which were acknowledged: `python -m … DATABASE_URL`."""
 
-from storage import engine_library
+from storage.engines import engine_library
 
 engine_library.install()
 
 import asyncio  # noqa: E402
 import sys  # noqa: E402
 
+from storage.engines.opening import open_store  # noqa: E402
 from storage.errors import StorageError  # noqa: E402
-from storage.opening import open_store  # noqa: E402
 from storage.store import Store  # noqa: E402
 from tests.storage import scratch  # noqa: E402
 

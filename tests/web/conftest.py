@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from storage.sqlite import SqliteStore
+from storage.engines.sqlite import SqliteStore
 from tests.web.shop import Shop, opened
 
 

@@ -10,11 +10,12 @@ from domain.evidence import Evidence
 from domain.split import SplitRule
 from domain.states import UsdcStatus
 from ports.system import SystemIds
-from storage import minting, tables
-from storage.checkouts import Mark
+from storage import tables
 from storage.history import advance
-from storage.minting import MintIntent
-from storage.purchases import Fee, Payment, ensure, record_fee, record_payment
+from storage.mints import minting
+from storage.mints.minting import MintIntent
+from storage.sales.checkouts import Mark
+from storage.sales.purchases import Fee, Payment, ensure, record_fee, record_payment
 from tests.web.shop import Shop
 
 _numbers = count(1)

@@ -39,10 +39,10 @@ from ports.executor import ThreadExecutor
 from ports.system import SystemIds
 from sandbox.stripe_service import FAST, StripeService
 from simulator.wire import ServiceTransport
+from storage.payouts.upkeep import Payer
+from storage.people.tokens import ensure_admin_token
+from storage.people.users import ensure_invite
 from storage.store import Store
-from storage.tokens import ensure_admin_token
-from storage.upkeep import Payer
-from storage.users import ensure_invite
 
 SECRET = "whsec_web"
 OLD_SECRET = "whsec_web_old"

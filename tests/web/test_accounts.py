@@ -12,7 +12,7 @@ from domain.keys import hash_secret
 from domain.states import WalletState
 from storage import tables
 from storage.history import advance
-from storage.users import ensure_invite
+from storage.people.users import ensure_invite
 from tests.web.shop import INVITE, PASSWORD, START, Shop
 
 SIGN_UP = {"email": "a@example.com", "password": PASSWORD, "invite_code": INVITE}

@@ -7,8 +7,8 @@ from sqlalchemy import insert, update
 
 from domain.states import RefundState
 from storage import tables
-from storage.returns import DisputeSeen, RefundSeen, record_dispute, record_refund
-from storage.search import BUYERS_MOST
+from storage.reading.search import BUYERS_MOST
+from storage.sales.returns import DisputeSeen, RefundSeen, record_dispute, record_refund
 from storage.store import Store
 from tests.verified import first_findings
 from tests.web.sales import fee_known, minted, paid, wallet

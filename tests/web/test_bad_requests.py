@@ -9,7 +9,7 @@ import pytest
 
 from agent.web.front import FrontLimits
 from storage import tables
-from storage.sqlite import SqliteStore
+from storage.engines.sqlite import SqliteStore
 from tests.web.shop import PATIENT, Shop, opened
 
 SIGN_UP = "/api/auth/signup/"

@@ -4,7 +4,7 @@ import pytest
 
 from agent.web.callers import TrustedProxies, network_of
 from storage import tables
-from storage.sqlite import SqliteStore
+from storage.engines.sqlite import SqliteStore
 from tests.web.shop import Shop, opened
 
 OURS = ("127.0.0.1", "10.1.2.0/24", "fd00::/8")

@@ -31,7 +31,7 @@ def compared_secrets(code: str) -> list[str]:
 
 def test_secrets_are_compared_in_constant_time_only() -> None:
     rooms = [*(ROOT / "agent/web").rglob("*.py"), *(ROOT / "gateways").rglob("*signature*.py")]
-    rooms += [ROOT / "storage/tokens.py", ROOT / "storage/sessions.py"]
+    rooms += [ROOT / "storage/people/tokens.py", ROOT / "storage/people/sessions.py"]
     assert {str(path): found for path in rooms if (found := compared_secrets(path.read_text(encoding="utf-8")))} == {}
     assert compared_secrets("if given.csrf != visit.csrf: ...") == ["given.csrf != visit.csrf"]
     assert compared_secrets("tokens.c.token_hash == wanted") == []

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from storage import tables
-from storage.sqlite import SqliteStore
+from storage.engines.sqlite import SqliteStore
 from tests.web.shop import CONTENT, START, Shop, opened
 
 

@@ -9,7 +9,7 @@ import pytest
 from agent.web.conversion_rules import ConversionRules
 from gateways.circle_mint import WireInstructions
 from storage import tables
-from storage.sqlite import SqliteStore
+from storage.engines.sqlite import SqliteStore
 from tests.web.shop import PLATFORM_ADDRESS, Shop, opened
 from tests.web.visitor import signed_in, visiting
 

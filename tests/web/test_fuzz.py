@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from storage.sqlite import SqliteStore
+from storage.engines.sqlite import SqliteStore
 from tests.web.sales import fee_known, minted, paid
 from tests.web.shop import Shop, event, opened
 

@@ -10,10 +10,12 @@ from sqlalchemy.exc import IntegrityError
 
 from agent.startup import let_tokens_in
 from agent.web.rates import Rate
-from storage import approvals, tables, tokens
-from storage.audit import Act, audited
-from storage.sealing import AUDIT, check_page, next_seals, write_seals
-from storage.sqlite import SqliteStore
+from storage import tables
+from storage.books.audit import Act, audited
+from storage.books.sealing import AUDIT, check_page, next_seals, write_seals
+from storage.engines.sqlite import SqliteStore
+from storage.payouts import approvals
+from storage.people import tokens
 from storage.store import Store
 from tests.web.shop import START, Reply, Shop, opened
 from tests.web.visitor import Page, visiting

@@ -15,7 +15,7 @@ from agent.web.shelves import DASHBOARDS
 from agent.web.withdrawals import LOOKS, WITHDRAWALS
 from domain.errors import RequestError
 from storage import tables
-from storage.sqlite import SqliteStore
+from storage.engines.sqlite import SqliteStore
 from tests.programs import ROOT
 from tests.web.shop import INVITE, PASSWORD, HandClock, Reply, Shop, opened
 from tests.web.visitor import visiting

@@ -7,8 +7,8 @@ import pytest
 from domain.evidence import PackedOutflow
 from domain.ledger import Asset
 from storage import tables
-from storage.movement_rows import Movement
-from storage.movements import book_usdc
+from storage.treasury.movement_rows import Movement
+from storage.treasury.movements import book_usdc
 from tests.web.sales import fee_known, minted, paid, wallet
 from tests.web.shop import Shop
 from tests.web.visitor import Visitor, signed_in, visiting

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from agent.web.front import WebFront
 from storage import tables
-from storage.sqlite import SqliteStore
+from storage.engines.sqlite import SqliteStore
 from tests.web.shop import PATIENT, Shop, event, opened
 
 STUCK = (

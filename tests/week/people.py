@@ -12,7 +12,7 @@ from solders.pubkey import Pubkey
 from agent.web.shelves import purchase_body
 from ports.virtual import VirtualLoop
 from sandbox.solana_node import Commitment
-from storage import views
+from storage.reading import views
 from tests.week.test_refunds import Gallery
 from tests.week.virtual_world import MONDAY, START_LAMPORTS, VirtualWorld
 

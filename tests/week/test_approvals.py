@@ -7,8 +7,8 @@ from typing import Any
 from solders.pubkey import Pubkey
 from sqlalchemy import update
 
+from storage.people.tokens import ensure_admin_token
 from storage.tables import payouts, transfers
-from storage.tokens import ensure_admin_token
 from tests.week.checker import rows_of
 from tests.week.test_refunds import DUE, Gallery
 from tests.week.test_virtual_week import run_virtually

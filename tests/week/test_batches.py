@@ -17,13 +17,13 @@ from chain.addresses import ata
 from payouts.addresses import AddressJudge, DenyList
 from payouts.plan import Planner, PlanRules
 from ports.virtual import SeededIds
-from storage.batches import standing
-from storage.listings import INSTALLED_AT
-from storage.planning import PlanTerms
-from storage.postgres import PostgresStore
+from storage.engines.postgres import PostgresStore
+from storage.operation.listings import INSTALLED_AT
+from storage.payouts.batches import standing
+from storage.payouts.planning import PlanTerms
+from storage.payouts.taking import take
 from storage.store import Store
 from storage.tables import batch_items, batches, payouts, transfers
-from storage.taking import take
 from tests.sales import START, Sales
 from tests.week.checker import TRANSFER_URL, rows_of, usdc_of
 from tests.week.selling import DUE, Market, written

@@ -10,7 +10,7 @@ import structlog
 
 from domain.keys import KEY_TRUSTED_FOR
 from simulator.world import DATABASE
-from storage.backups import copy_sqlite
+from storage.recovery.backups import copy_sqlite
 from tests.week.checker import rows_of
 from tests.week.mint_account import ON, USDC, Converting
 from tests.week.people import on_virtual_time

@@ -11,7 +11,7 @@ from tests.programs import ROOT
 PLAYING = """
 import sys
 from pathlib import Path
-from storage import engine_library
+from storage.engines import engine_library
 
 engine_library.install()
 

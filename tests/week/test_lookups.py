@@ -4,7 +4,7 @@ import pytest
 
 from simulator.scenario import Scenario
 from simulator.week import simulate
-from storage.sqlite import SqliteStore
+from storage.engines.sqlite import SqliteStore
 from tests.plans import growing, plans_kept
 
 

@@ -16,8 +16,8 @@ from domain.states import RefundState
 from sandbox.faults import Fault, Rule
 from sandbox.solana_node.accounts import SYSTEM_PROGRAM
 from simulator.world import DATABASE
-from storage.returns import RefundSeen, record_refund
-from storage.sqlite import open_writer
+from storage.engines.sqlite import open_writer
+from storage.sales.returns import RefundSeen, record_refund
 from storage.tables import mint_attempts
 from tests.week.checker import rows_of
 from tests.week.people import (

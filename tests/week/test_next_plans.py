@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from storage.tokens import ensure_admin_token
+from storage.people.tokens import ensure_admin_token
 from tests.week.people import on_virtual_time
 from tests.week.selling import DUE, Market, written
 from tests.week.virtual_world import MONDAY, VirtualWorld

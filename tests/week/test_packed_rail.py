@@ -16,8 +16,8 @@ from chain.addresses import ata
 from payouts.rails.pack import NOT_WORTH_IT
 from sandbox.solana_node import Commitment
 from simulator.world import DATABASE
-from storage import switches
-from storage.sqlite import open_writer
+from storage.engines.sqlite import open_writer
+from storage.operation import switches
 from tests.week.checker import outflows, rows_of
 from tests.week.people import on_virtual_time, parked, platform_spent
 from tests.week.selling import DUE, Market

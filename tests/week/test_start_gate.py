@@ -6,7 +6,7 @@ import pytest
 from solders.pubkey import Pubkey
 
 from agent.identity import StartRefused
-from storage import restoring
+from storage.recovery import restoring
 from tests.week.test_refunds import DUE, Gallery
 from tests.week.test_virtual_week import run_virtually
 from tests.week.virtual_world import VirtualWorld

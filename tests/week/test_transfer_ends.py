@@ -22,9 +22,9 @@ from sandbox.circle_service.idempotency import Replays
 from sandbox.circle_service.transactions import State, Transaction
 from sandbox.faults import Fault, Rule
 from simulator.world import DATABASE
-from storage.returns import RefundSeen, record_refund
-from storage.sqlite import open_writer
-from storage.transfers import intend, load
+from storage.engines.sqlite import open_writer
+from storage.payouts.transfers import intend, load
+from storage.sales.returns import RefundSeen, record_refund
 from tests.week.checker import outflows, rows_of
 from tests.week.people import on_virtual_time
 from tests.week.selling import DUE, Market

@@ -1,6 +1,6 @@
 """Who did what, and who may."""
 
-from agent.web.admin_people_bodies import AuditPage, AuditQuery, AuditRow, InvitePage, TokenPage
+from agent.web.admin.people_bodies import AuditPage, AuditQuery, AuditRow, InvitePage, TokenPage
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api

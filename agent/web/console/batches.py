@@ -1,6 +1,6 @@
 """Batches: the plan as a table one can check, approved with its digest in view."""
 
-from agent.web.admin_batch_bodies import BatchDetail, BatchPage, BatchRow, Preview
+from agent.web.admin.batch_bodies import BatchDetail, BatchPage, BatchRow, Preview
 from agent.web.bodies import Paging
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse

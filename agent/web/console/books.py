@@ -1,7 +1,7 @@
 """The books, the treasury, and what came in by webhook."""
 
-from agent.web.admin_event_bodies import EventDetail, EventPage, EventQuery
-from agent.web.admin_treasury_bodies import ConversionPage, Costs, Outflows, Outlook, SendsSwitch, Treasury
+from agent.web.admin.event_bodies import EventDetail, EventPage, EventQuery
+from agent.web.admin.treasury_bodies import ConversionPage, Costs, Outflows, Outlook, SendsSwitch, Treasury
 from agent.web.books_bodies import EntryPage, EntryQuery, LedgerPage, LedgerQuery
 from agent.web.conversion_bodies import MintDeposits, OrderPage, WireInstructions
 from agent.web.endpoint import Access, Call, Endpoint, Face

@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from pydantic import BaseModel
 
 from agent.web import strict_json
-from agent.web.admin_batch_bodies import Approval, BatchPlanned
-from agent.web.admin_people_bodies import Invite, MadeToken
-from agent.web.admin_treasury_bodies import Adoption, NewConversion
+from agent.web.admin.batch_bodies import Approval, BatchPlanned
+from agent.web.admin.people_bodies import Invite, MadeToken
+from agent.web.admin.treasury_bodies import Adoption, NewConversion
 from agent.web.bodies import Asked, Usdc
 from agent.web.endpoint import Call, Endpoint, Face
 from agent.web.messages import WebResponse

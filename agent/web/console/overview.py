@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from agent.web.admin_batch_bodies import BatchRow
-from agent.web.admin_overview import DAYS, DayBar, Overview
+from agent.web.admin.batch_bodies import BatchRow
+from agent.web.admin.overview import DAYS, DayBar, Overview
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api

@@ -1,7 +1,7 @@
 """Creators and their money, everybody else, and what is for sale."""
 
-from agent.web.admin_contents import ContentPage, ContentQuery
-from agent.web.admin_people_bodies import AdminUser, CreatorPage, UserPage, UserQuery
+from agent.web.admin.contents import ContentPage, ContentQuery
+from agent.web.admin.people_bodies import AdminUser, CreatorPage, UserPage, UserQuery
 from agent.web.bodies import Paging
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse

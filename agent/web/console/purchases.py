@@ -1,6 +1,6 @@
 """Purchases: found by any id, shown with everything that ever happened to them."""
 
-from agent.web.admin_purchase_bodies import AdminPurchase, PurchasePage, PurchaseQuery
+from agent.web.admin.purchase_bodies import AdminPurchase, PurchasePage, PurchaseQuery
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api

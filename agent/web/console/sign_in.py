@@ -15,7 +15,7 @@ from agent.web.pages.site import NextQuery, Site, local_path
 from domain.errors import RequestError
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import sessions, tokens
+from storage.people import sessions, tokens
 from storage.store import Store
 
 EVERYBODY = "the console"

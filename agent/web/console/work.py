@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.web.admin_work_bodies import WorkDetail, WorkItem, WorkPage, WorkQuery
+from agent.web.admin.work_bodies import WorkDetail, WorkItem, WorkPage, WorkQuery
 from agent.web.console.forms import FORMS, RETRY_WORD
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse

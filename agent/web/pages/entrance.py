@@ -17,9 +17,9 @@ from agent.web.pages.site import Site, local_path
 from domain.errors import RequestError
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import sessions
+from storage.people import sessions
+from storage.people.tokens import Bearer
 from storage.store import Store
-from storage.tokens import Bearer
 
 FIELDS_MAX = 200
 """Fields of a form; the largest of ours has a dozen."""

@@ -1,0 +1,1 @@
+"""The operator's JSON API under /api/admin."""

@@ -1,0 +1,226 @@
+"""The platform wallet on the operator's port: its balances, the next Monday's need, costs of sales, conversions."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from agent.web.admin.treasury_bodies import (
+    Balance,
+    Conversion,
+    ConversionPage,
+    CostQuery,
+    Costs,
+    Deposit,
+    DepositPage,
+    DepositShare,
+    NewConversion,
+    Outlook,
+    Treasury,
+)
+from agent.web.audit import born
+from agent.web.bodies import Paging
+from agent.web.endpoint import Access, Call, Endpoint
+from agent.web.settings import WebSettings
+from domain.money import (
+    USDC_DECIMALS,
+    cents_to_base_units,
+    format_cents,
+    format_sol,
+    format_usdc,
+    parse_decimal,
+)
+from ports.clock import Clock
+from ports.ids import Ids
+from storage.reading import operator_views, outlook
+from storage.store import Store
+from storage.treasury import conversions, deposits
+
+
+class AdminTreasury:
+    """Endpoints under /admin/api/treasury and /admin/api/conversions. `usdc_account` is the wallet's token account."""
+
+    def __init__(self, store: Store, clock: Clock, ids: Ids, settings: WebSettings, usdc_account: str) -> None:
+        self._store, self._clock, self._ids = store, clock, ids
+        self._settings, self._account = settings, usdc_account
+
+    def endpoints(self) -> list[Endpoint]:
+        viewer, root = Access.VIEWER, "/admin/api"
+        return [
+            Endpoint("GET", f"{root}/treasury", viewer, self.treasury, "The platform wallet as last read", Treasury),
+            Endpoint(
+                "GET",
+                f"{root}/treasury/outlook",
+                viewer,
+                self.outlook,
+                "What the next Monday needs, what to convert by when, and how long the wallet's SOL lasts",
+                Outlook,
+            ),
+            Endpoint(
+                "GET",
+                f"{root}/treasury/costs",
+                viewer,
+                self.costs,
+                "What sales cost on chain and what they leave",
+                Costs,
+                query=CostQuery,
+            ),
+            Endpoint(
+                "GET",
+                f"{root}/conversions",
+                viewer,
+                self.conversions,
+                "Announced conversions, newest first",
+                ConversionPage,
+                query=Paging,
+            ),
+            Endpoint(
+                "GET",
+                f"{root}/deposits",
+                viewer,
+                self.deposits,
+                "What arrived, from whom, and which conversions explain it, newest first",
+                DepositPage,
+                query=Paging,
+            ),
+            Endpoint(
+                "POST",
+                f"{root}/conversions",
+                Access.OPERATOR,
+                self.announce,
+                "Announce a conversion of USD into USDC; it releases no money",
+                Conversion,
+                status=201,
+                takes=NewConversion,
+            ),
+        ]
+
+    async def treasury(self, _: Call) -> Treasury:
+        return await self._store.read(treasury_body)
+
+    async def outlook(self, _: Call) -> Outlook:
+        now = self._clock.now()
+        found = await self._store.read(lambda conn: outlook.outlook(conn, self._account, now))
+        return Outlook(
+            monday=found.monday,
+            convert_by=found.convert_by,
+            need=format_usdc(found.need),
+            owed=format_usdc(found.owed),
+            unminted=format_usdc(found.unminted),
+            unpriced_sales=found.unpriced,
+            expected=format_usdc(found.expected),
+            wallet_usdc=format_usdc(found.balance),
+            promised=format_usdc(found.promised),
+            to_convert=format_usdc(found.to_convert),
+            on_its_way=format_usdc(found.on_its_way),
+            to_order=format_usdc(found.to_order),
+            to_convert_known=format_usdc(found.to_convert_known),
+            wallet_sol=None if found.lamports is None else format_sol(found.lamports),
+            lamports_per_sale=found.lamports_per_sale,
+            sales_per_week=found.sales_per_week,
+            sales_left=found.sales_left,
+            days_left=found.days_left,
+        )
+
+    async def costs(self, call: Call) -> Costs:
+        days = call.asked(CostQuery).days
+        since = self._clock.now() - timedelta(days=days)
+        found = await self._store.read(lambda conn: outlook.costs(conn, since))
+        assumed = found.minted * self._settings.network_cost_cents
+        margin = found.platform - cents_to_base_units(assumed)
+        return Costs(
+            days=days,
+            sales=found.sales,
+            gross=format_cents(found.gross_cents),
+            stripe_fees=format_cents(found.fee_cents),
+            net=format_cents(found.net_cents),
+            refunded=format_cents(found.refunded_cents),
+            creators=format_usdc(found.creators),
+            platform=format_usdc(found.platform),
+            minted=found.minted,
+            mint_lamports=found.mint_lamports,
+            payouts=found.payouts,
+            payout_lamports=found.payout_lamports,
+            network_lamports=found.lamports,
+            network_lamports_per_sale=found.lamports // found.sales if found.sales else 0,
+            network_cents_assumed=assumed,
+            margin=format_usdc(margin),
+            margin_per_sale=format_usdc(margin // found.sales if found.sales else 0),
+        )
+
+    async def conversions(self, call: Call) -> ConversionPage:
+        asked = call.asked(Paging)
+        rows = await self._store.read(lambda conn: conversions.page(conn, asked.before, asked.limit))
+        return ConversionPage(
+            items=[_conversion(row) for row in rows], next=rows[-1].id if len(rows) == asked.limit else None
+        )
+
+    async def announce(self, call: Call) -> Conversion:
+        wish, now = call.taken(NewConversion), self._clock.now()
+        expected = wish.expected_usdc
+        announced = conversions.Announced(
+            uuid=str(self._ids.uuid()),
+            usd_cents=wish.usd_cents,
+            expected_usdc=cents_to_base_units(wish.usd_cents)
+            if expected is None
+            else parse_decimal(expected, USDC_DECIMALS),
+            note=wish.note,
+        )
+        conversion_id = await self._store.write(
+            born(call, "announce", "conversion", now, lambda conn: conversions.announce(conn, announced, now))
+        )
+        return _conversion(await self._store.read(lambda conn: conversions.by_id(conn, conversion_id)))
+
+    async def deposits(self, call: Call) -> DepositPage:
+        asked = call.asked(Paging)
+
+        def look(conn: Connection) -> list[Deposit]:
+            rows = deposits.page(conn, asked.before, asked.limit)
+            matches = deposits.matches_of(conn, [row.id for row in rows])
+            return [_deposit(row, matches[row.id]) for row in rows]
+
+        items = await self._store.read(look)
+        return DepositPage(items=items, next=items[-1].id if len(items) == asked.limit else None)
+
+
+def treasury_body(conn: Connection) -> Treasury:
+    """The latest readings, and what no deposit covers."""
+    return Treasury(
+        readings=[
+            Balance(
+                name=row.name,
+                amount=format_sol(row.amount) if row.name.endswith("_sol") else format_usdc(row.amount),
+                slot=row.slot,
+                read_at=row.read_at,
+            )
+            for row in operator_views.readings_of(conn)
+        ],
+        to_convert=format_usdc(operator_views.unconverted(conn)),
+    )
+
+
+def _conversion(row: Any) -> Conversion:
+    return Conversion(
+        id=row.id,
+        uuid=row.uuid,
+        usd_cents=row.usd_cents,
+        expected_usdc=format_usdc(row.expected_usdc),
+        received=format_usdc(row.received),
+        settled_at=row.settled_at,
+        note=row.note,
+        created_at=row.created_at,
+    )
+
+
+def _deposit(row: Any, matches: Sequence[tuple[int, int]]) -> Deposit:
+    return Deposit(
+        id=row.id,
+        signature=row.signature,
+        sender=row.counterparty or "",
+        amount=format_usdc(row.amount),
+        unexplained=format_usdc(row.unexplained or 0),
+        shares=[DepositShare(conversion_id=number, amount=format_usdc(amount)) for number, amount in matches],
+        slot=row.slot,
+        block_time=row.block_time,
+    )

@@ -1,0 +1,102 @@
+"""Bodies of the operator's work: what waits, what it is about to do, and where everything stands in numbers."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from agent.web.admin.treasury_bodies import Treasury
+from agent.web.bodies import Answer, Asked, Moment, RowId
+from agent.web.payout_way import PayoutWayBody
+
+
+class WorkQuery(Asked):
+    """`after` is the `next` of the page before."""
+
+    state: Literal["parked", "due", "open"] = "open"
+    kind: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")] | None = None
+    after: Annotated[str, Field(pattern=r"^[a-z_]{1,32}:[0-9]{1,18}$")] | None = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+
+
+class WorkItem(Answer):
+    source: str
+    id: int
+    kind: str
+    subject: str
+    state: str
+    attempts: int
+    age_seconds: int
+    due_at: Moment
+    error_code: str | None
+    error: str | None
+
+
+class WorkPage(Answer):
+    items: list[WorkItem]
+    next: str | None
+
+
+class WorkDetail(WorkItem):
+    """`payload` is what was committed for it: a delivery's body, the exact request of the last attempt."""
+
+    payload: JsonValue
+
+
+class QueueRow(Answer):
+    """All rows of one kind in one state. `oldest_seconds` is the age of the oldest, `overdue_seconds` how long the
+    first that is due has been."""
+
+    kind: str
+    state: str
+    rows: int
+    oldest_seconds: int
+    overdue_seconds: int
+
+
+class Queues(Answer):
+    items: list[QueueRow]
+
+
+class Retried(Answer):
+    kind: str
+    id: int
+    state: Literal["due"] = "due"
+
+
+class Closed(Answer):
+    source: str
+    id: int
+    state: Literal["done"] = "done"
+
+
+class ManyWish(Asked):
+    """Either `ids`, or `all` that has failed."""
+
+    ids: Annotated[list[RowId], Field(min_length=1, max_length=500)] | None = None
+    all: bool = False
+
+
+class NotRetried(Answer):
+    id: int
+    code: str
+    message: str
+
+
+class RetriedMany(Answer):
+    """`more`: there was more than one call takes; ask again."""
+
+    kind: str
+    retried: list[int]
+    refused: list[NotRetried]
+    more: bool
+
+
+class Status(Answer):
+    """`counts` are rows by state, for purchases, payouts, jobs and the two inboxes."""
+
+    live: bool
+    now: Moment
+    payouts: PayoutWayBody
+    counts: dict[str, dict[str, int]]
+    treasury: Treasury
+    ledger_imbalance: int

@@ -1,0 +1,1 @@
+"""NFTs: the attempts to make them, what a mint pays beside, who holds them."""

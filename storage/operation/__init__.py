@@ -1,0 +1,1 @@
+"""What an operator does and is told: switches, retries, interventions, alerts, replays."""

@@ -1,0 +1,158 @@
+"""A person asks for failed work to run again: one, many or all of a kind, each checked against the states."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Row, cast, func, select, union
+
+from domain.errors import RequestError
+from domain.states import BatchStatus, PurchaseStatus, UsdcStatus, WalletState, WorkState
+from storage.history import advance, note
+from storage.sales.purchases import PAYMENT_FAILED
+from storage.sales.returns import settle_returns
+from storage.statements import change_of
+from storage.tables import batches, circle_notifications, jobs, payouts, purchases, stripe_events, transfers, users
+from storage.work import BY_HAND, enqueue, retry, revive
+
+_ASKED = "retry asked for by an operator"
+SOURCES = {"jobs": jobs, "stripe_events": stripe_events, "circle_notifications": circle_notifications}
+
+
+def retry_wallet(conn: Connection, user_id: int, now: datetime) -> None:
+    """Ask for a user's wallet again. Raises RequestError 404 `user_not_found` or 409 `not_failed`."""
+    state = conn.scalar(select(users.c.wallet_state).where(users.c.id == user_id).with_for_update())
+    if state is None:
+        raise RequestError(404, "user_not_found", f"there is no user {user_id}")
+    if state == WalletState.FAILED:
+        advance(conn, user_id, WalletState.QUEUED, now, _ASKED)
+    elif state == WalletState.READY or not _parked(conn, "wallet", user_id):
+        raise RequestError(409, "not_failed", f"the wallet of user {user_id} has not failed: {state}")
+    revive(conn, "wallet", user_id, now)
+
+
+def retry_mint(conn: Connection, purchase_id: int, now: datetime) -> None:
+    """Mint again; the step knows from its attempts what may be done. Raises RequestError 404 or 409.
+
+    A purchase whose payment failed is not retried: nothing was paid for it.
+    """
+    row = _purchase(conn, purchase_id)
+    failed = row.status == PurchaseStatus.FAILED and row.status_reason != PAYMENT_FAILED
+    if not failed and not _parked(conn, "mint", purchase_id):
+        raise RequestError(409, "not_failed", f"the mint of purchase {purchase_id} has not failed: {row.status}")
+    revive(conn, "mint", purchase_id, now)
+
+
+def retry_distribution(conn: Connection, purchase_id: int, now: datetime) -> None:
+    """Pay again what is proven unpaid. Raises RequestError 404 or 409.
+
+    The payouts keep their batch and their transfer, whose next attempt cites the proof of the one before; they go back
+    to waiting for cover, since the money they were promised may have gone to others. A transfer that pays several
+    purchases of one creator goes back as a whole. What their recipients owe, or may come to owe, is taken or kept back
+    of them first, as of all that are due.
+    """
+    _purchase(conn, purchase_id)
+    chosen = payouts.c.purchase_id == purchase_id, payouts.c.state == UsdcStatus.FAILED
+    failed = conn.execute(select(payouts).where(*chosen)).all()
+    if not failed:
+        raise RequestError(409, "not_failed", f"no payout of purchase {purchase_id} has failed")
+    transfer_ids = {row.transfer_id for row in failed if row.transfer_id is not None}
+    together = select(payouts).where(payouts.c.transfer_id.in_(transfer_ids), payouts.c.state == UsdcStatus.FAILED)
+    again = {row.id: row.purchase_id for row in (*failed, *conn.execute(together))}
+    for payout_id in sorted(again):
+        advance(conn, payout_id, UsdcStatus.PENDING_CONVERSION, now, _ASKED, reason=None)
+    for sale in sorted(set(again.values())):
+        settle_returns(conn, sale, f"retry:{now.timestamp():.6f}", now)
+    for batch_id in sorted({row.batch_id for row in failed if row.batch_id is not None}):
+        _reopen(conn, batch_id, now)
+    alone = select(transfers.c.id).where(transfers.c.id.in_(transfer_ids), batches.c.rail == "circle")
+    for transfer_id in sorted(conn.scalars(alone.select_from(transfers.join(batches)))):
+        revive(conn, "transfer", transfer_id, now)
+    enqueue(conn, "fund", "treasury", now)
+
+
+def _reopen(conn: Connection, batch_id: int, now: datetime) -> None:
+    status = conn.scalar(select(batches.c.status).where(batches.c.id == batch_id).with_for_update())
+    if status == BatchStatus.SETTLED:
+        advance(conn, batch_id, BatchStatus.SENDING, now, _ASKED, settled_at=None)
+    revive(conn, "batch", batch_id, now)
+
+
+def failed_ids(conn: Connection, kind: str, limit: int) -> list[int]:
+    """Up to `limit` users (`wallet`) or purchases (`mint`, `distribution`) whose work has failed, oldest first."""
+    parked = select(cast(jobs.c.subject, BigInteger).label("id")).where(
+        jobs.c.kind == kind, jobs.c.state == WorkState.PARKED
+    )
+    unpaid = func.coalesce(purchases.c.status_reason, "") == PAYMENT_FAILED
+    failed = {
+        "wallet": select(users.c.id).where(users.c.wallet_state == WalletState.FAILED),
+        "mint": select(purchases.c.id).where(purchases.c.status == PurchaseStatus.FAILED, ~unpaid),
+        "distribution": select(payouts.c.purchase_id.label("id")).where(payouts.c.state == UsdcStatus.FAILED),
+    }[kind]
+    return [row.id for row in conn.execute(union(failed, parked).order_by("id").limit(limit))]
+
+
+Retry = Callable[[Connection, int, datetime], None]
+RETRIES: Mapping[str, Retry] = {
+    "wallet": retry_wallet,
+    "mint": retry_mint,
+    "distribution": retry_distribution,
+}
+
+
+def retry_row(conn: Connection, source: str, row_id: int, now: datetime) -> None:
+    """Run a parked job or inbox row again, with all its attempts. Raises RequestError 404 or 409.
+
+    What a person pays or gets back by hand stays before him: no step runs it, and as work that is due it would be seen
+    by nobody.
+    """
+    table = SOURCES[source]
+    row = conn.execute(select(table).where(table.c.id == row_id)).one_or_none()
+    if row is None:
+        raise RequestError(404, "work_not_found", f"there is no row {row_id} in {source}")
+    if source == "jobs" and row.kind in BY_HAND:
+        raise RequestError(409, "by_hand", f"nothing can run it again, a person must settle it: {row.last_error}")
+    if not retry(conn, table, row_id, now):
+        raise RequestError(409, "not_parked", f"row {row_id} of {source} is not parked")
+
+
+def close_row(conn: Connection, source: str, row_id: int, reason: str, now: datetime) -> None:
+    """A person has settled outside what a parked row was about: it is no work any more. Raises RequestError 404 or 409.
+
+    Of jobs only those that no step runs; what was paid or got back by hand stands in the payout's history, and the row
+    stays, so that nobody is asked for the same once more (`work.ask_person`). An event
+    stays in the inbox and can be replayed; one that waits for its sale is read all the same should that come.
+    """
+    table = SOURCES[source]
+    row = conn.execute(select(table).where(table.c.id == row_id).with_for_update()).one_or_none()
+    if row is None:
+        raise RequestError(404, "work_not_found", f"there is no row {row_id} in {source}")
+    if row.state != WorkState.PARKED:
+        raise RequestError(409, "not_parked", f"row {row_id} of {source} is not parked")
+    if table is jobs and row.kind not in BY_HAND:
+        raise RequestError(
+            409, "not_by_hand", f"a step does this work: mend what it says and retry it: {row.last_error}"
+        )
+    if table is jobs:
+        _note_settled(conn, row, reason, now)
+    conn.execute(change_of(table), {"which": row_id, "state": WorkState.DONE})
+
+
+def _note_settled(conn: Connection, row: Row[Any], reason: str, now: datetime) -> None:
+    state = None
+    if row.subject.isdigit():
+        state = conn.scalar(select(payouts.c.state).where(payouts.c.id == int(row.subject)))
+    if state is not None:
+        note(conn, "payout", row.subject, state, state, now, f"{row.kind} settled by hand: {reason}")
+
+
+def _purchase(conn: Connection, purchase_id: int) -> Row[Any]:
+    row = conn.execute(select(purchases).where(purchases.c.id == purchase_id).with_for_update()).one_or_none()
+    if row is None:
+        raise RequestError(404, "purchase_not_found", f"there is no purchase {purchase_id}")
+    return row
+
+
+def _parked(conn: Connection, kind: str, subject: int) -> bool:
+    state = conn.scalar(select(jobs.c.state).where(jobs.c.kind == kind, jobs.c.subject == str(subject)))
+    return bool(state == WorkState.PARKED)

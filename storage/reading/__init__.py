@@ -1,0 +1,1 @@
+"""Reads only: what buyers, creators, operators and the metrics are shown."""

@@ -1,0 +1,192 @@
+"""What buyers and creators see of their purchases: library, one purchase, dashboard. Reads only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, exists, func, or_, select
+
+from domain.ledger import Asset, debt_of
+from domain.shelf import Shelf
+from domain.split import due_after_refunds, share_out
+from domain.states import PurchaseStatus, UsdcStatus, derive_usdc_status
+from storage.books.ledger import balance
+from storage.sales.purchases import SOLD_OUT, shares_of
+from storage.sales.returns import CAME_BACK
+from storage.tables import content_shares, contents, payouts, purchases, refunds, transfers, users
+
+UNPAID = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.FAILED)
+"""Due and unpaid, and not held. A failed payout is still owed: it can always be retried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """One line of the library."""
+
+    purchase: Row[Any]
+    title: str
+    shelf: Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class PurchaseView:
+    """A purchase with its payouts in order of recipient number, and what follows from them."""
+
+    row: Row[Any]
+    title: str
+    payouts: Sequence[Row[Any]]
+    usdc_status: UsdcStatus
+    waits_for_wallet: bool
+
+    @property
+    def usdc_amount(self) -> int | None:
+        """The due total before netting, base units; None while it is not known."""
+        if self.payouts:
+            return sum(int(payout.amount) for payout in self.payouts)
+        amount: int | None = self.row.creator_amount
+        return amount
+
+
+@dataclass(slots=True)
+class Dashboard:
+    """A creator's money in USDC base units, as product.md section 7 defines the figures."""
+
+    total_sales: int = 0
+    pending: int = 0
+    pending_sales: int = 0
+    paid_out: int = 0
+    held: int = 0
+    debt: int = 0
+
+
+def library(conn: Connection, buyer_id: int, before: int | None, limit: int) -> list[Owned]:
+    """Up to `limit` paid purchases of a buyer, newest first, with ids below `before`."""
+    refunding = exists().where(refunds.c.purchase_id == purchases.c.id, refunds.c.state != "failed")
+    query = (
+        select(
+            purchases,
+            contents.c.title,
+            or_(users.c.circle_wallet_address.is_not(None), users.c.wallet_address.is_not(None)).label("has_wallet"),
+            refunding.label("refunding"),
+        )
+        .join(contents, contents.c.id == purchases.c.content_id)
+        .join(users, users.c.id == purchases.c.buyer_id)
+        .where(purchases.c.buyer_id == buyer_id, purchases.c.paid_at.is_not(None))
+        .order_by(purchases.c.id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        query = query.where(purchases.c.id < before)
+    return [Owned(row, row.title, _shelf(row)) for row in conn.execute(query)]
+
+
+def _shelf(row: Row[Any]) -> Shelf:
+    """The loser of a sold-out race shows as refunded from when his refund is asked for: nothing will be minted."""
+    if row.status == PurchaseStatus.REFUNDED or (row.status_reason == SOLD_OUT and row.refunding):
+        return Shelf.REFUNDED
+    if row.status == PurchaseStatus.COMPLETED:
+        return Shelf.TRANSFERRED if row.nft_transferred else Shelf.OWNED
+    if row.status == PurchaseStatus.PAYMENT_COMPLETED and not row.has_wallet:
+        return Shelf.WAITING_FOR_WALLET
+    return Shelf.MINTING
+
+
+def purchase(conn: Connection, purchase_id: int, buyer_id: int | None = None) -> PurchaseView | None:
+    """A purchase; None when there is none, or when it is not that buyer's."""
+    found = purchase_views(conn, [purchase_id])
+    return found[0] if found and buyer_id in (None, found[0].row.buyer_id) else None
+
+
+def purchase_views(conn: Connection, purchase_ids: Sequence[int]) -> list[PurchaseView]:
+    """Those purchases, newest first, with two queries for a whole page."""
+    buyer = (users.c.username.label("buyer_name"), users.c.circle_wallet_address, users.c.wallet_address)
+    rows = conn.execute(
+        select(purchases, contents.c.title, *buyer)
+        .join(contents, contents.c.id == purchases.c.content_id)
+        .join(users, users.c.id == purchases.c.buyer_id)
+        .where(purchases.c.id.in_(purchase_ids))
+        .order_by(purchases.c.id.desc())
+    ).all()
+    parts: dict[int, list[Row[Any]]] = {row.id: [] for row in rows}
+    for payout in conn.execute(
+        select(payouts, users.c.username, transfers.c.destination_address)
+        .join(users, users.c.id == payouts.c.recipient_id)
+        .outerjoin(transfers, transfers.c.id == payouts.c.transfer_id)
+        .where(payouts.c.purchase_id.in_(parts))
+        .order_by(payouts.c.purchase_id, payouts.c.recipient_number)
+    ):
+        parts[payout.purchase_id].append(payout)
+    return [_view(row, parts[row.id]) for row in rows]
+
+
+def _view(row: Row[Any], parts: Sequence[Row[Any]]) -> PurchaseView:
+    return PurchaseView(
+        row=row,
+        title=row.title,
+        payouts=parts,
+        usdc_status=derive_usdc_status((UsdcStatus(payout.state) for payout in parts), row.hold_reason is not None),
+        waits_for_wallet=row.status == PurchaseStatus.PAYMENT_COMPLETED
+        and not (row.circle_wallet_address or row.wallet_address),
+    )
+
+
+def dashboard(conn: Connection, creator_id: int) -> Dashboard:
+    """The creator's figures: his payouts, and his part of sales whose fee is final but whose NFT is not minted yet."""
+    found = Dashboard()
+    _add_payouts(conn, creator_id, found)
+    _add_unminted(conn, creator_id, found)
+    found.debt = balance(conn, debt_of(creator_id), Asset.USDC)
+    return found
+
+
+def _add_payouts(conn: Connection, creator_id: int, found: Dashboard) -> None:
+    sums = (
+        select(
+            payouts.c.state,
+            func.sum(payouts.c.amount).label("amount"),
+            func.sum(payouts.c.netted_amount).label("netted"),
+            func.sum(payouts.c.paid_amount).label("paid"),
+            func.count().label("sales"),
+        )
+        .where(payouts.c.recipient_id == creator_id)
+        .group_by(payouts.c.state)
+    )
+    for row in conn.execute(sums):
+        state, amount, rest = UsdcStatus(row.state), int(row.amount), int(row.amount) - int(row.netted)
+        if state is UsdcStatus.CANCELLED:
+            continue
+        found.total_sales += amount
+        if state in UNPAID:
+            found.pending += rest
+            found.pending_sales += row.sales
+        elif state is UsdcStatus.ON_HOLD:
+            found.held += rest
+        elif state is UsdcStatus.DISTRIBUTED:
+            found.paid_out += int(row.paid)
+
+
+def _add_unminted(conn: Connection, creator_id: int, found: Dashboard) -> None:
+    """Few at any time: a sale stays here only from its fee to its mint."""
+    shared = select(content_shares.c.content_id).where(content_shares.c.user_id == creator_id)
+    query = (
+        select(purchases, CAME_BACK.label("came_back"))
+        .join(contents, contents.c.id == purchases.c.content_id)
+        .where(
+            or_(contents.c.author_id == creator_id, contents.c.id.in_(shared)),
+            purchases.c.creator_amount.is_not(None),
+            purchases.c.minted_at.is_(None),
+            purchases.c.status != PurchaseStatus.REFUNDED,
+            ~exists().where(payouts.c.purchase_id == purchases.c.id),
+        )
+    )
+    for row in conn.execute(query).all():
+        due = due_after_refunds(row.creator_amount, row.gross_amount, int(row.came_back))
+        mine = share_out(due, shares_of(conn, row.content_id)).get(creator_id, 0)
+        if mine == 0 or row.status_reason == SOLD_OUT:
+            continue
+        found.total_sales += mine
+        if row.hold_reason is not None:
+            found.held += mine
+        else:
+            found.pending += mine
+            found.pending_sales += 1

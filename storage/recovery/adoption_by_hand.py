@@ -1,0 +1,196 @@
+"""Outflows of which a person says what they paid: by what Circle's console, an earlier export or his own payment by
+hand tells him.
+
+His word only names the payouts. They must be unpaid, recipient and amount must fit, and they are `distributed` when the
+transaction has been read back like any other transfer's.
+"""
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, Select, bindparam, select
+
+from domain.errors import RequestError
+from domain.evidence import PackedOutflow
+from domain.fitting import fit
+from domain.states import TransferState, UsdcStatus
+from storage.history import advance, note
+from storage.payouts.transfers import watch_signature
+from storage.payouts.upkeep import Payer
+from storage.recovery import packed_adoption
+from storage.recovery.adoption import promise_outcome, submitted
+from storage.recovery.dues_paid import (
+    UNPAID,
+    adopted_batch,
+    candidates,
+    fit_by_debts,
+    new_transfer,
+    promise,
+    promise_netted,
+    recipients_at,
+)
+from storage.tables import group_attempts, group_members, payouts, purchases, transfer_attempts, transfers, users
+from storage.treasury.movements import claim_signature
+from storage.treasury.outflows import orphan_row
+from storage.work import revive
+
+SHOWN_MOST = 50
+
+
+def may_be_of(conn: Connection, owner: str | None, paid_by: datetime | None) -> list[Row[Any]]:
+    """Unpaid payouts that an outflow of that time to this owner may have paid, oldest payment first."""
+    if owner is None:
+        return []
+    statement = (
+        select(payouts, users.c.username)
+        .select_from(payouts.join(purchases).join(users, users.c.id == payouts.c.recipient_id))
+        .where(
+            payouts.c.recipient_id.in_(recipients_at(conn, owner)),
+            payouts.c.state.in_([*UNPAID, UsdcStatus.NETTED]),
+        )
+        .order_by(payouts.c.paid_at, payouts.c.id)
+        .limit(SHOWN_MOST)
+    )
+    if paid_by is not None:
+        statement = statement.where(purchases.c.minted_at <= paid_by)
+    return list(conn.execute(statement).all())
+
+
+def adopt(
+    conn: Connection, movement_id: int, payout_ids: Collection[int], payer: Payer, uuid: UUID, now: datetime
+) -> None:
+    """Give an unexplained outflow to these payouts, all of them. Raises RequestError 404 or 409, with nothing changed,
+    when it can't have paid them."""
+    gone = orphan_row(conn, movement_id)
+    if gone is None:
+        raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")
+    if _give_to_lost_order(conn, gone, payout_ids, now):
+        return
+    _refuse_on_its_way(conn, gone)
+    recipient_id = _recipient(conn, gone, payout_ids)
+    make_due = _due_as_paid(conn, gone, payout_ids, now)
+    if make_due is None:
+        raise RequestError(
+            409,
+            "does_not_fit",
+            f"these payouts, all unpaid, were not paid with {-gone.amount} base units: not by what they are or were "
+            "due, and their recipient's debts don't explain the difference",
+            "payout_ids",
+        )
+    named = {"uuid": str(uuid), "reference": f"adopted-by-hand-{uuid}", "key_scope": ""}
+    batch_id = adopted_batch(conn, "circle", now)
+    made = new_transfer(conn, batch_id, recipient_id, named, -gone.amount, gone.counterparty, now)
+    make_due(made)
+    body = {"adopted": gone.signature}
+    attempt_id = submitted(conn, made.id, payer.wallet_id, payer.address, body, uuid, now)
+    watch_signature(conn, attempt_id, made.id, gone.signature, now)
+    claim_signature(conn, gone.signature, made.id, now)
+    promise_outcome(conn, made, now)
+
+
+def adopt_packed(
+    conn: Connection,
+    movement_id: int,
+    outflow: PackedOutflow,
+    payout_ids: Collection[int],
+    payer: Payer,
+    new_uuid: Callable[[], UUID],
+    now: datetime,
+) -> None:
+    """As `adopt`, of an outflow to several recipients whose transaction says who got how much: all of its parts, or
+    none. Of a recipient of whom no payout is named, his part must fit by itself."""
+    if orphan_row(conn, movement_id) is None:
+        raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")
+    _require_payouts(conn, payout_ids)
+    adopted = packed_adoption.adopt(conn, outflow, payer, new_uuid, now, payout_ids)
+    if not adopted or not set(payout_ids) <= set(conn.scalars(_PAID_BY, {"of": outflow.signature})):
+        raise RequestError(
+            409,
+            "does_not_fit",
+            "not every part of it is what named payouts, all unpaid, are or were due together, and no other part is "
+            "that of unpaid payouts in exactly one way",
+            "payout_ids",
+        )
+
+
+_PAID_BY = (
+    select(payouts.c.id)
+    .join(group_members, group_members.c.transfer_id == payouts.c.transfer_id)
+    .join(group_attempts, group_attempts.c.group_id == group_members.c.group_id)
+    .where(group_attempts.c.signature == bindparam("of"))
+)
+
+
+def _give_to_lost_order(conn: Connection, gone: Row[Any], payout_ids: Collection[int], now: datetime) -> bool:
+    """Whether exactly these payouts are in an order that Circle has never told of: the outflow is that one's, and it is
+    not sent any more."""
+    lost = transfer_attempts.c.circle_transaction_id.is_(None) & transfer_attempts.c.signature.is_(None)
+    for order in conn.execute(_orders_like(gone, TransferState.INTENDED, TransferState.SUBMITTED).where(lost)).all():
+        paid = select(payouts.c.id).where(payouts.c.transfer_id == order.transfer_id)
+        if set(conn.scalars(paid)) == set(payout_ids):
+            if order.state == TransferState.INTENDED:
+                advance(conn, order.id, TransferState.SUBMITTED, now, first_sent_at=now)
+            watch_signature(conn, order.id, order.transfer_id, gone.signature, now)
+            claim_signature(conn, gone.signature, order.transfer_id, now)
+            note(
+                conn,
+                "transfer",
+                order.id,
+                TransferState.SUBMITTED,
+                TransferState.SUBMITTED,
+                now,
+                f"adopted by hand: {gone.signature}",
+            )
+            revive(conn, "transfer", order.transfer_id, now)
+            return True
+    return False
+
+
+def _refuse_on_its_way(conn: Connection, gone: Row[Any]) -> None:
+    """Circle may sign an order anew: until its outcome is known, an equal outflow may be that one's."""
+    begun = conn.execute(_orders_like(gone, TransferState.SUBMITTED)).first()
+    if begun is not None:
+        why = f"it may be {begun.reference}, which is on its way with the same amount: wait until its outcome is known"
+        raise RequestError(409, "may_be_on_its_way", why)
+
+
+def _orders_like(gone: Row[Any], *states: TransferState) -> Select[Any]:
+    """Attempts in these states to move that amount to that recipient."""
+    plan = (transfers.c.destination_address == gone.counterparty) & (transfers.c.amount == -gone.amount)
+    joined = transfer_attempts.join(transfers)
+    asked = select(transfer_attempts, transfers.c.reference).select_from(joined)
+    return asked.where(plan, transfer_attempts.c.state.in_(states)).order_by(transfer_attempts.c.id)
+
+
+def _recipient(conn: Connection, gone: Row[Any], payout_ids: Collection[int]) -> int:
+    if gone.counterparty is None:
+        raise RequestError(409, "several_recipients", "it went to several accounts, or to none: hold the sales it paid")
+    recipients = _require_payouts(conn, payout_ids)
+    if len(recipients) > 1 or not recipients <= set(recipients_at(conn, gone.counterparty)):
+        why = f"not all of these payouts are of whoever is paid at {gone.counterparty}"
+        raise RequestError(409, "another_recipient", why, "payout_ids")
+    return recipients.pop()
+
+
+def _require_payouts(conn: Connection, payout_ids: Collection[int]) -> set[int]:
+    """Whose they are."""
+    found = conn.execute(select(payouts.c.id, payouts.c.recipient_id).where(payouts.c.id.in_(payout_ids))).all()
+    lacking = set(payout_ids) - {row.id for row in found}
+    if lacking:
+        raise RequestError(404, "payout_not_found", f"there is no payout {min(lacking)}", "payout_ids")
+    return {int(row.recipient_id) for row in found}
+
+
+def _due_as_paid(
+    conn: Connection, gone: Row[Any], payout_ids: Collection[int], now: datetime
+) -> Callable[[Row[Any]], None] | None:
+    which, total, cause = payouts.c.id.in_(payout_ids), -gone.amount, f"adopted by hand: {gone.signature}"
+    paid = fit(total, candidates(conn, which, gone.block_time))
+    if paid is not None and len(paid) == len(set(payout_ids)):
+        return lambda transfer: promise(conn, transfer, paid, cause, now)
+    netted = fit_by_debts(conn, total, which, gone.block_time)
+    if netted is not None and len(netted) == len(set(payout_ids)):
+        return lambda transfer: promise_netted(conn, transfer, netted, cause, now)
+    return None

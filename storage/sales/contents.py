@@ -1,0 +1,122 @@
+"""What is for sale. Functions run in the caller's transaction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from domain.errors import RequestError
+from storage.history import note
+from storage.sales import session_ends
+from storage.tables import content_shares, contents, users
+
+
+@dataclass(frozen=True, slots=True)
+class NewContent:
+    """`uuid` is random and chosen before the transaction. `shares` is user id → basis points; empty = author alone."""
+
+    uuid: str
+    title: str
+    description: str
+    price_cents: int
+    editions: int | None
+    ipfs_hash: str | None
+    teaser_link: str | None
+    shares: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A content with its author's name and the shares named for it."""
+
+    row: Row[Any]
+    author_name: str
+    shares: Mapping[int, int]
+
+
+def publish(conn: Connection, author_id: int, content: NewContent, now: datetime) -> int:
+    """Store a content. Raises RequestError 422 `unknown_collaborator`. Returns its id."""
+    wanted = sorted(content.shares)
+    if wanted:
+        known = set(conn.scalars(select(users.c.id).where(users.c.id.in_(wanted))))
+        missing = [user for user in wanted if user not in known]
+        if missing:
+            raise RequestError(422, "unknown_collaborator", f"there is no user {missing[0]}", "collaborators")
+    content_id = conn.scalar(
+        insert(contents)
+        .values(
+            uuid=content.uuid,
+            author_id=author_id,
+            title=content.title,
+            description=content.description,
+            price_cents=content.price_cents,
+            editions=content.editions,
+            ipfs_hash=content.ipfs_hash,
+            teaser_link=content.teaser_link,
+            created_at=now,
+        )
+        .returning(contents.c.id)
+    )
+    assert content_id is not None
+    if wanted:
+        conn.execute(
+            insert(content_shares),
+            [{"content_id": content_id, "user_id": user, "share_bps": content.shares[user]} for user in wanted],
+        )
+    return int(content_id)
+
+
+def one(conn: Connection, content_id: int, *, taken_down: bool = False) -> Listed | None:
+    """A content; one that was taken down only if asked for (the metadata of its sold NFTs must stay)."""
+    query = select(contents, users.c.username).join(users, users.c.id == contents.c.author_id)
+    row = conn.execute(query.where(contents.c.id == content_id)).one_or_none()
+    if row is None or (row.taken_down_at is not None and not taken_down):
+        return None
+    return Listed(row, row.username, _shares(conn, [content_id]).get(content_id, {}))
+
+
+def page(conn: Connection, before: int | None, limit: int) -> list[Listed]:
+    """Up to `limit` contents, newest first, with ids below `before`."""
+    query = select(contents, users.c.username).join(users, users.c.id == contents.c.author_id)
+    query = query.where(contents.c.taken_down_at.is_(None)).order_by(contents.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(contents.c.id < before)
+    rows = conn.execute(query).all()
+    shares = _shares(conn, [row.id for row in rows])
+    return [Listed(row, row.username, shares.get(row.id, {})) for row in rows]
+
+
+def every_page(conn: Connection, taken_down: bool | None, before: int | None, limit: int) -> Sequence[Row[Any]]:
+    """Up to `limit` contents for the operator, newest first, those taken down too (None: all)."""
+    query = select(contents, users.c.username).join(users, users.c.id == contents.c.author_id)
+    if taken_down is not None:
+        query = query.where(contents.c.taken_down_at.is_not(None) if taken_down else contents.c.taken_down_at.is_(None))
+    if before is not None:
+        query = query.where(contents.c.id < before)
+    return conn.execute(query.order_by(contents.c.id.desc()).limit(limit)).all()
+
+
+def set_taken_down(conn: Connection, content_id: int, is_down: bool, reason: str, now: datetime) -> None:
+    """Take a content out of the shop, or put it back. What is sold stays sold, and its NFTs keep their metadata; its
+    open Sessions end. Idempotent. Raises RequestError 404 `content_not_found`."""
+    row = conn.execute(
+        select(contents.c.taken_down_at).where(contents.c.id == content_id).with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise RequestError(404, "content_not_found", f"there is no content {content_id}")
+    if (row.taken_down_at is not None) == is_down:
+        return
+    conn.execute(update(contents).where(contents.c.id == content_id).values(taken_down_at=now if is_down else None))
+    note(conn, "content", content_id, None, "taken_down" if is_down else "restored", now, reason)
+    if is_down:
+        session_ends.end_all(conn, content_id, now)
+
+
+def _shares(conn: Connection, content_ids: list[int]) -> dict[int, dict[int, int]]:
+    found: dict[int, dict[int, int]] = {}
+    query = select(content_shares).where(content_shares.c.content_id.in_(content_ids))
+    for share in conn.execute(query.order_by(content_shares.c.content_id, content_shares.c.user_id)):
+        found.setdefault(share.content_id, {})[share.user_id] = share.share_bps
+    return found

@@ -1,0 +1,65 @@
+"""USDC outflows that nothing explains: any of them stops all sends until a person has looked."""
+
+from sqlalchemy import Connection, Integer, Row, bindparam, select, update
+
+from domain.ledger import (
+    Asset,
+)
+from storage.statements import fixed, varying
+from storage.tables import chain_movements
+from storage.treasury.movement_rows import Movement, MovementKind, as_movement
+
+
+def orphans(conn: Connection, limit: int = 100) -> list[Movement]:
+    """USDC outflows that nothing explains, newest first. Any of them stops all sends."""
+    return [as_movement(row) for row in conn.execute(_ORPHANS, {"most": limit})]
+
+
+_IS_ORPHAN = chain_movements.c.kind == fixed(MovementKind.ORPHAN)
+_ORPHANS = (
+    select(chain_movements)
+    .where(_IS_ORPHAN)
+    .order_by(chain_movements.c.id.desc())
+    .limit(varying(bindparam("most", type_=Integer())))
+)
+
+
+def orphan_rows(conn: Connection, limit: int = 100, before: int | None = None) -> list[Row[tuple[object, ...]]]:
+    """Up to `limit` unexplained USDC outflows with their row ids, newest first, with ids below `before`."""
+    statement = select(chain_movements).where(_IS_ORPHAN)
+    if before is not None:
+        statement = statement.where(chain_movements.c.id < before)
+    return list(conn.execute(statement.order_by(chain_movements.c.id.desc()).limit(limit)).all())
+
+
+def oldest_orphans(conn: Connection, above: int, limit: int) -> list[Row[tuple[object, ...]]]:
+    """Up to `limit` unexplained USDC outflows with row ids above that, in the order in which they were booked."""
+    asked = _IS_ORPHAN & (chain_movements.c.id > above)
+    return list(conn.execute(select(chain_movements).where(asked).order_by(chain_movements.c.id).limit(limit)).all())
+
+
+def orphan_row(conn: Connection, movement_id: int) -> Row[tuple[object, ...]] | None:
+    """The unexplained outflow of that id, if it is one."""
+    is_it = (chain_movements.c.id == movement_id) & _IS_ORPHAN
+    return conn.execute(select(chain_movements).where(is_it)).one_or_none()
+
+
+def accept_orphan(conn: Connection, movement_id: int) -> bool:
+    """A person says that this outflow was the operator's own: it stops nothing any more. Its ledger entry already says
+    that the money went outside. False when the row is no unexplained outflow."""
+    done = conn.execute(
+        update(chain_movements)
+        .where(chain_movements.c.id == movement_id, chain_movements.c.kind == MovementKind.ORPHAN)
+        .values(kind=MovementKind.OTHER)
+    )
+    return done.rowcount == 1
+
+
+def kind_of(conn: Connection, signature: str) -> MovementKind | None:
+    """What a transaction's USDC movement is booked as; None while it is not booked."""
+    found = conn.scalar(
+        select(chain_movements.c.kind).where(
+            chain_movements.c.signature == signature, chain_movements.c.asset == Asset.USDC
+        )
+    )
+    return None if found is None else MovementKind(found)
