@@ -144,14 +144,9 @@ class Contents:
             raise RequestError(422, "uri_too_long", f"the NFT's uri has more than {URI_LIMIT_BYTES} bytes", "ipfs_hash")
 
     def _price_warnings(self, price_cents: int) -> list[Warned]:
-        share = platform_share(price_cents, self._settings.card_fee, self._settings.split)
-        cost = self._settings.network_cost_cents
-        if share >= cost * BASE_UNITS_PER_CENT:
+        message = price_shortfall(price_cents, self._settings)
+        if message is None:
             return []
-        message = (
-            f"the platform's share of this price is about {format_usdc(share)} USDC, "
-            f"minting costs about {format_cents(cost)} USD"
-        )
         if self._settings.refuse_unprofitable:
             raise RequestError(422, "price_below_cost", message, "price_cents")
         return [Warned(code="price_below_cost", message=message)]
@@ -161,8 +156,9 @@ def check_title(title: str, editions: int | None) -> None:
     """Raises RequestError 422 `title_too_long`, unless the name of its last edition fits on chain."""
     limit, found = title_limit_bytes(editions), len(title.encode())
     if found > limit:
+        said = f"the title takes {found} bytes, and {limit} fit on the NFT beside its number: most letters take one, "
         raise RequestError(
-            422, "title_too_long", f"a title with these editions has at most {limit} UTF-8 bytes, not {found}", "title"
+            422, "title_too_long", said + "those with accents two, other scripts and emoji more", "title"
         )
     if not title.strip():
         raise RequestError(422, "title_empty", "a title has letters", "title")
@@ -186,6 +182,17 @@ def read_shares(collaborators: Sequence[Collaborator]) -> dict[int, int]:
     if collaborators and sum(shares.values()) != SHARE_WHOLE_BPS:
         raise RequestError(422, "shares_wrong", f"shares sum to {SHARE_WHOLE_BPS} basis points", "collaborators")
     return shares
+
+
+def price_shortfall(price_cents: int, settings: WebSettings) -> str | None:
+    """What an author should know of a price that does not carry its mint; None for one that does."""
+    share, cost = platform_share(price_cents, settings.card_fee, settings.split), settings.network_cost_cents
+    if share >= cost * BASE_UNITS_PER_CENT:
+        return None
+    return (
+        f"the platform's share of this price is about {format_usdc(share)} USDC, "
+        f"minting costs about {format_cents(cost)} USD"
+    )
 
 
 def platform_share(price_cents: int, card_fee: CardFee, rule: SplitRule) -> int:

@@ -21,14 +21,15 @@ _POLICY = (
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Circle (sandbox)</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
 <style>
-:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:0;padding:22px;display:grid;gap:10px}
+:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:0;padding:22px;display:grid;gap:10px;
+grid-template-columns:minmax(0,1fr)}*{box-sizing:border-box}
 h1{font-size:17px;margin:0}p{margin:0}input{font:22px ui-monospace,monospace;letter-spacing:.4em;padding:8px 10px;
-width:11em;border:1px solid #8886;border-radius:8px;background:none;color:inherit}
+width:min(11em,100%);border:1px solid #888;border-radius:8px;background:none;color:inherit}
 button{font:inherit;font-weight:600;padding:9px 16px;border-radius:8px;border:1px solid #8886;background:none;
 color:inherit;cursor:pointer}
 button[type=submit]{background:#1452f0;border-color:#1452f0;color:#fff}
 :focus-visible{outline:3px solid #1452f0;outline-offset:2px}
-form{display:grid;gap:12px;justify-items:start}.bad{color:#c0392b}small{opacity:.7}
+form{display:grid;grid-template-columns:minmax(0,1fr);gap:12px;justify-items:start}.bad{color:#c0392b}small{opacity:.7}
 </style></head><body><h1>Your PIN</h1><form id="form" hidden>
 <p><label for="pin">Six digits that only you know</label></p>
 <input id="pin" inputmode="numeric" autocomplete="off" pattern="[0-9]{6}" maxlength="6" required>

@@ -20,7 +20,7 @@ _HEADERS = {
 }
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1a1f36;--soft:#697386;--line:#e3e8ee;--page:#f6f8fb;--card:#fff;--go:#3b5bdb}
-@media(prefers-color-scheme:dark){:root{--ink:#eef1f6;--soft:#9aa5b8;--line:#2c3446;--page:#10141d;--card:#181e2a;--go:#5c7cfa}}
+@media(prefers-color-scheme:dark){:root{--ink:#eef1f6;--soft:#9aa5b8;--line:#2c3446;--page:#10141d;--card:#181e2a;--go:#4263eb}}
 *{box-sizing:border-box}body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.5rem;
 background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
 main{width:100%;max-width:26rem;background:var(--card);border:1px solid var(--line);border-radius:14px;padding:2rem;

@@ -24,8 +24,8 @@ FLAGS = [
 SCREENSHOTS = ROOT / "build" / "screenshots"
 """What the tests saw, kept for people; git ignores it."""
 Look = tuple[Literal["light", "dark"], int]
-LOOKS: tuple[Look, ...] = (("light", 1280), ("dark", 1280), ("light", 390))
-PHONE: tuple[Look, ...] = (("light", 390),)
+LOOKS: tuple[Look, ...] = (("light", 1280), ("dark", 1280), ("light", 320))
+PHONE: tuple[Look, ...] = (("light", 320),)
 needs_chromium = needs("chromium")
 
 

@@ -198,7 +198,7 @@ async def cash_out(world: World, creator: Person) -> None:
     """What was paid stands in his wallet, and goes where he says, by his PIN."""
     page = creator.page
     await page.goto(f"{world.agent_url}/sales")
-    await creator.sees("distributed")
+    await creator.sees("paid", ".tag")
     await creator.shot("sales")
     await page.goto(f"{world.agent_url}/wallet")
     await give(world, address=await page.inner_text("code.whole"), sol="0.01")

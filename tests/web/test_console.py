@@ -17,6 +17,7 @@ from domain.realtime import Bar, Left, Standing
 from storage import tables
 from storage.work import ask_person
 from tests.plans import growing, plans_kept
+from tests.web.accessible import complaints
 from tests.web.sales import fee_known, minted, paid
 from tests.web.shop import ROLES, Shop
 from tests.web.test_admin import parked_job
@@ -290,6 +291,7 @@ async def test_strange_names_are_text_and_pages_run_nothing_inline(shop: Shop, v
         assert not re.search(r"<script(?! src=\"/static/)", page.text), endpoint.path
         assert not {name for name in page.attributes if name == "style" or name.startswith("on")}, endpoint.path
         assert not re.search(r"(src|href|action)=\"(https?:)?//", page.text), endpoint.path
+        assert complaints(page.text) == [], endpoint.path
     shown = await visitor.get(f"/console/purchases/{purchase_id}")
     assert XSS[:64] in shown.words
     assert "<b onclick=x>&'" in shown.words
@@ -352,7 +354,7 @@ async def test_wrong_addresses_are_told_in_a_page(shop: Shop, visitor: Visitor) 
     ):
         page = await visitor.get(path)
         assert page.status == status, path
-        assert "Go back" in page.words
+        assert "To the first page" in page.words
         assert page.headers["Content-Type"].startswith("text/html")
 
 

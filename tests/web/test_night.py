@@ -157,8 +157,10 @@ async def test_a_batch_is_followed_closely_until_it_is_settled(shop: Shop, visit
     assert 'hx-trigger="every 15s"' in (await visitor.get("/console/batches/1")).text
 
 
-async def test_a_paused_batch_goes_on_only_by_its_word(shop: Shop, visitor: Visitor) -> None:
-    await batched(shop, paused=True, pause_reason="above the cap")
+@pytest.mark.parametrize("status", ["sending", "settled"])
+async def test_a_paused_batch_goes_on_only_by_its_word(status: str, shop: Shop, visitor: Visitor) -> None:
+    """A settled one too: a failed payout of it that is retried waits while it is paused."""
+    await batched(shop, status=status, paused=True, pause_reason="above the cap")
     await signed_in(visitor, "operator")
     refused = await visitor.send("/console/batches/1", "/console/do/batches/1/resume")
     assert (refused.status, "type “resume” to confirm" in refused.words.lower()) == (422, True)

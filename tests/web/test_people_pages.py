@@ -4,13 +4,18 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
+from solders.keypair import Keypair
+from sqlalchemy import update
 
 from agent.web.endpoint import Access, Face
 from storage import tables
+from tests.web.accessible import complaints
 from tests.web.sales import fee_known, minted, paid
-from tests.web.shop import INVITE, PASSWORD, Shop
+from tests.web.shop import INVITE, PASSWORD, PLATFORM_ADDRESS, Shop
 from tests.web.test_console import XSS, concrete
 from tests.web.visitor import Page, Visitor, visiting
+
+OWN_ADDRESS, OTHER_ADDRESS = (str(Keypair.from_seed(seed * 32).pubkey()) for seed in (b"o", b"x"))
 
 
 @pytest.fixture
@@ -78,9 +83,10 @@ async def test_buying_goes_to_stripe_and_back_and_the_piece_stands_in_the_librar
     assert "waiting for wallet" in (await visitor.get("/library")).words
     await fee_known(shop, purchase_id)
     await minted(shop, purchase_id)
-    shelf = (await visitor.get("/library")).words
-    assert "Dawn <&>" in shelf
-    assert "owned" in shelf
+    shelf = await visitor.get("/library")
+    assert "Dawn <&>" in shelf.words
+    assert "owned" in shelf.words
+    assert complaints(shelf.text) == []
 
 
 async def test_a_link_that_was_shared_leads_to_its_page_whatever_was_added_to_it(shop: Shop, visitor: Visitor) -> None:
@@ -100,7 +106,8 @@ async def test_a_creator_sees_his_own_sales_and_nobody_else_s(shop: Shop, visito
     await sign_in(visitor, "author@example.com")
     sales = await visitor.get("/sales")
     assert "Dusk" in sales.words
-    assert "pending conversion" in sales.words
+    assert "waits for payout" in sales.words
+    assert complaints(sales.text) == []
     assert "You have no wallet yet." in sales.words
     assert "2.35" in sales.words
     answer = await shop.send("GET", f"/api/creators/{author_id}/sales/", token=author)
@@ -113,21 +120,64 @@ async def test_a_creator_sees_his_own_sales_and_nobody_else_s(shop: Shop, visito
     assert "Nothing sold and minted yet" in (await visitor.get("/sales")).words
 
 
+WRONG_OFFERS = (
+    ({"price": "12.505"}, "The price is written in digits"),
+    ({"price": "0.49"}, "from 0.50 to"),
+    ({"editions": "1.5"}, "The number of editions is written in digits, like 25"),
+    ({"ipfs_hash": "ipfs://Qm"}, "leave out ipfs://"),
+    ({"teaser_link": ""}, "Give the IPFS hash of its metadata, or a Cloudinary link"),
+)
+
+
 async def test_putting_something_up_for_sale_keeps_what_was_filled_in_until_it_is_right(
     shop: Shop, visitor: Visitor
 ) -> None:
     await shop.member("author@example.com")
     await sign_in(visitor, "author@example.com")
-    wish = {"title": "Night", "price": "12.505", "teaser_link": "https://res.cloudinary.com/x/y.jpg", "editions": "3"}
-    for price, said in (("12.505", "write it in digits"), ("0.49", "greater than or equal to 50")):
-        wrong = await visitor.send("/sales/new", "/sales/new", **{**wish, "price": price})
+    wish = {"title": "Night", "price": "3.00", "teaser_link": "https://res.cloudinary.com/x/y.jpg", "editions": "3"}
+    for changed, said in WRONG_OFFERS:
+        wrong = await visitor.send("/sales/new", "/sales/new", **{**wish, **changed})
         assert wrong.status == 422
         assert said in wrong.words
+        assert 'aria-invalid="true"' in wrong.text
         assert wrong.form("/sales/new")["title"] == "Night"
-    made = await visitor.send("/sales/new", "/sales/new", **{**wish, "price": "12.50"})
-    assert "is for sale" in made.words
+    made = await visitor.send("/sales/new", "/sales/new", **wish)
     (content,) = await shop.all(tables.contents)
-    assert (content["title"], content["price_cents"], content["editions"]) == ("Night", 1_250, 3)
+    assert (content["title"], content["price_cents"], content["editions"]) == ("Night", 300, 3)
+    page = f"/content/{content['id']}"
+    assert made.headers["Location"] == f"{page}?done=published", "loaded again, the answer would publish it twice"
+    assert "It is for sale." in (await visitor.follow(made)).words
+    assert "minting costs about 1.00 USD. Only you see this." in (await visitor.get(page)).words
+    visitor.forget()
+    assert "minting costs" not in (await visitor.get(page)).words
+
+
+async def test_what_is_wrong_with_an_address_or_an_amount_stands_above_the_form_that_keeps_it(
+    shop: Shop, visitor: Visitor
+) -> None:
+    user_id, _ = await shop.member("author@example.com")
+    await sign_in(visitor, "author@example.com")
+    former = {"wallet_provider": "external", "wallet_address": PLATFORM_ADDRESS, "wallet_state": "none"}
+    await change_user(shop, user_id, **former)
+    refused = await visitor.send("/wallet", "/wallet/external", wallet_address="no address")
+    assert (refused.status, refused.form("/wallet/external")["wallet_address"]) == (422, "no address")
+    assert "is not a Solana address" in refused.words
+    await change_user(shop, user_id, wallet_state="ready", circle_wallet_id="w-1", circle_wallet_address=OWN_ADDRESS)
+    for amount, address, said in (
+        ("1,50", OTHER_ADDRESS, "The amount is written in digits with a point, like 112.50"),
+        ("1.50", "short", "That is no Solana address"),
+        ("1.50", OTHER_ADDRESS, "The wallet holds 0.00 USDC"),
+    ):
+        refused = await visitor.send("/cash-out", "/cash-out", destination_address=address, amount=amount)
+        form = refused.form("/cash-out")
+        assert (refused.status, form["destination_address"], form["amount"]) == (422, address, amount)
+        assert said in refused.words
+        assert complaints(refused.text) == []
+
+
+async def change_user(shop: Shop, user_id: int, **columns: str) -> None:
+    change = update(tables.users).where(tables.users.c.id == user_id).values(**columns)
+    await shop.store.write(lambda conn: conn.execute(change).rowcount)
 
 
 async def test_pages_of_one_s_own_send_guests_and_operators_to_sign_in(shop: Shop, visitor: Visitor) -> None:
@@ -148,6 +198,7 @@ async def test_pages_of_one_s_own_send_guests_and_operators_to_sign_in(shop: Sho
             assert "<script>document" not in page.text
             assert not {name for name in page.attributes if name == "style" or name.startswith("on")}
             assert not re.search(r"<(script|link|img)[^>]+(src|href)=\"(?!/static/)", page.text)
+            assert complaints(page.text) == [], endpoint.path
     async with visiting(shop.admin.port) as operator:
         await operator.send("/console/signin", "/console/signin", token="admin-approver")
         session = operator.cookie("console")

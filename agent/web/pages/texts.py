@@ -63,8 +63,25 @@ DONE: Mapping[str, str] = {
     "cancel": "Taken back.",
     "restore": "It is for sale again.",
     "reconciliations": "It is under way.",
+    "published": "It is for sale.",
 }
 """What a page says after a form, by the word in its address: nobody can put words of his own there."""
+
+
+PAYOUT_WORDS: Mapping[str, str] = {
+    "pending_conversion": "waits for payout",
+    "pending_distribution": "on its way",
+    "distributed": "paid",
+    "netted": "used for debt",
+    "cancelled": "refunded",
+}
+"""What creators call a payout's states."""
+WALLET_WORDS: Mapping[str, str] = {
+    "none": "no Circle wallet",
+    "queued": "being prepared",
+    "challenge": "needs your PIN",
+}
+"""What its owner calls a wallet's states."""
 
 
 def tone(state: str) -> str:
@@ -74,6 +91,14 @@ def tone(state: str) -> str:
 def words(state: str) -> str:
     """A state as people read it: `pending_conversion` → "pending conversion"."""
     return state.replace("_", " ") or "not due yet"
+
+
+def payout_words(state: str) -> str:
+    return PAYOUT_WORDS.get(state, words(state))
+
+
+def wallet_words(state: str) -> str:
+    return WALLET_WORDS.get(state, words(state))
 
 
 def ago(moment: datetime | None, now: datetime) -> str:
@@ -165,6 +190,8 @@ def done(word: str | None) -> str:
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "tone": tone,
     "words": words,
+    "payout_words": payout_words,
+    "wallet_words": wallet_words,
     "sentence": sentence,
     "ago": ago,
     "counted": counted,

@@ -41,7 +41,7 @@ class People:
         self.endpoints = [
             *files.endpoints(),
             *Door(asked, store, clock, ids, site, renderer).endpoints(),
-            *ShopPages(asked, renderer).endpoints(),
+            *ShopPages(asked, renderer, settings).endpoints(),
             *ShelfPages(asked, renderer).endpoints(),
             *WalletPages(asked, renderer, settings).endpoints(),
             *CashPages(asked, renderer, settings).endpoints(),

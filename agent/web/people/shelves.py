@@ -1,5 +1,6 @@
 """What belongs to somebody: a buyer's library, a creator's sales and what to do with the money."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -9,14 +10,23 @@ from agent.web.bodies import Asked, Paging
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
-from agent.web.pages.rendering import Renderer
+from agent.web.pages.rendering import Renderer, go_to
 from agent.web.pages.site import Looked
+from agent.web.people.refusals import in_words
 from agent.web.purchase_bodies import DashboardBody, LibraryPage, SalesPage
 from agent.web.shop_bodies import NewContentBody, PublishedContent
 from domain.errors import RequestError
 from domain.money import parse_decimal
 
 ROWS = 50
+SAID: Mapping[str, str] = {
+    "price_cents": "the price is written in digits, like 12.50, and from 0.50 to 999999.99 dollars",
+    "editions": "the number of editions is written in digits, like 25; leave it empty for unlimited",
+    "ipfs_hash": "the IPFS hash has letters and digits only: leave out ipfs:// and what follows a /",
+    "media_missing": "give the IPFS hash of its metadata, or a Cloudinary link to its image",
+    "teaser_link_invalid": "the link to the image is an https address at Cloudinary",
+}
+"""By the field of a value that does not fit, and by the code of a refusal."""
 
 
 class OfferForm(Asked):
@@ -59,7 +69,7 @@ class ShelfPages:
         return self._renderer.page(call, "sales.html", money=money, seen=seen)
 
     async def offer(self, call: Call) -> WebResponse:
-        return self._renderer.page(call, "offer.html", wish=None, problem=None, made=None)
+        return self._renderer.page(call, "offer.html", wish=None, problem=None)
 
     async def publish(self, call: Call) -> WebResponse:
         """What was wrong stands above the form, which keeps what was filled in."""
@@ -67,10 +77,12 @@ class ShelfPages:
         try:
             made = await self._api.post(call, "/content/", PublishedContent, _content(wish))
         except RequestError as error:
-            if error.status != 422:
+            if error.status not in (422, 429):
                 raise
-            return self._renderer.page(call, "offer.html", status=422, wish=wish, problem=error, made=None)
-        return self._renderer.page(call, "offer.html", wish=None, problem=None, made=made)
+            return self._renderer.page(
+                call, "offer.html", status=error.status, wish=wish, problem=in_words(error, SAID)
+            )
+        return go_to(f"/content/{made.id}?done=published")  # a page that is loaded again must not publish again
 
 
 def _content(wish: OfferForm) -> NewContentBody:
@@ -78,7 +90,7 @@ def _content(wish: OfferForm) -> NewContentBody:
     fields = {
         "title": wish.title,
         "description": wish.description.replace("\r\n", "\n"),
-        "price_cents": _number(wish.price, 2, "price"),
+        "price_cents": _number(wish.price, 2, "price_cents"),
         "editions": _number(wish.editions, 0, "editions") if wish.editions else None,
         "ipfs_hash": wish.ipfs_hash or None,
         "teaser_link": wish.teaser_link or None,
@@ -90,4 +102,4 @@ def _number(text: str, decimals: int, field: str) -> int:
     try:
         return parse_decimal(text.strip(), decimals)
     except ValueError:
-        raise RequestError(422, "invalid_request", f"{field}: write it in digits, like 12.50", field) from None
+        raise RequestError(422, "invalid_request", "not a number", field) from None

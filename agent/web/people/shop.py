@@ -1,11 +1,13 @@
 """The shop: what is for sale, a button that begins a checkout, and the two pages to which Stripe sends buyers back."""
 
 from agent.web.bodies import Paging
+from agent.web.contents import price_shortfall
 from agent.web.endpoint import Access, Call, Endpoint, Face
 from agent.web.messages import WebResponse
 from agent.web.pages.api import Api
 from agent.web.pages.rendering import Renderer
 from agent.web.pages.site import Looked
+from agent.web.settings import WebSettings
 from agent.web.shop_bodies import CheckoutBegun, CheckoutWish, ContentBody, ContentPage
 
 EDITIONS_SECONDS = 20
@@ -25,8 +27,8 @@ class Returned(Looked):
 
 
 class ShopPages:
-    def __init__(self, api: Api, renderer: Renderer) -> None:
-        self._api, self._renderer = api, renderer
+    def __init__(self, api: Api, renderer: Renderer, settings: WebSettings) -> None:
+        self._api, self._renderer, self._settings = api, renderer, settings
 
     def endpoints(self) -> list[Endpoint]:
         public, page = Access.PUBLIC, Face.PAGE
@@ -44,7 +46,10 @@ class ShopPages:
 
     async def content(self, call: Call) -> WebResponse:
         one = await self._api.get(call, "/content/{content_id}/", ContentBody, content_id=call.row_id("content_id"))
-        return self._renderer.page(call, "content.html", one=one, every=EDITIONS_SECONDS)
+        is_own = call.bearer is not None and call.bearer.user_id == one.author_id
+        said = price_shortfall(one.price_cents, self._settings) if is_own else None
+        warnings = [] if said is None else [said]
+        return self._renderer.page(call, "content.html", one=one, warnings=warnings, every=EDITIONS_SECONDS)
 
     async def buy(self, call: Call) -> WebResponse:
         """Away to the pay page by a header of this page: a form may be answered by this very site only."""

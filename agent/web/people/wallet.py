@@ -7,6 +7,7 @@ from agent.web.pages.api import Api
 from agent.web.pages.rendering import Renderer, go_to
 from agent.web.pages.site import Looked
 from agent.web.settings import WebSettings
+from domain.errors import RequestError
 from domain.states import WalletState
 
 
@@ -27,8 +28,14 @@ class WalletPages:
         ]
 
     async def wallet(self, call: Call) -> WebResponse:
+        return await self._shown(call)
+
+    async def _shown(
+        self, call: Call, wish: ExternalAddress | None = None, problem: RequestError | None = None
+    ) -> WebResponse:
         me = await self._api.get(call, "/profile/", Profile)
-        return self._renderer.page(call, "wallet.html", me=me)
+        status = 200 if problem is None else problem.status
+        return self._renderer.page(call, "wallet.html", me=me, wish=wish, problem=problem, status=status)
 
     async def pin(self, call: Call) -> WebResponse:
         me = await self._api.get(call, "/profile/", Profile)
@@ -53,5 +60,12 @@ class WalletPages:
         return go_to("/wallet?done=wallet")
 
     async def change(self, call: Call) -> WebResponse:
-        await self._api.post(call, "/wallet/external/", Profile, call.taken(ExternalAddress))
+        """What was wrong stands above the form, which keeps what was filled in."""
+        wish = call.taken(ExternalAddress)
+        try:
+            await self._api.post(call, "/wallet/external/", Profile, wish)
+        except RequestError as error:
+            if error.status not in (409, 422, 429):
+                raise
+            return await self._shown(call, wish, error)
         return go_to("/wallet?done=saved")

@@ -65,7 +65,11 @@
   let leading = 0;
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "Enter" && event.target.matches("[data-copy]")) { copy(event.target); return; }
+    if (["Enter", " "].includes(event.key) && event.target.matches("[data-copy]")) {
+      event.preventDefault();
+      copy(event.target);
+      return;
+    }
     if (event.target.matches(fields)) {
       if (event.key === "Escape") event.target.blur();
       return;

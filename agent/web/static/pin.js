@@ -23,15 +23,15 @@
     start.hidden = true;
     say("Opening Circle's window…");
     const form = new URLSearchParams({ csrf: box.dataset.csrf });
-    let answer;
+    let answer, told;
     try {
       answer = await fetch(session, { method: "POST", body: form, headers: { Accept: "application/json" } });
+      told = await answer.json();
     } catch {
       say("No answer; check your connection and try again.", true);
       start.hidden = false;
       return;
     }
-    const told = await answer.json();
     if (!answer.ok) {
       say(told.error ? told.error.message : "That did not work; try again.", true);
       start.hidden = false;
