@@ -24,7 +24,7 @@ async def examine(
         yield _masked(finding, hidden)
     async for finding in surroundings.database(settings, clock):
         yield _masked(finding, hidden)
-    async for finding in services.stripe(settings, listener):
+    async for finding in services.stripe(settings, listener, clock):
         yield _masked(finding, hidden)
     wallet, findings = await services.circle(settings, listener, clock, ids)
     for finding in findings:

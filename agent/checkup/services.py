@@ -6,11 +6,13 @@ from typing import Any
 
 from agent.checkup.findings import Finding, failed, ok, skipped, warning
 from agent.checkup.heard import Listener
+from agent.stripe_endpoint import flaw
 from config.settings import Settings
 from domain.errors import PaymentSystemError, Rejected
 from domain.money import format_usdc
 from gateways.circle_api import CircleGateway, Rates, WalletFacts
 from gateways.circle_mint import MintGateway
+from gateways.stripe_api import StripeGateway
 from ports.clock import Clock
 from ports.ids import Ids
 from ports.transport import HttpRequest, HttpResponse, TransportError
@@ -31,7 +33,7 @@ OTHER_KEY = "STRIPE_SECRET_KEY: copy it anew from Stripe's dashboard, of the rig
 REACH = "check DNS, proxy and firewall of this machine"
 
 
-async def stripe(settings: Settings, listener: Listener) -> AsyncIterator[Finding]:
+async def stripe(settings: Settings, listener: Listener, clock: Clock) -> AsyncIterator[Finding]:
     try:
         balance = await _stripe(settings, listener, "balance")
         if balance.status == 401:
@@ -53,6 +55,18 @@ async def stripe(settings: Settings, listener: Listener) -> AsyncIterator[Findin
         yield failed("stripe", f"the key may not read: {', '.join(lacking)}", f"add the rights: {RIGHTS}#stripe")
     else:
         yield ok("stripe", "answers, and the key may read what is needed")
+    yield await _stripe_endpoint(settings, listener, clock)
+
+
+async def _stripe_endpoint(settings: Settings, listener: Listener, clock: Clock) -> Finding:
+    """A warning at most: events that no webhook brings are found by the sweep, up to an hour late."""
+    check, key = "stripe endpoint", settings.stripe_secret_key.get_secret_value()
+    try:
+        found = await StripeGateway(listener, key, settings.agent_stripe_api_url, clock).webhook_endpoints()
+    except PaymentSystemError as error:
+        return skipped(check, f"can't be looked at: {error}; the key needs the right to read Webhook Endpoints")
+    wrong = flaw(found, settings.public_base_url)
+    return ok(check, "enabled, and told of every event that is needed") if wrong is None else warning(check, *wrong)
 
 
 async def _stripe(settings: Settings, listener: Listener, path: str) -> HttpResponse:

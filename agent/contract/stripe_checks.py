@@ -4,12 +4,11 @@ from datetime import timedelta
 
 from agent.contract.check import Check, Failed, Finding, Skipped
 from agent.contract.ground import Ground
-from agent.steps.events_sweep import SWEPT_TYPES
+from agent.stripe_endpoint import flaw
 from agent.web.checkout import session_params
 from domain.errors import Misuse, Rejected
 from domain.keys import is_payment_intent_id
 from gateways.answers import Json
-from gateways.stripe_client import API_VERSION
 from gateways.stripe_facts import SessionFacts
 from storage.sales.checkouts import Mark
 
@@ -124,25 +123,15 @@ async def refund(ground: Ground) -> Finding:
 
 async def webhook_endpoint(ground: Ground) -> Finding:
     """The webhook endpoint of PUBLIC_BASE_URL exists at our API version and with our events."""
-    url = f"{ground.settings.public_base_url.rstrip('/')}/api/checkout/webhook/"
     try:
-        found = [one for one in await ground.stripe.webhook_endpoints() if one.url == url]
+        endpoints = await ground.stripe.webhook_endpoints()
     except Rejected as error:
         mend = "give the key the right to read webhook endpoints, or look at the endpoint in Stripe's dashboard"
         raise Skipped(f"the key may not look: {error.code}", mend) from None
-    if not found:
-        raise Failed(f"there is no webhook endpoint at {url}", "make it as docs/GOING_LIVE.md says")
-    endpoint = found[0]
-    if endpoint.status != "enabled":
-        raise Failed(f"the webhook endpoint is {endpoint.status}", "enable it in Stripe's dashboard")
-    if endpoint.api_version != API_VERSION:
-        raise Failed(
-            f"its API version is {endpoint.api_version}", f"make it anew with {API_VERSION}: it can't be changed"
-        )
-    missing = sorted(set(SWEPT_TYPES) - set(endpoint.enabled_events))
-    if missing and "*" not in endpoint.enabled_events:
-        raise Failed(f"it is not told of {', '.join(missing)}", "subscribe it to them in Stripe's dashboard")
-    return Finding("enabled, at our API version, with our events", {"webhook_events": len(endpoint.enabled_events)})
+    wrong = flaw(endpoints, ground.settings.public_base_url)
+    if wrong is not None:
+        raise Failed(*wrong)
+    return Finding("enabled, at our API version, with our events")
 
 
 def _ids_of(event: Json) -> set[object]:

@@ -106,8 +106,8 @@ async def finds_a_healthy_daemon(world: World) -> None:
     assert ended.code == 0, ended
     seen = {one["check"]: one["state"] for one in json.loads(ended.out)["findings"]}
     assert {check for check, state in seen.items() if state == "warning"} == {"secrets", "stripe key", "usdc", "backup"}
-    assert seen["rpc"] == "ok"
-    assert {"stripe", "circle", "rpc 1", "rpc 2", "clock", "sol", "daemon", "database"} <= set(seen)
+    assert (seen["rpc"], seen["stripe endpoint"]) == ("ok", "ok")
+    assert {"stripe", "stripe endpoint", "circle", "rpc 1", "rpc 2", "clock", "sol", "daemon", "database"} <= set(seen)
 
 
 async def names_each_wrong_thing(transport: AiohttpTransport, environ: Mapping[str, str]) -> None:
@@ -120,6 +120,9 @@ async def names_each_wrong_thing(transport: AiohttpTransport, environ: Mapping[s
     for check, changed in wrong.items():
         found = (await findings(transport, {**environ, **changed}))[check]
         assert found.state is State.FAILED and next(iter(changed)) in found.remedy, found
+    elsewhere = {**environ, "PUBLIC_BASE_URL": environ["AGENT_STRIPE_API_URL"]}
+    endpoint = (await findings(transport, elsewhere))["stripe endpoint"]
+    assert endpoint.state is State.WARNING and "no webhook endpoint at" in endpoint.text
     refused = (await findings(transport, {**environ, "AGENT_ADMIN_TOKEN": "another token, long enough"}))["daemon"]
     assert refused.state is State.WARNING and "AGENT_ADMIN_TOKEN" in refused.remedy
     alone = {**environ, "SOLANA_RPC_URLS": environ["SOLANA_RPC_URLS"].split(",")[0]}

@@ -74,6 +74,7 @@ PAYOUT_WORDS: Mapping[str, str] = {
     "distributed": "paid",
     "netted": "used for debt",
     "cancelled": "refunded",
+    "failed": "delayed",
 }
 """What creators call a payout's states."""
 WALLET_WORDS: Mapping[str, str] = {
