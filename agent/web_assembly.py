@@ -18,12 +18,14 @@ from chain.addresses import ata, check_payout_owner
 from config.settings import Settings
 from domain.errors import Retryable
 from gateways import stripe_signature
+from gateways.circle_api import CircleGateway
 from gateways.circle_signature import NotificationVerifier
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
 from metrics import Metrics
 from storage.engines.opening import database_path
 from storage.payouts.upkeep import Payer
+from storage.recovery.adoption_by_hand import SentOrder
 
 
 def build_web(
@@ -46,6 +48,7 @@ def build_web(
         read_usdc=_usdc_reader(gateways.rpc, settings.usdc_mint),
         read_treasury=_treasury_reader(gateways.rpc, settings.usdc_mint, platform_address),
         read_packed=ReadBack(gateways.rpc, platform_address, settings.usdc_mint).packed_outflow,
+        find_order=partial(_is_at_circle, gateways.circle),
         payer=Payer(settings.circle_w3s_platform_wallet_id, platform_address),
         usdc_account=ata(platform_address, settings.usdc_mint),
         read_wires=gateways.mint.wire_instructions,
@@ -61,6 +64,14 @@ def build_web(
     )
     store = WakingStore(ports.store, engine.worker.wake)
     return WebApp(store, ports.clock, ports.ids, ports.executor, outside, web_settings(settings))
+
+
+async def _is_at_circle(circle: CircleGateway, order: SentOrder) -> bool:
+    """Circle has no filter by reference."""
+    async for page in circle.list_transactions(order.wallet_id, order.since):
+        if any(one.ref_id == order.reference and one.id not in order.others for one in page.transactions):
+            return True
+    return False
 
 
 def _scraper(metrics: Metrics, probe: Probe | None) -> Callable[[], Awaitable[bytes]]:

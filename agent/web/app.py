@@ -17,7 +17,7 @@ from agent.web.admin.events import AdminEvents
 from agent.web.admin.imports import AdminImport
 from agent.web.admin.index import AdminIndex, Indexer
 from agent.web.admin.money import AdminMoney, BatchPlanner, ReadTreasury
-from agent.web.admin.outflows import AdminOutflows, ReadPacked
+from agent.web.admin.outflows import AdminOutflows, FindOrder, ReadPacked
 from agent.web.admin.overview import AdminOverview, ReadRealtime, by_the_week
 from agent.web.admin.people import AdminPeople
 from agent.web.admin.purchases import AdminPurchases
@@ -67,6 +67,7 @@ class Outside:
     read_usdc: ReadUsdc
     read_treasury: ReadTreasury
     read_packed: ReadPacked
+    find_order: FindOrder
     payer: Payer
     usdc_account: str
     read_wires: ReadWires
@@ -115,7 +116,7 @@ class WebApp:
             *AdminWork(store, clock, settings).endpoints(),
             *AdminPurchases(acts, clock, ids, settings).endpoints(),
             *AdminBatches(store, clock).endpoints(),
-            *AdminOutflows(acts, clock, ids, outside.payer, outside.read_packed).endpoints(),
+            *AdminOutflows(acts, clock, ids, outside.payer, outside.read_packed, outside.find_order).endpoints(),
             *AdminMoney(store, clock, outside.planner, outside.read_treasury).endpoints(),
             *AdminTreasury(store, clock, ids, settings, outside.usdc_account).endpoints(),
             *AdminConversions(

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select
 
-from domain.errors import Misuse
+from domain.errors import Misuse, Retryable
 from domain.evidence import Evidence
 from domain.ledger import Asset
 from domain.states import PackedState, TransferState, UsdcStatus, WatchState
@@ -134,13 +134,14 @@ _INTEND = insert(transfer_attempts).returning(*transfer_attempts.c)
 
 
 def first_send(conn: Connection, attempt_id: int, now: datetime) -> None:
-    """From here on the transfer may exist at Circle, whatever the answer: committed before the call."""
-    state = conn.scalar(_STANDING, {"which": attempt_id})
-    if state == TransferState.INTENDED:
-        advance_from(conn, attempt_id, state, TransferState.SUBMITTED, now, first_sent_at=now)
+    """From here on the transfer may exist at Circle, whatever the answer: committed before each call.
 
-
-_STANDING = select(transfer_attempts.c.state).where(transfer_attempts.c.id == bindparam("which")).with_for_update()
+    Raises Retryable where a person has given it an outflow since it was loaded: then it is not sent any more."""
+    attempt = conn.execute(locked_row_of(transfer_attempts), {"which": attempt_id}).one()
+    if attempt.signature is not None:
+        raise Retryable(f"{attempt.signature} was adopted as its outflow meanwhile: it is not sent")
+    if attempt.state == TransferState.INTENDED:
+        advance_from(conn, attempt_id, attempt.state, TransferState.SUBMITTED, now, first_sent_at=now)
 
 
 def seen_at_circle(

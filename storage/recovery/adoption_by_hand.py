@@ -6,7 +6,8 @@ transaction has been read back like any other transfer's.
 """
 
 from collections.abc import Callable, Collection
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from domain.evidence import PackedOutflow
 from domain.fitting import fit
 from domain.states import TransferState, UsdcStatus
 from storage.history import advance, note
-from storage.payouts.transfers import watch_signature
+from storage.payouts.transfers import others_at_circle, watch_signature
 from storage.payouts.upkeep import Payer
 from storage.recovery import packed_adoption
 from storage.recovery.adoption import promise_outcome, submitted
@@ -31,12 +32,29 @@ from storage.recovery.dues_paid import (
     promise_netted,
     recipients_at,
 )
-from storage.tables import group_attempts, group_members, payouts, purchases, transfer_attempts, transfers, users
+from storage.statements import fixed, locked_row_of
+from storage.tables import group_attempts, group_members, jobs, payouts, purchases, transfer_attempts, transfers, users
 from storage.treasury.movements import claim_signature
 from storage.treasury.outflows import orphan_row
 from storage.work import revive
 
 SHOWN_MOST = 50
+IN_FLIGHT = timedelta(minutes=2)
+"""What Circle has taken by a call that was begun longer ago it lists, whatever became of the answer."""
+
+CLOCKS_DIFFER = timedelta(minutes=10)
+"""By so much our clock may be ahead of Circle's."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentOrder:
+    """An order that was sent, and of which Circle has not told. It would list it under `reference` since then;
+    `others`: Circle's ids of the orders under the same reference that other attempts have made."""
+
+    reference: str
+    wallet_id: str
+    since: datetime
+    others: frozenset[str]
 
 
 def may_be_of(conn: Connection, owner: str | None, paid_by: datetime | None) -> list[Row[Any]]:
@@ -62,10 +80,10 @@ def adopt(
     conn: Connection, movement_id: int, payout_ids: Collection[int], payer: Payer, uuid: UUID, now: datetime
 ) -> None:
     """Give an unexplained outflow to these payouts, all of them. Raises RequestError 404 or 409, with nothing changed,
-    when it can't have paid them."""
-    gone = orphan_row(conn, movement_id)
-    if gone is None:
-        raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")
+    when it can't have paid them, or what is to pay them may be on its way; Retryable where that began this moment.
+
+    Before it is given to an order that was sent, Circle is asked for that one (`sent_order`)."""
+    gone = _unexplained(conn, movement_id)
     if _give_to_lost_order(conn, gone, payout_ids, now):
         return
     _refuse_on_its_way(conn, gone)
@@ -101,8 +119,7 @@ def adopt_packed(
 ) -> None:
     """As `adopt`, of an outflow to several recipients whose transaction says who got how much: all of its parts, or
     none. Of a recipient of whom no payout is named, his part must fit by itself."""
-    if orphan_row(conn, movement_id) is None:
-        raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")
+    _unexplained(conn, movement_id)
     _require_payouts(conn, payout_ids)
     adopted = packed_adoption.adopt(conn, outflow, payer, new_uuid, now, payout_ids)
     if not adopted or not set(payout_ids) <= set(conn.scalars(_PAID_BY, {"of": outflow.signature})):
@@ -123,29 +140,69 @@ _PAID_BY = (
 )
 
 
-def _give_to_lost_order(conn: Connection, gone: Row[Any], payout_ids: Collection[int], now: datetime) -> bool:
-    """Whether exactly these payouts are in an order that Circle has never told of: the outflow is that one's, and it is
-    not sent any more."""
+def sent_order(conn: Connection, movement_id: int, payout_ids: Collection[int]) -> SentOrder | None:
+    """The order to which these payouts would have the outflow given, where Circle may have taken it."""
+    gone = orphan_row(conn, movement_id)
+    order = None if gone is None else _lost_order(conn, gone, payout_ids)
+    if order is None or order.state == TransferState.INTENDED:
+        return None
+    others = others_at_circle(conn, order.transfer_id, order.id)
+    return SentOrder(order.reference, order.wallet_id, order.created_at - CLOCKS_DIFFER, frozenset(others))
+
+
+def _unexplained(conn: Connection, movement_id: int) -> Row[Any]:
+    gone = orphan_row(conn, movement_id)
+    if gone is None:
+        raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")
+    return gone
+
+
+def _lost_order(conn: Connection, gone: Row[Any], payout_ids: Collection[int]) -> Row[Any] | None:
+    """The order of exactly these payouts, of which Circle has never told."""
     lost = transfer_attempts.c.circle_transaction_id.is_(None) & transfer_attempts.c.signature.is_(None)
     for order in conn.execute(_orders_like(gone, TransferState.INTENDED, TransferState.SUBMITTED).where(lost)).all():
         paid = select(payouts.c.id).where(payouts.c.transfer_id == order.transfer_id)
         if set(conn.scalars(paid)) == set(payout_ids):
-            if order.state == TransferState.INTENDED:
-                advance(conn, order.id, TransferState.SUBMITTED, now, first_sent_at=now)
-            watch_signature(conn, order.id, order.transfer_id, gone.signature, now)
-            claim_signature(conn, gone.signature, order.transfer_id, now)
-            note(
-                conn,
-                "transfer",
-                order.id,
-                TransferState.SUBMITTED,
-                TransferState.SUBMITTED,
-                now,
-                f"adopted by hand: {gone.signature}",
-            )
-            revive(conn, "transfer", order.transfer_id, now)
-            return True
-    return False
+            return order
+    return None
+
+
+def _give_to_lost_order(conn: Connection, gone: Row[Any], payout_ids: Collection[int], now: datetime) -> bool:
+    """Whether exactly these payouts are in an order that Circle has never told of: the outflow is that one's, and it is
+    not sent any more."""
+    order = _lost_order(conn, gone, payout_ids)
+    if order is None:
+        return False
+    _refuse_in_flight(conn, order, gone, now)
+    if order.state == TransferState.INTENDED:
+        advance(conn, order.id, TransferState.SUBMITTED, now, first_sent_at=now)
+    watch_signature(conn, order.id, order.transfer_id, gone.signature, now)
+    claim_signature(conn, gone.signature, order.transfer_id, now)
+    remark = f"adopted by hand: {gone.signature}"
+    note(conn, "transfer", order.id, TransferState.SUBMITTED, TransferState.SUBMITTED, now, remark)
+    revive(conn, "transfer", order.transfer_id, now)
+    return True
+
+
+def _refuse_in_flight(conn: Connection, order: Row[Any], gone: Row[Any], now: datetime) -> None:
+    """Whoever works on it may be sending it. What was sent may still get there; sends stop when an outflow is booked
+    as unexplained, so none was begun later than that."""
+    leased_until = conn.scalar(_LEASE, {"of": str(order.transfer_id)})
+    is_worked_on = leased_until is not None and leased_until > now - IN_FLIGHT
+    stands = conn.execute(locked_row_of(transfer_attempts), {"which": order.id}).one()
+    is_as_found = (stands.state, stands.signature) == (order.state, None)
+    last_sent = None if stands.first_sent_at is None else max(stands.first_sent_at, gone.created_at)
+    if is_worked_on or not is_as_found or (last_sent is not None and last_sent > now - IN_FLIGHT):
+        why = f"{order.reference}, which is to pay them, may be on its way to Circle now: try again in two minutes"
+        raise RequestError(409, "may_be_on_its_way", why)
+
+
+_LEASE = (
+    select(jobs.c.lease_until)
+    .where(jobs.c.kind == fixed("transfer"), jobs.c.subject == bindparam("of"))
+    .with_for_update()
+)
+"""Of who works on a transfer, or did and has not said that he is done; nobody begins to before the transaction ends."""
 
 
 def _refuse_on_its_way(conn: Connection, gone: Row[Any]) -> None:

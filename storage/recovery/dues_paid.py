@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from domain.errors import Retryable
 from domain.fitting import Candidate, Paid
 from domain.split import share_out
 from domain.states import BatchStatus, PurchaseStatus, UsdcStatus
@@ -232,10 +233,13 @@ def _at_birth(conn: Connection, row: Row[Any]) -> int:
 
 def promise(conn: Connection, transfer: Row[Any], paid: Sequence[Paid], cause: str, now: datetime) -> None:
     """Put the payouts into the transfer that paid them, due what it paid, in `pending_distribution`: the outcome of the
-    transfer then settles them like any other. `transfer`: a row of `transfers`."""
+    transfer then settles them like any other. `transfer`: a row of `transfers`. Raises Retryable where another replica
+    has begun to send one of them since it was found."""
     place = {"transfer_id": transfer.id, "batch_id": transfer.batch_id}
     for one in paid:
         row = conn.execute(select(payouts).where(payouts.c.id == one.payout_id).with_for_update()).one()
+        if row.transfer_id != transfer.id and sales.begun(conn, row.transfer_id):
+            raise Retryable(f"payout {row.id} may be on its way: it was begun a moment ago")
         sales.unlink(conn, row.id, now)
         if row.state == UsdcStatus.ON_HOLD:
             release_payout(conn, row, now)

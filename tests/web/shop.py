@@ -42,6 +42,7 @@ from simulator.wire import ServiceTransport
 from storage.payouts.upkeep import Payer
 from storage.people.tokens import ensure_admin_token
 from storage.people.users import ensure_invite
+from storage.recovery.adoption_by_hand import SentOrder
 from storage.store import Store
 
 SECRET = "whsec_web"
@@ -212,6 +213,7 @@ class Shop:
         self.treasury: tuple[int, int] | None = (0, 0)
         self.realtime: Standing | None = None
         self.packed: dict[str, PackedOutflow] = {}
+        self.at_circle: set[str] = set()
         self.wires: list[WireInstructions] = []
         self.woken = 0
         self.settings = WebSettings(
@@ -234,6 +236,7 @@ class Shop:
             read_usdc=self._read_usdc,
             read_treasury=self._read_treasury,
             read_packed=self._read_packed,
+            find_order=self._find_order,
             payer=Payer("platform-wallet", PLATFORM_ADDRESS),
             usdc_account=self.usdc_account,
             read_wires=self._read_wires,
@@ -338,6 +341,9 @@ class Shop:
 
     async def _read_packed(self, signature: str) -> PackedOutflow | None:
         return self.packed.get(signature)
+
+    async def _find_order(self, order: SentOrder) -> bool:
+        return order.reference in self.at_circle
 
     async def _read_treasury(self) -> tuple[int, int]:
         if self.treasury is None:

@@ -1,12 +1,17 @@
 """Outflows that nothing explains, in the console: taken for one's own, or adopted by the payouts that they paid."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from uuid import UUID
 
 import pytest
+from sqlalchemy import Connection, update
 
 from domain.evidence import PackedOutflow
 from domain.ledger import Asset
 from storage import tables
+from storage.recovery import dues_paid
+from storage.recovery.adoption import submitted
 from storage.treasury.movement_rows import Movement
 from storage.treasury.movements import book_usdc
 from tests.web.sales import fee_known, minted, paid, wallet
@@ -107,6 +112,38 @@ async def test_an_outflow_is_adopted_by_the_payouts_that_a_person_names(shop: Sh
     told = [row for row in await shop.all(tables.audit_log) if row["action"] == "adopt"]
     assert [(row["subject"], row["reason"]) for row in told] == [("1", "paid by hand")]
     assert '"kind": "orphan"' in told[0]["before"] and '"kind": "payout"' in told[0]["after"]
+
+
+async def test_payouts_whose_order_circle_lists_get_no_outflow_by_hand(shop: Shop, visitor: Visitor) -> None:
+    """Its answer was lost, the daemon has not heard of it since, and it pays."""
+    author_id, author = await shop.member("author@example.com")
+    _, buyer = await shop.member()
+    await wallet(shop, author_id, "creator's")
+    purchase_id = await paid(shop, await shop.content(author), buyer)
+    await fee_known(shop, purchase_id)
+    await minted(shop, purchase_id)
+    long_ago = shop.clock.now() - timedelta(hours=1)
+    reference = await shop.store.write(lambda conn: _ordered(conn, long_ago))
+    await signed_in(visitor, "approver")
+    wish = {"reason": "paid by hand", "payout_ids": [1]}
+    shop.at_circle.add(reference)
+    refused = await shop.send("POST", "/admin/api/outflows/1/adopt", wish, "admin-approver", admin=True)
+    assert (refused.status, refused.body["error"]["code"]) == (409, "may_be_on_its_way")
+    shop.at_circle.clear()
+    adopted = await shop.send("POST", "/admin/api/outflows/1/adopt", wish, "admin-approver", admin=True)
+    assert (adopted.status, adopted.body["items"]) == (200, [])
+
+
+def _ordered(conn: Connection, at: datetime) -> str:
+    """The payout's order, sent, and an equal outflow that was booked before."""
+    conn.execute(update(tables.payouts).values(state="pending_distribution"))
+    named = {"uuid": "order", "reference": "purchase-1-distribution", "key_scope": "-"}
+    batch = dues_paid.adopted_batch(conn, "circle", at)
+    transfer = dues_paid.new_transfer(conn, batch, 1, named, 2_350_000, "creator's", at)
+    conn.execute(update(tables.payouts).values(transfer_id=transfer.id, batch_id=batch))
+    book_usdc(conn, Movement("by hand", "usdc", Asset.USDC, -2_350_000, 7, at, "creator's"), at)
+    submitted(conn, transfer.id, "platform-wallet", "platform", {"adopted": "-"}, UUID(int=7), at)
+    return named["reference"]
 
 
 async def test_the_parts_of_a_packed_outflow_are_shown_and_adopted_all_or_none(shop: Shop, visitor: Visitor) -> None:

@@ -9,7 +9,7 @@ from agent.web.admin.treasury_bodies import Acceptance, Adoption, Outflow, Outfl
 from agent.web.audit import audited
 from agent.web.bodies import Paging
 from agent.web.endpoint import Access, Call, Endpoint
-from domain.errors import RequestError, Retryable
+from domain.errors import Rejected, RequestError, Retryable
 from domain.evidence import PackedOutflow
 from domain.money import format_usdc
 from ports.clock import Clock
@@ -20,6 +20,8 @@ from storage.recovery.dues_paid import may_have_paid
 from storage.store import Store
 from storage.treasury.outflows import accept_orphan, orphan_row, orphan_rows
 
+FindOrder = Callable[[adoption_by_hand.SentOrder], Awaitable[bool]]
+"""Whether Circle lists an order that was sent. Raises Retryable or Rejected while it can't be asked."""
 ReadPacked = Callable[[str], Awaitable[PackedOutflow | None]]
 """What a finalized transaction with a receipt of ours paid to whom; None for any other. Raises Retryable."""
 
@@ -27,9 +29,11 @@ ReadPacked = Callable[[str], Awaitable[PackedOutflow | None]]
 class AdminOutflows:
     """Accepted as the operator's own, or adopted by payouts. Neither says that money has arrived: the chain does."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, payer: Payer, read_packed: ReadPacked) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, ids: Ids, payer: Payer, read_packed: ReadPacked, find_order: FindOrder
+    ) -> None:
         self._store, self._clock, self._ids, self._payer = store, clock, ids, payer
-        self._read_packed = read_packed
+        self._read_packed, self._find_order = read_packed, find_order
         self._packed: dict[str, PackedOutflow | None] = {}
         """By signature; what is final stays as it is."""
 
@@ -105,6 +109,7 @@ class AdminOutflows:
     async def adopt(self, call: Call) -> Outflows:
         movement_id, now, uuid = call.row_id("movement_id"), self._clock.now(), self._ids.uuid()
         wish, packed = call.taken(Adoption), await self._packed_of(movement_id)
+        await self._refuse_listed(movement_id, wish.payout_ids)
 
         def write(conn: Connection) -> Outflows:
             named, payer = wish.payout_ids, self._payer
@@ -114,7 +119,25 @@ class AdminOutflows:
                 adoption_by_hand.adopt_packed(conn, movement_id, packed, named, payer, self._ids.uuid, now)
             return _outflows(conn, Paging())
 
-        return await self._store.write(audited(call, "adopt", "outflow", movement_id, now, write, wish.reason))
+        try:
+            return await self._store.write(audited(call, "adopt", "outflow", movement_id, now, write, wish.reason))
+        except Retryable as error:
+            raise RequestError(409, "may_be_on_its_way", str(error)) from None
+
+    async def _refuse_listed(self, movement_id: int, payout_ids: list[int]) -> None:
+        """An order that was sent and has not been heard of since may be at Circle, which then pays it."""
+        order = await self._store.read(lambda conn: adoption_by_hand.sent_order(conn, movement_id, payout_ids))
+        if order is None:
+            return
+        try:
+            is_listed = await self._find_order(order)
+        except (Retryable, Rejected) as error:
+            raise RequestError(
+                503, "circle_unreadable", f"Circle can't be asked for {order.reference}: {error}"
+            ) from None
+        if is_listed:
+            why = f"Circle has {order.reference}, which is to pay them: wait until its outcome is known"
+            raise RequestError(409, "may_be_on_its_way", why)
 
     async def _packed_of(self, movement_id: int) -> PackedOutflow | None:
         row: Any = await self._store.read(lambda conn: orphan_row(conn, movement_id))
