@@ -7,26 +7,33 @@ in its memory, its environment or its files.
 
 import asyncio
 import signal
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
 import structlog
+from pydantic import BaseModel
 
 from agent.identity import StartRefused
+from agent.loop_watch import LoopWatch
 from agent.web.access import Gatekeeper
-from agent.web.endpoint import Endpoint
+from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.front import FrontLimits, WebFront
-from agent.web.health import Vitals
+from agent.web.health import Vitals, metrics_endpoint
 from agent.web.intake import Webhooks
+from agent.web.messages import WebResponse
 from agent.web.metering import NoMetrics
 from agent.web.rates import Rate
-from agent.web.router import Router
+from agent.web.router import HostAllowList, Router
 from agent.web.settings import WebSettings
 from config.intake_access import IntakeAccess
 from gateways import stripe_signature
 from gateways.bad_signature import BadSignature
+from metrics import IntakeMetrics
+from ports.clock import Clock
 from ports.system import SystemClock, SystemIds
 from storage import schema
+from storage.engines.metered import MeteredStore
 from storage.engines.opening import open_store
 from storage.store import Store
 
@@ -45,37 +52,80 @@ class _NoCircle:
         raise BadSignature("not taken here")
 
 
-def endpoints(access: IntakeAccess, store: Store, clock: SystemClock) -> list[Endpoint]:
+def endpoints(access: IntakeAccess, store: Store, clock: Clock, metrics: IntakeMetrics) -> list[Endpoint]:
     """Stripe's webhook, and whether this process lives."""
     check = partial(_check, access.webhook_secrets)
     settings = WebSettings(public_base_url="", livemode=access.live)
-    webhooks = Webhooks(store, clock, check, _NoCircle(), NoMetrics(), lambda: None, settings)
-    stripe = [one for one in webhooks.endpoints() if one.path == SERVED]
+    webhooks = Webhooks(store, clock, check, _NoCircle(), metrics, lambda: None, settings)
+    stripe = [_timed(one, clock, metrics) for one in webhooks.endpoints() if one.path == SERVED]
     return [*stripe, *Vitals(store, lambda: []).endpoints()]
+
+
+def _timed(endpoint: Endpoint, clock: Clock, metrics: IntakeMetrics) -> Endpoint:
+    async def handler(call: Call) -> BaseModel | WebResponse | None:
+        begun = clock.monotonic()
+        try:
+            return await endpoint.handler(call)
+        finally:
+            metrics.delivery_answered(clock.monotonic() - begun)
+
+    return replace(endpoint, handler=handler)
 
 
 async def run(access: IntakeAccess) -> int:
     """Serve until SIGTERM or SIGINT. Raises StorageError or StartRefused."""
-    clock, store, stopping = SystemClock(), open_store(access.database_url), asyncio.Event()
+    clock, metrics, stopping = SystemClock(), IntakeMetrics(), asyncio.Event()
+    store = MeteredStore(open_store(access.database_url), clock, metrics.store_used)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     await store.start()
-    host, port = access.listen.rsplit(":", 1)
-    router = Router(endpoints(access, store, clock), Gatekeeper(store, clock, NOBODY), NoMetrics())
-    front = WebFront(router, host, int(port), FrontLimits(stop_seconds=STOP_SECONDS))
+    gatekeeper = Gatekeeper(store, clock, NOBODY)
+    front = _front(Router(endpoints(access, store, clock, metrics), gatekeeper, metrics), access.listen)
+    scraped = _front(_scraped(metrics, gatekeeper), access.metrics_listen) if access.metrics_listen else None
     try:
         await store.read(schema.check)
-        try:
-            await front.start(run_id=SystemIds().token()[:6])
-        except OSError as error:
-            raise StartRefused(f"AGENT_LISTEN: {error.strerror or error}") from error
-        log.info("listening", public=access.listen)
-        await stopping.wait()
+        metrics.build(schema.head(), store.dialect, "live" if access.live else "test")
+        await _listen(access, front, scraped)
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(LoopWatch(clock, metrics.loop_was_late).run())
+            await stopping.wait()
+            watch.cancel()
     finally:
         await front.stop()
+        if scraped is not None:
+            await scraped.stop()
         await store.stop()
     return 0
+
+
+def _front(router: Router, listen: str) -> WebFront:
+    host, port = listen.rsplit(":", 1)
+    return WebFront(router, host, int(port), FrontLimits(stop_seconds=STOP_SECONDS))
+
+
+def _scraped(metrics: IntakeMetrics, gatekeeper: Gatekeeper) -> Router:
+    """For loopback, without a token: what this process counts says nothing of anybody, and it may read no token."""
+
+    async def render() -> bytes:
+        return metrics.render()
+
+    return Router([metrics_endpoint(render, Access.PUBLIC)], gatekeeper, NoMetrics(), HostAllowList())
+
+
+async def _listen(access: IntakeAccess, front: WebFront, scraped: WebFront | None) -> None:
+    """Taking webhooks matters more than being watched: a port for the scraper that can't be had ends nothing."""
+    ids = SystemIds()
+    try:
+        await front.start(ids.token()[:6])
+    except OSError as error:
+        raise StartRefused(f"AGENT_LISTEN: {error.strerror or error}") from error
+    if scraped is not None:
+        try:
+            await scraped.start(ids.token()[:6])
+        except OSError as error:
+            log.warning("nobody can scrape: AGENT_INTAKE_METRICS_LISTEN", why=error.strerror or str(error))
+    log.info("listening", public=access.listen, metrics=access.metrics_listen)
 
 
 def _check(secrets: tuple[str, ...], raw_body: bytes, header: str | None, now: datetime) -> None:

@@ -15,15 +15,20 @@ MUST_NOT_HAVE = (
 )
 """Whoever takes over the process that faces the internet must find none of these."""
 
+LOOPBACK = ("127.0.0.1:", "localhost:")
+PORT_MOST = 65_535
+
 
 @dataclass(frozen=True, slots=True)
 class IntakeAccess:
-    """`database_url` names PostgreSQL: an SQLite file belongs to one process."""
+    """`database_url` names PostgreSQL: an SQLite file belongs to one process. `metrics_listen` is empty where nobody
+    scrapes."""
 
     webhook_secrets: tuple[str, ...] = field(repr=False)
     database_url: str = field(repr=False)
     live: bool
     listen: str
+    metrics_listen: str
     log_level: str
 
 
@@ -42,13 +47,20 @@ def load_intake_access(environ: Mapping[str, str] | None = None) -> IntakeAccess
     if not secrets or any(not secret.startswith("whsec_") for secret in secrets):
         raise SettingsError("STRIPE_WEBHOOK_SECRET: one or more secrets that start with whsec_, separated by commas")
     listen = env.get("AGENT_LISTEN", fields["agent_listen"].default)
-    if re.fullmatch(r"[^\s:]+:[0-9]{1,5}", listen) is None:
+    if not _is_address(listen):
         raise SettingsError("AGENT_LISTEN: an address like 127.0.0.1:8080")
+    scraped = env.get("AGENT_INTAKE_METRICS_LISTEN", fields["agent_intake_metrics_listen"].default).strip()
+    if scraped and not (_is_address(scraped) and scraped.startswith(LOOPBACK)):
+        raise SettingsError("AGENT_INTAKE_METRICS_LISTEN: a loopback address like 127.0.0.1:8082, or empty")
     live = env.get("CIRCLE_W3S_PRODUCTION", "false").strip().lower()
     if live not in ("true", "false"):
         raise SettingsError("CIRCLE_W3S_PRODUCTION: is true or false")
     level = env.get("AGENT_LOG_LEVEL", fields["agent_log_level"].default)
-    return IntakeAccess(secrets, database, live == "true", listen, level)
+    return IntakeAccess(secrets, database, live == "true", listen, scraped, level)
+
+
+def _is_address(text: str) -> bool:
+    return re.fullmatch(r"[^\s:]+:[0-9]{1,5}", text) is not None and int(text.rsplit(":", 1)[1]) <= PORT_MOST
 
 
 def _refuse_keys(env: Mapping[str, str]) -> None:

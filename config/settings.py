@@ -84,6 +84,7 @@ class Settings(BaseModel):
     agent_admin_token: SecretStr = SecretStr("")
     agent_metrics_token: SecretStr = SecretStr("")
     agent_admin_hosts: str = ""
+    agent_intake_metrics_listen: str = "127.0.0.1:8082"
     agent_allow_public_admin: bool = False
     agent_trusted_proxies: str = ""
     agent_invite_codes: SecretStr = SecretStr("")

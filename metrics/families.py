@@ -19,11 +19,51 @@ COST_LAMPORTS = (5_000, 10_000, 100_000, 1_000_000, 2_500_000, 5_000_000, 7_500_
 """From a bare signature (5,000) past an NFT's rents (about 5 million) to the ceiling of a mint."""
 
 
-class Families:
-    """Declares everything on one registry."""
+class EdgeFamilies:
+    """What every process tells that takes requests and has a database."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+        self.registry = registry
+        self.webhooks = self._counter(
+            "webhook_deliveries", "Deliveries by source and what became of them.", "source", "outcome"
+        )
+        self.answers = self._counter("http_answers", "HTTP requests answered.", "method", "status")
+        self.store_seconds = self._histogram(
+            "store_transaction_seconds", "Duration of database work, waiting included.", STORE_SECONDS, "operation"
+        )
+        self.store_failures = self._counter(
+            "store_failures", "Database work refused because the database could not be used.", "operation"
+        )
+        self.build = self._gauge("build_info", "Always 1.", "schema", "database", "mode")
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, NAMESPACE, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, NAMESPACE, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, NAMESPACE, buckets=buckets, registry=self.registry)
+
+
+class IntakeFamilies(EdgeFamilies):
+    """Of the process that takes Stripe's webhooks alone."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        self.delivery_seconds = self._histogram(
+            "webhook_answer_seconds", "From a whole delivery to its answer, the commit included.", STORE_SECONDS
+        )
+        self.loop_lag = self._histogram(
+            "event_loop_lag_seconds", "How late the event loop comes to what is due; asked each second.", CALL_SECONDS
+        )
+
+
+class Families(EdgeFamilies):
+    """Of the daemon."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
         self._declare_work()
         self._declare_outside()
         self._declare_chain()
@@ -52,10 +92,6 @@ class Families:
         )
 
     def _declare_outside(self) -> None:
-        self.webhooks = self._counter(
-            "webhook_deliveries", "Deliveries by source and what became of them.", "source", "outcome"
-        )
-        self.answers = self._counter("http_answers", "HTTP requests answered.", "method", "status")
         self.calls = self._counter("outgoing_requests", "HTTP calls to other services.", "service", "outcome")
         self.call_seconds = self._histogram(
             "outgoing_request_seconds", "Duration of HTTP calls to other services.", CALL_SECONDS, "service"
@@ -184,21 +220,5 @@ class Families:
         self.alive_at = self._gauge(
             "heartbeat_timestamp_seconds", "When this process last wrote to the database for the watchdog."
         )
-        self.store_seconds = self._histogram(
-            "store_transaction_seconds", "Duration of database work, waiting included.", STORE_SECONDS, "operation"
-        )
-        self.store_failures = self._counter(
-            "store_failures", "Database work refused because the database could not be used.", "operation"
-        )
         self.probe_at = self._gauge("probe_success_timestamp_seconds", "When the database was last read for metrics.")
         self.probe_failures = self._counter("probe_failures", "Times the database could not be read for metrics.")
-        self.build = self._gauge("build_info", "Always 1.", "schema", "database", "mode")
-
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, NAMESPACE, registry=self._registry)
-
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, NAMESPACE, registry=self._registry)
-
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(name, text, labels, NAMESPACE, buckets=buckets, registry=self._registry)

@@ -5,36 +5,21 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from prometheus_client import (
-    CONTENT_TYPE_PLAIN_0_0_4,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from metrics.edge import OUTCOMES_MOST, EdgeMetrics
 from metrics.families import Families
 from metrics.labels import OTHER, Bounded, OneOf
 
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 KINDS_MOST = 48
 """More kinds of work than the program has."""
-OUTCOMES_MOST = 64
-"""More outcomes than one label can have: refusal codes of webhooks are the most."""
 STATES_MOST = 96
 """More machines and states than the program has."""
-ANSWERS_MOST = 512
-"""Counters of answers kept at hand: looking one up by its labels costs more than counting."""
 METHODS_MOST = 64
 """More JSON-RPC methods than a node has."""
 SUCCESS, FAILURE = "success", "failure"
 S = TypeVar("S", Counter, Histogram)
-_HTTP_METHODS = OneOf("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _SERVICES = OneOf("circle", "circle_mint", "stripe", "rpc", "chat")
-_SOURCES = OneOf("stripe", "circle")
 FACTS = (
     *("genesis_hash", "slot_ms", "rent_lamports", "fee_lamports", "transaction_version"),
     *("usdc_decimals", "usdc_freeze_authority", "usdc_frozen"),
@@ -48,24 +33,19 @@ ON_CHAIN = ("usdc_base_units", "lamports")
 _ENDPOINT = re.compile(r"rpc([0-9]{1,2})\b", re.ASCII)
 
 
-class Metrics:
-    """One per process, with a registry of its own. `services` maps hosts (`host` or `host:port`) of outgoing calls to
-    `circle`, `circle_mint`, `stripe`, `rpc` or `chat`; others are `other`, so that no URL with a provider's key becomes
-    a label."""
+class Metrics(EdgeMetrics):
+    """Of the daemon. `services` maps hosts (`host` or `host:port`) of outgoing calls to `circle`, `circle_mint`,
+    `stripe`, `rpc` or `chat`; others are `other`, so that no URL with a provider's key becomes a label."""
 
     def __init__(self, services: Mapping[str, str] | None = None) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # it doubles the series, of no use to Prometheus
-        self.registry = CollectorRegistry()
+        self._families = Families(CollectorRegistry())
+        super().__init__(self._families)
         self._services = dict(services or {})
-        self._families = Families(self.registry)
         self._kind, self._outcome = Bounded(KINDS_MOST), Bounded(OUTCOMES_MOST)
         self._method, self._state = Bounded(METHODS_MOST), Bounded(STATES_MOST)
-        self._delivery = Bounded(OUTCOMES_MOST)
         self._queues: set[tuple[str, str]] = set()
-        self._answers: dict[tuple[str, int], Counter] = {}
         self._series: dict[tuple[object, tuple[str, ...]], Any] = {}
         self._unproven: set[str] = set()
-        ProcessCollector(registry=self.registry)
         self._begin()
 
     def _begin(self) -> None:
@@ -78,8 +58,6 @@ class Metrics:
             families.fact_changes.labels(fact)
         for purpose in PURPOSES:
             families.costs.labels(purpose)
-        for operation in ("read", "write"):
-            families.store_failures.labels(operation)
         unread_files = (families.swept_at, families.backed_up_at, families.wal_size, families.disk_free)
         gaps = (families.treasury_gap.labels(asset) for asset in ON_CHAIN)
         unread_books = (families.reconciled_at, families.stripe_balance, families.stripe_webhook)
@@ -105,20 +83,6 @@ class Metrics:
         kind = self._kind(kind)
         self._at_hand(self._families.step_runs, kind, self._outcome(outcome)).inc()
         self._at_hand(self._families.step_seconds, kind).observe(seconds)
-
-    def webhook(self, source: str, outcome: str, count: int = 1) -> None:
-        """`count` deliveries ended the same way."""
-        self._families.webhooks.labels(_SOURCES(source), self._delivery(outcome)).inc(count)
-
-    def answered(self, method: str, status: int) -> None:
-        """One HTTP request of ours was answered."""
-        counter = self._answers.get((method, status))
-        if counter is None:
-            known = str(status) if 100 <= status <= 599 else OTHER
-            counter = self._families.answers.labels(_HTTP_METHODS(method), known)
-            if len(self._answers) < ANSWERS_MOST:
-                self._answers[method, status] = counter
-        counter.inc()
 
     def http_call(self, host: str, outcome: str, seconds: float) -> None:
         """The transport's observer: one outgoing call."""
@@ -184,13 +148,6 @@ class Metrics:
         self._families.chain_trouble.set(count)
         self._families.slot_seconds.set(slot_seconds)
 
-    def store_used(self, operation: str, seconds: float, usable: bool) -> None:
-        """One `read` or `write` of the store; `usable` is False when the database could not be used."""
-        known = OneOf("read", "write")(operation)
-        self._families.store_seconds.labels(known).observe(seconds)
-        if not usable:
-            self._families.store_failures.labels(known).inc()
-
     def treasury_gap(self, asset: str, units: int) -> None:
         """What the platform wallet held at a slot minus what is booked up to it."""
         self._families.treasury_gap.labels(self._state(asset)).set(units)
@@ -198,10 +155,6 @@ class Metrics:
     def gate_open(self, is_open: bool) -> None:
         """Whether signing and sending is allowed since the start."""
         self._families.gate.set(is_open)
-
-    def build(self, schema: str, database: str, mode: str) -> None:
-        """What runs: the schema this program needs, `sqlite` or `postgresql`, `live` or `test`."""
-        self._families.build.labels(schema, database, mode).set(1)
 
     # --- counted from the state history ---------------------------------------------------------------------------
 
@@ -344,12 +297,6 @@ class Metrics:
 
     def probe_failed(self) -> None:
         self._families.probe_failures.inc()
-
-    # --- scraped --------------------------------------------------------------------------------------------------
-
-    def render(self) -> bytes:
-        """Everything in Prometheus' text format; its content type is `CONTENT_TYPE`."""
-        return generate_latest(self.registry)
 
 
 def _set_or_nan(gauge: Gauge, value: float | None) -> None:

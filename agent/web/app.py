@@ -29,11 +29,10 @@ from agent.web.admin.work import AdminWork
 from agent.web.checkout import CheckoutGateway, Shop
 from agent.web.console.app import Console
 from agent.web.contents import Contents
-from agent.web.endpoint import Access, Call, Endpoint
-from agent.web.health import Vitals, with_document
+from agent.web.endpoint import Access
+from agent.web.health import Vitals, metrics_endpoint, with_document
 from agent.web.intake import CircleCheck, StripeCheck, Webhooks
 from agent.web.limits import limited
-from agent.web.messages import WebResponse
 from agent.web.metering import WebMetrics
 from agent.web.passwords import QUICK, Passwords
 from agent.web.people.app import People
@@ -49,8 +48,6 @@ from storage.payouts.upkeep import Payer
 from storage.store import Store
 
 API_VERSION = "1"
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-"""Prometheus' text format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +136,7 @@ class WebApp:
             *AdminBackups(store, clock, Backups(clock, ids, executor, outside.database)).endpoints(),
             *(AdminIndex(store, clock, outside.indexer).endpoints() if outside.indexer is not None else []),
             *Runbooks().endpoints(),
-            _metrics_endpoint(outside.render_metrics, settings.open_metrics),
+            metrics_endpoint(outside.render_metrics, Access.PUBLIC if settings.open_metrics else Access.VIEWER),
             *vitals.endpoints(),
         ]
         gatekeeper = Gatekeeper(store, clock, settings.rate)
@@ -158,11 +155,3 @@ class WebApp:
             HostAllowList(settings.admin_hosts),
             console.entrance,
         )
-
-
-def _metrics_endpoint(render: Callable[[], Awaitable[bytes]], open_to_all: bool) -> Endpoint:
-    async def metrics(_: Call) -> WebResponse:
-        return WebResponse(200, await render(), METRICS_TYPE)
-
-    access = Access.PUBLIC if open_to_all else Access.VIEWER
-    return Endpoint("GET", "/metrics", access, metrics, "Prometheus metrics", content_type="text/plain")

@@ -1,7 +1,7 @@
 """Whether the process lives and can serve, without a word about versions or balances; and the OpenAPI document."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Literal
@@ -12,6 +12,9 @@ from agent.web.messages import WebResponse
 from agent.web.openapi import document
 from domain.errors import RequestError
 from storage.store import Store
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""Prometheus' text format."""
 
 
 class Health(Answer):
@@ -47,6 +50,15 @@ class Vitals:
             raise RequestError(503, "not_ready", "the database can't be used now")
         why = list(self._trouble())
         return Readiness(status="degraded" if why else "ok", why=why)
+
+
+def metrics_endpoint(render: Callable[[], Awaitable[bytes]], access: Access) -> Endpoint:
+    """What Prometheus scrapes."""
+
+    async def metrics(_: Call) -> WebResponse:
+        return WebResponse(200, await render(), METRICS_TYPE)
+
+    return Endpoint("GET", "/metrics", access, metrics, "Prometheus metrics", content_type="text/plain")
 
 
 def with_document(endpoints: list[Endpoint], title: str, version: str) -> list[Endpoint]:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,8 +75,9 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def watching(folder: Path, target: str, token: str) -> AsyncIterator[Monitors]:
-    """Both of them, on copies of `deploy/` in which only addresses, secrets and times are others."""
+async def watching(folder: Path, target: str, token: str = "", job: str = "payment-agent") -> AsyncIterator[Monitors]:
+    """Both of them, on copies of `deploy/` in which only addresses, secrets and times are others; of the jobs that are
+    scraped only `job` has a target."""
     chat = Chat()
     async with _listening(chat), aiohttp.ClientSession() as session:
         alertmanager = f"127.0.0.1:{free_port()}"
@@ -85,24 +86,28 @@ async def watching(folder: Path, target: str, token: str) -> AsyncIterator[Monit
         async with _running(manager, folder / "alertmanager.log"):
             await _ready(session, f"http://{alertmanager}/-/ready")
             address = f"127.0.0.1:{free_port()}"
-            command = ["prometheus", f"--config.file={_prometheus(folder, target, token, alertmanager)}"]
+            command = ["prometheus", f"--config.file={_prometheus(folder, {job: target}, token, alertmanager)}"]
             command += [f"--storage.tsdb.path={folder}/tsdb", f"--web.listen-address={address}"]
             async with _running(command, folder / "prometheus.log"):
                 await _ready(session, f"http://{address}/-/ready")
                 yield Monitors(f"http://{address}", chat, session)
 
 
-def _prometheus(folder: Path, target: str, token: str, alertmanager: str) -> Path:
+def _prometheus(folder: Path, targets: Mapping[str, str], token: str, alertmanager: str) -> Path:
     """The alerts' patience is left out, so that a night passes in seconds; promtool's test is about that."""
     source = DEPLOY / "prometheus"
     config = _read(source / "prometheus.yml")
     config["global"] = {"scrape_interval": EVERY, "evaluation_interval": EVERY}
     config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [alertmanager]
     (folder / "metrics_token").write_text(token, encoding="utf-8")
-    (folder / "targets.yml").write_text(yaml.safe_dump([{"targets": [target]}]), encoding="utf-8")
-    (scrape,) = config["scrape_configs"]
-    scrape["authorization"]["credentials_file"] = str(folder / "metrics_token")
-    scrape["file_sd_configs"] = [{"files": [str(folder / "targets.yml")]}]
+    for scrape in config["scrape_configs"]:
+        name = scrape["job_name"]
+        if "authorization" in scrape:
+            scrape["authorization"]["credentials_file"] = str(folder / "metrics_token")
+        scrape["file_sd_configs"] = [{"files": [str(folder / f"{name}-targets.yml")]}]
+        if name in targets:
+            text = yaml.safe_dump([{"targets": [targets[name]]}])
+            (folder / f"{name}-targets.yml").write_text(text, encoding="utf-8")
     for name in config["rule_files"]:
         rules = _read(source / name)
         for group in rules["groups"]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from metrics import Metrics
+from metrics import IntakeMetrics, Metrics
 from tests.programs import ROOT, needs, run
 
 DEPLOY = ROOT / "deploy"
@@ -35,7 +35,7 @@ def rules(name: str) -> list[dict[str, Any]]:
 def series_names() -> set[str]:
     """Every name that a scrape may show, those of histograms and counters with what the format adds."""
     found: set[str] = set()
-    for family in Metrics().registry.collect():
+    for family in (*Metrics().registry.collect(), *IntakeMetrics().registry.collect()):
         name = family.name
         if family.type == "histogram":
             found |= {f"{name}_bucket", f"{name}_sum", f"{name}_count"}

@@ -67,6 +67,7 @@ async def test_the_process_before_the_internet_stores_what_stripe_signed_and_hol
         **VALID,
         "DATABASE_URL": url.render_as_string(hide_password=False),
         "AGENT_LISTEN": base.removeprefix("http://"),
+        "AGENT_INTAKE_METRICS_LISTEN": "",
     }
     raw, now = event(), SystemClock().now()
     async with intake(environment, base) as pid, aiohttp.ClientSession() as session:
@@ -115,6 +116,10 @@ def test_with_a_key_at_hand_that_moves_money_the_intake_does_not_start(name: str
         ({"DATABASE_URL": ""}, "DATABASE_URL: is not set"),
         ({"STRIPE_WEBHOOK_SECRET": "sk_test_1"}, "STRIPE_WEBHOOK_SECRET: one or more"),
         ({"AGENT_LISTEN": "8080"}, "AGENT_LISTEN: an address"),
+        ({"AGENT_LISTEN": "127.0.0.1:99999"}, "AGENT_LISTEN: an address"),
+        ({"AGENT_INTAKE_METRICS_LISTEN": "8082"}, "AGENT_INTAKE_METRICS_LISTEN: a loopback address"),
+        ({"AGENT_INTAKE_METRICS_LISTEN": "0.0.0.0:8082"}, "AGENT_INTAKE_METRICS_LISTEN: a loopback address"),
+        ({"AGENT_INTAKE_METRICS_LISTEN": "127.0.0.1:99999"}, "AGENT_INTAKE_METRICS_LISTEN: a loopback address"),
         ({"CIRCLE_W3S_PRODUCTION": "yes"}, "CIRCLE_W3S_PRODUCTION: is true or false"),
     ],
 )
