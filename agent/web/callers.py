@@ -9,6 +9,15 @@ FORWARDED = "X-Forwarded-For"
 HOUSEHOLD_BITS = 64
 """What one caller is given of IPv6: he has as many addresses as he likes."""
 
+INSIDE = tuple(
+    ip_network(one)
+    for one in (
+        *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),
+        *("::1/128", "fc00::/7", "fe80::/10"),
+    )
+)
+"""Loopback and the networks of one's own: nobody on the internet calls from there."""
+
 
 class TrustedProxies:
     """The addresses and networks of our own proxies; none by default."""
@@ -40,10 +49,11 @@ class TrustedProxies:
         return any(address in network for network in self._networks)
 
 
-def is_this_machine(caller: str) -> bool:
-    """A program here, or a proxy here that no setting names: all of its callers at once, who can't be told apart."""
+def is_inside(caller: str) -> bool:
+    """A program of this machine or network, or a proxy in it that no setting names: all of its callers at once, who
+    can't be told apart."""
     address = _read(caller)
-    return address is None or address.is_loopback
+    return address is None or any(address in network for network in INSIDE)
 
 
 def network_of(caller: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pydantic import BaseModel
 
-from agent.web.callers import is_this_machine, network_of
+from agent.web.callers import is_inside, network_of
 from agent.web.endpoint import Access, Call, Endpoint, Handler
 from agent.web.messages import WebResponse
 from agent.web.rates import Rate, RateLimit
@@ -34,4 +34,4 @@ def _who(endpoint: Endpoint, call: Call) -> str | None:
     if endpoint.access is not Access.PUBLIC:
         return str(call.user_id)
     remote = call.request.remote
-    return None if is_this_machine(remote) else network_of(remote)
+    return None if is_inside(remote) else network_of(remote)
