@@ -42,8 +42,12 @@ class Gatekeeper:
             raise unauthorized()
         if not endpoint.admits(bearer):
             raise RequestError(403, "forbidden", "this token may not do that")
-        self._rates.take(str(bearer.token_id))
+        self.count(bearer)
         return bearer
+
+    def count(self, bearer: Bearer) -> None:
+        """One call more with this token, by the API or by a page. Raises RequestError 429."""
+        self._rates.take(str(bearer.token_id))
 
     async def _find(self, headers: Mapping[str, str]) -> Bearer | None:
         match = _BEARER.fullmatch(headers.get("authorization", ""))

@@ -140,14 +140,14 @@ class WebApp:
             *vitals.endpoints(),
         ]
         gatekeeper = Gatekeeper(store, clock, settings.rate)
-        people = People(store, clock, ids, public, settings)
+        people = People(store, clock, ids, public, settings, gatekeeper)
         self.public = Router(
             with_document([*public, *people.endpoints], "Payment agent", API_VERSION),
             gatekeeper,
             outside.metrics,
             pages=people.entrance,
         )
-        console = Console(store, clock, ids, admin, settings)
+        console = Console(store, clock, ids, admin, settings, gatekeeper)
         self.admin = Router(
             with_document([*admin, *console.endpoints], "Payment agent, operator's port", API_VERSION),
             gatekeeper,

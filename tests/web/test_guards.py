@@ -18,7 +18,7 @@ from storage.payouts import approvals
 from storage.people import tokens
 from storage.store import Store
 from tests.web.shop import START, Reply, Shop, opened
-from tests.web.visitor import Page, visiting
+from tests.web.visitor import Page, signed_in, visiting
 
 APPROVER, OPERATOR, VIEWER = "admin-approver", "admin-operator", "admin-viewer"
 STATUS = "/admin/api/status"
@@ -105,6 +105,20 @@ async def test_a_caller_who_asks_without_end_is_told_to_wait_and_others_go_on(sq
         assert (await get(shop, token=OPERATOR)).status == 200
         shop.clock.pass_(seconds=1)
         assert [(await get(shop)).status for _ in range(3)] == [200, 200, 429]
+
+
+async def test_pages_count_with_the_calls_of_the_same_token(sqlite_store: SqliteStore) -> None:
+    shop = Shop(sqlite_store, rate=Rate(burst=5, per_second=2.0))
+    async with opened(shop), visiting(shop.admin.port) as visitor:
+        await signed_in(visitor, "viewer")
+        pages = [await visitor.get("/console/") for _ in range(3)]
+        assert [one.status for one in pages] == [200] * 3
+        assert [(await get(shop)).status for _ in range(3)] == [200, 200, 429]
+        refused = await visitor.get("/console/")
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
+        assert "Too many requests; try again in 1 s" in refused.words
+        shop.clock.pass_(seconds=1)
+        assert (await visitor.get("/console/")).status == 200
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+from agent.web.access import Gatekeeper
 from agent.web.console.audit import AuditPages
 from agent.web.console.batches import BatchPages
 from agent.web.console.books import BookPages
@@ -42,7 +43,15 @@ NAVIGATION = (
 class Console:
     """`endpoints` belong on the admin port, beside the API that they are made from; `entrance` lets people in."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, api: Sequence[Endpoint], settings: WebSettings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        api: Sequence[Endpoint],
+        settings: WebSettings,
+        gatekeeper: Gatekeeper,
+    ) -> None:
         site = Site(
             folder="console",
             cookie="console",
@@ -56,7 +65,7 @@ class Console:
         files = Files()
         facts = {"nav": NAVIGATION, "live": settings.livemode, "hours": settings.console_hours}
         renderer = Renderer(site, clock, files, facts)
-        self.entrance = Entrance(site, store, clock, ids, renderer)
+        self.entrance = Entrance(site, store, clock, ids, renderer, gatekeeper)
         asked = Api(api, ROOT)
         self.endpoints = [
             *files.endpoints(),

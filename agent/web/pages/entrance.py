@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, quote
 from pydantic import BaseModel
 
 from agent.web import strict_json
-from agent.web.access import unauthorized
+from agent.web.access import Gatekeeper, unauthorized
 from agent.web.endpoint import Access, Call, Endpoint, Visit
 from agent.web.messages import RefusedWithHeaders, WebRequest, WebResponse
 from agent.web.origins import require_own_site
@@ -32,17 +32,20 @@ COOKIE_MAX_CHARS = 256
 class Entrance:
     """The rules of one site's pages."""
 
-    def __init__(self, site: Site, store: Store, clock: Clock, ids: Ids, renderer: Renderer) -> None:
+    def __init__(
+        self, site: Site, store: Store, clock: Clock, ids: Ids, renderer: Renderer, gatekeeper: Gatekeeper
+    ) -> None:
         self._site = site
         self._store = store
         self._clock = clock
         self._ids = ids
         self._renderer = renderer
+        self._gatekeeper = gatekeeper
 
     async def call(self, endpoint: Endpoint, request: WebRequest, ids: Mapping[str, str]) -> Call:
         """Who asks, with the form or the query as the endpoint's model.
 
-        Raises RequestError 401 without a session, 403 for too low a role or a form that is not ours.
+        Raises RequestError 401 without a session, 403 for too low a role or a form that is not ours, 429 for too many.
         """
         bearer, visit = await self._visitor(request)
         if endpoint.access is not Access.PUBLIC:
@@ -50,6 +53,8 @@ class Entrance:
                 raise unauthorized()
             if not endpoint.admits(bearer):
                 raise RequestError(403, "forbidden", f"this needs the role {endpoint.access}")
+        if bearer is not None:
+            self._gatekeeper.count(bearer)
         body = None
         if request.method == "POST":
             fields = read_form(request)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from agent.web.access import Gatekeeper
 from agent.web.endpoint import Endpoint
 from agent.web.pages.api import Api
 from agent.web.pages.entrance import Entrance
@@ -22,7 +23,15 @@ from storage.store import Store
 class People:
     """`endpoints` belong on the public port, beside the API that they are made from; `entrance` lets people in."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, api: Sequence[Endpoint], settings: WebSettings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        api: Sequence[Endpoint],
+        settings: WebSettings,
+        gatekeeper: Gatekeeper,
+    ) -> None:
         site = Site(
             folder="people",
             cookie="shop",
@@ -36,7 +45,7 @@ class People:
         files = Files()
         facts = {"live": settings.livemode, "password_least": settings.password_least_chars}
         renderer = Renderer(site, clock, files, facts)
-        self.entrance = Entrance(site, store, clock, ids, renderer)
+        self.entrance = Entrance(site, store, clock, ids, renderer, gatekeeper)
         asked = Api(api, "/api")
         self.endpoints = [
             *files.endpoints(),
