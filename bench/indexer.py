@@ -27,6 +27,7 @@ from solders.signature import Signature
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
+from bench.arguments import numbers
 from bench.indexer_node import now_ms
 from gateways.sockets import AiohttpSockets
 from gateways.transport import AiohttpTransport
@@ -222,5 +223,4 @@ async def _process(module: str, *arguments: str) -> AsyncIterator[asyncio.subpro
 
 
 if __name__ == "__main__":
-    given = [int(text) for text in sys.argv[1:3]]
-    print(json.dumps(uvloop.run(main(*(given or [SIGNATURES, HISTORY])))))
+    print(json.dumps(uvloop.run(main(*numbers(__doc__, SIGNATURES, HISTORY)))))

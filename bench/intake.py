@@ -20,6 +20,7 @@ import orjson
 import uvloop
 from sqlalchemy import func, select
 
+from bench.arguments import numbers
 from bench.intake_events import signed_requests
 from bench.intake_load import CONNECTIONS, Measured, drive
 from bench.intake_server import BARE, NOOP
@@ -148,4 +149,5 @@ async def _count(url: str) -> int:
 
 
 if __name__ == "__main__":
+    numbers(__doc__)
     uvloop.run(main())

@@ -28,6 +28,7 @@ from solders.pubkey import Pubkey
 from agent.cli.children import running_daemon
 from agent.cli.client import AdminClient
 from agent.daemon import spare_the_collector
+from bench.arguments import numbers
 from bench.payout_rows import Eve
 from config.admin_access import AdminAccess
 from domain.states import BatchStatus
@@ -60,7 +61,7 @@ class Ran:
     rss_mb: int
 
 
-def plan_alone(creators: int = CREATORS, purchases: int = PURCHASES) -> dict[str, object]:
+def plan_alone(creators: int, purchases: int) -> dict[str, object]:
     """On a machine that others use too, CPU seconds say more."""
     with tempfile.TemporaryDirectory() as folder:
         eve = Eve(creators, purchases, datetime.now(UTC))  # noqa: TID251 (a bench runs on the machine's clock)
@@ -69,7 +70,7 @@ def plan_alone(creators: int = CREATORS, purchases: int = PURCHASES) -> dict[str
         return {"plan_seconds": round(seconds, 3), "plan_cpu_seconds": round(cpu, 3)}
 
 
-def main(creators: int = CREATORS, purchases: int = PURCHASES, one_by_one: int = ONE_BY_ONE) -> dict[str, object]:
+def main(creators: int, purchases: int, one_by_one: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         eve = Eve(creators, purchases, datetime.now(UTC))  # noqa: TID251 (a bench runs on the machine's clock)
@@ -240,6 +241,8 @@ async def _watch(pid: int, memory: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    alone = sys.argv[1:2] == ["plan"]
-    given = [int(text) for text in sys.argv[1 + alone :]]
-    print(json.dumps(plan_alone(*given) if alone else main(*given)))
+    if sys.argv[1:2] == ["plan"]:
+        del sys.argv[1]
+        print(json.dumps(plan_alone(*numbers(__doc__, CREATORS, PURCHASES))))
+    else:
+        print(json.dumps(main(*numbers(__doc__, CREATORS, PURCHASES, ONE_BY_ONE))))

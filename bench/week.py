@@ -7,7 +7,6 @@ process of its own; the last line is one JSON object. Figures of one run on a sh
 import asyncio
 import contextlib
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ import psutil
 from rich.console import Console
 
 from agent.cli.children import run_command, running_daemon
+from bench.arguments import numbers
 from sandbox.handover import ACCESS_FILE
 from sandbox.week.access import Access
 from sandbox.week.plan import plan_week
@@ -71,5 +71,4 @@ async def _watch(pid: int, memory: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    given = [int(text) for text in sys.argv[1:3]]
-    print(json.dumps(asyncio.run(main(*(given or [PURCHASES, CREATORS])))))
+    print(json.dumps(asyncio.run(main(*numbers(__doc__, PURCHASES, CREATORS)))))
