@@ -35,7 +35,7 @@ def parse_decimal(text: str, decimals: int) -> int:
         raise ValueError(f"no token has {decimals} decimal places")
     match = _DECIMAL.fullmatch(text)
     if match is None:
-        raise ValueError(f"not a plain decimal amount: {text[:40]!r}")
+        raise ValueError(f"not a plain decimal amount, like 12.50: {text[:40]!r}")
     whole, fraction = match.group(1), match.group(2) or ""
     if len(fraction.rstrip("0")) > decimals:
         raise ValueError(f"more than {decimals} decimal places: {text[:40]!r}")

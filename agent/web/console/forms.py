@@ -134,7 +134,7 @@ def _then_back(endpoint: Endpoint, renderer: Renderer) -> Callable[[Call], Await
         answer = await endpoint.handler(replace(call, body=_of_person(call.body)))
         back = local_path(fields.get("back"), HOME)
         if isinstance(answer, Invite | MadeToken):
-            return renderer.page(call, "made.html", made=answer.model_dump(), back=back, what=endpoint.summary)
+            return renderer.page(call, "made.html", made=answer.model_dump(), back=back)
         return go_to(_with_word(_where(answer, back), _said(endpoint, answer)))
 
     return handle
