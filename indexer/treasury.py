@@ -18,8 +18,8 @@ from indexer.effects.match import receipts_closed
 from indexer.history import Since, outline, read_stretch
 from indexer.movements import lamport_movement, usdc_movement
 from indexer.readback import ReadBack
-from indexer.rpc.pool import RpcPool
-from indexer.rpc.values import Amount, ListedSignature
+from indexer.rpc.pool import RpcPool, Testimony
+from indexer.rpc.values import Holdings, ListedSignature
 from indexer.together import together
 from ports.clock import Clock
 from ports.waking import Bell
@@ -67,8 +67,9 @@ class Head:
 @dataclass(frozen=True, slots=True)
 class Pass:
     """What one look at the chain brought. `gaps`: by asset, what the wallet held at a slot minus what is booked up to
-    that slot; a gap that stays means that a movement is missing. Empty before there are balances to compare: those of
-    one pass are held against the history that the next one reads."""
+    that slot, by the word of the endpoint that differs most; a gap that stays means that a movement is missing, or that
+    an endpoint lies. Empty before there are balances to compare: those of one pass are held against the history that
+    the next one reads."""
 
     head: Head
     stored: int
@@ -112,7 +113,7 @@ class TreasuryFollower:
         self._bell = Bell(clock)
         self._one_at_a_time = asyncio.Lock()
         self._head: Head | None = None
-        self._held: Mapping[Track, Amount] = {}
+        self._held: Sequence[Testimony[Holdings]] = ()
         self._gaps: Mapping[Asset, int] = {}
         self._read_again_at, self._read_again_slots = clock.monotonic(), READ_AGAIN_SLOTS
 
@@ -183,20 +184,29 @@ class TreasuryFollower:
         return Pass(self._head, stored.total(), stored[MovementKind.DEPOSIT], orphans, self._gaps)
 
     async def _compare(self, slot: int) -> None:
-        """Hold the balances of an earlier pass against the history, which is read up to `slot` now."""
-        held = self._held
-        if any(amount.slot > slot for amount in held.values()):
+        """Hold the balances of an earlier pass against the history, which is read up to `slot` now. Those of each
+        endpoint: one that leaves a movement out of its list may tell the balance of before as well."""
+        held = [one for one in self._held if one.answer.slot <= slot]
+        if self._held and not held:
             return  # another node answered, which lags
-        gaps = await self._store.read(lambda conn: {one.asset: _gap(conn, one, held[one]) for one in held})
+        found = await self._store.read(lambda conn: [self._gaps_at(conn, one.answer) for one in held])
+        gaps = {track.asset: max((one[track.asset] for one in found), key=abs) for track in self.tracks if found}
         self._held = await self._read_balances()
         if any(gaps.values()) and gaps == self._gaps:
-            _log.error("treasury_differs_from_chain", usdc=gaps[Asset.USDC], lamports=gaps[Asset.SOL])
+            by = [one.label for one, told in zip(held, found, strict=True) if any(told.values())]
+            _log.error("treasury_differs_from_chain", usdc=gaps[Asset.USDC], lamports=gaps[Asset.SOL], endpoints=by)
             await self._look_for_what_is_missing(slot)
         elif not any(gaps.values()):
             self._read_again_at, self._read_again_slots = self._clock.monotonic(), READ_AGAIN_SLOTS
         self._gaps = gaps
         for asset, gap in gaps.items():
             self._observe(asset, gap)
+
+    def _gaps_at(self, conn: Connection, held: Holdings) -> dict[Asset, int]:
+        told = {Asset.USDC: held.tokens, Asset.SOL: held.lamports}
+        return {
+            one.asset: told[one.asset] - movement_sum_at(conn, one.address, one.asset, held.slot) for one in self.tracks
+        }
 
     async def _follow_track(self, track: Track, slot: int) -> "Counter[MovementKind | None]":
         at = await self._store.read(lambda conn: cursor(conn, track.name))
@@ -221,24 +231,45 @@ class TreasuryFollower:
 
     async def _facts_of(self, track: Track, chunk: Sequence[ListedSignature]) -> list[TransactionFacts]:
         """A failed transaction moved no token; it costs its payer the fee."""
-        wanted = [one for one in chunk if track.asset is Asset.SOL or not one.failed]
-        return await together([self._read_back.read_back(one.signature) for one in wanted])
+        failed = await self._failed(chunk) if track.asset is Asset.USDC else set()
+        wanted = [one.signature for one in chunk if one.signature not in failed]
+        return await together([self._read_back.read_back(one) for one in wanted])
+
+    async def _failed(self, chunk: Sequence[ListedSignature]) -> set[str]:
+        """Which of them have failed: not by the word of the list alone, which is one endpoint's. What no two endpoints
+        call failed is read like any other."""
+        named = [one.signature for one in chunk if one.failed]
+        if not named or self._rpc.witnesses == 1:
+            return set(named)
+        told = await self._rpc.testify(lambda node: node.get_signature_statuses(named, search_history=True))
+        votes = Counter(
+            signature
+            for one in told
+            for signature, status in zip(named, one.answer.statuses, strict=True)
+            if status is not None and status.commitment == "finalized" and status.err is not None
+        )
+        return {signature for signature, many in votes.items() if many >= self._rpc.witnesses}
 
     async def _look_for_what_is_missing(self, slot: int) -> None:
-        """A node whose index had a hole, or that keeps no old history, was asked when the cursor passed."""
+        """The node that was asked when the cursor passed had a hole in its index, or keeps no old history: each in turn
+        is asked first, until one has something."""
         now = self._clock.monotonic()
         if now < self._read_again_at:
             return
         oldest = max(0, slot - self._read_again_slots)
         self._read_again_at, self._read_again_slots = now + READ_AGAIN_SECONDS, slot - oldest
-        done = await self.reread(oldest, lambda _: None)
+        for endpoint in self._rpc.health():
+            done = await self.reread(oldest, lambda _: None, first=endpoint.label)
+            _log.warning("treasury_read_again", oldest_slot=oldest, listed=done.total, booked=done.booked)
+            if done.booked:
+                break
         self._read_again_slots *= READ_AGAIN_FURTHER
-        _log.warning("treasury_read_again", oldest_slot=oldest, listed=done.total, booked=done.booked)
 
     # --- read again ----------------------------------------------------------------------------------------------
 
-    async def reread(self, oldest_slot: int, tell: Callable[[Reread], None]) -> Reread:
+    async def reread(self, oldest_slot: int, tell: Callable[[Reread], None], *, first: str = "") -> Reread:
         """Read both histories again back to a slot (0: as far as the endpoints know them) and book what is missing.
+        `first`: the endpoint to ask first.
 
         Beside the follower, whose cursors stay: everything is booked once whoever comes first. `tell` hears how far it
         is. Raises Retryable; it may be begun anew at any time.
@@ -248,7 +279,8 @@ class TreasuryFollower:
         outlines = []
         for track in self.tracks:
             stretches = await self._rpc.ask(
-                lambda node, one=track: outline(node, one.address, None, floor, oldest_slot=oldest_slot)  # type: ignore[misc]
+                lambda node, one=track: outline(node, one.address, None, floor, oldest_slot=oldest_slot),  # type: ignore[misc]
+                first=first,
             )
             outlines.append((track, stretches))
             done = replace(done, total=done.total + sum(one.count for one in stretches))
@@ -256,7 +288,8 @@ class TreasuryFollower:
         for track, stretches in outlines:
             for stretch in stretches:
                 listed = await self._rpc.ask(
-                    lambda node, one=track, part=stretch: read_stretch(node, one.address, part, floor)  # type: ignore[misc]
+                    lambda node, one=track, part=stretch: read_stretch(node, one.address, part, floor),  # type: ignore[misc]
+                    first=first,
                 )
                 for start in range(0, len(listed), CHUNK):
                     chunk = listed[start : start + CHUNK]
@@ -307,19 +340,14 @@ class TreasuryFollower:
                 receipts.closed(conn, receipt, one.signature, one.slot, freed, now)
         return [*[MovementKind.OTHER] * new, *[None] * (len(facts) - new)]
 
-    async def _read_balances(self) -> dict[Track, Amount]:
-        """Store the finalized balances for display and alerts."""
-        usdc = await self._rpc.get_token_amount(self.usdc_account)
-        sol = await self._rpc.get_balance(self._wallet)
-        now = self._clock.now()
+    async def _read_balances(self) -> Sequence[Testimony[Holdings]]:
+        """Store the finalized balances, by the first endpoint that answers, for display and alerts."""
+        told = await self._rpc.hear(lambda node: node.get_holdings(self._wallet, self.usdc_account))
+        held, now = told[0].answer, self._clock.now()
 
         def store(conn: Connection) -> None:
-            record_reading(conn, USDC_READING, usdc.amount, usdc.slot, now)
-            record_reading(conn, SOL_READING, sol.amount, sol.slot, now)
+            record_reading(conn, USDC_READING, held.tokens, held.slot, now)
+            record_reading(conn, SOL_READING, held.lamports, held.slot, now)
 
         await self._store.write(store)
-        return dict(zip(self.tracks, (usdc, sol), strict=True))
-
-
-def _gap(conn: Connection, track: Track, held: Amount) -> int:
-    return held.amount - movement_sum_at(conn, track.address, track.asset, held.slot)
+        return told

@@ -16,6 +16,7 @@ from indexer.rpc.values import (
     Amount,
     Commitment,
     Holder,
+    Holdings,
     LatestBlockhash,
     ListedSignature,
     SignatureStatuses,
@@ -87,6 +88,12 @@ class Node:
         `minContextSlot`."""
         found = await self.get_accounts([account], commitment)
         return Amount(self._parsed("getMultipleAccounts", lambda: answers.token_amount(found)), found.slot)
+
+    async def get_holdings(self, owner: str, token_account: str) -> Holdings:
+        """What stands at finalized in an account and in a token account, 0 where there is none, at one slot."""
+        found = await self.get_accounts([token_account, owner])
+        tokens = self._parsed("getMultipleAccounts", lambda: answers.token_amount(found))
+        return Holdings(0 if found.accounts[1] is None else found.accounts[1].lamports, tokens, found.slot)
 
     async def largest_holders(self, mint: str, commitment: Commitment = "finalized") -> list[Holder]:
         method = "getTokenLargestAccounts"

@@ -158,15 +158,16 @@ class RpcPool:
 
     # --- questions of several calls -------------------------------------------------------------------------------
 
-    async def ask(self, question: Callable[[Node], Awaitable[T]]) -> T:
-        """Put a question to one endpoint after the other until one answers all of it."""
-        return (await self.tell(question)).answer
+    async def ask(self, question: Callable[[Node], Awaitable[T]], *, first: str = "") -> T:
+        """Put a question to one endpoint after the other until one answers all of it. `first`: the label of the one to
+        begin with, where that matters."""
+        return (await self.tell(question, first=first)).answer
 
-    async def tell(self, question: Callable[[Node], Awaitable[T]]) -> Testimony[T]:
+    async def tell(self, question: Callable[[Node], Awaitable[T]], *, first: str = "") -> Testimony[T]:
         """As `ask`, with the name of the endpoint that answered. One that only lags is waited for where no other one
         answers: what it is held to may be the word of one that is ahead of the chain."""
         failed: list[EndpointError] = []
-        nodes = self._nodes()
+        nodes = sorted(self._nodes(), key=lambda node: node.label != first)
         for node in nodes:
             answer = await _attempt(question, node)
             if isinstance(answer, _Answer):
@@ -212,6 +213,10 @@ class RpcPool:
         if len(given) < self.witnesses:
             raise self._none_answered(failed, self.witnesses, answered=len(given))
         raise Disagreement(f"no two endpoints say the same: {', '.join(one.label for one in given)}")
+
+    async def hear(self, question: Callable[[Node], Awaitable[T]]) -> list[Testimony[T]]:
+        """What each endpoint answers that does, at least one of them, from any slot."""
+        return await self._ask_all(question, self._nodes(0), 1)
 
     async def testify(self, question: Callable[[Node], Awaitable[T]], *, floor: int = 0) -> list[Testimony[T]]:
         """Put a question to all endpoints at once; at least `witnesses` must answer, from slot `floor` or later.

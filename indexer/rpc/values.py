@@ -29,6 +29,15 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
+class Holdings:
+    """What one owner holds at a slot: lamports, and base units in a token account of his."""
+
+    lamports: int
+    tokens: int
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
 class Accounts:
     """In the order asked; None where there is no account at that slot."""
 
