@@ -114,7 +114,7 @@ class Process:
                 task.result()
 
     async def answer(
-        self, admin: bool, method: str, target: str, headers: CIMultiDict[str], body: bytes
+        self, admin: bool, method: str, target: str, headers: CIMultiDict[str], body: bytes, request_id: str = ""
     ) -> tuple[int, bytes] | None:
         """One request, as the front would hand it to the router; None when nobody is there to answer."""
         if self.web is None or self.life.is_dead:
@@ -123,7 +123,7 @@ class Process:
         path, _, query = target.partition("?")
         pairs: MultiDict[str] = MultiDict(parse_qsl(query))
         try:
-            answer = await router.dispatch(WebRequest(method, path, pairs, headers, body, "127.0.0.1"))
+            answer = await router.dispatch(WebRequest(method, path, pairs, headers, body, "127.0.0.1", request_id))
         except Killed:
             return None
         return answer.status, answer.body

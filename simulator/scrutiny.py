@@ -38,7 +38,8 @@ class Scrutiny:
         finally:
             _CHANGED.reset(token)
 
-    def judge(self, method: str, target: str, answer: tuple[int, bytes], rows: list[int]) -> None:
+    def judge(self, request: str, method: str, target: str, answer: tuple[int, bytes], rows: list[int]) -> None:
+        """`request` is the id under which the daemon knows it."""
         status, body = answer
         if status == 500:
             self._found(f"{method} {target} was answered 500: {body[:200]!r}")
@@ -46,8 +47,9 @@ class Scrutiny:
             self._found(f"I16: {method} {target} was refused with {status} and changed {sum(rows)} rows")
         if any(secret in body for secret in self._secrets):
             self._found(f"I14: the answer to {method} {target} tells a secret")
-        if method == "POST" and target.startswith("/admin/api/") and status < 300:
-            self._sent.acts += target != BATCHES or bool(json.loads(body).get("batch"))
+        if method == "POST" and target.startswith("/admin/api/") and status < 300 and any(rows):
+            if target != BATCHES or json.loads(body).get("batch"):  # else there was nothing to plan
+                self._sent.acts[request] = f"{method} {target}"
 
     def tells(self, text: str) -> bool:
         """Whether a secret stands in it."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from multidict import CIMultiDict
@@ -87,6 +88,7 @@ class Stage(World):
         self.leases = Leases(self.findings.add)
         self._keepers: list[asyncio.Task[None]] = []
         self._poke: asyncio.TimerHandle | None = None
+        self._requests = count()
 
     # --- processes --------------------------------------------------------------------------------------------
 
@@ -222,14 +224,15 @@ class Stage(World):
         self.records.sent.keys[key].add(json.dumps(told, sort_keys=True))
 
     async def dispatch(
-        self, admin: bool, method: str, target: str, headers: CIMultiDict[str], body: bytes
+        self, admin: bool, method: str, target: str, headers: CIMultiDict[str], body: bytes, request_id: str = ""
     ) -> tuple[int, bytes] | None:
+        request_id = request_id or f"request-{next(self._requests)}"
         with self.scrutiny.request() as rows:
-            answer = await super().dispatch(admin, method, target, headers, body)
+            answer = await super().dispatch(admin, method, target, headers, body, request_id)
         status = None if answer is None else answer[0]
         self.trace.note("web", method, target, status)
         if answer is not None:
-            self.scrutiny.judge(method, target, answer, rows)
+            self.scrutiny.judge(request_id, method, target, answer, rows)
         if status == 200 and "stripe-signature" in headers and (found := EVENT_ID.search(body)):
             self.records.sent.acknowledged.add(found[1].decode())
         return answer
@@ -239,7 +242,8 @@ def terms_of(settings: Settings) -> Terms:
     """What of the daemon's settings decides what is right."""
     packed = settings.agent_rail == "solana"
     worth = -(-ACCOUNT_RENT_LAMPORTS * settings.agent_sol_price_cents * 10_000 // 10**9) if packed else 0
-    return Terms(settings.agent_creator_bps, settings.agent_rounding_step, settings.agent_payout_minimum, worth)
+    plain = not (settings.pays_in_real_time or settings.agent_hold_days or settings.agent_require_available)
+    return Terms(settings.agent_creator_bps, settings.agent_rounding_step, settings.agent_payout_minimum, worth, plain)
 
 
 def _secrets(settings: Settings) -> Iterator[str]:

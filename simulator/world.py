@@ -105,11 +105,11 @@ class World:
         return await self.call(method, path, body, ADMIN_TOKEN, admin=True)
 
     async def dispatch(
-        self, admin: bool, method: str, target: str, headers: CIMultiDict[str], body: bytes
+        self, admin: bool, method: str, target: str, headers: CIMultiDict[str], body: bytes, request_id: str = ""
     ) -> tuple[int, bytes] | None:
         """A request with any bytes."""
         process = self.who_answers()
-        return None if process is None else await process.answer(admin, method, target, headers, body)
+        return None if process is None else await process.answer(admin, method, target, headers, body, request_id)
 
     async def close(self) -> None:
         """End the daemons and what is on its way to them."""

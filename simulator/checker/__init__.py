@@ -34,7 +34,8 @@ class Checker:
         with self.db as db, self.records.standing_still():
             unnoticed = set(rest.unnoticed(db, self.records)) - set(accepted)
             self._unnoticed = {one: self._unnoticed.get(one, now_us) for one in sorted(unnoticed)}
-            return [*self._always(db), *rest.punctual(db, now_us), *rest.late(self._unnoticed, now_us)]
+            found = [*self._always(db), *rest.punctual(db, now_us), *rest.late(self._unnoticed, now_us)]
+            return [*found, *rest.mondays(db, self._terms, now_us)]
 
     def at_rest(self, accepted: Iterable[str] = ()) -> list[str]:
         """What holds besides when nothing is on its way; `accepted` are signatures of outflows that a person declared
@@ -61,7 +62,7 @@ class Checker:
         yield from sales.shelves(db, records)
         yield from sales.inbox(db, records)
         yield from payouts.assignment(db)
-        yield from payouts.weeks(db)
+        yield from payouts.weeks(db, records)
         yield from payouts.frozen(db)
         yield from payouts.paid_on_chain(db, records)
         yield from payouts.landed_once(records)
@@ -84,4 +85,6 @@ class Checker:
         if records.restored:
             yield from payouts.paid_once(db, records)  # only now it has all sales again
         yield from books.treasury(db, records)
+        if not records.restored:
+            yield from books.dollars(db, records)  # else Stripe moved money for sales that are lost
         yield from groups.receipts_stand(db, records)

@@ -1,4 +1,4 @@
-"""I1 and I11: the ledger sums up, and says of the platform wallet what the chain says."""
+"""I1 and I11: the ledger sums up, and says of the platform wallet what the chain says, of dollars what Stripe says."""
 
 from collections.abc import Iterator
 
@@ -14,9 +14,13 @@ def ledger(db: Database) -> Iterator[str]:
     for row in db.rows("SELECT id, key FROM ledger_entries WHERE id NOT IN (SELECT entry_id FROM ledger_postings)"):
         yield f"I1: entry {row['id']} ({row['key']}) has no posting"
     kept = {(row["account"], row["asset"]): row["amount"] for row in db.rows("SELECT * FROM ledger_balances")}
-    for row in db.rows("SELECT account, asset, SUM(amount) s FROM ledger_postings GROUP BY 1, 2"):
-        if kept.get((row["account"], row["asset"]), 0) != row["s"]:
-            yield f"I1: balance of {row['account']} differs from its postings"
+    posted = {
+        (row["account"], row["asset"]): row["s"]
+        for row in db.rows("SELECT account, asset, SUM(amount) s FROM ledger_postings GROUP BY 1, 2")
+    }
+    for account, asset in sorted(kept.keys() | posted.keys()):
+        if kept.get((account, asset), 0) != posted.get((account, asset), 0):
+            yield f"I1: balance of {account} differs from its postings"
 
 
 def promised(db: Database, records: Records) -> Iterator[str]:
@@ -63,6 +67,19 @@ def nettings(db: Database) -> Iterator[str]:
     for row in db.rows(sql):
         if row["n"] != row["s"]:
             yield f"I2: payout {row['id']} is netted by {row['n']}, its nettings sum to {row['s']}"
+
+
+def dollars(db: Database, records: Records) -> Iterator[str]:
+    """I11, at rest: what the ledger says is at Stripe is there, but for sales whose fee is not known to us."""
+    sql = "SELECT SUM(amount) FROM ledger_balances WHERE asset = 'usd_cents' AND account IN ('stripe:balance', ?)"
+    said = db.number(sql, "conversion:clearing")
+    priced = {
+        row["pi"] for row in db.rows("SELECT stripe_payment_intent_id pi FROM purchases WHERE stripe_fee IS NOT NULL")
+    }
+    unknown = sum(one["net_cents"] or 0 for one in records.payments() if one["payment_intent"] not in priced)
+    held = records.stripe_cents() - unknown
+    if said != held:
+        yield f"I11: Stripe holds {held} cents of known sales and the ledger says {said}"
 
 
 def treasury(db: Database, records: Records) -> Iterator[str]:

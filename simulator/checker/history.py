@@ -26,6 +26,20 @@ EDGES: Mapping[str, str] = {
         sent-finalized sent-dead
     """,
     "group": "-open open-paid open-dissolved",
+    "purchase": """
+        -pending pending-payment_completed pending-failed payment_completed-minting payment_completed-failed
+        payment_completed-refunded minting-completed minting-failed minting-refunded completed-refunded
+        failed-payment_completed failed-minting failed-completed failed-refunded refunded-payment_completed
+        refunded-minting refunded-completed refunded-failed
+    """,
+    "refund": """
+        -intended -pending -succeeded -failed intended-pending intended-succeeded intended-failed pending-succeeded
+        pending-failed succeeded-failed
+    """,
+    "checkout": """
+        -creating creating-open creating-completed creating-expired open-completed open-expired expired-completed
+    """,
+    "receipt": "-present -closed present-closed",
     "packed": """
         -intended intended-signed intended-finalized intended-dead signed-sent signed-finalized signed-dead
         sent-finalized sent-dead
@@ -38,6 +52,9 @@ TABLES: Mapping[str, tuple[str, str]] = {
     "group": ("payout_groups", "state"),
     "packed": ("group_attempts", "state"),
     "purchase": ("purchases", "status"),
+    "refund": ("refunds", "state"),
+    "checkout": ("checkouts", "state"),
+    "receipt": ("receipts", "state"),
 }
 
 

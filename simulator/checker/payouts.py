@@ -3,10 +3,15 @@
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from simulator.checker.reading import Database
 from simulator.checker.records import Records
 from simulator.checker.sales import UNITS_PER_CENT
+
+SECOND_US = 1_000_000
+EVENTS_DATED_SECONDS = 60
+"""So much earlier than it happened an event of the sandbox's Stripe may be dated: several bear the same time."""
 
 
 def assignment(db: Database) -> Iterator[str]:
@@ -33,14 +38,22 @@ def assignment(db: Database) -> Iterator[str]:
             yield f"I5: transfer {row['id']} goes elsewhere than its payouts"
 
 
-def weeks(db: Database) -> Iterator[str]:
-    """I15: a scheduled batch takes what was paid strictly before its Monday, and each payout is in one open plan."""
+def weeks(db: Database, records: Records) -> Iterator[str]:
+    """I15: a sale bears the time at which Stripe took its money, and a scheduled batch takes what was paid strictly
+    before 09:00 UTC of the Monday that it is named after."""
+    took = {one["payment_intent"]: one["created"] for one in records.payments()}
+    sql = "SELECT id, paid_at, stripe_payment_intent_id pi FROM purchases WHERE paid_at IS NOT NULL"
+    for row in db.rows(sql):
+        if abs(row["paid_at"] // SECOND_US - took.get(row["pi"], 0)) > EVENTS_DATED_SECONDS:
+            yield f"I15: purchase {row['id']} was paid at {took.get(row['pi'])} and says {row['paid_at'] // SECOND_US}"
     sql = (
-        "SELECT b.key, p.id FROM batch_items i JOIN batches b ON b.id = i.batch_id "
-        "JOIN payouts p ON p.id = i.payout_id WHERE b.key LIKE 'monday:%' AND p.paid_at >= b.cutoff_at"
+        "SELECT b.key, p.id, p.paid_at FROM batch_items i JOIN batches b ON b.id = i.batch_id "
+        "JOIN payouts p ON p.id = i.payout_id WHERE b.key LIKE 'monday:%'"
     )
     for row in db.rows(sql):
-        yield f"I15: payout {row['id']} was paid for after the cut-off of {row['key']}"
+        monday = datetime.fromisoformat(row["key"].removeprefix("monday:")).replace(hour=9, tzinfo=UTC)
+        if row["paid_at"] >= monday.timestamp() * SECOND_US or monday.weekday():
+            yield f"I15: payout {row['id']} was paid for after the cut-off of {row['key']}"
 
 
 def frozen(db: Database) -> Iterator[str]:

@@ -26,8 +26,8 @@ class Sent:
     keys: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     acknowledged: set[str] = field(default_factory=set)
     """Ids of Stripe's events that were answered 200."""
-    acts: int = 0
-    """Operators' acts that were answered as done."""
+    acts: dict[str, str] = field(default_factory=dict)
+    """Requests of operators that were answered as done and changed something: id → what was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,11 @@ class Records:
         ledger: Any = self._stripe.controls.ledger()
         return list(ledger["payments"])
 
+    def stripe_cents(self) -> int:
+        """Everything that the account at Stripe holds, available or not."""
+        ledger: Any = self._stripe.controls.ledger()
+        return int(ledger["totals"]["balance_cents"])
+
     def events(self) -> Iterator[Mapping[str, Any]]:
         """All events, by Stripe's own list."""
         after = ""
@@ -114,7 +119,7 @@ class Records:
         key is the right one again, with whatever is due by then."""
         self.restored = True
         self.sent.acknowledged.clear()
-        self.sent.acts = 0
+        self.sent.acts.clear()
         for key in [key for key in self.sent.keys if not self._circle.custody.replays.knows(key)]:
             del self.sent.keys[key]
 

@@ -3,19 +3,20 @@
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 
 from simulator.checker.reading import Database
 from simulator.checker.records import Records
 from simulator.checker.terms import Terms
-
-RECURRING = ("plan", "events_sweep", "fund", "realtime", "batch")
-"""Jobs that come again by themselves, or wait beside what they serve."""
 
 BY_HAND = frozenset({"underpaid", "overnetted"})
 """What only a person can settle, outside of the daemon."""
 INBOXES = ("stripe_events", "circle_notifications")
 LATEST_US = 60_000_000
 NOTICED_US = 600_000_000
+PLANNED_US = 600_000_000
+SECOND_US = 1_000_000
+A_DAY_US = 86_400 * SECOND_US
 
 
 def settled(db: Database, now_us: int) -> Iterator[str]:
@@ -37,6 +38,32 @@ def punctual(db: Database, now_us: int) -> Iterator[str]:
         )
         for row in db.rows(sql, now_us - LATEST_US, now_us - LATEST_US):
             yield f"I12: {row['named']} of {table} is due since {row['due_at']}, nobody wakes: {row['last_error']}"
+
+
+def mondays(db: Database, terms: Terms, now_us: int) -> Iterator[str]:
+    """Where nothing goes wrong, a Monday's batch is planned at its time, and takes what has long been payable."""
+    if not terms.plans_mondays:
+        return
+    monday = _last_monday_us(now_us - PLANNED_US)
+    key = f"monday:{datetime.fromtimestamp(monday // SECOND_US, UTC).date().isoformat()}"
+    sql = (
+        "SELECT p.id, p.state FROM payouts p JOIN users u ON u.id = p.recipient_id WHERE p.batch_id IS NULL "
+        "AND p.state IN ('pending_conversion', 'pending_distribution') AND p.amount - p.netted_amount >= ? "
+        "AND p.created_at < ? AND u.circle_wallet_address IS NOT NULL AND COALESCE(u.address_changed_at, 0) < ? "
+        "AND NOT EXISTS (SELECT 1 FROM state_history h WHERE h.machine = 'payout' AND h.subject = CAST(p.id AS TEXT) "
+        "AND h.at > ?) AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.key = ?)"
+    )
+    long_since = monday - A_DAY_US
+    worth = max(terms.minimum, terms.account_worth)
+    for row in db.rows(sql, worth, long_since, monday - 3 * A_DAY_US, long_since, key):
+        yield f"I15: payout {row['id']} is {row['state']} since before {key}, which nobody has planned"
+
+
+def _last_monday_us(now_us: int) -> int:
+    """The last Monday, 09:00 UTC."""
+    now = datetime.fromtimestamp(now_us // SECOND_US, UTC)
+    monday = (now - timedelta(days=now.weekday())).replace(hour=9, minute=0, second=0, microsecond=0)
+    return int((monday if monday <= now else monday - timedelta(days=7)).timestamp()) * SECOND_US
 
 
 def unnoticed(db: Database, records: Records) -> Iterator[str]:

@@ -1,6 +1,22 @@
 """All seeded bugs."""
 
-from tests.seeded_bugs import bugs_of_guards, bugs_of_parties, bugs_of_payouts, bugs_of_real_time, bugs_of_sales
+from tests.seeded_bugs import (
+    bugs_of_guards,
+    bugs_of_parties,
+    bugs_of_payouts,
+    bugs_of_real_time,
+    bugs_of_sales,
+    bugs_of_the_calendar,
+)
 from tests.seeded_bugs.planting import BUGS, Bug
 
-__all__ = ["BUGS", "Bug", "bugs_of_guards", "bugs_of_parties", "bugs_of_payouts", "bugs_of_real_time", "bugs_of_sales"]
+__all__ = [
+    "BUGS",
+    "Bug",
+    "bugs_of_guards",
+    "bugs_of_parties",
+    "bugs_of_payouts",
+    "bugs_of_real_time",
+    "bugs_of_sales",
+    "bugs_of_the_calendar",
+]

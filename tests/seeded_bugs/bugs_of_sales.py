@@ -194,6 +194,17 @@ def books_one_side_only(patch: MonkeyPatch) -> None:
     patch.setattr(storage.sales.purchases, "post", post)
 
 
+@bug(purchases=9)
+def books_no_refund_in_dollars(patch: MonkeyPatch) -> None:
+    """What creators are due is right; what the ledger says is at Stripe is not."""
+    without(storage.sales.returns, "post", lambda conn, entry, now: entry.kind == "refund_succeeded")(patch)
+
+
+@bug(purchases=9)
+def books_no_dispute_in_dollars(patch: MonkeyPatch) -> None:
+    without(storage.sales.returns, "post", lambda conn, entry, now: entry.kind == "dispute_money")(patch)
+
+
 @bug()
 def forgets_what_a_sale_owes(patch: MonkeyPatch) -> None:
     without(storage.sales.purchases, "post", lambda conn, entry, now: entry.kind == "sale_due")(patch)
