@@ -59,7 +59,8 @@ def outcome_line(done: BackfillRow) -> str:
 
 def status_lines(status: IndexStatus) -> list[str]:
     """Everything in the order in which one looks."""
-    sockets = {None: "no WebSocket", True: "WebSocket open", False: "WebSocket closed"}[status.websocket]
+    closed = "WebSocket closed, signatures are polled" if status.signatures else "WebSocket closed: nothing to follow"
+    sockets = {None: "no WebSocket", True: "WebSocket open", False: closed}[status.websocket]
     lines = [f"Finalized slot {status.finalized_slot}, {status.slot_ms} ms a slot, {sockets}"]
     lines += [f"Trouble: {plain(why)}" for why in status.trouble]
     for one in status.endpoints:

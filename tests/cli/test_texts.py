@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from agent.cli import texts
+from agent.cli import index_commands, texts
 from agent.web.admin.batch_bodies import BatchRow, CreatorPart, LeftOut, Preview
 from agent.web.admin.treasury_bodies import Balance, Treasury
 from agent.web.admin.work_bodies import Status, WorkItem, WorkPage
+from agent.web.index_bodies import IndexStatus
 from agent.web.payout_way import PayoutWay
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -137,3 +138,26 @@ def test_status_tells_the_gate_the_balances_the_books_and_what_waits_for_a_perso
     way = "in real time, with the mint where the rules hold, over the solana rail: many creators in one transaction"
     assert f"Creators are paid {way}" in lines
     assert lines[-2:] == ["Parked for a person: 1 and more", "  mint 7, 8 attempts: 155219: Circle [2J refused"]
+
+
+@pytest.mark.parametrize(
+    ("signatures", "told"), [({}, "closed: nothing to follow"), ({"watched": 2}, "closed, signatures are polled")]
+)
+def test_a_websocket_is_only_open_while_there_is_something_to_follow(signatures: dict[str, int], told: str) -> None:
+    status = IndexStatus(
+        now=NOW,
+        finalized_slot=9,
+        slot_ms=400,
+        websocket=False,
+        trouble=[],
+        endpoints=[],
+        tracks=[],
+        signatures=signatures,
+        facts=[],
+        nfts=0,
+        nfts_transferred=0,
+        nfts_oldest_look_due_at=None,
+        deposits_unexplained="0.00",
+        backfill=None,
+    )
+    assert index_commands.status_lines(status)[0] == f"Finalized slot 9, 400 ms a slot, WebSocket {told}"
