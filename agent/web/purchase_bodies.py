@@ -6,6 +6,8 @@ from domain.states import PurchaseStatus, UsdcStatus
 
 
 class LibraryItem(Answer):
+    """`taken_down`: its content can be looked at no more; what was bought of it stays."""
+
     purchase_id: int
     content_id: int
     title: str
@@ -15,6 +17,7 @@ class LibraryItem(Answer):
     nft_mint_address: str | None
     gross_amount: Money
     purchased_at: Moment
+    taken_down: bool
 
 
 class LibraryPage(Answer):

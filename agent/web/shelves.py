@@ -159,6 +159,7 @@ def _library_item(owned: views.Owned) -> LibraryItem:
         nft_mint_address=row.nft_mint_address,
         gross_amount=format_cents(row.gross_amount),
         purchased_at=row.paid_at,
+        taken_down=owned.taken_down,
     )
 
 

@@ -26,6 +26,7 @@ class Owned:
     purchase: Row[Any]
     title: str
     shelf: Shelf
+    taken_down: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ def library(conn: Connection, buyer_id: int, before: int | None, limit: int) -> 
         select(
             purchases,
             contents.c.title,
+            contents.c.taken_down_at,
             or_(users.c.circle_wallet_address.is_not(None), users.c.wallet_address.is_not(None)).label("has_wallet"),
             refunding.label("refunding"),
         )
@@ -77,7 +79,7 @@ def library(conn: Connection, buyer_id: int, before: int | None, limit: int) -> 
     )
     if before is not None:
         query = query.where(purchases.c.id < before)
-    return [Owned(row, row.title, _shelf(row)) for row in conn.execute(query)]
+    return [Owned(row, row.title, _shelf(row), row.taken_down_at is not None) for row in conn.execute(query)]
 
 
 def _shelf(row: Row[Any]) -> Shelf:

@@ -87,6 +87,12 @@ async def test_buying_goes_to_stripe_and_back_and_the_piece_stands_in_the_librar
     assert "Dawn <&>" in shelf.words
     assert "owned" in shelf.words
     assert complaints(shelf.text) == []
+    assert f'href="{page}"' in shelf.text
+    gone = f"/admin/api/contents/{content_id}/take-down"
+    assert (await shop.send("POST", gone, {"reason": "asked to"}, "admin-operator", admin=True)).status == 200
+    shelf = await visitor.get("/library")
+    assert "Dawn <&>" in shelf.words
+    assert f'href="{page}"' not in shelf.text, "it leads to a page that is not there any more"
 
 
 async def test_a_link_that_was_shared_leads_to_its_page_whatever_was_added_to_it(shop: Shop, visitor: Visitor) -> None:
