@@ -68,7 +68,8 @@ class Endpoint:
         self.name = f"rpc{number}"
         self.label = f"{self.name} ({urlsplit(url).hostname})"
         self.weight = weight
-        self.finalized_slot = 0
+        self.finalized_slot, self.finalized_at = 0, clock.monotonic()
+        """The highest it has shown, and when."""
         self.lag_slots = 0
         """Finalized slots behind the newest that any endpoint showed, when all were last asked together."""
         self.claim: Claim | None = None
@@ -96,6 +97,10 @@ class Endpoint:
     def rests_for(self) -> float:
         """Seconds until it should be asked again; 0 when it is well."""
         return max(0.0, self._resting_until - self._clock.monotonic())
+
+    def waits_for(self) -> float:
+        """Seconds until all that it was asked has gone out at its rate: the less, the sooner it can be asked more."""
+        return max(0.0, self._full_at - self._clock.monotonic())
 
     def health(self) -> EndpointHealth:
         return EndpointHealth(

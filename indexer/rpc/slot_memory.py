@@ -46,12 +46,12 @@ class SlotMemory:
         slot_seconds = max(self._pace.seconds, self._pace.configured_seconds)
         moved = int((self._clock.monotonic() - self._witnessed_at) / slot_seconds)
         most = self.witnessed + moved + LAG_SLOTS_MOST
-        return next((slot for slot in self._shown() if slot <= most), self.witnessed)
+        return next((slot for slot, _ in self._shown() if slot <= most), self.witnessed)
 
     @property
     def newest(self) -> int:
         """What an endpoint lags behind: not the one that is alone in front, where two others tell that it is."""
-        shown = self._shown()
+        shown = [slot for slot, _ in self._shown()]
         return shown[1] if len(shown) > WITNESSES else max(shown, default=0)
 
     def see(self, endpoint: Endpoint, slot: int) -> bool:
@@ -68,18 +68,21 @@ class SlotMemory:
         endpoint.claim = None
         may_lie = self.witnesses == 1 or endpoint.finalized_slot > self.witnessed
         takes_back = may_lie and slot + STALE_SLOTS_MOST < endpoint.finalized_slot
-        endpoint.finalized_slot = slot if takes_back else max(slot, endpoint.finalized_slot)
-        self._judge(now)
+        if takes_back or slot > endpoint.finalized_slot:
+            endpoint.finalized_slot, endpoint.finalized_at = slot, now
+        self._judge()
         return True
 
-    def _shown(self) -> list[int]:
-        return sorted((one.finalized_slot for one in self._endpoints if not one.excluded), reverse=True)
+    def _shown(self) -> list[tuple[int, float]]:
+        """The highest slot of each, and when it was shown; the highest first."""
+        shown = [(one.finalized_slot, one.finalized_at) for one in self._endpoints if not one.excluded]
+        return sorted(shown, reverse=True)
 
-    def _judge(self, now: float) -> None:
+    def _judge(self) -> None:
         shown = self._shown()
-        if len(shown) >= self.witnesses and shown[self.witnesses - 1] != self.witnessed:
-            self.witnessed, self._witnessed_at = shown[self.witnesses - 1], now
-            self._pace.see(self.witnessed, now)
+        if len(shown) >= self.witnesses and shown[self.witnesses - 1][0] != self.witnessed:
+            self.witnessed, self._witnessed_at = shown[self.witnesses - 1]
+            self._pace.see(self.witnessed, self._witnessed_at)
 
     def _is_possible(self, endpoint: Endpoint, slot: int, now: float) -> bool:
         if not self.witnessed or slot <= self._furthest(self.witnessed, self._witnessed_at, now):
@@ -90,7 +93,7 @@ class SlotMemory:
         beside = [one for one in self._endpoints if one is not endpoint and self._is_beside(one, slot, now)]
         for one in beside:
             assert one.claim is not None
-            one.finalized_slot, one.claim = one.claim.slot, None
+            one.finalized_slot, one.finalized_at, one.claim = one.claim.slot, one.claim.at, None
         return bool(beside)
 
     def _is_beside(self, other: Endpoint, slot: int, now: float) -> bool:

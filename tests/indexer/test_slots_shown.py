@@ -150,6 +150,18 @@ async def test_after_a_long_silence_the_chain_may_be_as_far_as_time_allows(quick
     assert len(indexed.disbelieved) == 1
 
 
+async def test_what_was_shown_before_a_long_silence_is_measured_from_when_it_was_shown(quick: Quick) -> None:
+    indexed = quick("/a", "/b")
+    indexed.world.node.endpoints["/a"].lag_slots = 10
+    await look(indexed)
+    indexed.world.node.endpoints["/a"].lag_slots = 0
+    await indexed.clock.sleep(600.0)
+    for _ in range(3):
+        assert await indexed.rpc.get_slot() == true_slot(indexed)
+        await indexed.clock.sleep(10.0)
+    assert indexed.disbelieved == []
+
+
 async def test_what_was_not_believed_long_ago_is_no_witness(quick: Quick) -> None:
     indexed = quick("/a", "/b")
     await look(indexed)
