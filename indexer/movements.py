@@ -1,5 +1,6 @@
 """What one decoded transaction did to the platform wallet, as rows to be booked. Pure."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from domain.ledger import Asset
@@ -25,6 +26,28 @@ def lamport_movement(facts: TransactionFacts, wallet: str) -> Movement | None:
     """What a transaction did to a wallet's lamports, its fee and the rents it paid included. Raises MalformedAnswer."""
     amount = sum(one.delta for one in facts.lamport_movements if one.account == wallet)
     return _movement(facts, wallet, Asset.SOL, amount, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What an account held before and after a transaction."""
+
+    before: int
+    after: int
+
+
+def usdc_standing(facts: TransactionFacts, account: str, usdc_mint: str) -> Standing | None:
+    """Base units in a token account; None where it was not one of USDC from beginning to end, or is not named."""
+    ours = [one for one in (*facts.token_movements, *facts.tokens_kept) if one.account == account]
+    if len(ours) != 1 or ours[0].mint != usdc_mint:
+        return None
+    return Standing(ours[0].before or 0, ours[0].after or 0)
+
+
+def lamport_standing(facts: TransactionFacts, wallet: str) -> Standing | None:
+    """None where the wallet is not named."""
+    ours = [one for one in (*facts.lamport_movements, *facts.lamports_kept) if one.account == wallet]
+    return Standing(ours[0].before, ours[0].after) if len(ours) == 1 else None
 
 
 def moment(facts: TransactionFacts) -> datetime | None:

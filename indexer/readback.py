@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from chain import programs
 from chain.addresses import ata
@@ -28,7 +30,9 @@ from indexer.movements import moment
 from indexer.rpc.errors import EndpointError
 from indexer.rpc.node import Node
 from indexer.rpc.pool import RpcPool
+from indexer.rpc.testimony import Testimony
 
+T = TypeVar("T")
 KEPT_MOST = 1024
 """Decoded transactions kept in memory: most are asked for by their step and by the follower of each address."""
 
@@ -43,27 +47,29 @@ class ReadBack:
         self._rpc, self.wallet, self.usdc_mint = rpc, platform_wallet, usdc_mint
         self.usdc_account = ata(platform_wallet, usdc_mint, programs.TOKEN)
         self._known: dict[str, TransactionFacts] = {}
+        self._heard: dict[str, Testimony[TransactionFacts]] = {}
 
-    async def read_back(self, signature: str) -> TransactionFacts:
-        """The facts of a finalized transaction that two endpoints show alike (one, where only one is configured).
+    async def hear(self, signature: str) -> Testimony[TransactionFacts]:
+        """What one endpoint shows of a finalized transaction, whichever can be asked soonest: nothing final by itself.
         Raises Retryable."""
-        known = self._known.pop(signature, None) or await self._read(signature)
-        self._known[signature] = known
-        if len(self._known) > KEPT_MOST:
-            del self._known[next(iter(self._known))]
+        known = self._known.get(signature)
+        if known is not None:
+            return Testimony("", known)
+        heard = self._heard.pop(signature, None)
+        if heard is None:
+            heard = await self._rpc.tell_soon(partial(_show, signature))
+        _keep(self._heard, signature, heard)
+        return heard
+
+    async def read_back(self, signature: str, heard: Testimony[TransactionFacts] | None = None) -> TransactionFacts:
+        """The facts of a finalized transaction that two endpoints show alike (one, where only one is configured); one
+        of them may have been heard. Raises Retryable."""
+        known = self._known.pop(signature, None)
+        if known is None:
+            known = await self._rpc.vouched(partial(_show, signature), heard)
+        self._heard.pop(signature, None)
+        _keep(self._known, signature, known)
         return known
-
-    async def _read(self, signature: str) -> TransactionFacts:
-        async def show(node: Node) -> TransactionFacts:
-            result = await node.get_transaction(signature)
-            if result is None:
-                raise EndpointError(f"{node.label} does not show {signature} at finalized")
-            try:
-                return decode_transaction(result, signature)
-            except MalformedAnswer as error:
-                raise EndpointError(f"{node.label}: getTransaction: {error}") from error
-
-        return await self._rpc.vouched(show)
 
     async def mint_evidence(self, signature: str, plan: NftPlan) -> Evidence:
         """Whether it made exactly the planned NFT, in the buyer's account; its name, and what USDC it paid to whom."""
@@ -176,3 +182,19 @@ class ReadBack:
             cost_lamports=platform_cost_lamports(facts, self.wallet),
             fee_lamports=facts.fee_lamports,
         )
+
+
+def _keep(kept: dict[str, T], signature: str, value: T) -> None:
+    kept[signature] = value
+    if len(kept) > KEPT_MOST:
+        del kept[next(iter(kept))]
+
+
+async def _show(signature: str, node: Node) -> TransactionFacts:
+    result = await node.get_transaction(signature)
+    if result is None:
+        raise EndpointError(f"{node.label} does not show {signature} at finalized")
+    try:
+        return decode_transaction(result, signature)
+    except MalformedAnswer as error:
+        raise EndpointError(f"{node.label}: getTransaction: {error}") from error

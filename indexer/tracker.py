@@ -16,7 +16,8 @@ from domain.states import WatchState
 from indexer.fast_path import FastPath
 from indexer.rpc.errors import EndpointError
 from indexer.rpc.node import STATUSES_MAX, Node
-from indexer.rpc.pool import RpcPool, Testimony
+from indexer.rpc.pool import RpcPool
+from indexer.rpc.testimony import Testimony
 from indexer.rpc.values import SignatureStatus, SignatureStatuses
 from indexer.together import together
 from ports.clock import Clock

@@ -16,10 +16,12 @@ from domain.ledger import Asset
 from indexer.effects.facts import TransactionFacts
 from indexer.effects.match import receipts_closed
 from indexer.history import Since, outline, read_stretch
-from indexer.movements import lamport_movement, usdc_movement
+from indexer.movements import Standing, lamport_movement, lamport_standing, usdc_movement, usdc_standing
 from indexer.readback import ReadBack
-from indexer.rpc.pool import RpcPool, Testimony
+from indexer.rpc.pool import RpcPool
+from indexer.rpc.testimony import Testimony
 from indexer.rpc.values import Holdings, ListedSignature
+from indexer.statement import Statement
 from indexer.together import together
 from ports.clock import Clock
 from ports.waking import Bell
@@ -37,6 +39,8 @@ USDC_CURSOR, SOL_CURSOR = "treasury_usdc", "treasury_sol"
 USDC_READING, SOL_READING = "treasury_usdc", "treasury_sol"
 CHUNK = 32
 """Transactions fetched side by side and stored in one database transaction."""
+SMALL_UNITS, SMALL_LAMPORTS = 10_000, 100_000
+"""A cent, or two: what a stranger spends on being read."""
 LONGEST_PAUSE_SECONDS = 30.0
 """While the endpoints fail."""
 READ_AGAIN_SECONDS = 3_600.0
@@ -110,6 +114,10 @@ class TreasuryFollower:
             Track(USDC_CURSOR, self.usdc_account, Asset.USDC),
             Track(SOL_CURSOR, self._wallet, Asset.SOL),
         )
+        self._statements = {
+            USDC_CURSOR: Statement(read_back, self._usdc_standing, SMALL_UNITS),
+            SOL_CURSOR: Statement(read_back, self._sol_standing, SMALL_LAMPORTS),
+        }
         self._bell = Bell(clock)
         self._one_at_a_time = asyncio.Lock()
         self._head: Head | None = None
@@ -220,7 +228,7 @@ class TreasuryFollower:
             listed = await self._rpc.ask(lambda node, part=stretch: read_stretch(node, track.address, part, slot))  # type: ignore[misc]
             for start in range(0, len(listed), CHUNK):
                 chunk = listed[start : start + CHUNK]
-                kinds = await self._store_chunk(track, at, chunk, await self._facts_of(track, chunk))
+                kinds = await self._store_chunk(track, at, chunk, await self._next_facts(track, at, chunk))
                 if kinds is None:
                     raise Retryable(f"another process reads {track.name}")
                 at = Cursor(chunk[-1].signature, chunk[-1].slot)
@@ -229,11 +237,29 @@ class TreasuryFollower:
                     self._wake()
         return stored
 
+    async def _next_facts(
+        self, track: Track, at: Cursor | None, chunk: Sequence[ListedSignature]
+    ) -> list[TransactionFacts]:
+        since, wanted = None if at is None else at.value, await self._wanted(track, chunk)
+        return await self._statements[track.name].read(since, wanted, chunk[-1].signature)
+
+    def _usdc_standing(self, facts: TransactionFacts) -> Standing | None:
+        return usdc_standing(facts, self.usdc_account, self._usdc_mint)
+
+    def _sol_standing(self, facts: TransactionFacts) -> Standing | None:
+        """More follows from a receipt's end than from lamports."""
+        return None if self._receipts_closed(facts) else lamport_standing(facts, self._wallet)
+
+    def _receipts_closed(self, facts: TransactionFacts) -> tuple[str, ...]:
+        return receipts_closed(facts, self._wallet, self._usdc_mint, self.usdc_account)
+
     async def _facts_of(self, track: Track, chunk: Sequence[ListedSignature]) -> list[TransactionFacts]:
+        return await together([self._read_back.read_back(one) for one in await self._wanted(track, chunk)])
+
+    async def _wanted(self, track: Track, chunk: Sequence[ListedSignature]) -> list[str]:
         """A failed transaction moved no token; it costs its payer the fee."""
         failed = await self._failed(chunk) if track.asset is Asset.USDC else set()
-        wanted = [one.signature for one in chunk if one.signature not in failed]
-        return await together([self._read_back.read_back(one) for one in wanted])
+        return [one.signature for one in chunk if one.signature not in failed]
 
     async def _failed(self, chunk: Sequence[ListedSignature]) -> set[str]:
         """Which of them have failed: not by the word of the list alone, which is one endpoint's. What no two endpoints
@@ -335,7 +361,7 @@ class TreasuryFollower:
         found = [lamport_movement(one, self._wallet) for one in facts]
         new = book_lamports(conn, [one for one in found if one is not None], now)
         for one in facts:
-            for receipt in receipts_closed(one, self._wallet, self._usdc_mint, self.usdc_account):
+            for receipt in self._receipts_closed(one):
                 freed = sum(-moved.delta for moved in one.lamport_movements if moved.account == receipt)
                 receipts.closed(conn, receipt, one.signature, one.slot, freed, now)
         return [*[MovementKind.OTHER] * new, *[None] * (len(facts) - new)]

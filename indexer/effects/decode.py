@@ -4,6 +4,8 @@ Asked with encoding `base64` (best) or `json`, and `maxSupportedTransactionVersi
 what counts, not instructions: they hold however the tokens were moved, checked or not, inner or not, batched or not.
 """
 
+from typing import TypeVar
+
 from indexer.effects import message
 from indexer.effects.allocations import allocations_of
 from indexer.effects.facts import LamportMovement, TokenMovement, TransactionFacts
@@ -11,6 +13,7 @@ from indexer.effects.message import ReadTransaction
 from indexer.effects.nfts import memos_of, nfts_minted, nfts_moved
 from indexer.effects.shape import address, decimal, fields, items, malformed, whole
 
+M = TypeVar("M", TokenMovement, LamportMovement)
 _SECONDS_MAX = 2**40
 _DECIMALS_MAX = 255
 """One byte of the mint's account."""
@@ -32,7 +35,8 @@ def decode_transaction(result: object, signature: str | None = None) -> Transact
     if "err" not in meta:
         malformed("meta.err", "there")
     err = meta["err"]
-    token_movements = _token_movements(meta, transaction.keys)
+    token_movements, tokens_kept = _parted(_token_movements(meta, transaction.keys))
+    lamport_movements, lamports_kept = _parted(_lamport_movements(meta, transaction))
     minted = nfts_minted(transaction.steps, token_movements) if err is None else ()
     block_time = answer.get("blockTime")
     return TransactionFacts(
@@ -47,10 +51,19 @@ def decode_transaction(result: object, signature: str | None = None) -> Transact
         version=transaction.version,
         memos=memos_of(transaction.steps),
         token_movements=token_movements,
-        lamport_movements=_lamport_movements(meta, transaction),
+        lamport_movements=lamport_movements,
         nft_mints=minted,
+        tokens_kept=tokens_kept,
+        lamports_kept=lamports_kept,
         allocations=allocations_of(transaction.steps) if err is None else (),
         nft_moves=nfts_moved(token_movements, minted),
+    )
+
+
+def _parted(named: tuple[M, ...]) -> tuple[tuple[M, ...], tuple[M, ...]]:
+    """What moved, and what was left as it was."""
+    return tuple(one for one in named if one.before != one.after), tuple(
+        one for one in named if one.before == one.after
     )
 
 
@@ -58,14 +71,14 @@ def _lamport_movements(meta: dict[str, object], transaction: ReadTransaction) ->
     before, after = (items(meta.get(side), side) for side in ("preBalances", "postBalances"))
     if not len(before) == len(after) == len(transaction.keys):
         malformed("preBalances and postBalances", "one for each account")
-    movements = (
-        LamportMovement(account, whole(now, "postBalances") - whole(then, "preBalances"))
+    return tuple(
+        LamportMovement(account, whole(then, "preBalances"), whole(now, "postBalances"))
         for account, then, now in zip(transaction.keys, before, after, strict=True)
     )
-    return tuple(movement for movement in movements if movement.delta)
 
 
 def _token_movements(meta: dict[str, object], keys: tuple[str, ...]) -> tuple[TokenMovement, ...]:
+    """Of every token account that is named, those that kept what they held too."""
     decimals: dict[str, int] = {}
     before = _holdings(meta.get("preTokenBalances"), "preTokenBalances", len(keys), decimals)
     after = _holdings(meta.get("postTokenBalances"), "postTokenBalances", len(keys), decimals)
@@ -73,8 +86,7 @@ def _token_movements(meta: dict[str, object], keys: tuple[str, ...]) -> tuple[To
     for holding in sorted(before.keys() | after.keys(), key=lambda one: (one[0], one not in before, str(one))):
         index, owner, mint, program = holding
         then, now = before.get(holding), after.get(holding)
-        if then != now:
-            movements.append(TokenMovement(keys[index], owner, mint, program, then, now, decimals.get(mint)))
+        movements.append(TokenMovement(keys[index], owner, mint, program, then, now, decimals.get(mint)))
     return tuple(movements)
 
 

@@ -31,10 +31,16 @@ class TokenMovement:
 
 @dataclass(frozen=True, slots=True)
 class LamportMovement:
-    """Lamports one account gained (+) or lost (-), fee and rents included."""
+    """What one transaction did to the lamports of one account, fee and rents included."""
 
     account: str
-    delta: int
+    before: int
+    after: int
+
+    @property
+    def delta(self) -> int:
+        """Lamports gained (+) or lost (-)."""
+        return self.after - self.before
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,9 @@ class TransactionFacts:
     token_movements: tuple[TokenMovement, ...]
     lamport_movements: tuple[LamportMovement, ...]
     nft_mints: tuple[NftMint, ...]
+    tokens_kept: tuple[TokenMovement, ...] = ()
+    lamports_kept: tuple[LamportMovement, ...] = ()
+    """Accounts that it names and left as they were."""
     allocations: tuple[Allocation, ...] = ()
     nft_moves: tuple[NftMove, ...] = ()
 

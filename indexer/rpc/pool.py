@@ -2,9 +2,8 @@
 two that agree, be it there or not there."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from domain.errors import Misuse, Retryable
 from indexer.rpc import sending
@@ -13,6 +12,7 @@ from indexer.rpc.errors import Disagreement, EndpointError, is_behind
 from indexer.rpc.node import SIGNATURES_PAGE_MAX, Node
 from indexer.rpc.pace import SlotPace
 from indexer.rpc.slot_memory import SlotMemory
+from indexer.rpc.testimony import Testimony, attempt
 from indexer.rpc.turns import Turns
 from indexer.rpc.values import (
     Accounts,
@@ -48,14 +48,6 @@ REQUESTS_PER_SECOND = 10.0
 
 def _unobserved(_label: str, _method: str, _seconds: float, _outcome: str) -> None:
     """Nobody measures."""
-
-
-@dataclass(frozen=True, slots=True)
-class Testimony(Generic[T]):
-    """What one endpoint answered."""
-
-    label: str
-    answer: T
 
 
 class RpcPool:
@@ -166,46 +158,55 @@ class RpcPool:
     async def tell(self, question: Callable[[Node], Awaitable[T]], *, first: str = "") -> Testimony[T]:
         """As `ask`, with the name of the endpoint that answered. One that only lags is waited for where no other one
         answers: what it is held to may be the word of one that is ahead of the chain."""
+        return await self._tell(question, sorted(self._nodes(), key=lambda node: node.label != first))
+
+    async def tell_soon(self, question: Callable[[Node], Awaitable[T]]) -> Testimony[T]:
+        """As `tell`, by whichever endpoint can be asked soonest."""
+        return await self._tell(
+            question, [Node(one, self._memory, self._memory.finalized) for one in self._turns.soonest()]
+        )
+
+    async def _tell(self, question: Callable[[Node], Awaitable[T]], nodes: Sequence[Node]) -> Testimony[T]:
         failed: list[EndpointError] = []
-        nodes = sorted(self._nodes(), key=lambda node: node.label != first)
         for node in nodes:
-            answer = await _attempt(question, node)
-            if isinstance(answer, _Answer):
-                return self._told(node, answer)
-            failed.append(answer)
+            told = await attempt(question, node)
+            if isinstance(told, Testimony):
+                self._unanswered_since = None
+                return told
+            failed.append(told)
         patient = partial(self._once_there, question, self._patience())
         for node in [node for node, error in zip(nodes, failed, strict=True) if is_behind(error)]:
-            answer = await _attempt(patient, node)
-            if isinstance(answer, _Answer):
-                return self._told(node, answer)
+            told = await attempt(patient, node)
+            if isinstance(told, Testimony):
+                self._unanswered_since = None
+                return told
         raise self._none_answered(failed)
-
-    def _told(self, node: Node, answer: "_Answer[T]") -> Testimony[T]:
-        self._unanswered_since = None
-        return Testimony(node.label, answer.value)
 
     async def others(self, question: Callable[[Node], Awaitable[T]], beside: str) -> AsyncIterator[T]:
         """What the endpoints other than `beside` say, one after the other, for as long as the caller asks."""
         for endpoint in self._turns.as_they_are():
             if endpoint.label == beside:
                 continue
-            answer = await _attempt(question, Node(endpoint, self._memory, self._memory.witnessed))
-            if isinstance(answer, _Answer):
-                yield answer.value
+            told = await attempt(question, Node(endpoint, self._memory, self._memory.witnessed))
+            if isinstance(told, Testimony):
+                yield told.answer
 
-    async def vouched(self, question: Callable[[Node], Awaitable[T]]) -> T:
+    async def vouched(self, question: Callable[[Node], Awaitable[T]], told: Testimony[T] | None = None) -> T:
         """What something final follows from: the first answer that as many endpoints give as there must be witnesses.
 
-        No more of them are asked than that takes. Raises Disagreement when no two say the same, Retryable when too few
-        answer.
+        No more of them are asked than that takes, and not again the one whose answer is `told`. Raises Disagreement
+        when no two say the same, Retryable when too few answer.
         """
-        nodes, most = self._nodes(self._memory.witnessed), 0
-        given: list[Testimony[T]] = []
+        given = [] if told is None else [told]
+        if len(given) >= self.witnesses:
+            return given[0].answer
+        nodes = [node for node in self._nodes(self._memory.witnessed) if told is None or node.label != told.label]
+        most = len(given)
         failed: list[EndpointError] = []
         while nodes and most < self.witnesses:
             asked, nodes = nodes[: self.witnesses - most], nodes[self.witnesses - most :]
-            told, lost = await self._put(question, asked)
-            given, failed = [*given, *told], [*failed, *lost]
+            answered, lost = await self._put(question, asked)
+            given, failed = [*given, *answered], [*failed, *lost]
             answers = [one.answer for one in given]
             most = max(map(answers.count, answers), default=0)
             if most >= self.witnesses:
@@ -243,12 +244,11 @@ class RpcPool:
         self, question: Callable[[Node], Awaitable[T]], nodes: Sequence[Node]
     ) -> tuple[list[Testimony[T]], list[EndpointError]]:
         """What they answer, asked at once, and why the others do not."""
-        answers = await together([_attempt(question, node) for node in nodes])
-        results = [(node.label, answer) for node, answer in zip(nodes, answers, strict=True)]
-        answered = [Testimony(label, result.value) for label, result in results if isinstance(result, _Answer)]
+        results = await together([attempt(question, node) for node in nodes])
+        answered = [one for one in results if isinstance(one, Testimony)]
         if answered:
             self._unanswered_since = None
-        return answered, [result for _, result in results if isinstance(result, EndpointError)]
+        return answered, [one for one in results if isinstance(one, EndpointError)]
 
     async def agree(self, question: Callable[[Node], Awaitable[T]], *, floor: int | None = None) -> T:
         """A fact that counts only if all endpoints that answer say the same, two at least where two are configured.
@@ -424,15 +424,3 @@ class RpcPool:
         return [
             f"{endpoint.label} is left out: {endpoint.excluded}" for endpoint in self._endpoints if endpoint.excluded
         ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer(Generic[T]):
-    value: T
-
-
-async def _attempt(question: Callable[[Node], Awaitable[T]], node: Node) -> "_Answer[T] | EndpointError":
-    try:
-        return _Answer(await question(node))
-    except EndpointError as error:
-        return error

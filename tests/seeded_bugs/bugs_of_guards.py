@@ -50,15 +50,15 @@ def drops_the_uniqueness_of_events(patch: MonkeyPatch) -> None:
 @bug(F.SERVER_ERRORS, F.LOST_ANSWERS, F.HTML_BODIES)
 def swallows_an_rpc_error(patch: MonkeyPatch) -> None:
     """What no endpoint tells of a transaction, it moved nothing."""
-    real = of(indexer.treasury.TreasuryFollower, "_facts_of")
+    real = of(indexer.treasury.TreasuryFollower, "_next_facts")
 
-    async def facts_of(self: Any, track: Any, chunk: Any) -> Any:
+    async def facts_of(self: Any, track: Any, at: Any, chunk: Any) -> Any:
         try:
-            return await real(self, track, chunk)
+            return await real(self, track, at, chunk)
         except Retryable:
             return []
 
-    patch.setattr(indexer.treasury.TreasuryFollower, "_facts_of", facts_of)
+    patch.setattr(indexer.treasury.TreasuryFollower, "_next_facts", facts_of)
 
 
 @bug(F.LATE_LANDING)

@@ -14,7 +14,7 @@ from solders.pubkey import Pubkey
 from chain import programs
 from indexer.effects.decode import decode_transaction
 from indexer.effects.errors import MalformedAnswer
-from indexer.effects.facts import LamportMovement, NftMetadata, NftMove, TokenMovement, TransactionFacts
+from indexer.effects.facts import NftMetadata, NftMove, TokenMovement, TransactionFacts
 from indexer.effects.shape import guarded
 from sandbox.solana_node.token_layouts import TOKEN, associated_token_address
 from tests.chain.world import BUYER, PLATFORM, World, a_plan
@@ -57,7 +57,7 @@ def test_a_usdc_transfer_reads_the_same_in_every_version_and_encoding(
     facts = decode_transaction(answer(compiled(version, instructions), encoding=encoding))
     assert set(facts.token_movements) == {OUT, IN}
     assert [one.delta for one in facts.token_movements if one.account == TREASURY] == [-2_350_000]
-    assert facts.lamport_movements == (LamportMovement(PLATFORM_WALLET, -5000),)
+    assert [(one.account, one.delta) for one in facts.lamport_movements] == [(PLATFORM_WALLET, -5000)]
     assert facts.memos == ("purchase-pi_1-distribution é",)
     assert (facts.slot, facts.block_time, facts.fee_lamports) == (SLOT, BLOCK_TIME, 5000)
     assert (facts.fee_payer, facts.signers) == (PLATFORM_WALLET, (PLATFORM_WALLET,))
