@@ -1,6 +1,7 @@
 """Calls whose answer becomes facts, and lists paged to their end."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
@@ -62,6 +63,11 @@ def _page(data: Json, field: str, cursor: str | None) -> tuple[list[Json], str |
     if last == cursor:
         raise ShapeError("the list does not move on")
     return found, last
+
+
+def moment(at: datetime) -> str:
+    """A time in a query: whole seconds."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def inner(field: str, read: Read[T]) -> Read[T]:

@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from gateways.answers import Json, ShapeError, rows, text
 from gateways.circle_api.client import Call, path_part, read_call
 from gateways.circle_api.facts import CircleTransaction, TransactionPage, UserToken
 from gateways.circle_api.rates import CallClass, Lane
-from gateways.circle_api.reading import CircleCalls, inner
+from gateways.circle_api.reading import CircleCalls, inner, moment
 
 TRANSACTIONS = "/v1/w3s/transactions"
 _SIGNATURE = re.compile(r"[1-9A-HJ-NP-Za-km-z]{64,88}", re.ASCII)
@@ -59,7 +59,7 @@ class TransferCalls(CircleCalls):
         query = {
             "walletIds": wallet_id,
             "txType": tx_type,
-            "from": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "from": moment(since),
             "includeAll": "true",
             "order": "ASC",
         }

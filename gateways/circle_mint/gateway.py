@@ -1,7 +1,7 @@
 """Circle Mint as the steps see it."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from domain.errors import OutcomeUnknown, PaymentSystemError
 from gateways.answers import Json, ShapeError, rows, text
 from gateways.circle_api.client import DEADLINE_SECONDS, Call, CircleClient, path_part, read_call
 from gateways.circle_api.rates import CallClass, Rates
+from gateways.circle_api.reading import CircleCalls, Read, moment
 from gateways.circle_mint.error_codes import MINT
 from gateways.circle_mint.facts import DepositFacts, MintTransfer, RecipientFacts, WireInstructions, units_of
 from ports.clock import Clock
@@ -25,14 +26,14 @@ MINT_RATES = Rates(read=5, write=1)
 T = TypeVar("T")
 
 
-class MintGateway:
+class MintGateway(CircleCalls):
     """All methods raise Retryable (nothing happened), OutcomeUnknown (`order_transfer` only) or Rejected, whose `code`
     is Circle's number as text, or the HTTP status; AccessRefused when the key is refused whatever is asked."""
 
     def __init__(
         self, transport: Transport, api_base: str, api_key: str, ids: Ids, clock: Clock, rates: Rates = MINT_RATES
     ) -> None:
-        self._client = CircleClient(transport, api_base, api_key, None, ids, clock, rates, DEADLINE_SECONDS, MINT)
+        super().__init__(CircleClient(transport, api_base, api_key, None, ids, clock, rates, DEADLINE_SECONDS, MINT))
 
     def __repr__(self) -> str:
         return f"MintGateway({self._client!r})"
@@ -55,13 +56,13 @@ class MintGateway:
 
     async def deposits(self, since: datetime) -> list[DepositFacts]:
         """Dollars that came in at or after `since`, newest first."""
-        pages = self._pages("list deposits", f"{ACCOUNT}/deposits", since, DepositFacts.read)
+        pages = self._listed("list deposits", f"{ACCOUNT}/deposits", since, DepositFacts.read)
         return [one async for one in pages if one.currency == "USD"]
 
     async def recipients(self) -> list[RecipientFacts]:
         """Addresses that may be paid: those that wait for approval in the console are not listed."""
         path = f"{ACCOUNT}/wallets/addresses/recipient"
-        return [one async for one in self._pages("list recipients", path, None, RecipientFacts.read)]
+        return [one async for one in self._listed("list recipients", path, None, RecipientFacts.read)]
 
     async def order_transfer(self, key: UUID, body_fields: Mapping[str, Any]) -> MintTransfer:
         """Order a transfer, or find the one that this key ordered before; as fetched afterwards.
@@ -78,8 +79,7 @@ class MintGateway:
             body={**body_fields, "idempotencyKey": str(key)},
             has_effect=True,
         )
-        data = await self._client.data(call)
-        transfer_id = self._shaped(call, lambda obj: text(obj, "id"), data)
+        transfer_id = await self._data(call, lambda obj: text(obj, "id"))
         try:
             return await self.fetch_transfer(transfer_id)
         except PaymentSystemError as error:
@@ -91,23 +91,23 @@ class MintGateway:
 
     async def transfers(self, since: datetime) -> AsyncIterator[MintTransfer]:
         """All transfers created at or after `since` (whole seconds), newest first, in every state."""
-        async for one in self._pages("list transfers", TRANSFERS, since, MintTransfer.read):
+        async for one in self._listed("list transfers", TRANSFERS, since, MintTransfer.read):
             yield one
 
-    async def _read(self, name: str, path: str, read: Callable[[Json], T]) -> T:
+    async def _read(self, name: str, path: str, read: Read[T]) -> T:
         call = read_call(name, path)
-        return self._shaped(call, read, await self._client.data(call))
+        return await self._data(call, read)
 
     async def _rows(self, call: Call) -> list[Json]:
         """A list under `data`, unlike the wallets' lists, which have a name there."""
         answer = await self._client.answer(call)
         return self._shaped(call, lambda obj: rows(obj, "data"), answer)
 
-    async def _pages(self, name: str, path: str, since: datetime | None, read: Callable[[Json], T]) -> AsyncIterator[T]:
+    async def _listed(self, name: str, path: str, since: datetime | None, read: Read[T]) -> AsyncIterator[T]:
         """Ends because the cursor moves through a list that has an end; one that stands still raises."""
         query = {"pageSize": str(PAGE_ROWS)}
         if since is not None:
-            query["from"] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            query["from"] = moment(since)
         while True:
             call = read_call(name, path, query)
             found = await self._rows(call)
@@ -119,12 +119,6 @@ class MintGateway:
             if last == query.get("pageAfter"):
                 raise self._client.garbled(call, ShapeError("the list does not move on"))
             query = {**query, "pageAfter": last}
-
-    def _shaped(self, call: Call, read: Callable[[Json], T], obj: Json) -> T:
-        try:
-            return read(obj)
-        except ShapeError as error:
-            raise self._client.garbled(call, error) from error
 
 
 def _available(data: Json) -> int:
