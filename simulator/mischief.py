@@ -41,8 +41,14 @@ SHARE_WHILE_MONEY_LEAVES = 0.75
 lies around a batch hardly once in a week."""
 BACKUPS_EVERY = (7_200, 14_400, 43_200)
 RECONCILED_SECONDS = 60
+OUTAGE_SECONDS = (50_000, 130_000, 300_000, 700_000)
+"""Beyond Stripe's tries of three days, and over a Monday or two."""
+SHARE_OFF_WHILE_MONEY_LEAVES = 0.5
+"""Of the outages, so many begin when an order has just been taken: whether its answer has come or not."""
+KEYS_KEPT_SECONDS = 86_400
 AFTER_IT_BEGINS_SECONDS = (0, 0, 0, 3, 600)
 """Before anything of it is on the chain, in the middle of it, and when all of it is final."""
+AFTER_IT_LANDED_SECONDS = (0, 1, 4, 9)
 PUTTING_BACK_SECONDS = (0, 0, 5)
 """By a script, and by hand."""
 
@@ -91,7 +97,7 @@ class Mischief:
     async def end(self) -> None:
         """Everything is well again: the people who run the outside have mended it, and those who run the daemons have
         given them the keys that are good."""
-        self.stage.until_death, self.stage.is_slow, self.stage.keep_down = NEVER, False, False
+        self.stage.until_death, self.stage.is_slow, self.stage.kept_down = NEVER, False, 0
         begun, self._begun = self._begun, []
         for kind, ended in begun:
             self._undo(kind, ended)
@@ -112,6 +118,8 @@ class Mischief:
             FaultKind.OLD_BACKUP: self._restore,
             FaultKind.ROTATED_KEYS: self._rotate,
             FaultKind.DEATH: self._die,
+            FaultKind.OUTAGES: self._switch_off,
+            FaultKind.FORGOTTEN_KEYS: self._forget_keys,
         }
         if kind in own:
             await own[kind](lasts)
@@ -167,6 +175,23 @@ class Mischief:
         await self.stage.clock.sleep(seconds)
         life.go_on()
 
+    async def _switch_off(self, _: float) -> None:
+        """Once in a world, and all processes together: the machine is off, or nobody pays its bill."""
+        stage, dice = self.stage, self.dice
+        if self.struck[FaultKind.OUTAGES]:
+            return
+        self.struck[FaultKind.OUTAGES] += 1
+        if dice.random() < SHARE_OFF_WHILE_MONEY_LEAVES:
+            stage.money_leaves.clear()
+            await stage.money_leaves.wait()
+        seconds = dice.choice(OUTAGE_SECONDS)
+        stage.trace.tell("nobody is there for", seconds)
+        stage.kept_down += 1
+        for process in stage.processes:
+            await stage.kill(process)
+        await stage.clock.sleep(seconds)
+        stage.kept_down -= 1
+
     async def _fill_disk(self, lasts: float) -> None:
         self.struck[FaultKind.DISK_FULL] += 1
         self.stage.trace.tell("the disk is full for", lasts)
@@ -186,10 +211,17 @@ class Mischief:
     # --- the outside ------------------------------------------------------------------------------------------
 
     async def _fork(self, _: float) -> None:
+        """Soon after something has landed: the newest slots hold nothing at nearly any other time."""
+        landed, node = asyncio.Event(), self.stage.node
+        hear: Callable[[object], None] = lambda _: landed.set()  # noqa: E731
+        node.on_transaction.append(hear)
+        await landed.wait()
+        node.on_transaction.remove(hear)
+        await self.stage.clock.sleep(self.dice.choice(AFTER_IT_LANDED_SECONDS))
         depth = self.dice.randint(1, 31)
         again = self.dice.choice((None, 2, 200))
-        dropped = self.stage.node.fork(depth, reland_after_slots=again)
-        self.struck[FaultKind.FORKS] += 1
+        dropped = node.fork(depth, reland_after_slots=again)
+        self.struck[FaultKind.FORKS] += bool(dropped)
         self.stage.trace.tell("a fork of", depth, "slots drops", len(dropped), "transactions")
 
     async def _restore(self, _: float) -> None:
@@ -206,7 +238,7 @@ class Mischief:
             await self._back_up_until_money_leaves(backup, latest)
         else:
             await stage.clock.sleep(age)
-        stage.keep_down = True
+        stage.kept_down += 1
         for process in stage.processes:
             await stage.kill(process)
         await stage.clock.sleep(self.backup_dice.choice(PUTTING_BACK_SECONDS))
@@ -217,7 +249,7 @@ class Mischief:
         stage.records.restore()
         self.struck[FaultKind.OLD_BACKUP] += 1
         stage.trace.tell("the backup is put back")
-        stage.keep_down = False
+        stage.kept_down -= 1
 
     async def _back_up_until_money_leaves(self, backup: Path, latest: float) -> None:
         """For the first time after the last backup, and a little longer; or until `latest`. The books are reconciled
@@ -236,6 +268,13 @@ class Mischief:
                 async with asyncio.timeout(min(every, latest - stage.clock.monotonic())):
                     await stage.money_leaves.wait()
         await stage.clock.sleep(max(0.0, min(latest - stage.clock.monotonic(), more)))
+
+    async def _forget_keys(self, _: float) -> None:
+        replays = self.stage.circle.custody.replays
+        known = replays.remembered()
+        await self.stage.clock.sleep(KEYS_KEPT_SECONDS)
+        self.struck[FaultKind.FORGOTTEN_KEYS] += replays.forget(known)
+        self.stage.trace.tell("Circle forgets", len(known), "keys")
 
     async def _rotate(self, _: float) -> None:
         """Webhook secret and Circle key are replaced; some time later the daemons are told and restarted."""

@@ -25,6 +25,12 @@ GAP = """
     FROM readings r WHERE r.name = 'treasury_sol'
 """
 """By how much the wallet's SOL differs from what is booked, as `index status` and the log tell."""
+PACKED = """
+    SELECT s.stripe_payment_intent_id payment, p.recipient_number number FROM group_attempts a
+    JOIN group_members m ON m.group_id = a.group_id AND m.released_at IS NULL
+    JOIN payouts p ON p.transfer_id = m.transfer_id JOIN purchases s ON s.id = p.purchase_id WHERE a.signature = ?
+"""
+"""Whom a packed payout pays, as the console tells while it is sent."""
 BY_A_PERSON = "operator: "
 """Begins the reason of a hold that nobody but a person ends."""
 
@@ -39,6 +45,8 @@ class Operator:
         self._gap = 0
         self.held_for_good: set[int] = set()
         """Sales that may be paid already."""
+        self._packed: dict[str, list[tuple[str, int]]] = {}
+        """What he has noted of packed payouts while he watched them: signature → payment and recipient's number."""
         self._tokens: list[str] = []
         """His, and the second approver's."""
 
@@ -47,7 +55,8 @@ class Operator:
         return self._tokens[0]
 
     async def arrive(self) -> None:
-        """Get tokens from whoever set the daemon up."""
+        """Get tokens from whoever set the daemon up, and watch from now on."""
+        self._cast.stage.on_outflow.append(self._note)
         for number in range(self._cast.stage.settings.agent_approvers):
             wish = {"name": f"operator{number}", "role": "approver"}
             made = await self._cast.ask("POST", "/admin/api/tokens", wish, ADMIN_TOKEN, admin=True)
@@ -57,7 +66,7 @@ class Operator:
             self._cast.stage.records.secrets.add(self._tokens[-1])
 
     async def round(self) -> None:
-        await self._decide_outflows()
+        await self.decide_outflows()
         await self._retry()
         await self._read_again()
         await self._approve()
@@ -88,34 +97,49 @@ class Operator:
             await self._ask("POST", f"/admin/api/retry/distribution/{row['p']}")
             self._cast.stage.trace.tell("operator pays again", row["p"])
 
-    async def _decide_outflows(self) -> None:
-        """As the runbook of OrphanOutflow has it. He never sends anything himself, so an outflow that nothing explains
-        is a payout of which the rows were lost with an old backup; where none was put back he knows of no reason, and
-        leaves the sends stopped."""
+    def _note(self, signature: str) -> None:
+        told = self._cast.stage.checker.db.rows(PACKED, signature)
+        if told:
+            self._packed[signature] = [(row["payment"], row["number"]) for row in told]
+
+    async def decide_outflows(self) -> None:
+        """As the runbook of OrphanOutflow has it. What the treasurer has moved is accepted. Anything else that nothing
+        explains is a payout of which the rows were lost with an old backup; where none was put back he knows of no
+        reason, and leaves the sends stopped."""
         found = await self._ask("GET", "/admin/api/outflows")
         for row in (found or {}).get("items", []):
+            if any(one.tx_hash == row["signature"] for one in self._cast.own_moves):
+                await self._ask("POST", f"/admin/api/outflows/{row['id']}/accept", {"reason": "to our bank"})
+                self._cast.stage.trace.tell("operator accepts the treasurer's", row["signature"])
+                continue
             self._seen[row["signature"]] = self._seen.get(row["signature"], 0) + 1
             is_looked_at = self._seen[row["signature"]] > ROUNDS_BEFORE_DECIDING
             if is_looked_at and self._cast.stage.records.restored and not await self._adopt(row):
                 await self._write_off(row)
 
     async def _adopt(self, row: dict[str, Any]) -> bool:
-        """By the payout that Circle's console names for it, if it does."""
-        records, db = self._cast.stage.records, self._cast.stage.checker.db
-        told = next((one.ref_id for one in records.orders() if one.tx_hash == row["signature"]), None) or ""
-        named = REFERENCE.fullmatch(told)
-        if named is None:
-            return False
+        """By the payouts that Circle's console names for it, or his own notes, if they do."""
+        db = self._cast.stage.checker.db
+        source, named = self._named(row["signature"])
         sql = (
             "SELECT p.id FROM payouts p JOIN purchases s ON s.id = p.purchase_id "
             "WHERE s.stripe_payment_intent_id = ? AND p.recipient_number = ?"
         )
-        payouts = [one["id"] for one in db.rows(sql, named["payment"], int(named["number"] or 1))]
-        wish = {"reason": f"Circle's console: {told}", "payout_ids": payouts}
+        payouts = [one["id"] for payment, number in named for one in db.rows(sql, payment, number)]
+        wish = {"reason": source, "payout_ids": payouts}
         done = await self._ask("POST", f"/admin/api/outflows/{row['id']}/adopt", wish) if payouts else None
         if done is not None:
             self._cast.stage.trace.tell("operator adopts the outflow", row["signature"], "by payouts", *payouts)
         return done is not None
+
+    def _named(self, signature: str) -> tuple[str, list[tuple[str, int]]]:
+        """How he knows, and the payments and recipients' numbers of what it paid."""
+        if signature in self._packed:
+            return "noted while it was sent", self._packed[signature]
+        orders = self._cast.stage.records.orders()
+        told = next((one.ref_id for one in orders if one.tx_hash == signature), None) or ""
+        found = REFERENCE.fullmatch(told)
+        return f"Circle's console: {told}", [(found["payment"], int(found["number"] or 1))] if found else []
 
     async def _write_off(self, row: dict[str, Any]) -> None:
         """What paid somebody, and nobody can tell for which of his sales: all that it may have paid are held for good,

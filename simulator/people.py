@@ -12,6 +12,7 @@ from typing import Any
 
 from solders.pubkey import Pubkey
 
+from sandbox.circle_service.transactions import Transaction
 from sandbox.stripe_service.errors import ApiError
 from simulator.checker import Wish
 from simulator.stage import Stage
@@ -82,10 +83,19 @@ class Cast:
     paid: int = 0
     accepted: set[str] = field(default_factory=set)
     """Signatures of outflows that the operator declared his own."""
+    own_moves: list[Transaction] = field(default_factory=list)
+    """What the treasurer moved out by hand in Circle's console."""
+    moved_out: int = 0
+    """Base units that he has put in for it, or is about to."""
     newcomers: int = 0
     without_pin: int = 0
     sold: dict[str, Work] = field(default_factory=dict)
     """Paid Session → what was bought."""
+
+    @property
+    def explained(self) -> set[str]:
+        """Signatures of outflows that no payout has to explain."""
+        return self.accepted | {one.tx_hash for one in self.own_moves if one.tx_hash is not None}
 
     async def gather(self, creators: int, buyers: int, bring_over: Callable[["Cast", str], Awaitable[bool]]) -> None:
         """Everybody signs up, or is there from before, every creator publishes."""
@@ -311,8 +321,8 @@ class Cast:
             self.stage.trace.tell("deposit of", base_units)
 
     def due_in_all(self) -> int:
-        """More than all creators together can be due of what was paid so far (base units)."""
-        return sum(int(one["gross_cents"]) for one in self.stage.records.payments()) * 9_000
+        """More than all creators together can be due of what was paid so far, beside what is moved out (base units)."""
+        return self.moved_out + sum(int(one["gross_cents"]) for one in self.stage.records.payments()) * 9_000
 
     async def top_up(self, part: float = 1.0) -> None:
         """Deposit what is missing for everybody, or a part of it."""

@@ -6,7 +6,7 @@ import json
 import random
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
@@ -73,8 +73,10 @@ class Stage(World):
         """So many points are passed before somebody dies at one."""
         self.is_slow = False
         """The network takes its time, and tasks run in other orders."""
-        self.keep_down = False
-        """Dead processes stay dead for now (somebody works on the database file)."""
+        self.kept_down = 0
+        """Dead processes stay dead for so many reasons: somebody works on the database file, the machine is off."""
+        self.on_outflow: list[Callable[[str], None]] = []
+        """Called with the signature of each transaction that takes USDC from the platform wallet, when it lands."""
         self.money_leaves = asyncio.Event()
         """Set when USDC begins to leave the platform wallet: Circle has taken an order, or a block a transaction."""
         self.wire = ServiceTransport(self.outside.by_url, self.clock.sleep, remember=False)
@@ -123,7 +125,7 @@ class Stage(World):
             dead = asyncio.Event()
             life = Life(process.name, self._dies, self._dither)
             life.on_death = dead.set
-            while self.keep_down:
+            while self.kept_down:
                 await self.clock.sleep(1)
             if await self._started(process, life):
                 await self._until_end(process, dead)
@@ -178,6 +180,8 @@ class Stage(World):
     def _landed(self, landed: Landed) -> None:
         if self.records.takes_usdc(landed):
             self.money_leaves.set()
+            for hear in self.on_outflow:
+                hear(landed.signature)
         if self._poke is None:
             slots = self.node.slots
             seconds = (slots.depth[Commitment.FINALIZED] + 2) * slots.slot_ms / 1_000

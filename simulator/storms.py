@@ -5,9 +5,13 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from sandbox.circle_service.solana import COMPUTE_UNITS_DEFAULT, Fee
 from sandbox.faults import Fault, Faults, Rule
 from sandbox.solana_node.history import Landed
-from simulator.outside import SECOND_ENDPOINT
+from simulator.outside import SECOND_ENDPOINT, START_LAMPORTS
 from simulator.scenario import FaultKind
 from simulator.stage import Stage
 
@@ -18,6 +22,7 @@ TARGETS = (
     (STRIPE, "/v1/checkout"),
     (STRIPE, "/v1/events"),
     (STRIPE, "/v1/charges"),
+    (STRIPE, "/v1/refunds"),
     (CIRCLE, ""),
     (CIRCLE, "/transactions"),
     (CIRCLE, "/transfer"),
@@ -30,6 +35,9 @@ TARGETS = (
 """Of which requests a rule takes some: all of a service, or those of one kind."""
 LATE_MS = (1_000, 9_000, 29_000, 31_000, 90_000)
 """Below and above every deadline of the daemon's calls."""
+FEES_MS = (60_000, 3_600_000, 100_000_000)
+LAMPORTS_LEFT = (1_000_000, 3_000_000, 8_000_000)
+"""Less than one rent, a few of them: neither is enough for what a week costs."""
 SHARES = (0.02, 0.1, 0.4, 1.0)
 
 
@@ -77,6 +85,8 @@ class Storms:
             FaultKind.RPC_FORKS: self._follow_a_dead_branch,
             FaultKind.LATE_LANDING: self._land_late,
             FaultKind.CIRCLE_DISORDER: self._disorder,
+            FaultKind.LATE_FEES: self._delay_fees,
+            FaultKind.NO_SOL: self._spend_sol,
         }
         return others[kind]() if kind in others else None
 
@@ -135,6 +145,11 @@ class Storms:
             delay_ms=late,
         )
         return Ended(lambda: _calm(controls.disturb_delivery(shuffle_ms=0, created_step_seconds=1, delay_ms={})))
+
+    def _delay_fees(self) -> Ended:
+        controls = self.stage.stripe.controls
+        controls.delay_fees(self.dice.choice(FEES_MS))
+        return Ended(controls.delay_fees)
 
     # --- the chain --------------------------------------------------------------------------------------------
 
@@ -207,6 +222,19 @@ class Storms:
             switches.land_after_slots = switches.drop_sends = 0
 
         return Ended(undo)
+
+    def _spend_sol(self) -> Ended:
+        """Somebody moves nearly all SOL away by hand in Circle's console; later there is more than ever again."""
+        stage, custody = self.stage, self.stage.circle.custody
+        wallet = custody.wallets.at(stage.platform.address)
+        assert wallet is not None
+        native = custody.tokens.native
+        fee = Fee(COMPUTE_UNITS_DEFAULT, 0)
+        spent = custody.tokens.units_of(wallet, native) - fee.lamports - self.dice.choice(LAMPORTS_LEFT)
+        if spent > 0:
+            bank = str(Keypair.from_seed(self.dice.randbytes(32)).pubkey())
+            custody.transfers.start(wallet, native, spent, bank, fee, "LOW", None)
+        return Ended(lambda: _calm(stage.node.airdrop(Pubkey.from_string(wallet.address), START_LAMPORTS)))
 
     # --- Circle -----------------------------------------------------------------------------------------------
 

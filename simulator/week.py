@@ -43,8 +43,15 @@ QUIET_POINTS = 5
 """Looks of the checker in a week, beside the one at the end."""
 BUSY_POINTS_SECONDS = (5, 15, 30, 60, 120, 300, 900, 3_600)
 """And after something begins to happen: what is said too early is true a little later."""
-SHARES = {FaultKind.OLD_BACKUP: 0.15, FaultKind.TWO_WORKERS: 0.35}
-"""Of kinds that hide others: after an old backup some sales wait for a person, and are judged less strictly."""
+SHARES = {
+    FaultKind.OLD_BACKUP: 0.15,
+    FaultKind.TWO_WORKERS: 0.35,
+    FaultKind.OUTAGES: 0.15,
+    FaultKind.NO_SOL: 0.25,
+    FaultKind.LATE_FEES: 0.25,
+}
+"""Of kinds that hide others: after an old backup some sales wait for a person, and are judged less strictly; where
+nobody is there, or nothing can be paid, little happens."""
 DRAIN_SECONDS = 84 * 3_600
 """Longer than the rarest of the slowed nudges takes to come."""
 ROUND_SECONDS = 3_600
@@ -277,7 +284,7 @@ class _World:
     def _look(self, cast: Cast) -> Callable[[], Coroutine[None, None, None]]:
         async def look() -> None:
             checker, now_us = cast.stage.checker, cast.stage.clock.now_ms() * 1_000
-            self._tell(cast.stage, checker.always() if self._kinds else checker.undisturbed(now_us, cast.accepted))
+            self._tell(cast.stage, checker.always() if self._kinds else checker.undisturbed(now_us, cast.explained))
 
         return look
 
@@ -303,7 +310,7 @@ class _World:
             stage.findings.extend(found)
 
     def _judge(self, stage: Stage, cast: Cast) -> list[str]:
-        checker, accepted = stage.checker, cast.accepted
+        checker, accepted = stage.checker, cast.explained
         if self._scenario.operators and not stage.records.restored:
             return checker.all_served(stage.clock.now_ms() * 1_000, accepted)
         return checker.at_rest(accepted)

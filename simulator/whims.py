@@ -6,10 +6,12 @@ from typing import Any
 
 from simulator.operator import Operator
 from simulator.people import Cast
+from simulator.treasurer import Treasurer
 from simulator.world import Answer
 
 BECAUSE = {"reason": "looked at"}
 A_WHILE_SECONDS = (5, 600, 40_000)
+DOLLARS_CENTS = (1, 1_000, 500_000)
 PARTS = (None, "0.01", "0.50", "1.00")
 """Of a payment that is given back, in dollars; None: all of it."""
 
@@ -19,11 +21,13 @@ class Whims:
 
     def __init__(self, cast: Cast, operator: Operator, dice: random.Random) -> None:
         self._cast, self._operator, self._dice = cast, operator, dice
+        self._treasurer = Treasurer(cast, operator, dice)
 
     async def act(self) -> None:
         acts: tuple[Callable[[], Awaitable[None]], ...] = (
             self._hold,
             self._unhold,
+            self._refund,
             self._refund,
             self._release,
             self._pause_a_batch,
@@ -31,6 +35,11 @@ class Whims:
             self._replay,
             self._take_down,
             self._reconcile,
+            self._announce,
+            self._end_a_token,
+            self._close_an_invite,
+            self._retry_wallets,
+            self._treasurer.move_out,
         )
         await self._dice.choice(acts)()
 
@@ -84,6 +93,8 @@ class Whims:
         shown = await self._ask("GET", f"purchases/{purchase_id}")
         if shown is not None:
             seen = {"confirm": shown.body["purchase"]["stripe_payment_intent_id"], "version": shown.body["version"]}
+            if how == "refund":
+                self._cast.stage.people.asked_back[seen["confirm"]] += 1
             await self._ask("POST", f"purchases/{purchase_id}/{how}", {**BECAUSE, **seen, **more})
 
     async def _pause_a_batch(self) -> None:
@@ -113,3 +124,23 @@ class Whims:
 
     async def _reconcile(self) -> None:
         await self._ask("POST", "reconciliations", {})
+
+    async def _announce(self) -> None:
+        """Dollars that are to become USDC; they release nothing."""
+        cents = self._dice.choice(DOLLARS_CENTS)
+        await self._ask("POST", "conversions", {"usd_cents": cents, "note": BECAUSE["reason"]})
+
+    async def _end_a_token(self) -> None:
+        made = await self._ask("POST", "tokens", {"name": f"guest{self._dice.randrange(10**6)}", "role": "viewer"})
+        if made is not None:
+            self._cast.stage.records.secrets.add(str(made.body["secret"]))
+            await self._ask("POST", f"tokens/{made.body['token']['id']}/revoke")
+
+    async def _close_an_invite(self) -> None:
+        if await self._ask("POST", "invites", {"uses": 1}) is not None:
+            shown = await self._ask("GET", "invites")
+            if shown is not None and shown.body["items"]:
+                await self._ask("POST", f"invites/{shown.body['items'][0]['id']}/close")
+
+    async def _retry_wallets(self) -> None:
+        await self._ask("POST", "retry/wallet", {"all": True})

@@ -1,7 +1,7 @@
 """Idempotency keys: the same key and payload give the same resource again (reference/circle.md, section 9)."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from sandbox.circle_service.errors import key_reused
@@ -26,6 +26,7 @@ class Replays:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], _Kept] = {}
+        self._forgotten: set[str] = set()
 
     def find(self, scope: str, key: str, body: Mapping[str, object], *, original_on_conflict: bool) -> View | None:
         """The view of the resource made earlier, in its current state. Raises 403/156020 on another payload."""
@@ -38,7 +39,18 @@ class Replays:
 
     def knows(self, key: str) -> bool:
         """Whether a request under this key made something, at any endpoint."""
-        return any(known == key for _, known in self._kept)
+        return key in self._forgotten or any(known == key for _, known in self._kept)
+
+    def remembered(self) -> frozenset[tuple[str, str]]:
+        """What is remembered now, for `forget` at a later time."""
+        return frozenset(self._kept)
+
+    def forget(self, keys: Iterable[tuple[str, str]]) -> int:
+        """Take the next request under each of these for a new one; how many they were. Circle publishes no retention
+        (reference/circle.md, section 9)."""
+        forgotten = [one for one in keys if self._kept.pop(one, None) is not None]
+        self._forgotten.update(key for _, key in forgotten)
+        return len(forgotten)
 
     def keep(self, scope: str, key: str, body: Mapping[str, object], view: View) -> None:
         self._kept[scope, key] = _Kept(_payload(body), view)

@@ -22,6 +22,7 @@ class Controls:
         self._world = world
         self._faults = faults
         self._inner_faults = inner_faults
+        self._timing = world.books.timing
         self.pay = world.payments.pay
         self.decline = world.payments.decline
         self.expire = world.payments.expire
@@ -72,6 +73,11 @@ class Controls:
     def clear_faults(self) -> None:
         self._faults.clear()
         self._inner_faults.clear()
+
+    def delay_fees(self, delay_ms: int | None = None) -> None:
+        """From now on balance transactions come so long after their payments; None: as they did."""
+        books = self._world.books
+        books.timing = self._timing if delay_ms is None else replace(self._timing, fee_delay_ms=delay_ms)
 
     def limit_rate(self, match: str = "/v1/", times: int = 1) -> Rule:
         """The next `times` matching requests get 429."""
@@ -142,7 +148,7 @@ class Controls:
             "net_cents": booked.get("net"),
             "available_on": booked.get("available_on"),
             "refunded_cents": charge["amount_refunded"],
-            "refunds": [{key: row[key] for key in ("id", "amount", "status")} for row in refunds],
+            "refunds": [{key: row[key] for key in ("id", "amount", "status", "metadata")} for row in refunds],
             "disputes": [{key: row[key] for key in ("id", "amount", "status")} for row in disputes],
         }
 

@@ -61,6 +61,7 @@ class Checker:
         yield from parties.parties(db, records)
         yield from sales.shelves(db, records)
         yield from sales.inbox(db, records)
+        yield from sales.given_back(db, records)
         yield from payouts.assignment(db)
         yield from payouts.weeks(db, records)
         yield from payouts.frozen(db)

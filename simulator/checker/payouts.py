@@ -94,7 +94,7 @@ def nothing_else_left(db: Database, records: Records, accepted: frozenset[str]) 
 def landed_once(records: Records) -> Iterator[str]:
     """I7: of all that Circle ever made for one reference, at most one landed without an error."""
     left = records.outflows()
-    landed = Counter(one.ref_id for one in records.orders() if one.tx_hash in left)
+    landed = Counter(one.ref_id for one in records.orders() if one.ref_id and one.tx_hash in left)
     yield from (f"I7: {reference} landed {times} times" for reference, times in landed.items() if times > 1)
 
 

@@ -50,6 +50,8 @@ class People:
 
     wishes: dict[str, Wish] = field(default_factory=dict)
     """By the Stripe Session on whose page each of them was."""
+    asked_back: Counter[str] = field(default_factory=Counter)
+    """Payment → how often an operator has asked for money of it to be given back."""
     addresses: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """E-mail address → where that person has wanted to be paid, beside the wallet that Circle made for him."""
 

@@ -79,6 +79,25 @@ def losers(db: Database) -> Iterator[str]:
     yield from (f"I4: purchase {row['id']} lost a sold-out race and keeps its buyer's money" for row in db.rows(sql))
 
 
+def given_back(db: Database, records: Records) -> Iterator[str]:
+    """I7: what we give back, an operator has asked for, or a loser is due; and each of it is given once."""
+    sql = "SELECT stripe_payment_intent_id pi FROM purchases WHERE NOT edition_held"
+    losers = {row["pi"] for row in db.rows(sql)}
+    for payment in records.payments():
+        ours = Counter(
+            one["metadata"]["refund"]
+            for one in payment["refunds"]
+            if "refund" in one["metadata"] and one["status"] not in ("failed", "canceled")
+        )
+        for refund, times in ours.items():
+            if times > 1:
+                yield f"I7: refund {refund} of {payment['payment_intent']} was made {times} times"
+        if records.people is not None and not records.restored:  # else another may have lost the race before
+            most = records.people.asked_back[payment["payment_intent"]] + (payment["payment_intent"] in losers)
+            if ours.total() > most:
+                yield f"I7: {payment['payment_intent']} was refunded {ours.total()} times by us and {most} times due"
+
+
 def shelves(db: Database, records: Records) -> Iterator[str]:
     """Editions and NFTs: none beyond the number, none twice, none but for a paid sale, each with its buyer."""
     held = "SELECT content_id, COUNT(*) n FROM purchases WHERE edition_held GROUP BY 1"

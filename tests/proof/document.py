@@ -14,14 +14,14 @@ What was run, and what came of it. Written by `make soak` (`tests/proof/`): each
 of no other, and says where that run was shorter than what a whole one asks for.
 """
 INVARIANTS = """
-Invariants, as the checker numbers them: I1 the ledger sums to zero. I2 gross, fee, net and shares are Stripe's
-and the split's. I3 shares sum up. I4 nothing paid is lost. I5 each payout is in one plan and one transfer. I6
-what is called paid is on the chain, and what left is called paid. I7 at most once. I8 one key, one body, a
-successor only beside a proof, and what is called dead never takes effect. I9 states move along their edges, each
-from where the last one ended, with history. I10 a lease ends by its holder's hand; receipts stand. I11 wallet,
-movements and ledger are one number. I12 everything comes to rest. I13 every act of an operator is in the audit
-log. I14 no secret in the database, the answers or the logged errors. I15 each Monday takes what was paid before.
-I16 what is refused changes no row.
+Invariants, as the checker numbers them: I1 the ledger sums to zero. I2 gross, fee, net and shares are Stripe's and
+the split's, of the sale that people wanted. I3 shares sum up. I4 nothing paid is lost. I5 each payout is in one
+plan and one transfer. I6 what is called paid is on the chain, and what left is called paid. I7 at most once. I8
+one key, one body, a successor only beside a proof, and what is called dead never takes effect. I9 states move
+along their edges, each from where the last one ended, with history. I10 a lease ends by its holder's hand;
+receipts stand. I11 wallet, movements and ledger are one number. I12 everything comes to rest. I13 every act of an
+operator is in the audit log. I14 no secret in the database, the answers or the logged errors. I15 each Monday
+takes what was paid before. I16 what is refused changes no row.
 """
 HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 
