@@ -20,6 +20,7 @@ from metrics import Metrics
 from storage import schema
 from storage.people.tokens import end_others_of_settings, ensure_admin_token
 from storage.people.users import ensure_invite
+from storage.recovery.restoring import take_up
 from storage.work import release_all
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ async def prepare(settings: Settings, ports: Ports, metrics: Metrics) -> Daemon:
     require_contract_report(settings)
     await ports.store.start()
     await ports.store.write(schema.ready)
+    await _take_up(ports)
     if ports.store.one_process:
         await ports.store.write(release_all)
     secret = settings.agent_derivation_secret.get_secret_value().encode()
@@ -55,6 +57,13 @@ async def prepare(settings: Settings, ports: Ports, metrics: Metrics) -> Daemon:
     engine = build_engine(settings, ports, gateways, metrics, address)
     await _let_in(settings, ports)
     return Daemon(settings, ports, gateways, engine, metrics, address)
+
+
+async def _take_up(ports: Ports) -> None:
+    now = ports.clock.now()
+    ended = await ports.store.write(lambda conn: take_up(conn, now))
+    if ended is not None:
+        log.warning("the database is a copy that was put in place", ended_tokens_of=ended)
 
 
 async def _first_contact(settings: Settings, ports: Ports, gateways: Gateways) -> str:

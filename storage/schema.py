@@ -21,6 +21,10 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _UPGRADE_LOCK = 0x72656E61
 """PostgreSQL advisory lock: of several processes that upgrade at once, one works and the others then find it done."""
 
+UNFINISHED = "restore_unfinished"
+"""A table that stands in a PostgreSQL database while a backup is brought into it, which no one transaction can do with
+what has to be written down of it."""
+
 
 def configuration(conn: Connection, told: Callable[[str, str], None] | None = None) -> Config:
     """Alembic's settings for our migrations over this connection, without a file of their own. `told` hears number and
@@ -60,10 +64,10 @@ def ready(conn: Connection) -> None:
 
 def check(conn: Connection) -> None:
     """Raises SchemaDiffers unless the database has exactly the schema of this version."""
+    _refuse_unknown(conn)
     found, wanted = revision(conn), head()
     if found == wanted:
         return
-    _refuse_unknown(conn)
     if found is None and inspect(conn).get_table_names():
         raise SchemaDiffers("the database holds tables that are not ours; point DATABASE_URL at another one")
     raise SchemaDiffers(f"the database is at schema {found or 'none'}, this version needs {wanted}: run `db upgrade`")
@@ -88,6 +92,27 @@ def knows(revision: str) -> bool:
     return any(script.revision == revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions())
 
 
+def begin_to_fill(conn: Connection) -> None:
+    """An empty database is to be filled by others' means, and is none until `filled`: it can't be used before."""
+    conn.execute(text(f"CREATE TABLE IF NOT EXISTS {UNFINISHED} (since timestamptz NOT NULL DEFAULT now())"))
+
+
+def filled(conn: Connection) -> None:
+    """What was to be filled is whole."""
+    conn.execute(text(f"DROP TABLE {UNFINISHED}"))
+
+
+def not_filled(conn: Connection) -> None:
+    """Nothing came of it. If something did after all, nobody can use it."""
+    if is_empty(conn):
+        filled(conn)
+
+
+def is_empty(conn: Connection) -> bool:
+    """Whether it holds no tables, but for what somebody may have left who was to fill it."""
+    return not set(inspect(conn).get_table_names()) - {UNFINISHED}
+
+
 def _require_alone(conn: Connection) -> None:
     """An SQLite file has its lock."""
     if conn.dialect.name != "postgresql":
@@ -101,6 +126,10 @@ def _require_alone(conn: Connection) -> None:
 
 
 def _refuse_unknown(conn: Connection) -> None:
+    if inspect(conn).has_table(UNFINISHED):
+        raise SchemaDiffers(
+            "a restore into this database did not come to its end: make an empty one (`createdb`), and restore there"
+        )
     found = revision(conn)
     if found is not None and not knows(found):
         raise SchemaDiffers(f"the database is at schema {found}, which is newer than this version: update the program")

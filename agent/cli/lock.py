@@ -7,8 +7,10 @@ from agent.cli.client import CommandFailed
 from config.logs import configure_logging
 from config.settings import Settings, SettingsError, load_settings
 from domain.errors import PaymentSystemError
+from ports.system import SystemClock
 from storage import schema
 from storage.engines.opening import open_store
+from storage.recovery.restoring import take_up
 from storage.store import Store
 
 
@@ -26,6 +28,8 @@ async def locked_store(*, upgrading: bool = False) -> AsyncIterator[tuple[Settin
     try:
         if not upgrading:
             await store.read(schema.check)
+            now = SystemClock().now()
+            await store.write(lambda conn: take_up(conn, now))
         yield settings, store
     except PaymentSystemError as error:
         raise CommandFailed(str(error)) from None

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import typer
 from pydantic import ValidationError
-from sqlalchemy import inspect, make_url
+from sqlalchemy import URL, Connection, make_url
 
 from agent.backup import Backups
 from agent.cli.client import AdminClient, CommandFailed, DaemonDown
@@ -34,6 +34,7 @@ from storage.engines.opening import database_path, open_store
 from storage.engines.whole_file import clear_left_behind
 from storage.recovery import backups, restoring
 from storage.recovery.backups import Taken
+from storage.store import Store
 
 BACKUP_SECONDS = 3_600.0
 """For a file of some 100 GB on a slow disk."""
@@ -236,6 +237,7 @@ def _tell_restored(terminal: Terminal, file: Path, revision: str | None, aside: 
     elif revision != schema.head():
         terminal.say("Next       python main.py db upgrade")
     terminal.say("The next start fetches what Stripe, Circle and the chain know more, and sends nothing before that.")
+    terminal.say("Operators' tokens end, but for those of the settings: `python main.py token create` makes new ones.")
     if wish.paused:
         terminal.say("All sends are paused, also after that: POST /admin/api/sends/resume, or the console.")
     if wish.as_json:
@@ -251,7 +253,7 @@ async def _put_back_dump(settings: Settings, file: Path, plain: Path, terminal: 
     store = open_store(settings.database_url.get_secret_value())
     try:
         await store.start()
-        if await store.read(lambda conn: inspect(conn).get_table_names()):
+        if not await store.read(schema.is_empty):
             raise CommandFailed(
                 "this database is not empty: make a new one (`createdb`), point DATABASE_URL at it, and restore there"
             )
@@ -259,16 +261,31 @@ async def _put_back_dump(settings: Settings, file: Path, plain: Path, terminal: 
         terminal.say(f"Database   {url.host or 'local'}/{url.database}: empty")
         if (code := _agreed(terminal, wish.yes)) is not None:
             return code
-        address, surroundings = told_to_postgresql(url)
-        options = ("--no-owner", "--exit-on-error", "--single-transaction", address)
-        await run_program("pg_restore", *options, str(plain), environment=surroundings)
-        now = SystemClock().now()
-        await store.write(lambda conn: restoring.mark_restored(conn, file.name, now, paused=wish.paused))
+        await _fill(store, url, plain, file.name, paused=wish.paused)
         revision = await store.read(schema.revision)
     finally:
         await store.stop()
     _tell_restored(terminal, file, revision, None, wish)
     return 0
+
+
+async def _fill(store: Store, url: URL, plain: Path, name: str, *, paused: bool) -> None:
+    """Whoever is killed in between leaves a database that no daemon starts on."""
+    await store.write(schema.begin_to_fill)
+    address, surroundings = told_to_postgresql(url)
+    options = ("--no-owner", "--exit-on-error", "--single-transaction", address)
+    try:
+        await run_program("pg_restore", *options, str(plain), environment=surroundings)
+    except CommandFailed:
+        await store.write(schema.not_filled)
+        raise
+    now = SystemClock().now()
+
+    def whole(conn: Connection) -> None:
+        restoring.mark_restored(conn, name, now, paused=paused)
+        schema.filled(conn)
+
+    await store.write(whole)
 
 
 def _show(made: Backup, as_json: bool, *, encrypted: bool = False) -> None:

@@ -11,12 +11,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import RequestError
 from domain.keys import hash_secret
-from storage.tables import tokens
+from storage.tables import sessions, tokens
 
 ADMIN_TOKEN_LIFETIME = timedelta(days=3650)
 """A token from the settings lives as long as the setting: the next start with another one, or none, ends it."""
 ROLES = ("viewer", "operator", "approver")
 """Roles of the operator's port; each includes those before it."""
+OF_SETTINGS = ("settings", "metrics")
+"""Whose tokens those of the settings are."""
 _OPERATORS = tokens.c.user_id.is_(None)
 """Theirs among a row for each sign-in of a user, by an index: only a user's token has one."""
 
@@ -98,6 +100,17 @@ def end_others_of_settings(conn: Connection, token: str, now: datetime, name: st
     theirs = (tokens.c.name == name) & (tokens.c.created_by == "") & _OPERATORS
     others = tokens.c.token_hash != hash_secret(token)
     conn.execute(update(tokens).where(theirs, others, tokens.c.revoked_at.is_(None)).values(revoked_at=now))
+
+
+def end_operators(conn: Connection, now: datetime) -> list[str]:
+    """End every operator's token but those that the settings name at each start, and the sessions of all. Returns whose
+    the tokens were that were still valid."""
+    of_settings = tokens.c.name.in_(OF_SETTINGS) & (tokens.c.created_by == "")
+    ended = update(tokens).where(_OPERATORS, tokens.c.revoked_at.is_(None), ~of_settings).values(revoked_at=now)
+    rows = conn.execute(ended.returning(tokens.c.name, tokens.c.expires_at)).all()
+    theirs = sessions.c.token_id.in_(select(tokens.c.id).where(_OPERATORS))
+    conn.execute(update(sessions).where(theirs, sessions.c.revoked_at.is_(None)).values(revoked_at=now))
+    return sorted({row.name for row in rows if row.expires_at > now})
 
 
 def find(conn: Connection, token: str, now: datetime) -> Bearer | None:

@@ -14,9 +14,17 @@ from sqlalchemy import Connection, Row, func, insert, select
 
 from storage.engines.whole_file import appearing
 from storage.errors import StoreUnavailable
-from storage.tables import backups
+from storage.tables import backups, installation
 
 _CHUNK_BYTES = 1024 * 1024
+HOME = "home"
+"""The fact of an installation that is stamped where it is in use (`storage/recovery/stamps.py`), but not in a copy."""
+_SAY_COPY = (
+    f"INSERT INTO {installation.name} (name, value, set_at)"  # noqa: S608
+    f" SELECT '{HOME}', 'copy', coalesce(max(set_at), 0) FROM {installation.name} WHERE true"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
+"""In the copy alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,8 @@ class Taken:
 
 
 def copy_sqlite(source: Path, target: Path) -> Copy:
-    """Write one consistent copy of a database, in use or not, to a file that does not exist yet, and check it.
+    """Write one consistent copy of a database, in use or not, to a file that does not exist yet, and check it. The copy
+    says that it is one, whoever puts it in the place of a database, and how.
 
     Blocks for as long as the disk needs; a connection of its own, so that reads and writes go on. It stands at `target`
     once it is checked and on the disk. Raises StoreUnavailable, and then leaves no file behind.
@@ -49,6 +58,9 @@ def copy_sqlite(source: Path, target: Path) -> Copy:
         with appearing(target) as place:
             with closing(pysqlite3.connect(_address(source), uri=True, isolation_level=None)) as connection:
                 connection.execute("VACUUM INTO ?", (str(place),))
+            with closing(pysqlite3.connect(place, isolation_level=None)) as connection:
+                connection.execute("PRAGMA journal_mode=MEMORY")  # no other file beside it
+                connection.execute(_SAY_COPY)
             verify(place)
             copy = Copy(place.stat().st_size, digest(place))
         return copy

@@ -1,4 +1,5 @@
-"""Puts a backup in the place of an SQLite database. The database before it is set aside, never deleted."""
+"""Puts a backup in the place of an SQLite database, and takes up whatever copy is found in one's place. The database
+before it is set aside, never deleted."""
 
 import os
 import shutil
@@ -10,8 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pysqlite3
-from sqlalchemy import Connection
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from storage.engines.database_file import FileLock, make_file, prepare_place, sync
@@ -19,12 +19,17 @@ from storage.engines.sqlite import open_writer
 from storage.errors import StoreUnavailable
 from storage.history import note
 from storage.operation.switches import SENDS_PAUSED, turn
-from storage.recovery import backups
+from storage.people import tokens
+from storage.recovery import backups, stamps
 from storage.recovery.adoption import RESTORED_AT
+from storage.recovery.backups import HOME
+from storage.statements import insert_into
 from storage.tables import installation, moment_read, purchases, state_history
 
 _WAL, _JOURNAL = "-wal", "-journal"
 _LOGS = (_WAL, "-shm")
+RESTORED = "restored"
+BY_HAND = "a copy that was put in place by hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +82,38 @@ def with_its_log(file: Path, folder: Path) -> Iterator[Path]:
 
 
 def mark_restored(conn: Connection, name: str, now: datetime, *, paused: bool = False) -> None:
-    """From now on the start gate waits out whatever an earlier process may have sent. `paused`: and all sends wait for
-    a person, as they may have done when the backup was already taken."""
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    values = {"value": now.isoformat(), "set_at": now}
-    born = dialect.insert(installation).values(name=RESTORED_AT, **values)
-    conn.execute(born.on_conflict_do_update(index_elements=[installation.c.name], set_=values))
+    """From now on the start gate waits out whatever an earlier process may have sent, and whoever opens the database
+    first takes it up. `paused`: and all sends wait for a person, as they may have done when the backup was already
+    taken. Its tables may still be those of an older version."""
+    _keep(conn, RESTORED_AT, now.isoformat(), now)
+    _keep(conn, HOME, RESTORED, now)
     note(conn, "database", "restored", None, "restored", now, name[:500])
     if paused:
         turn(conn, SENDS_PAUSED, True, f"restored from {name}", "restore", now)
+
+
+def take_up(conn: Connection, now: datetime) -> list[str] | None:
+    """At the beginning of each use: if these rows are a copy, however it came here, it is marked as restored, and the
+    operators' tokens and sessions in it end, since some of them may have been ended after it was made. Returns whose
+    tokens those were; None where the rows are where they were."""
+    home = conn.scalar(select(installation.c.value).where(installation.c.name == HOME))
+    if stamps.own_row(conn, installation, HOME) is not None:
+        return None
+    ended = None
+    if home is not None:
+        if home != RESTORED:
+            mark_restored(conn, BY_HAND, now)
+        ended = tokens.end_operators(conn, now)
+        told = f"ended the tokens of {', '.join(ended)}"[:500] if ended else None
+        note(conn, "database", "restored", "restored", "taken_up", now, told)
+    _keep(conn, HOME, stamps.stamped(conn), now)
+    return ended
+
+
+def _keep(conn: Connection, name: str, value: str, now: datetime) -> None:
+    values = {"value": value, "set_at": now}
+    born = insert_into(installation, conn.dialect.name).values(name=name, **values)
+    conn.execute(born.on_conflict_do_update(index_elements=[installation.c.name], set_=values))
 
 
 def require_alone(database: Path) -> None:

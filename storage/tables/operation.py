@@ -11,7 +11,8 @@ installation = Table(
     Column("value", Text, nullable=False),
     moment("set_at"),
 )
-"""Facts of this installation that must never change: fingerprint, wallet address, genesis hash, first start."""
+"""Facts of this installation that must never change: fingerprint, wallet address, genesis hash, first start. And where
+these rows were last used, and when a copy of them was put in place of others (`storage/recovery/restoring.py`)."""
 
 switches = Table(
     "switches",

@@ -2,13 +2,16 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, Connection, text
+from sqlalchemy import URL, Connection, inspect, text
 
 from agent.checkup import Finding, State, examine, surroundings
 from agent.cli import safekeeping
@@ -24,12 +27,14 @@ from sandbox.world import World
 from storage import schema
 from storage.engines.opening import database_path
 from storage.engines.postgres import PostgresStore
+from storage.errors import SchemaDiffers
+from storage.operation.switches import SENDS_PAUSED, why_on
 from storage.recovery import adoption, backups, restoring
 from tests.cli.test_backing_up import leftovers, recorded
 from tests.cli.test_processes import command, daemon, world
 from tests.config.environment import LIVE, VALID
 from tests.databases import PostgresServer
-from tests.programs import needs, run
+from tests.programs import ROOT, needs, run
 from tests.storage.test_backups import file_size_limit
 
 __all__ = ["world"]
@@ -253,6 +258,55 @@ async def test_postgresql_is_dumped_and_restored_into_an_empty_database_only(
     assert (row.kind, row.sha256) == ("postgresql", backups.digest(dump))
 
 
+KILLED = """#!/bin/sh
+{before}
+{real} "$@" && kill -9 $PPID
+"""
+
+
+@pytest.mark.parametrize("filled", [False, True])
+async def test_on_what_a_killed_restore_has_left_nothing_starts(
+    filled: bool,
+    postgres_server: PostgresServer,
+    postgres_tools: None,
+    postgres_url: URL,
+    tmp_path: Path,
+) -> None:
+    """Killed before PostgreSQL's tool has begun, or when it is done and nothing of it is written down."""
+    dump, tool = tmp_path / "kept.dump", tmp_path / "pg_restore"
+    real = postgres_server.programs / "pg_restore"
+    run([postgres_server.programs / "pg_dump", "--format=custom", f"--file={dump}", at(postgres_url)])
+    tool.write_text(KILLED.format(real=real, before="" if filled else "kill -9 $PPID; exit 1"))
+    tool.chmod(0o700)
+    empty = await postgres_server.empty_database()
+    settings = VALID | {"DATABASE_URL": empty.render_as_string(hide_password=False)}
+    restore = [sys.executable, "main.py", "restore", "--yes", "--paused", str(dump)]
+
+    def restored(path: str) -> subprocess.CompletedProcess[str]:
+        told = {**settings, "PATH": f"{path}:{os.defpath}"}
+        return subprocess.run(restore, cwd=ROOT, env=told, capture_output=True, text=True, timeout=90, check=False)
+
+    assert restored(f"{tmp_path}").returncode == -signal.SIGKILL
+    store = PostgresStore(empty)
+    await store.start()
+    for use in (schema.ready, schema.check, schema.upgrade):
+        with pytest.raises(SchemaDiffers, match="did not come to its end"):
+            await store.write(use)
+    again = restored(str(postgres_server.programs))
+    if filled:
+        assert again.returncode == 1 and "not empty" in again.stderr
+    else:
+        assert again.returncode == 0, again.stderr
+        await store.write(schema.ready)
+        assert await store.read(lambda conn: why_on(conn, SENDS_PAUSED)) == "restored from kept.dump"
+    await store.stop()
+    await postgres_server.drop(empty)
+
+
+def at(url: URL) -> str:
+    return f"--dbname={url.render_as_string(hide_password=False)}"
+
+
 @needs("age", "age-keygen")
 async def test_the_daemon_s_role_dumps_for_a_recipient_and_a_role_that_is_missing_is_named(
     postgres_server: PostgresServer,
@@ -291,6 +345,10 @@ async def test_the_daemon_s_role_dumps_for_a_recipient_and_a_role_that_is_missin
     monkeypatch.setenv("DATABASE_URL", empty.render_as_string(hide_password=False))
     with pytest.raises(CommandFailed, match=r'pg_restore: .*role "gone" does not exist'):
         await safekeeping.put_back(tmp_path / "granting.dump", terminal, Wish(yes=True, as_json=True, identity=key))
+    owner = PostgresStore(empty)
+    await owner.start()
+    assert await owner.read(lambda conn: inspect(conn).get_table_names()) == []
+    await owner.stop()
     await postgres_server.drop(empty)
 
 

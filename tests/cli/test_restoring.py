@@ -11,17 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli import safekeeping
+from agent.cli import people_acts, safekeeping
 from agent.cli.client import CommandFailed
 from agent.cli.safekeeping import Wish
 from agent.cli.terminal import StandardTerminal
 from agent.identity import PLATFORM_ADDRESS, pin
+from ports.system import SystemClock
 from storage.engines.sqlite import SqliteStore
 from storage.operation.switches import SENDS_PAUSED, why_on
+from storage.people import tokens
 from storage.recovery import backups, restoring
 from tests.config.environment import SECRETS, VALID
 from tests.programs import ROOT, run
-from tests.storage.test_backups import NOW, note, pairs
+from tests.storage.test_backups import NOW, note, opened, pairs
 
 SILENT = StandardTerminal(quiet=True)
 THE_DAEMON = 12_345
@@ -152,3 +154,26 @@ async def test_the_runbook_s_commands_restore(operator: Path, tmp_path: Path) ->
     said = run(["sh", "-e", "-c", commands], environment={"PATH": f"{tmp_path}:{os.defpath}"})
     assert "Set aside" in said and " rules hold over " in said
     assert pairs(operator) == (1, 1)
+
+
+async def test_a_token_of_after_a_restore_is_valid_and_those_of_the_backup_are_not(
+    operator: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Made while no daemon runs: whoever restores at night has nothing else."""
+
+    async def make(name: str) -> str:
+        assert await people_acts.make_token(name, "approver", 90, as_json=True) == 0
+        return str(json.loads(capsys.readouterr().out)["secret"])
+
+    copy = tmp_path / "copy.db"
+    before, bob = await make("ada"), await make("bob")
+    async with opened(operator):
+        backups.copy_sqlite(operator, copy)
+    assert await put_back(copy) == 0
+    capsys.readouterr()
+    after = await make("ada")
+    async with opened(operator) as store:
+        now = SystemClock().now()
+        assert await store.write(lambda conn: restoring.take_up(conn, now)) is None
+        found = await store.read(lambda conn: [tokens.find(conn, one, now) for one in (before, bob, after)])
+    assert [one and one.name for one in found] == [None, None, "ada"]

@@ -13,7 +13,8 @@ from tests.week.virtual_world import VirtualWorld
 
 
 def test_a_restored_backup_adopts_what_was_paid_since_and_pays_nobody_twice(tmp_path: Path) -> None:
-    """The backup is taken through the running daemon, and put back as `restore` does."""
+    """The backup is taken through the running daemon, and put back as `restore` does. The operator who was put out
+    since stays out."""
 
     async def story() -> None:
         shop = Gallery(VirtualWorld(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path}/agent.db"))
@@ -21,16 +22,19 @@ def test_a_restored_backup_adopts_what_was_paid_since_and_pays_nobody_twice(tmp_
         await shop.open()
         for _ in range(3):
             await shop.sell()
+        bob = (await world.operator("POST", "/admin/api/tokens", {"name": "bob", "role": "approver", "days": 9})).body
         made = await world.operator("POST", "/admin/api/backups", {})
         assert made.status == 200, made
         listed = await world.operator("GET", "/admin/api/backups")
         assert [item["sha256"] for item in listed.body["items"]] == [made.body["sha256"]]
         await shop.pay_out(3 * DUE)
         assert await shop.paid_on_chain() == 3 * DUE
+        await world.operator("POST", f"/admin/api/tokens/{bob['token']['id']}/revoke")
         await world.stop()
         restoring.put_in_place(Path(made.body["name"]), tmp_path / "agent.db", world.clock.now())
         await world.start()
         await shop.shows("what was paid is known again", paid_out="7.05", pending_distribution="0.00")
+        assert (await world.call("GET", "/admin/api/batches", token=bob["secret"], admin=True)).status == 401
         again = await world.operator("POST", "/admin/api/batches", {})
         assert again.body["batch"] is None
         await shop.sell()
