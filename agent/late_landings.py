@@ -31,14 +31,16 @@ class Heights(Protocol):
 class LateLandings:
     """`begin` as early as can be, `pass_by` before what must see all that landed, `end` before the gate opens.
 
-    Where one process at a time has the database, a wait that an earlier life began goes on. Until the chain has come to
-    `closed_until` nobody can have opened his gate, and nothing was signed: not by who went on from the same rows in
-    another copy of them either. Replicas may have open gates beside it, so there each waits for itself. Finalized
-    heights never fall.
+    A wait that an earlier life began goes on. Until the chain has come to `closed_until` none of those who wait can
+    have opened his gate and signed anything: not who went on from the same rows in another copy of them either.
+    Finalized heights never fall. Replicas whose gates were open before may have, but their rows tell of it, and a wait
+    is told only where no rows can be missing (`storage/recovery/gate_waits.py`).
     """
 
     def __init__(self, store: Store, clock: Clock, heights: Heights, slot_seconds: Callable[[], float]) -> None:
         self._store, self._clock, self._heights, self._slot_seconds = store, clock, heights, slot_seconds
+        self._outlives = store.one_process or store.dialect == "postgresql"
+        """Simulated replicas share an SQLite file, which has nothing to tell a copy by."""
         self._wait: GateWait | None = None
         self._taken_over = False
 
@@ -84,7 +86,7 @@ class LateLandings:
     async def keep_looked_at(self, sales: Set[int]) -> None:
         """For the next life."""
         wait, now = self._wait, self._clock.now()
-        if wait is not None and self._store.one_process:
+        if wait is not None and self._outlives:
             await self._store.write(lambda conn: gate_waits.keep_looked_at(conn, wait, sales, now))
 
     async def end(self) -> None:
@@ -93,10 +95,10 @@ class LateLandings:
             await self._sleep()
 
     async def _standing(self) -> GateWait | None:
-        return await self._store.read(gate_waits.standing) if self._store.one_process else None
+        return await self._store.read(gate_waits.standing) if self._outlives else None
 
     async def _stay_closed(self, wait: GateWait) -> None:
-        if self._store.one_process:
+        if self._outlives:
             now = self._clock.now()
             await self._store.write(lambda conn: gate_waits.stay_closed(conn, wait, now))
         self._wait = wait

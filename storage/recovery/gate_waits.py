@@ -1,12 +1,19 @@
-"""How long start gates stay closed: what one process has waited for and looked up, the next one need not again."""
+"""How long start gates stay closed: what one process has waited for and looked up, the next one need not again.
+
+On PostgreSQL others may send meanwhile, from gates that were open before. What they sign is in the rows, unless these
+are of a backup: so there a row counts only for as long as it is no copy and the server has not been started anew, as it
+is for whatever is copied beneath it.
+"""
 
 import json
 from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
+from storage.recovery import stamps
 from storage.statements import insert_into
 from storage.tables import cursors
 
@@ -23,9 +30,9 @@ class GateWait:
 
 
 def standing(conn: Connection) -> GateWait | None:
-    """The latest wait, over or not; None where none ever was."""
-    row = conn.execute(select(cursors).where(cursors.c.name == NAME)).one_or_none()
-    return None if row is None else GateWait(int(row.value), row.position)
+    """The latest wait, over or not; None where none ever was, or it may be of a backup on PostgreSQL."""
+    kept = _kept(conn, NAME)
+    return None if kept is None else GateWait(int(kept.value), kept.position)
 
 
 def stay_closed(conn: Connection, wait: GateWait, now: datetime) -> None:
@@ -34,15 +41,40 @@ def stay_closed(conn: Connection, wait: GateWait, now: datetime) -> None:
 
 def looked_at(conn: Connection, wait: GateWait) -> set[int]:
     """Sales for whose NFT it was looked at the end of that wait, when nothing could land any more."""
-    row = conn.execute(select(cursors).where(cursors.c.name == LOOKED_AT)).one_or_none()
-    return set() if row is None or row.position != wait.signed_up_to else set(json.loads(row.value))
+    kept = _kept(conn, LOOKED_AT)
+    return set() if kept is None or kept.position != wait.signed_up_to else set(json.loads(kept.value))
 
 
 def keep_looked_at(conn: Connection, wait: GateWait, sales: Set[int], now: datetime) -> None:
     _keep(conn, LOOKED_AT, json.dumps(sorted(sales)), wait.signed_up_to, now)
 
 
+class _Kept(NamedTuple):
+    value: str
+    position: int
+
+
+def _kept(conn: Connection, name: str) -> _Kept | None:
+    if not _is_shared(conn):
+        row = conn.execute(select(cursors).where(cursors.c.name == name)).one_or_none()
+        return None if row is None else _Kept(row.value, row.position)
+    row = stamps.own_row(conn, cursors, name)
+    if row is None:
+        return None
+    since, _, value = stamps.value_of(row).partition(" ")
+    return _Kept(value, row.position) if since == conn.scalar(_RUNS_SINCE) else None
+
+
 def _keep(conn: Connection, name: str, value: str, position: int, now: datetime) -> None:
+    if _is_shared(conn):
+        value = stamps.stamped(conn, f"{conn.scalar(_RUNS_SINCE)} {value}")
     values = {"value": value, "position": position, "moved_at": now}
     born = insert_into(cursors, conn.dialect.name).values(name=name, **values)
     conn.execute(born.on_conflict_do_update(index_elements=[cursors.c.name], set_=values))
+
+
+def _is_shared(conn: Connection) -> bool:
+    return conn.dialect.name == "postgresql"
+
+
+_RUNS_SINCE = text("SELECT extract(epoch FROM pg_postmaster_start_time())::text")
