@@ -21,7 +21,7 @@ from ports.waking import Bell
 from storage import inbox
 from storage.mints import minting
 from storage.payouts import transfers
-from storage.recovery import adoption, races
+from storage.recovery import adoption, gate_waits, races
 from storage.store import Store
 from storage.treasury.outflows import orphans
 
@@ -37,7 +37,8 @@ GO_ON_SECONDS = 2.0
 """After a service that did not answer: the check goes on where it broke off."""
 LOOKED = timedelta(seconds=0.5)
 REFUNDS_SINCE = timedelta(days=1)
-"""A restored database learns of refunds at its start: so long after, at most, it is looked which came after a mint."""
+"""A restored database learns of refunds at its start: so long after, at most, it is looked which came after a mint. Of
+one that is known to be restored all that it has learned of, until a gate opens on it."""
 SALES_LOOKED_AT = 200
 """In one round, each by one question to the chain."""
 ORDERS_LOOKED_AT = 100
@@ -131,6 +132,8 @@ class StartGate:
             raise Unplaced("; ".join(left))
         self.waits_for = LANDINGS
         await self._late.end()
+        now = self._clock.now()
+        await self._store.write(lambda conn: gate_waits.opened(conn, now))
 
     async def _unexplained(self) -> str | None:
         found = await self._store.read(orphans)
@@ -198,9 +201,10 @@ class StartGate:
         self._wake()
 
     async def _unlooked(self) -> list[int]:
-        since = self._clock.now() - REFUNDS_SINCE
+        usual = self._clock.now() - REFUNDS_SINCE
 
         def find(conn: Connection) -> list[int]:
+            since = min(usual, gate_waits.closed_since_restored(conn) or usual)
             return minting.paid_without_nft(conn) + races.losers(conn) + races.refunded_since(conn, since)
 
         unminted = await self._store.read(find)

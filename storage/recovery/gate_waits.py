@@ -14,10 +14,11 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select, text
 
 from storage.recovery import stamps
+from storage.recovery.adoption import RESTORED_AT
 from storage.statements import insert_into
-from storage.tables import cursors
+from storage.tables import cursors, installation
 
-NAME, LOOKED_AT = "start_gate", "start_gate_looked"
+NAME, LOOKED_AT, OPENED = "start_gate", "start_gate_looked", "start_gate_opened"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,17 @@ def looked_at(conn: Connection, wait: GateWait) -> set[int]:
 
 def keep_looked_at(conn: Connection, wait: GateWait, sales: Set[int], now: datetime) -> None:
     _keep(conn, LOOKED_AT, json.dumps(sorted(sales)), wait.signed_up_to, now)
+
+
+def opened(conn: Connection, now: datetime) -> None:
+    _keep(conn, OPENED, "", 0, now)
+
+
+def closed_since_restored(conn: Connection) -> datetime | None:
+    """Since when, where no gate has opened on these rows since they were put in place of others."""
+    restored: datetime | None = conn.scalar(select(installation.c.set_at).where(installation.c.name == RESTORED_AT))
+    before: datetime | None = conn.scalar(select(cursors.c.moved_at).where(cursors.c.name == OPENED))
+    return restored if restored is not None and (before is None or before < restored) else None
 
 
 class _Kept(NamedTuple):

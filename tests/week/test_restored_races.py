@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sandbox.faults import Fault, Rule
+from storage.recovery import restoring
 from tests.week.checker import rows_of
 from tests.week.people import on_virtual_time, parked
 from tests.week.selling import DUE
@@ -111,6 +112,43 @@ async def test_who_has_the_nft_keeps_edition_and_money_whichever_sale_comes_back
     await story.shop.close()
 
 
+def newest_sale(story: Drill) -> tuple[str, int, int]:
+    """Its status, whether it holds an edition, whether it is minted."""
+    columns = "SELECT status, edition_held, minted_at IS NOT NULL minted FROM purchases ORDER BY id DESC LIMIT 1"
+    (row,) = rows_of(story.world, columns)
+    return row["status"], row["edition_held"], row["minted"]
+
+
+@on_virtual_time
+async def test_a_refund_that_was_learned_of_days_before_the_chain_could_be_asked_is_looked_at_as_well(
+    tmp_path: Path,
+) -> None:
+    """What was learned of more than a day before a start passed for older than the backup."""
+    story = drill(tmp_path)
+    world = story.world
+    tokens, sessions = await open_race(story, 1, 1)
+    await run_race(story, sessions, 1)
+    world.stripe.controls.refund(story.shop.payment_of(sessions[0]))
+    await world.clock.sleep(60)
+    await world.stop()
+    restoring.put_in_place(world.folder / "backup.db", world.folder / "agent.db", world.clock.now())
+    world.node.faults.add(Rule("getBlockHeight", Fault.STATUS, times=1_000_000, status=503))
+    await world.start()
+
+    async def is_known() -> bool:
+        return newest_sale(story) == ("refunded", 0, 0)
+
+    await world.until("the refund is known", is_known, 7_200)
+    await world.stop()
+    world.node.faults.clear()
+    await world.clock.sleep(2 * 86_400)
+    await world.start()
+    await story.gate_opens()
+    await at_rest(story, tokens, ["refunded"])
+    assert newest_sale(story) == ("refunded", 1, 1)
+    await story.shop.close()
+
+
 @pytest.mark.parametrize("paid_out", [False, True], ids=["unpaid", "paid-out"])
 @on_virtual_time
 async def test_a_sale_that_was_refunded_after_its_mint_keeps_its_edition(paid_out: bool, tmp_path: Path) -> None:
@@ -128,9 +166,7 @@ async def test_a_sale_that_was_refunded_after_its_mint_keeps_its_edition(paid_ou
     await story.put_back()
     await story.gate_opens()
     await at_rest(story, tokens, ["refunded"])
-    columns = "SELECT status, edition_held, minted_at IS NOT NULL minted FROM purchases ORDER BY id DESC LIMIT 1"
-    (row,) = rows_of(story.world, columns)
-    assert (row["status"], row["edition_held"], row["minted"]) == ("refunded", 1, 1)
+    assert newest_sale(story) == ("refunded", 1, 1)
     _, token = await story.shop.sign_up("late")
     wish = {"content_id": story.shop.creators["bob"].content, "payment_method": "card"}
     assert (await story.world.call("POST", "/api/checkout/stripe/", wish, token)).status == 409
