@@ -16,6 +16,7 @@ import structlog
 from agent.assembly import Ports
 from agent.file_limit import connections_for, raise_file_limit
 from agent.identity import StartRefused
+from agent.loop_watch import LoopWatch
 from agent.notify import ServiceManager
 from agent.probe import Probe
 from agent.schedule import Schedule, nudges
@@ -152,6 +153,7 @@ async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
         asyncio.create_task(background(daemon, schedule.run)),
         asyncio.create_task(probe.run()),
         asyncio.create_task(manager.run()),
+        asyncio.create_task(LoopWatch(ports.clock, daemon.metrics.loop_was_late).run()),
     ]
     waiter = asyncio.create_task(_until(stopping))
     try:

@@ -57,6 +57,10 @@ class EdgeMetrics:
         if not usable:
             self._edge.store_failures.labels(known).inc()
 
+    def loop_was_late(self, seconds: float) -> None:
+        """The event loop, by so much, once."""
+        self._edge.loop_lag.observe(seconds)
+
     def build(self, schema: str, database: str, mode: str) -> None:
         """What runs: the schema this program needs, `sqlite` or `postgresql`, `live` or `test`."""
         self._edge.build.labels(schema, database, mode).set(1)
@@ -78,7 +82,3 @@ class IntakeMetrics(EdgeMetrics):
     def delivery_answered(self, seconds: float) -> None:
         """One delivery, whatever became of it."""
         self._families.delivery_seconds.observe(seconds)
-
-    def loop_was_late(self, seconds: float) -> None:
-        """By so much, once."""
-        self._families.loop_lag.observe(seconds)

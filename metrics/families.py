@@ -34,6 +34,9 @@ class EdgeFamilies:
         self.store_failures = self._counter(
             "store_failures", "Database work refused because the database could not be used.", "operation"
         )
+        self.loop_lag = self._histogram(
+            "event_loop_lag_seconds", "How late the event loop comes to what is due; asked each second.", CALL_SECONDS
+        )
         self.build = self._gauge("build_info", "Always 1.", "schema", "database", "mode")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -53,9 +56,6 @@ class IntakeFamilies(EdgeFamilies):
         super().__init__(registry)
         self.delivery_seconds = self._histogram(
             "webhook_answer_seconds", "From a whole delivery to its answer, the commit included.", STORE_SECONDS
-        )
-        self.loop_lag = self._histogram(
-            "event_loop_lag_seconds", "How late the event loop comes to what is due; asked each second.", CALL_SECONDS
         )
 
 

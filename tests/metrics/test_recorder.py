@@ -40,6 +40,7 @@ def test_what_happened_is_counted_under_its_name() -> None:
     metrics.rpc_call("rpc2 (node.example)", "getSlot", 0.05, "error")
     metrics.rpc_disbelieved("rpc2 (node.example)")
     metrics.store_used("write", 0.004, False)
+    metrics.loop_was_late(0.02)
     metrics.gate_open(True)
     found = values(metrics)
     assert found("step_runs_total", "mint", "done") == 1
@@ -51,6 +52,7 @@ def test_what_happened_is_counted_under_its_name() -> None:
     assert found("rpc_disbelieved_answers_total", "2") == 1
     assert found("store_transaction_seconds_count", "write") == 1
     assert found("store_failures_total", "write") == 1
+    assert found("event_loop_lag_seconds_sum") == 0.02
     assert found("start_gate_open") == 1
 
 
