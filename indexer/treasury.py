@@ -5,8 +5,9 @@ Each of the two addresses has a cursor, the last signature stored, which moves i
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection
@@ -15,7 +16,7 @@ from domain.errors import Retryable
 from domain.ledger import Asset
 from indexer.effects.facts import TransactionFacts
 from indexer.effects.match import receipts_closed
-from indexer.history import Since, outline, read_stretch
+from indexer.history import Since, Stretch, outline, read_stretch
 from indexer.movements import Standing, lamport_movement, lamport_standing, usdc_movement, usdc_standing
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
@@ -225,9 +226,8 @@ class TreasuryFollower:
             if stretch is not stretches[0] and track.asset is Asset.SOL:
                 # Strangers can make this history as long as they like: deposits don't wait for its end.
                 stored += await self._follow_track(self.tracks[0], slot)
-            listed = await self._rpc.ask(lambda node, part=stretch: read_stretch(node, track.address, part, slot))  # type: ignore[misc]
-            for start in range(0, len(listed), CHUNK):
-                chunk = listed[start : start + CHUNK]
+            read = partial(read_stretch, address=track.address, stretch=stretch, floor=slot)
+            for chunk in _chunks(await self._rpc.ask(read)):
                 kinds = await self._store_chunk(track, at, chunk, await self._next_facts(track, at, chunk))
                 if kinds is None:
                     raise Retryable(f"another process reads {track.name}")
@@ -301,28 +301,18 @@ class TreasuryFollower:
         is. Raises Retryable; it may be begun anew at any time.
         """
         floor = await self._rpc.get_slot("finalized")
-        done = Reread()
-        outlines = []
+        parts: list[tuple[Track, Stretch]] = []
         for track in self.tracks:
-            stretches = await self._rpc.ask(
-                lambda node, one=track: outline(node, one.address, None, floor, oldest_slot=oldest_slot),  # type: ignore[misc]
-                first=first,
-            )
-            outlines.append((track, stretches))
-            done = replace(done, total=done.total + sum(one.count for one in stretches))
-            tell(done)
-        for track, stretches in outlines:
-            for stretch in stretches:
-                listed = await self._rpc.ask(
-                    lambda node, one=track, part=stretch: read_stretch(node, one.address, part, floor),  # type: ignore[misc]
-                    first=first,
-                )
-                for start in range(0, len(listed), CHUNK):
-                    chunk = listed[start : start + CHUNK]
-                    done = replace(
-                        done, read=done.read + len(chunk), booked=done.booked + await self._fill(track, chunk)
-                    )
-                    tell(done)
+            question = partial(outline, address=track.address, since=None, floor=floor, oldest_slot=oldest_slot)
+            parts += [(track, part) for part in await self._rpc.ask(question, first=first)]
+        done = Reread(total=sum(part.count for _, part in parts))
+        tell(done)
+        for track, part in parts:
+            read = partial(read_stretch, address=track.address, stretch=part, floor=floor)
+            for chunk in _chunks(await self._rpc.ask(read, first=first)):
+                booked = done.booked + await self._fill(track, chunk)
+                done = replace(done, read=done.read + len(chunk), booked=booked)
+                tell(done)
         if done.booked:
             self._wake()
         await self._read_balances()
@@ -377,3 +367,8 @@ class TreasuryFollower:
 
         await self._store.write(store)
         return told
+
+
+def _chunks(listed: Sequence[ListedSignature]) -> Iterator[Sequence[ListedSignature]]:
+    for start in range(0, len(listed), CHUNK):
+        yield listed[start : start + CHUNK]
