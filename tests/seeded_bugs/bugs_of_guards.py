@@ -49,7 +49,8 @@ def drops_the_uniqueness_of_events(patch: MonkeyPatch) -> None:
 
 @bug(F.SERVER_ERRORS, F.LOST_ANSWERS, F.HTML_BODIES)
 def swallows_an_rpc_error(patch: MonkeyPatch) -> None:
-    """What no endpoint tells of a transaction, it moved nothing."""
+    """What no endpoint tells of a transaction, it moved nothing; nor is it looked for where the balance tells of it,
+    which mends the one without the other."""
     real = of(indexer.treasury.TreasuryFollower, "_next_facts")
 
     async def facts_of(self: Any, track: Any, at: Any, chunk: Any) -> Any:
@@ -58,7 +59,11 @@ def swallows_an_rpc_error(patch: MonkeyPatch) -> None:
         except Retryable:
             return []
 
+    async def look(self: Any, slot: int) -> None:
+        return
+
     patch.setattr(indexer.treasury.TreasuryFollower, "_next_facts", facts_of)
+    patch.setattr(indexer.treasury.TreasuryFollower, "_look_for_what_is_missing", look)
 
 
 @bug(F.LATE_LANDING)
