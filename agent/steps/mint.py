@@ -19,7 +19,7 @@ from chain.usdc_payouts import UsdcPayouts
 from domain.errors import Misuse, OutcomeUnknown, Rejected, Retryable, looking_up
 from domain.evidence import Evidence
 from domain.keys import mint_seed
-from domain.nft_texts import edition_in, nft_name
+from domain.nft_texts import edition_in, metadata_uri, nft_name
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
 from domain.realtime import Part
 from domain.states import MintState, WatchState
@@ -217,7 +217,7 @@ class MintStep:
                 mint_address=mint_address,
                 name=nft_name(case.content.title, number),
                 symbol=terms.symbol,
-                uri=metadata_uri(case.content, terms.public_base_url),
+                uri=metadata_uri(case.content.ipfs_hash, terms.public_base_url, case.content.id),
             )
             attempt_id = rows.intend(conn, purchase_id, uuid, intent, now)
             if self._pays is not None:
@@ -380,10 +380,3 @@ def plan_of(attempt: Any) -> NftPlan:
         symbol=attempt.symbol,
         uri=attempt.uri,
     )
-
-
-def metadata_uri(content: Any, public_base_url: str) -> str:
-    """`ipfs://<hash>` where there is one, else the JSON that we serve."""
-    if content.ipfs_hash:
-        return f"ipfs://{content.ipfs_hash}"
-    return f"{public_base_url.rstrip('/')}/api/content/{content.id}/metadata/"
