@@ -95,6 +95,7 @@ async def test_prometheus_scrapes_it_every_panel_of_its_dashboard_has_data_and_i
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     async with watching(tmp_path, environment["AGENT_INTAKE_METRICS_LISTEN"], job=JOB) as monitors:
+        await heard(monitors, "IntakeDown", "FIRING")
         async with intake(environment, base(environment)):
             await heard(monitors, "IntakeDown", "FIRING", "RESOLVED")
             await deliver(monitors.session, base(environment) + WEBHOOK)

@@ -315,9 +315,11 @@ async def test_a_refund_between_the_look_at_a_transfer_and_its_intent_makes_what
     stopped = asyncio.create_task(life.stand_still_at("before commit", _is_of_a_transfer))
     planned = asyncio.create_task(shop.plan())
     await stopped
+    (sale,) = rows_of(shop.world, "SELECT stripe_payment_intent_id FROM purchases")
+    told = shop.world.stripe.controls.refund(sale["stripe_payment_intent_id"], 100)
     engine = open_writer(shop.world.folder / DATABASE, synchronous="OFF")
     with engine.begin() as conn:
-        refunded = RefundSeen("re_meanwhile", 100, RefundState.SUCCEEDED, None)
+        refunded = RefundSeen(told["id"], 100, RefundState.SUCCEEDED, None)
         record_refund(conn, 1, refunded, shop.world.clock.now())
     engine.dispose()
     life.go_on()
