@@ -1,6 +1,9 @@
-"""How long to wait before looking again at what somebody else has to finish."""
+"""How long to wait before looking again at what somebody else has to finish, and from when on to look for it."""
 
 from datetime import timedelta
+
+CLOCKS_DIFFER = timedelta(minutes=10)
+"""By so much a service's clock may be behind ours: what came of an order is looked for from so long before it."""
 
 _PART = 4
 """A look comes at most a quarter later than it could have, and a day takes some forty looks."""

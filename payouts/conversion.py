@@ -21,6 +21,7 @@ from domain.keys import KEY_TRUSTED_FOR, conversion_key
 from domain.money import format_usdc
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
 from domain.states import ConversionState
+from domain.waits import CLOCKS_DIFFER
 from gateways.circle_mint import DepositFacts, MintTransfer, RecipientFacts
 from payouts.rails.stops import PAUSED, why_paused
 from ports.clock import Clock
@@ -44,7 +45,6 @@ ARRIVES_WITHIN = timedelta(minutes=30)
 LATE_LANDING = timedelta(minutes=10)
 """How long after Circle's `failed` the wallet's history must have been read without the deposit: several lives of a
 blockhash, whatever Circle signed."""
-CLOCKS_DIFFER = timedelta(minutes=10)
 CHAIN = "SOL"
 """Circle Mint's name of the chain on test and live alike (reference/circle.md, section 10)."""
 

@@ -36,8 +36,9 @@ POLL, POLL_FOLLOWED, POLL_MOST = timedelta(seconds=3), timedelta(seconds=20), ti
 """Circle's notifications and the chain wake a transfer; beside them it is looked at, the longer it takes the more
 rarely: once its signature is followed the chain will tell, and Circle is asked for another one only."""
 UNKNOWN_WAIT = timedelta(minutes=10)
-CLOCKS_DIFFER = timedelta(minutes=3)
-"""By more than this our clock is never ahead of Circle's while anything is sent (`agent.clock_watch`)."""
+CLOCK_AHEAD_MOST = timedelta(minutes=3)
+"""By more than this our clock is never ahead of Circle's while anything is sent (`agent.clock_watch`). It is not looked
+further back: an attempt before this one may have left an order that nobody has named."""
 NEVER_HAPPENED = frozenset({"DENIED", "CANCELLED"})
 FEE_LEVEL = "MEDIUM"
 RAIL = "circle"
@@ -247,7 +248,7 @@ class CircleTransferStep:
         assert attempt is not None
         others = await self._store.read(lambda conn: rows.others_at_circle(conn, case.transfer.id, attempt.id))
         newest = None
-        async for page in self._circle.list_transactions(attempt.wallet_id, attempt.created_at - CLOCKS_DIFFER):
+        async for page in self._circle.list_transactions(attempt.wallet_id, attempt.created_at - CLOCK_AHEAD_MOST):
             for found in page.transactions:
                 if found.ref_id == case.transfer.reference and found.id not in others:
                     newest = found

@@ -17,6 +17,7 @@ from domain.errors import RequestError
 from domain.evidence import PackedOutflow
 from domain.fitting import fit
 from domain.states import TransferState, UsdcStatus
+from domain.waits import CLOCKS_DIFFER
 from storage.history import advance, note
 from storage.payouts.transfers import others_at_circle, watch_signature
 from storage.payouts.upkeep import Payer
@@ -41,9 +42,6 @@ from storage.work import revive
 SHOWN_MOST = 50
 IN_FLIGHT = timedelta(minutes=2)
 """What Circle has taken by a call that was begun longer ago it lists, whatever became of the answer."""
-
-CLOCKS_DIFFER = timedelta(minutes=10)
-"""By so much our clock may be ahead of Circle's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 used Circle's console. Functions run in the caller's transaction; amounts in USDC base units."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,14 +10,12 @@ from sqlalchemy import Connection, Row, insert, select
 
 from domain.keys import conversion_key
 from domain.states import ConversionState
+from domain.waits import CLOCKS_DIFFER
 from storage.history import advance, note
 from storage.statements import change_of
 from storage.tables import chain_movements, conversion_orders
 from storage.treasury.conversion_orders import ADOPTED, OPEN, ORDERED, UNSENT
 from storage.work import revive
-
-CLOCKS_DIFFER = timedelta(minutes=10)
-"""Circle's clock and ours."""
 
 
 @dataclass(frozen=True, slots=True)
