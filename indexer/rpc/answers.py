@@ -58,12 +58,6 @@ def money(value: object, where: str) -> int:
     return whole(value, where, MONEY_MAX)
 
 
-def truth(value: object, where: str) -> bool:
-    if not isinstance(value, bool):
-        malformed(where, "true or false")
-    return value
-
-
 def latest_blockhash(slot: int, value: object) -> LatestBlockhash:
     answer = fields(value, "value")
     return LatestBlockhash(

@@ -68,10 +68,6 @@ class Node:
         slot, value = await self._ask_bank("getLatestBlockhash", [], commitment)
         return self._parsed("getLatestBlockhash", lambda: answers.latest_blockhash(slot, value))
 
-    async def is_blockhash_valid(self, blockhash: str, commitment: Commitment) -> bool:
-        _, value = await self._ask_bank("isBlockhashValid", [blockhash], commitment)
-        return self._parsed("isBlockhashValid", lambda: answers.truth(value, "value"))
-
     async def get_balance(self, address: str, commitment: Commitment = "finalized") -> Amount:
         slot, value = await self._ask_bank("getBalance", [address], commitment)
         return Amount(self._parsed("getBalance", lambda: answers.money(value, "value")), slot)

@@ -32,11 +32,6 @@ class SlotPace:
         shortest, longest = FASTEST_FACTOR * self.configured_seconds, SLOWEST_FACTOR * self.configured_seconds
         return min(max(measured, shortest), longest)
 
-    @property
-    def is_measured(self) -> bool:
-        """Whether `seconds` comes from the chain yet."""
-        return len(self._samples) > 1 and self._samples[-1][0] - self._samples[0][0] >= LEAST_SECONDS
-
     def see(self, slot: int, at: float) -> None:
         """A finalized slot was shown at monotonic time `at`; older ones than known say nothing."""
         if self._samples:

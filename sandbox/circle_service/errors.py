@@ -111,10 +111,6 @@ def bad_destination() -> ApiError:
     return ApiError(400, 155219, "Invalid destination address.")
 
 
-def token_on_other_chain() -> ApiError:
-    return ApiError(400, 155220, "The wallet's blockchain and the token's do not match.")
-
-
 def request_on_other_chain() -> ApiError:
     return ApiError(400, 155225, "The wallet's blockchain and the request's do not match.")
 

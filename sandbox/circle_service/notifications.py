@@ -127,7 +127,6 @@ class Notifier:
         self._due: list[tuple[int, int, _Message]] = []
         self._out: dict[int, _Message] = {}
         self._numbers = itertools.count(1)
-        self.delivered_count = 0
         self.given_up = 0
 
     def subscribe(self, endpoint: str, types: list[str]) -> Subscription:
@@ -174,7 +173,6 @@ class Notifier:
         if message is None:
             return
         if status is not None and 200 <= status < 300:
-            self.delivered_count += 1
             if message.method == "HEAD" and message.tries <= len(WEBHOOK_RETRY_MS):
                 self._send(message.subscription, "webhooks.test", {"hello": "world"}, NIL, NIL)
         elif message.tries <= len(WEBHOOK_RETRY_MS):

@@ -34,9 +34,6 @@ class Blockhashes:
         self._private += 1
         return self._issue(slot, b"faucet", self._private, 0)
 
-    def slot_of(self, blockhash: Hash) -> int | None:
-        return self._slots.get(blockhash)
-
     def good_at(self, blockhash: Hash, slot: int) -> bool:
         """Whether a transaction with this hash may run in `slot` (block heights move with slots here)."""
         born = self._slots.get(blockhash)

@@ -43,8 +43,8 @@ class Chain:
             "accounts": lambda rpc: rpc.get_accounts([wallet]),
             "absent": lambda rpc: rpc.agree_absent(wallet),
             "statuses": lambda rpc: rpc.get_signature_statuses([self.sent]),
-            "transaction": lambda rpc: rpc.get_transaction(self.sent),
-            "history": lambda rpc: rpc.get_signatures_for_address(wallet),
+            "transaction": lambda rpc: rpc.ask(lambda node: node.get_transaction(self.sent)),
+            "history": lambda rpc: rpc.ask(lambda node: node.get_signatures_for_address(wallet)),
         }
         self.good = {name: asyncio.run(self._good(question)) for name, question in self.questions.items()}
 

@@ -79,9 +79,8 @@ async def test_a_limited_endpoint_rests_as_long_as_it_asked_for(quick: Quick) ->
         ("getBalance", lambda rpc: rpc.get_balance("11111111111111111111111111111111")),
         ("getMultipleAccounts", lambda rpc: rpc.get_accounts(["11111111111111111111111111111111"])),
         ("getSignatureStatuses", lambda rpc: rpc.get_signature_statuses(["x"] * 2)),
-        ("getSignaturesForAddress", lambda rpc: rpc.get_signatures_for_address("x")),
+        ("getSignaturesForAddress", lambda rpc: rpc.ask(lambda node: node.get_signatures_for_address("x"))),
         ("getGenesisHash", lambda rpc: rpc.get_genesis_hash()),
-        ("isBlockhashValid", lambda rpc: rpc.is_blockhash_valid("x")),
         ("getMinimumBalanceForRentExemption", lambda rpc: rpc.minimum_rent(165)),
     ],
 )
@@ -268,10 +267,7 @@ async def test_a_simulation_changes_nothing_and_tells_what_would_happen(quick: Q
 async def test_blockhashes_and_fees_are_read(quick: Quick) -> None:
     indexed = quick()
     latest = await indexed.rpc.latest_blockhash()
-    assert await indexed.rpc.is_blockhash_valid(latest.blockhash)
     assert latest.last_valid_block_height == await indexed.rpc.get_block_height("confirmed") + 150
-    indexed.world.pass_slots(200)
-    assert not await indexed.rpc.is_blockhash_valid(latest.blockhash)
     assert all(fee >= 0 for fee in await indexed.rpc.priority_fees([indexed.wallet]))
 
 
