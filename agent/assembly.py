@@ -44,7 +44,6 @@ from gateways.circle_mint import MintGateway
 from gateways.circle_mint.gateway import MINT_RATES
 from gateways.stripe_api import StripeGateway
 from indexer.absence import AbsenceProver
-from indexer.backfill import Backfill
 from indexer.chain_watch import ChainWatch
 from indexer.fast_path import FastPath
 from indexer.guard import ChainGuard
@@ -54,7 +53,8 @@ from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
 from indexer.sender import Sender
 from indexer.tracker import SignatureTracker
-from indexer.treasury import TreasuryFollower
+from indexer.treasury.backfill import Backfill
+from indexer.treasury.follower import TreasuryFollower
 from indexer.wallet_check import WalletCheck
 from metrics import Metrics
 from payouts.at_mint import AtMint

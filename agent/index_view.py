@@ -5,11 +5,12 @@ from sqlalchemy import Connection
 from agent.web.index_bodies import BackfillRow, EndpointRow, FactRow, IndexStatus, TrackRow
 from domain.ledger import Asset
 from domain.money import format_sol, format_usdc
-from indexer.backfill import Backfill, BackfillState
 from indexer.fast_path import FastPath
 from indexer.rpc.pool import RpcPool
 from indexer.rpc.values import EndpointHealth
-from indexer.treasury import Track, TreasuryFollower
+from indexer.treasury.backfill import Backfill, BackfillState
+from indexer.treasury.follower import TreasuryFollower
+from indexer.treasury.tracks import Track
 from ports.clock import Clock
 from storage.mints import nft_holdings
 from storage.store import Store

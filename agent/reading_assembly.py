@@ -9,7 +9,7 @@ from config.settings import Settings
 from domain.ledger import Asset
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
-from indexer.treasury import TreasuryFollower
+from indexer.treasury.follower import TreasuryFollower
 from indexer.wallet_check import WalletCheck
 from payouts.addresses import AddressJudge, DenyList
 from payouts.plan import Planner, PlanRules

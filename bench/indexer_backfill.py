@@ -14,7 +14,7 @@ from config.settings import DEVNET_USDC
 from gateways.transport import AiohttpTransport
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
-from indexer.treasury import TreasuryFollower
+from indexer.treasury.follower import TreasuryFollower
 from ports.system import SystemClock
 from storage import schema
 from storage.engines.opening import open_store

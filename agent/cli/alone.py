@@ -26,9 +26,9 @@ from chain.addresses import ata
 from config.settings import Settings
 from domain.errors import Rejected, RequestError, Retryable
 from gateways.transport import AiohttpTransport
-from indexer.backfill import Backfill
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
+from indexer.treasury.backfill import Backfill
 from ports.system import SystemClock, SystemIds
 from storage.store import Store
 

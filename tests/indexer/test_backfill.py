@@ -9,8 +9,8 @@ from solders.signature import Signature
 from sqlalchemy import Connection, delete
 
 from domain.errors import Rejected, Retryable
-from indexer.backfill import Backfill
 from indexer.history import Since, outline, read_stretch
+from indexer.treasury.backfill import Backfill
 from sandbox.faults import Fault, Rule
 from storage.tables import chain_movements
 from storage.treasury.chain_rows import cursor

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from indexer.treasury import CHUNK, SMALL_UNITS
+from indexer.treasury.reader import CHUNK, SMALL_UNITS
 from tests.indexer.test_treasury import USDC, Quick, assert_booked_as_on_chain, deposit, pay
 from tests.indexer.world import Indexed
 

@@ -1,7 +1,7 @@
 """What the wallet holds on chain, held against what is booked of it: what is missing is told, and looked for again."""
 
 from domain.ledger import CONVERSION_CLEARING, Asset
-from indexer.treasury import READ_AGAIN_SECONDS
+from indexer.treasury.gap_search import READ_AGAIN_SECONDS
 from storage.treasury.chain_rows import reading
 from tests.indexer.test_treasury import USDC, Quick, assert_booked_as_on_chain, booked, deposit, pay
 from tests.sandbox.solana.world import SOL

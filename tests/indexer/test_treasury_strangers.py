@@ -7,7 +7,7 @@ from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from indexer.history import STRETCH
-from indexer.treasury import CHUNK
+from indexer.treasury.reader import CHUNK
 from sandbox.solana_node.token_layouts import TOKEN
 from tests.indexer.test_treasury import USDC, Quick, deposit
 

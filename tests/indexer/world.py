@@ -14,7 +14,7 @@ from indexer.fast_path import FastPath
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
 from indexer.tracker import SignatureTracker
-from indexer.treasury import TreasuryFollower
+from indexer.treasury.follower import TreasuryFollower
 from ports.clock import Clock
 from ports.transport import HttpRequest, HttpResponse
 from sandbox.solana_node.endpoints import Endpoint

@@ -8,7 +8,8 @@ from sqlalchemy import bindparam, delete, update
 import agent.steps.mint
 import agent.web.accounts
 import chain.packed
-import indexer.treasury
+import indexer.treasury.gap_search
+import indexer.treasury.reader
 import simulator.world
 import storage.books.audit
 import storage.inbox
@@ -51,19 +52,19 @@ def drops_the_uniqueness_of_events(patch: MonkeyPatch) -> None:
 def swallows_an_rpc_error(patch: MonkeyPatch) -> None:
     """What no endpoint tells of a transaction, it moved nothing; nor is it looked for where the balance tells of it,
     which mends the one without the other."""
-    real = of(indexer.treasury.TreasuryFollower, "_next_facts")
+    real = of(indexer.treasury.reader.TransactionReader, "in_order")
 
-    async def facts_of(self: Any, track: Any, at: Any, chunk: Any) -> Any:
+    async def facts_of(self: Any, track: Any, since: Any, chunk: Any) -> Any:
         try:
-            return await real(self, track, at, chunk)
+            return await real(self, track, since, chunk)
         except Retryable:
             return []
 
     async def look(self: Any, slot: int) -> None:
         return
 
-    patch.setattr(indexer.treasury.TreasuryFollower, "_next_facts", facts_of)
-    patch.setattr(indexer.treasury.TreasuryFollower, "_look_for_what_is_missing", look)
+    patch.setattr(indexer.treasury.reader.TransactionReader, "in_order", facts_of)
+    patch.setattr(indexer.treasury.gap_search.GapSearch, "look", look)
 
 
 @bug(F.LATE_LANDING)

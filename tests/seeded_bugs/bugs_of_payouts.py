@@ -21,7 +21,6 @@ import agent.web.intake
 import agent.worker
 import gateways.circle_api
 import indexer.tracker
-import indexer.treasury
 import payouts.batch
 import payouts.plan
 import payouts.rails.circle_transfer

@@ -20,7 +20,7 @@ import domain.calendar
 import domain.refunds
 import domain.split
 import indexer.tracker
-import indexer.treasury
+import indexer.treasury.bookings
 import storage.books.ledger
 import storage.history
 import storage.mints.minting
@@ -222,9 +222,11 @@ def forgets_the_history(patch: MonkeyPatch) -> None:
 
 @bug()
 def does_not_see_deposits(patch: MonkeyPatch) -> None:
-    real = of(indexer.treasury, "book_usdc")
+    real = of(indexer.treasury.bookings, "book_usdc")
     patch.setattr(
-        indexer.treasury, "book_usdc", lambda conn, moved, now: None if moved.amount > 0 else real(conn, moved, now)
+        indexer.treasury.bookings,
+        "book_usdc",
+        lambda conn, moved, now: None if moved.amount > 0 else real(conn, moved, now),
     )
 
 
@@ -236,4 +238,4 @@ def counts_a_deposit_twice(patch: MonkeyPatch) -> None:
 
 @bug()
 def does_not_follow_the_lamports(patch: MonkeyPatch) -> None:
-    patch.setattr(indexer.treasury, "book_lamports", lambda conn, moved, now: False)
+    patch.setattr(indexer.treasury.bookings, "book_lamports", lambda conn, moved, now: False)

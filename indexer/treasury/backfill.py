@@ -9,7 +9,8 @@ import structlog
 from chain.transactions import check_signature
 from domain.errors import Rejected, Retryable
 from indexer.rpc.pool import RpcPool
-from indexer.treasury import Reread, TreasuryFollower
+from indexer.treasury.follower import TreasuryFollower
+from indexer.treasury.rereading import Reread
 from ports.clock import Clock
 from ports.waking import Bell
 from storage.errors import StoreUnavailable
