@@ -22,6 +22,11 @@ def no_answer(error: TransportError, call: str, *, has_effect: bool) -> PaymentS
     return Retryable(f"{call}: no answer ({one_line(str(error))})")
 
 
+def held_up(call: str) -> Retryable:
+    """Not sent: too much time has passed since what it rests on was read (`ports.clock.SendWindow`)."""
+    return Retryable(f"{call}: not sent, this process was held up before it")
+
+
 def garbled(reason: str, call: str, *, has_effect: bool) -> PaymentSystemError:
     """An answer that can't be read: a proxy's page, a cut body, a changed format."""
     message = f"{call}: unreadable answer ({one_line(reason)})"

@@ -9,7 +9,7 @@ import stripe
 
 from domain.errors import Misuse
 from gateways.answers import Json, ShapeError
-from gateways.border import garbled, no_answer
+from gateways.border import garbled, held_up, no_answer
 from gateways.stripe_client import build_client
 from gateways.stripe_errors import translate
 from gateways.stripe_facts import (
@@ -26,7 +26,7 @@ from gateways.stripe_facts import (
     read_event,
     read_page,
 )
-from ports.clock import Clock
+from ports.clock import Clock, SendWindow
 from ports.transport import Transport, TransportError
 
 PAGE_ROWS = 100
@@ -110,8 +110,13 @@ class StripeGateway:
         path, whole = f"/v1/charges/{quote_plus(charge_id)}", {"expand": ["balance_transaction"]}
         return await self._get(f"fetch {charge_id}", path, ChargeFacts.read, whole)
 
-    async def create_refund(self, params: Mapping[str, Any], idempotency_key: str) -> RefundFacts:
-        """`params` as saved with the key. A refund's own reference in `metadata` makes it findable later."""
+    async def create_refund(
+        self, params: Mapping[str, Any], idempotency_key: str, window: SendWindow | None = None
+    ) -> RefundFacts:
+        """`params` as saved with the key. A refund's own reference in `metadata` makes it findable later. When `window`
+        is over, it is not asked for any more (Retryable)."""
+        if window is not None and window.is_over:
+            raise held_up("Stripe: create refund")
         return await self._post("create refund", "/v1/refunds", params, idempotency_key, RefundFacts.read)
 
     async def fetch_refund(self, refund_id: str) -> RefundFacts:

@@ -24,7 +24,7 @@ from domain.states import ConversionState
 from domain.waits import CLOCKS_DIFFER
 from gateways.circle_mint import DepositFacts, MintTransfer, RecipientFacts
 from payouts.rails.stops import PAUSED, why_paused
-from ports.clock import Clock
+from ports.clock import Clock, SendWindow
 from ports.ids import Ids
 from storage.store import Store
 from storage.treasury import conversion_orders as rows
@@ -56,7 +56,7 @@ class CircleMint(Protocol):
 
     async def recipients(self) -> Sequence[RecipientFacts]: ...
 
-    async def order_transfer(self, key: UUID, body_fields: Mapping[str, Any]) -> MintTransfer: ...
+    async def order_transfer(self, key: UUID, body_fields: Mapping[str, Any], window: SendWindow) -> MintTransfer: ...
 
     async def fetch_transfer(self, transfer_id: str) -> MintTransfer: ...
 
@@ -150,7 +150,7 @@ class ConversionStep:
     async def _sending(self, order: Row[Any], claim: Claim) -> Outcome:
         if order.circle_transfer_id is not None:
             return await self._judge(order, await self._mint.fetch_transfer(order.circle_transfer_id))
-        paused = await self._store.read(why_paused)
+        window, paused = SendWindow(self._clock), await self._store.read(why_paused)
         was_sent, now = order.sent_at is not None, self._clock.now()
         if not was_sent and paused is not None:
             return Again(PAUSED, paused)
@@ -158,7 +158,7 @@ class ConversionStep:
             return await self._look_up(order, paused)
         await self._store.write(fenced(claim, lambda conn: rows.first_send(conn, order.id, now)))
         try:
-            found = await self._mint.order_transfer(UUID(order.idempotency_key), json.loads(order.body))
+            found = await self._mint.order_transfer(UUID(order.idempotency_key), json.loads(order.body), window)
         except AccessRefused:
             raise
         except Rejected as error:

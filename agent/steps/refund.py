@@ -13,7 +13,7 @@ from domain.refunds import refund_state
 from domain.states import RefundState
 from gateways.stripe_errors import FORBIDDEN, UNAUTHORIZED
 from gateways.stripe_facts import RefundFacts
-from ports.clock import Clock
+from ports.clock import Clock, SendWindow
 from ports.ids import Ids
 from storage.sales import refunds as rows
 from storage.sales.purchases import SOLD_OUT
@@ -32,7 +32,9 @@ CHARGED_BACK = "charge_disputed"
 
 
 class StripeRefunds(Protocol):
-    async def create_refund(self, params: Mapping[str, Any], idempotency_key: str) -> RefundFacts: ...
+    async def create_refund(
+        self, params: Mapping[str, Any], idempotency_key: str, window: SendWindow
+    ) -> RefundFacts: ...
 
     async def find_refund(self, payment_intent: str, metadata: Mapping[str, str]) -> RefundFacts | None: ...
 
@@ -81,12 +83,12 @@ class RefundStep:
     async def _ask(self, refund: Row[Any]) -> RefundFacts:
         if refund.stripe_refund_id is not None:
             return await self._stripe.fetch_refund(refund.stripe_refund_id)
-        params = json.loads(refund.params)
+        params, window = json.loads(refund.params), SendWindow(self._clock)
         if self._clock.now() - refund.created_at > KEY_TRUSTED_FOR:
             found = await self._stripe.find_refund(params["payment_intent"], {"refund": refund.uuid})
             if found is not None:
                 return found
-        return await self._stripe.create_refund(params, refund.idempotency_key)
+        return await self._stripe.create_refund(params, refund.idempotency_key, window)
 
     async def _refused(self, refund: Row[Any], error: Rejected) -> Outcome:
         """An operator's refund that Stripe refuses for what it is has failed, and he may ask for another. The loser's

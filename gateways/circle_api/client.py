@@ -9,11 +9,11 @@ import orjson
 
 from domain.errors import AccessRefused, Misuse, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
 from gateways.answers import Json, ShapeError, integer, mapping, parse_object, text
-from gateways.border import garbled, no_answer, one_line, retry_after_seconds
+from gateways.border import garbled, held_up, no_answer, one_line, retry_after_seconds
 from gateways.circle_api.cipher import EntityCipher
 from gateways.circle_api.error_codes import ENTITY_SECRET_INVALID, IDEMPOTENCY_KEY_USED, W3S, ErrorCodes, Verdict
 from gateways.circle_api.rates import CallClass, Rates, build_paces
-from ports.clock import Clock
+from ports.clock import Clock, SendWindow
 from ports.ids import Ids
 from ports.transport import HttpRequest, HttpResponse, Transport, TransportError
 
@@ -27,7 +27,8 @@ _ACCESS_STATUSES = frozenset({401, 403})
 @dataclass(frozen=True, slots=True)
 class Call:
     """`has_effect`: whether it changes anything at Circle, so that a lost answer leaves the outcome unknown.
-    `takes_secret`: whether the body carries a ciphertext of the entity secret. `favoured`: the reserved lane."""
+    `takes_secret`: whether the body carries a ciphertext of the entity secret. `favoured`: the reserved lane. `window`:
+    when it is over, the call is not sent any more (Retryable)."""
 
     name: str
     method: str
@@ -39,6 +40,7 @@ class Call:
     has_effect: bool = False
     takes_secret: bool = False
     favoured: bool = False
+    window: SendWindow | None = None
 
 
 def read_call(name: str, path: str, query: Mapping[str, str] | None = None, user_token: str | None = None) -> Call:
@@ -137,6 +139,8 @@ class CircleClient:
         body = await self._body(call)
         pace = self._paces[call.rate]
         await pace.turn(favoured=call.favoured)
+        if call.window is not None and call.window.is_over:
+            raise held_up(self._named(call))
         try:
             response = await self._transport.send(self._request(call, body))
         except TransportError as error:

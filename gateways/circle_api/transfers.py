@@ -13,6 +13,7 @@ from gateways.circle_api.client import Call, path_part, read_call
 from gateways.circle_api.facts import CircleTransaction, TransactionPage, UserToken
 from gateways.circle_api.rates import CallClass, Lane
 from gateways.circle_api.reading import CircleCalls, inner, moment
+from ports.clock import SendWindow
 
 TRANSACTIONS = "/v1/w3s/transactions"
 _SIGNATURE = re.compile(r"[1-9A-HJ-NP-Za-km-z]{64,88}", re.ASCII)
@@ -20,7 +21,9 @@ _SIGNATURE = re.compile(r"[1-9A-HJ-NP-Za-km-z]{64,88}", re.ASCII)
 
 
 class TransferCalls(CircleCalls):
-    async def submit_transfer(self, key: UUID, body_fields: Mapping[str, Any]) -> CircleTransaction:
+    async def submit_transfer(
+        self, key: UUID, body_fields: Mapping[str, Any], window: SendWindow | None = None
+    ) -> CircleTransaction:
         """Order a transfer, or find the one that this key ordered before; as fetched afterwards.
 
         `body_fields` are the saved business fields in Circle's names (walletId, tokenId, destinationAddress, amounts,
@@ -37,6 +40,7 @@ class TransferCalls(CircleCalls):
             body={**body_fields, "idempotencyKey": str(key)},
             has_effect=True,
             takes_secret=True,
+            window=window,
         )
         transaction_id = await self._data(call, _id)
         try:

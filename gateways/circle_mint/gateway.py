@@ -12,7 +12,7 @@ from gateways.circle_api.rates import CallClass, Rates
 from gateways.circle_api.reading import CircleCalls, Read, moment
 from gateways.circle_mint.error_codes import MINT
 from gateways.circle_mint.facts import DepositFacts, MintTransfer, RecipientFacts, WireInstructions, units_of
-from ports.clock import Clock
+from ports.clock import Clock, SendWindow
 from ports.ids import Ids
 from ports.transport import Transport
 
@@ -64,7 +64,9 @@ class MintGateway(CircleCalls):
         path = f"{ACCOUNT}/wallets/addresses/recipient"
         return [one async for one in self._listed("list recipients", path, None, RecipientFacts.read)]
 
-    async def order_transfer(self, key: UUID, body_fields: Mapping[str, Any]) -> MintTransfer:
+    async def order_transfer(
+        self, key: UUID, body_fields: Mapping[str, Any], window: SendWindow | None = None
+    ) -> MintTransfer:
         """Order a transfer, or find the one that this key ordered before; as fetched afterwards.
 
         `body_fields` are the saved business fields in Circle's names. Compare address, chain and amount: which answer a
@@ -78,6 +80,7 @@ class MintGateway(CircleCalls):
             CallClass.WRITE,
             body={**body_fields, "idempotencyKey": str(key)},
             has_effect=True,
+            window=window,
         )
         transfer_id = await self._data(call, lambda obj: text(obj, "id"))
         try:

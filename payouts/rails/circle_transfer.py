@@ -24,7 +24,7 @@ from domain.states import TransferState, WatchState
 from domain.waits import look_again_after
 from gateways.circle_api import CircleTransaction, TransactionPage
 from payouts.rails.stops import PAUSED, lock_cap, why_stopped
-from ports.clock import Clock
+from ports.clock import Clock, SendWindow
 from storage.payouts import transfers as rows
 from storage.payouts.transfers import TransferCase, watch_state
 from storage.store import Store
@@ -45,7 +45,9 @@ RAIL = "circle"
 
 
 class CircleTransfers(Protocol):
-    async def submit_transfer(self, key: UUID, body_fields: Mapping[str, Any]) -> CircleTransaction: ...
+    async def submit_transfer(
+        self, key: UUID, body_fields: Mapping[str, Any], window: SendWindow
+    ) -> CircleTransaction: ...
 
     async def fetch_transaction(self, transaction_id: str) -> CircleTransaction: ...
 
@@ -100,7 +102,7 @@ class CircleTransferStep:
         self._circle, self._witness, self._prover, self._terms = circle, witness, prover, terms
 
     async def run(self, claim: Claim) -> Outcome:
-        transfer_id = int(claim.subject)
+        transfer_id, window = int(claim.subject), SendWindow(self._clock)
         case = await self._store.read(lambda conn: rows.load(conn, transfer_id))
         if case.attempt is None and (not case.sendable or case.batch.rail != RAIL):
             return Done()
@@ -112,7 +114,7 @@ class CircleTransferStep:
         if case.attempt.state == TransferState.FINALIZED:
             return Done()
         with looking_up(case.attempt.state == TransferState.SUBMITTED):
-            return await self._look(case, claim)
+            return await self._look(case, claim, window)
 
     async def look(self, claim: Claim) -> Outcome:
         """As `run`, as far as it was ordered already and has landed: nothing is ordered, and nothing called dead."""
@@ -135,13 +137,13 @@ class CircleTransferStep:
             return Done()
         return Again(self._poll_of(case, followed=True), "its outflow is read back once it is proven final")
 
-    async def _look(self, case: TransferCase, claim: Claim) -> Outcome:
+    async def _look(self, case: TransferCase, claim: Claim, window: SendWindow) -> Outcome:
         assert case.attempt is not None
         if watch_state(case.watch) == WatchState.FINALIZED:
             return await self._landed(case, claim)
         if case.attempt.circle_transaction_id is None and case.attempt.signature is not None:
             return Again(POLL, "its outflow is known, and is read back once it is proven final")  # never sent anew
-        return await self._ask_circle(case, claim)
+        return await self._ask_circle(case, claim, window)
 
     def _stopped(self, conn: Connection, case: TransferCase) -> str | None:
         begins = case.transfer.amount if case.attempt is None else 0
@@ -182,12 +184,12 @@ class CircleTransferStep:
 
         return await self._store.write(fenced(claim, save))
 
-    async def _ask_circle(self, case: TransferCase, claim: Claim) -> Outcome:
+    async def _ask_circle(self, case: TransferCase, claim: Claim, window: SendWindow) -> Outcome:
         attempt = case.attempt
         assert attempt is not None
         try:
             stopped = await self._not_again(case)
-            seen = await (self._fetch_or_submit(case, claim) if stopped is None else self._find(case))
+            seen = await (self._fetch_or_submit(case, claim, window) if stopped is None else self._find(case))
             if seen is None and stopped is not None:
                 return Unknown(UNKNOWN_WAIT, f"{stopped}; Circle lists no such transfer yet")
         except Rejected as error:
@@ -229,7 +231,7 @@ class CircleTransferStep:
             return None
         return await self._store.read(lambda conn: self._stopped(conn, case) or rows.why_held(conn, case))
 
-    async def _fetch_or_submit(self, case: TransferCase, claim: Claim) -> CircleTransaction | None:
+    async def _fetch_or_submit(self, case: TransferCase, claim: Claim, window: SendWindow) -> CircleTransaction | None:
         """The transfer at Circle, ordered if it is not; None when a key too old to be used again left no trace."""
         attempt = case.attempt
         assert attempt is not None
@@ -239,7 +241,7 @@ class CircleTransferStep:
         if attempt.first_sent_at is not None and now - attempt.first_sent_at > KEY_TRUSTED_FOR:
             return await self._find(case)
         await self._store.write(fenced(claim, lambda conn: rows.first_send(conn, attempt.id, now)))
-        return await self._circle.submit_transfer(UUID(attempt.idempotency_key), json.loads(attempt.body))
+        return await self._circle.submit_transfer(UUID(attempt.idempotency_key), json.loads(attempt.body), window)
 
     async def _find(self, case: TransferCase) -> CircleTransaction | None:
         """Circle has no filter by reference, so the listing since the attempt's birth is read: the newest under it that

@@ -36,7 +36,7 @@ from storage.recovery.dues_paid import (
 from storage.statements import fixed, locked_row_of
 from storage.tables import group_attempts, group_members, jobs, payouts, purchases, transfer_attempts, transfers, users
 from storage.treasury.movements import claim_signature
-from storage.treasury.outflows import orphan_row
+from storage.treasury.outflows import orphan_row, unexplained_since
 from storage.work import revive
 
 SHOWN_MOST = 50
@@ -183,13 +183,14 @@ def _give_to_lost_order(conn: Connection, gone: Row[Any], payout_ids: Collection
 
 
 def _refuse_in_flight(conn: Connection, order: Row[Any], gone: Row[Any], now: datetime) -> None:
-    """Whoever works on it may be sending it. What was sent may still get there; sends stop when an outflow is booked
-    as unexplained, so none was begun later than that."""
+    """Whoever works on it may be sending it. What was sent may still get there; sends stop when an outflow comes to be
+    unexplained, so none was begun later than that."""
     leased_until = conn.scalar(_LEASE, {"of": str(order.transfer_id)})
     is_worked_on = leased_until is not None and leased_until > now - IN_FLIGHT
     stands = conn.execute(locked_row_of(transfer_attempts), {"which": order.id}).one()
     is_as_found = (stands.state, stands.signature) == (order.state, None)
-    last_sent = None if stands.first_sent_at is None else max(stands.first_sent_at, gone.created_at)
+    stopped_at = unexplained_since(conn, gone.signature) or gone.created_at
+    last_sent = None if stands.first_sent_at is None else max(stands.first_sent_at, stopped_at)
     if is_worked_on or not is_as_found or (last_sent is not None and last_sent > now - IN_FLIGHT):
         why = f"{order.reference}, which is to pay them, may be on its way to Circle now: try again in two minutes"
         raise RequestError(409, "may_be_on_its_way", why)

@@ -1,12 +1,12 @@
 """USDC outflows that nothing explains: any of them stops all sends until a person has looked."""
 
+from datetime import datetime
+
 from sqlalchemy import Connection, Integer, Row, bindparam, select, update
 
-from domain.ledger import (
-    Asset,
-)
+from domain.ledger import Asset, usdc_outside
 from storage.statements import fixed, varying
-from storage.tables import chain_movements
+from storage.tables import chain_movements, ledger_entries
 from storage.treasury.movement_rows import Movement, MovementKind, as_movement
 
 
@@ -42,6 +42,13 @@ def orphan_row(conn: Connection, movement_id: int) -> Row[tuple[object, ...]] | 
     """The unexplained outflow of that id, if it is one."""
     is_it = (chain_movements.c.id == movement_id) & _IS_ORPHAN
     return conn.execute(select(chain_movements).where(is_it)).one_or_none()
+
+
+def unexplained_since(conn: Connection, signature: str) -> datetime | None:
+    """When an unexplained outflow came to stop all sends: it may have passed for an order's own till then."""
+    key = usdc_outside(signature, 1).key
+    since: datetime | None = conn.scalar(select(ledger_entries.c.created_at).where(ledger_entries.c.key == key))
+    return since
 
 
 def accept_orphan(conn: Connection, movement_id: int) -> bool:

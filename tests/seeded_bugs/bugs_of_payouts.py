@@ -113,8 +113,8 @@ def pays_one_unit_too_much(patch: MonkeyPatch) -> None:
 def takes_a_fresh_key_for_each_try(patch: MonkeyPatch) -> None:
     real, numbers = gateways.circle_api.CircleGateway.submit_transfer, itertools.count(1)
 
-    async def submit(self: Any, key: UUID, body: Any) -> Any:
-        return await real(self, UUID(int=next(numbers), version=4), body)
+    async def submit(self: Any, key: UUID, body: Any, window: Any) -> Any:
+        return await real(self, UUID(int=next(numbers), version=4), body, window)
 
     patch.setattr(gateways.circle_api.CircleGateway, "submit_transfer", submit)
 
@@ -123,8 +123,8 @@ def takes_a_fresh_key_for_each_try(patch: MonkeyPatch) -> None:
 def changes_the_body_between_tries(patch: MonkeyPatch) -> None:
     real, numbers = gateways.circle_api.CircleGateway.submit_transfer, itertools.count(1)
 
-    async def submit(self: Any, key: UUID, body: Any) -> Any:
-        return await real(self, key, {**body, "feeLevel": "HIGH" if next(numbers) % 2 else "LOW"})
+    async def submit(self: Any, key: UUID, body: Any, window: Any) -> Any:
+        return await real(self, key, {**body, "feeLevel": "HIGH" if next(numbers) % 2 else "LOW"}, window)
 
     patch.setattr(gateways.circle_api.CircleGateway, "submit_transfer", submit)
 
@@ -226,13 +226,13 @@ def commits_the_intent_after_the_call(patch: MonkeyPatch) -> None:
     """The key is random and only kept once Circle has answered."""
     real, numbers = payouts.rails.circle_transfer.CircleTransferStep._fetch_or_submit, itertools.count(1)
 
-    async def submit(self: Any, case: Any, claim: Any) -> Any:
+    async def submit(self: Any, case: Any, claim: Any, window: Any) -> Any:
         if case.attempt.circle_transaction_id is None:
             import json
 
             return await self._circle.submit_transfer(
-                UUID(int=next(numbers) << 32, version=4), json.loads(case.attempt.body)
+                UUID(int=next(numbers) << 32, version=4), json.loads(case.attempt.body), window
             )
-        return await real(self, case, claim)
+        return await real(self, case, claim, window)
 
     patch.setattr(payouts.rails.circle_transfer.CircleTransferStep, "_fetch_or_submit", submit)

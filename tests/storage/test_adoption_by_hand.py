@@ -37,7 +37,7 @@ class Order:
         self.store, self.shop = store, Sales(ACCOUNT)
         self.transfer_id = 0
 
-    async def prepare(self, *, intended: bool = True) -> None:
+    async def prepare(self, *, intended: bool = True, by_hand: bool = True) -> None:
         def rows(conn: Connection) -> int:
             open_shop(conn, self.shop)
             self.shop.deposit(conn, 2 * DUE)
@@ -46,12 +46,16 @@ class Order:
             transfer = conn.execute(select(transfer_rows)).one()
             if intended:
                 send(conn, transfer.id)
-            by_hand = Movement("by hand", ACCOUNT, Asset.USDC, -DUE, 9, NOW, transfer.destination_address)
-            movements.book_usdc(conn, by_hand, NOW)
+            if by_hand:
+                self.pay_by_hand(conn)
             work.enqueue(conn, "transfer", transfer.id, NOW)
             return int(transfer.id)
 
         self.transfer_id = await self.store.write(rows)
+
+    def pay_by_hand(self, conn: Connection) -> None:
+        address = conn.execute(select(transfer_rows.c.destination_address)).scalar_one()
+        movements.book_usdc(conn, Movement("by hand", ACCOUNT, Asset.USDC, -DUE, 9, NOW, address), NOW)
 
     def adopt(self, conn: Connection, at: datetime = NOW) -> None:
         adoption_by_hand.adopt(conn, BY_HAND, [1], Payer("wallet", PLATFORM), self.shop.uuid(), at)
@@ -102,6 +106,18 @@ async def test_what_was_sent_a_moment_ago_gets_no_outflow_by_hand_until_circle_w
     assert sent is not None and sent.since < NOW
     await order.refused(sent_at + IN_FLIGHT - SECOND)
     await store.write(lambda conn: order.adopt(conn, sent_at + IN_FLIGHT))
+
+
+async def test_what_was_an_order_s_own_until_a_moment_ago_is_not_given_to_it_by_hand_yet(store: Store) -> None:
+    """Nothing had stopped the order till then: it may have been sent once more right before."""
+    order = Order(store)
+    await order.prepare(by_hand=False)
+    attempt_id, disowned_at = await order.attempt_id(), NOW + 5 * IN_FLIGHT
+    await store.write(lambda conn: transfers.first_send(conn, attempt_id, NOW))
+    await store.write(order.pay_by_hand)
+    await store.write(lambda conn: movements.disown(conn, "by hand", disowned_at))
+    await order.refused(disowned_at + IN_FLIGHT - SECOND)
+    await store.write(lambda conn: order.adopt(conn, disowned_at + IN_FLIGHT))
 
 
 async def test_a_payout_that_another_replica_begins_to_send_at_the_same_moment_gets_no_outflow_by_hand(
