@@ -64,10 +64,10 @@ class ReadBack:
     async def read_back(self, signature: str, heard: Testimony[TransactionFacts] | None = None) -> TransactionFacts:
         """The facts of a finalized transaction that two endpoints show alike (one, where only one is configured); one
         of them may have been heard. Raises Retryable."""
+        self._heard.pop(signature, None)  # contradicted, it is asked anew: not held against the others for ever
         known = self._known.pop(signature, None)
         if known is None:
             known = await self._rpc.vouched(partial(_show, signature), heard)
-        self._heard.pop(signature, None)
         _keep(self._known, signature, known)
         return known
 

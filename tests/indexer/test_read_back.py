@@ -145,6 +145,25 @@ async def test_an_endpoint_that_invents_an_amount_is_contradicted_and_outvoted(q
     assert indexed.wire.count("getTransaction") == 3
 
 
+async def test_an_endpoint_that_was_heard_and_contradicted_is_asked_anew(quick: Quick) -> None:
+    """What it had shown once was held against the others for as long as the process lived."""
+    indexed = quick("/a", "/b")
+    indexed.world.node.mint_usdc(indexed.world.alice.pubkey(), 10 * USDC)
+    signature = indexed.world.send(indexed.world.pay_usdc(3 * USDC, BUYER), skipPreflight=True)
+    indexed.finalize()
+    truth = shown(indexed, signature)
+    cut = orjson.loads(orjson.dumps(truth).replace(b'"7000000"', b'"2000000"').replace(b'"3000000"', b'"8000000"'))
+    read, others = reader(indexed), indexed.world.node.endpoints
+    others["/a"].lies["getTransaction"] = others["/b"].lies["getTransaction"] = lambda _: cut
+    heard = await read.hear(signature)
+    for one in others.values():
+        one.lies.clear()
+    with pytest.raises(Disagreement):
+        await read.read_back(signature, heard)
+    again = await read.hear(signature)
+    assert (await read.read_back(signature, again)).signature == signature
+
+
 async def test_what_two_endpoints_have_shown_is_asked_for_once(quick: Quick) -> None:
     indexed = quick("/a", "/b", "/c")
     signature = indexed.world.send(indexed.world.pay(SOL))
