@@ -304,11 +304,11 @@ class Worker:
 
     def _until_looked_up(self, claim: Claim) -> timedelta:
         """An unknown outcome uses up no attempt, so the attempts don't tell how often it was looked up: while it stays
-        unknown, the wait grows with the row's age, to the same 15 minutes."""
+        unknown, the wait grows with how long it is so, to the same 15 minutes."""
         first = self._backoff(claim)
         if not (claim.last_error or "").startswith(work.UNKNOWN_OUTCOME):
             return first
-        half = min(RETRY_MAX, (self._clock.now() - claim.created_at) / 2)
+        half = min(RETRY_MAX, (self._clock.now() - (claim.unknown_since or claim.created_at)) / 2)
         return max(first, half * (0.5 + self._ids.jitter() / 2))
 
     def _backoff(self, claim: Claim) -> timedelta:

@@ -71,6 +71,7 @@ class Claim:
     epoch: int
     wakes: int
     last_error: str | None
+    unknown_since: datetime | None
     created_at: datetime
     type: str
     body: bytes
@@ -437,6 +438,7 @@ def _claim(table: Table, row: RowMapping) -> Claim:
         epoch=row["lease_epoch"],
         wakes=row["wakes"],
         last_error=row["last_error"],
+        unknown_since=row["unknown_since"],
         created_at=row["created_at"],
         type="" if inbox is None else row["type"],
         body=b"" if inbox is None else row["body"],

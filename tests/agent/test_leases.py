@@ -216,6 +216,22 @@ async def test_what_stays_unknown_is_looked_up_ever_more_rarely_and_uses_up_no_a
     assert RETRY_MAX / 2 <= waits[2] <= RETRY_MAX
 
 
+async def test_what_became_unknown_late_is_looked_up_as_soon_as_what_did_at_once(store: Store) -> None:
+    """A transfer that had waited a week for funds was looked up every quarter of an hour from its first lost answer."""
+    clock, ends, waits = HandClock(), Ends(), []
+    worker = worker_of(store, clock, UnknownStep(), ends)
+    await store.write(lambda conn: work.enqueue(conn, PAY, 7, MONDAY - timedelta(days=7)))
+    async with running(worker):
+        for times, passes in enumerate((timedelta(0), timedelta(minutes=1)), start=1):
+            clock.time += passes
+            worker.wake()
+            await ends.until(*["unknown"] * times)
+            row = await store.read(lambda conn: conn.execute(select(jobs)).one())
+            waits.append(row.due_at - clock.now())
+    assert waits[0] <= timedelta(seconds=1)
+    assert timedelta(seconds=15) <= waits[1] <= timedelta(seconds=30)
+
+
 async def test_two_workers_at_once_run_each_job_once(store: Store) -> None:
     clock = HandClock()
 
