@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from domain.errors import Misuse
+from domain.errors import Misuse, RequestError
 from domain.states import BatchStatus, TransferState, UsdcStatus, WorkState
 from storage.history import advance, note
 from storage.statements import ONE, always, among, row_of
@@ -201,6 +201,18 @@ _CUTOFFS = (
 def listed(conn: Connection, limit: int) -> Sequence[Row[Any]]:
     """The latest batches, newest first."""
     return conn.execute(select(batches).order_by(batches.c.id.desc()).limit(limit)).all()
+
+
+def require_unsettled(conn: Connection, batch_id: int) -> None:
+    """Before a person pauses it: a settled batch has nothing to stop, and a retry of what failed opens it again.
+    Raises RequestError 409 `batch_settled`."""
+    status = conn.scalar(select(batches.c.status).where(batches.c.id == batch_id).with_for_update())
+    if status == BatchStatus.SETTLED:
+        raise RequestError(
+            409,
+            "batch_settled",
+            f"batch {batch_id} is settled: nothing of it is sent any more, so there is nothing to pause",
+        )
 
 
 def set_paused(conn: Connection, batch_id: int, reason: str | None, now: datetime) -> None:

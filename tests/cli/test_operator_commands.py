@@ -104,6 +104,9 @@ async def test_a_batch_is_looked_at_approved_by_its_digest_paused_and_resumed(
     assert (await ran.json(money_acts.resume(1, as_json=True)))["paused"] is False
     with pytest.raises(CommandFailed, match="there is no batch 9"):
         await money_acts.pause(9, "a doubt", as_json=False)
+    await at_home.shop.store.write(lambda conn: conn.execute(update(tables.batches).values(status="settled")))
+    with pytest.raises(CommandFailed, match="batch 1 is settled: nothing of it is sent any more"):
+        await money_acts.pause(1, "a doubt", as_json=False)
     monkeypatch.setenv("AGENT_ADMIN_TOKEN", "admin-viewer")
     with pytest.raises(CommandFailed, match="this token may not do that"):
         await money_acts.resume(1, as_json=False)

@@ -58,7 +58,9 @@ class AdminBatches:
                 takes=Approval,
                 errors=(409,),
             ),
-            Endpoint("POST", f"{one}/pause", operator, self.pause, "Stop a batch", BatchRow, takes=Reason),
+            Endpoint(
+                "POST", f"{one}/pause", operator, self.pause, "Stop a batch", BatchRow, takes=Reason, errors=(409,)
+            ),
             Endpoint("POST", f"{one}/resume", operator, self.resume, "Let it go on", BatchRow),
             Endpoint("GET", f"{root}/sends", viewer, self.sends, "Whether sends are paused", SendsSwitch),
             Endpoint("POST", f"{root}/sends/pause", operator, self.stop, "Stop every send", SendsSwitch, takes=Reason),
@@ -103,7 +105,12 @@ class AdminBatches:
 
     async def pause(self, call: Call) -> BatchRow:
         reason, now, batch_id = call.taken(Reason).reason, self._clock.now(), call.row_id("batch_id")
-        return await self._change(call, "pause", lambda conn: batches.set_paused(conn, batch_id, reason, now), reason)
+
+        def write(conn: Connection) -> None:
+            batches.require_unsettled(conn, batch_id)
+            batches.set_paused(conn, batch_id, reason, now)
+
+        return await self._change(call, "pause", write, reason)
 
     async def resume(self, call: Call) -> BatchRow:
         now, batch_id = self._clock.now(), call.row_id("batch_id")
