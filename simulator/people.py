@@ -13,6 +13,7 @@ from typing import Any
 from solders.pubkey import Pubkey
 
 from sandbox.circle_service.transactions import Transaction
+from sandbox.content_ids import content_id
 from sandbox.stripe_service.errors import ApiError
 from simulator.checker import Wish
 from simulator.stage import Stage
@@ -143,7 +144,8 @@ class Cast:
         self, author: Person, editions: int | None = None, shares: tuple[tuple[Person, int], ...] = ()
     ) -> Work:
         price = self.dice.choice(PRICES_CENTS)
-        title, ipfs_hash = f"Sunrise {len(self.works)}", f"QmSunrise{len(self.works)}"
+        title = f"Sunrise {len(self.works)}"
+        ipfs_hash = content_id(title.encode())
         body: dict[str, Any] = {"title": title, "description": "", "price_cents": price, "ipfs_hash": ipfs_hash}
         if editions is not None:
             body["editions"] = editions

@@ -19,6 +19,7 @@ from agent.web.shop_bodies import (
     PublishedContent,
     Share,
 )
+from domain.content_ids import is_content_id
 from domain.errors import RequestError
 from domain.money import BASE_UNITS_PER_CENT, SHARE_WHOLE_BPS, cents_to_base_units, format_cents, format_usdc
 from domain.nft_texts import URI_LIMIT_BYTES, metadata_uri, title_limit_bytes
@@ -30,6 +31,10 @@ from storage.store import Store
 
 CONTENTS = Rate(burst=300, per_second=0.5)
 """Of one author: a row that everybody's list shows."""
+NO_CONTENT_ID = (
+    "the ipfs_hash is no content identifier (CID) of IPFS: one that begins with Qm has 46 letters and digits, one that "
+    "begins with bafy or bafk has 59; copy it whole"
+)
 
 
 class Contents:
@@ -135,6 +140,8 @@ class Contents:
     def _check_media(self, wish: NewContentBody) -> None:
         if wish.ipfs_hash is None and wish.teaser_link is None:
             raise RequestError(422, "media_missing", "give an ipfs_hash or a teaser_link", "ipfs_hash")
+        if wish.ipfs_hash is not None and not is_content_id(wish.ipfs_hash):
+            raise RequestError(422, "ipfs_hash_invalid", NO_CONTENT_ID, "ipfs_hash")
         if wish.teaser_link is not None and not is_teaser_link(wish.teaser_link, self._settings.teaser_hosts):
             raise RequestError(
                 422, "teaser_link_invalid", "the teaser_link is an https address at Cloudinary", "teaser_link"

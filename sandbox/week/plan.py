@@ -4,6 +4,8 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sandbox.content_ids import content_id
+
 PRICES_CENTS = (300, 500, 750, 999, 1_250, 1_500, 2_000, 2_500, 4_900)
 EXAMPLE_PRICE_CENTS = 300
 """The sale of the documents' worked example: fee 39, net 261, creator 2.35."""
@@ -31,7 +33,8 @@ LAST_NAMES = ("Abebe", "Brandt", "Costa", "Duval", "Eriksen", "Fujita", "Ganz", 
 MOODS = ("Amber", "Blue", "Cobalt", "Distant", "Electric", "Fading", "Golden", "Hidden", "Indigo", "Quiet", "Wild")
 THINGS = ("Café", "Desert", "Echo", "Forest", "Garden", "Harbour", "Island", "Jungle", "Lagoon", "Mirror", "River")
 """The longest pair has 16 bytes; 23 is the bound for a title of unlimited edition."""
-BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+PICTURE_BYTES = 352
+"""Of which the IPFS hash of a piece is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ def _piece(rng: random.Random, author: int, number: int) -> Piece:
         description=f"Number {number + 1} of this week.",
         price_cents=price,
         editions=editions,
-        ipfs_hash="Qm" + "".join(rng.choices(BASE58, k=44)) if on_ipfs else None,
+        ipfs_hash=content_id(rng.randbytes(PICTURE_BYTES)) if on_ipfs else None,
         teaser_link=None if on_ipfs else f"https://res.cloudinary.com/sandbox/image/upload/piece-{number + 1}.jpg",
         shares=shares,
     )

@@ -38,6 +38,18 @@ async def test_metadata_has_metaplex_s_fields_and_lives_under_the_public_base_ur
     assert listed["metadata_uri"] == "ipfs://QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWKhcPL"
 
 
+async def test_a_content_from_before_hashes_were_checked_is_shown_and_sold_as_it_is(shop: Shop) -> None:
+    _, token = await shop.member()
+    content_id = await shop.content(token)
+    await shop.store.write(lambda conn: conn.execute(tables.contents.update().values(ipfs_hash="QmSunrise")))
+    one = (await shop.send("GET", f"/api/content/{content_id}/")).body
+    assert (one["ipfs_hash"], one["metadata_uri"]) == ("QmSunrise", "ipfs://QmSunrise")
+    begun = await shop.send(
+        "POST", "/api/checkout/stripe/", {"content_id": content_id, "payment_method": "card"}, token
+    )
+    assert begun.status == 200
+
+
 async def test_taken_down_content_is_gone_but_the_metadata_of_its_nfts_stays(shop: Shop) -> None:
     _, token = await shop.member()
     content_id = await shop.content(token)
@@ -71,6 +83,7 @@ async def test_taken_down_content_is_gone_but_the_metadata_of_its_nfts_stays(sho
         ({"teaser_link": "https://res.cloudinary.com@evil.example/x"}, "teaser_link_invalid", "teaser_link"),
         ({"teaser_link": "https://[broken/x"}, "teaser_link_invalid", "teaser_link"),
         ({"ipfs_hash": "../../etc"}, "invalid_request", "ipfs_hash"),
+        ({"ipfs_hash": "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWKhcP"}, "ipfs_hash_invalid", "ipfs_hash"),
         ({"collaborators": [{"user_id": 1, "share_bps": 9_999}]}, "shares_wrong", "collaborators"),
         ({"collaborators": [{"user_id": 1, "share_bps": 5_000}] * 2}, "collaborator_twice", "collaborators"),
         ({"collaborators": [{"user_id": 99, "share_bps": 10_000}]}, "unknown_collaborator", "collaborators"),

@@ -131,6 +131,7 @@ WRONG_OFFERS = (
     ({"price": "0.49"}, "from 0.50 to"),
     ({"editions": "1.5"}, "The number of editions is written in digits, like 25"),
     ({"ipfs_hash": "ipfs://Qm"}, "leave out ipfs://"),
+    ({"ipfs_hash": "QmSunrise"}, "That is no IPFS hash (CID)"),
     ({"teaser_link": ""}, "Give the IPFS hash of its metadata, or a Cloudinary link"),
 )
 

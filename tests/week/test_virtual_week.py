@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from ports.virtual import VirtualLoop
+from sandbox.content_ids import content_id
 from tests.week.virtual_world import VirtualWorld
+
+IPFS_HASH = content_id(b"Sunrise")
 
 
 def run_virtually(main: Any) -> Any:
@@ -31,7 +34,7 @@ class People:
         return made.body["user_id"], login.body["token"]
 
     async def publish(self, token: str, price_cents: int, **more: Any) -> int:
-        body = {"title": "Sunrise", "description": "", "price_cents": price_cents, "ipfs_hash": "QmSunrise", **more}
+        body = {"title": "Sunrise", "description": "", "price_cents": price_cents, "ipfs_hash": IPFS_HASH, **more}
         made = await self.world.call("POST", "/api/content/", body, token)
         assert made.status == 201, made
         return int(made.body["id"])

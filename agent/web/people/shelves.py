@@ -23,6 +23,8 @@ SAID: Mapping[str, str] = {
     "price_cents": "the price is written in digits, like 12.50, and from 0.50 to 999999.99 dollars",
     "editions": "the number of editions is written in digits, like 25; leave it empty for unlimited",
     "ipfs_hash": "the IPFS hash has letters and digits only: leave out ipfs:// and what follows a /",
+    "ipfs_hash_invalid": "that is no IPFS hash (CID): one that begins with Qm has 46 letters and digits, "
+    "one that begins with bafy or bafk has 59; copy it whole",
     "media_missing": "give the IPFS hash of its metadata, or a Cloudinary link to its image",
     "teaser_link_invalid": "the link to the image is an https address at Cloudinary",
 }
