@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from agent.web.messages import WebRequest, WebResponse
 from agent.web.rates import Rate
-from domain.errors import Misuse
+from domain.errors import Misuse, RequestError
 from storage.people.tokens import Bearer
 
 BODY_MAX_BYTES = 256 * 1024
@@ -48,12 +48,23 @@ class Face(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A form that was not done: its target, what was typed into it, and why. The page that it stands on shows it
+    again."""
+
+    target: str
+    typed: Mapping[str, str]
+    error: RequestError
+
+
+@dataclass(frozen=True, slots=True)
 class Visit:
     """Somebody in front of a page. `csrf` belongs into each of its forms; `cookie` is the Set-Cookie that makes it
     valid, empty where the browser has it already."""
 
     csrf: str
     cookie: str = ""
+    refused: Refused | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,10 @@ class Page:
         return action in _Forms(self.text).forms
 
     @property
+    def form_targets(self) -> list[str]:
+        return sorted(_Forms(self.text).forms)
+
+    @property
     def words(self) -> str:
         """The page's text as it is read, without its tags."""
         return _Words(self.text).text

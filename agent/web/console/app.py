@@ -11,6 +11,7 @@ from agent.web.console.forms import ROOT, forms_of
 from agent.web.console.overview import OverviewPage
 from agent.web.console.people import PeoplePages
 from agent.web.console.purchases import PurchasePages
+from agent.web.console.refusals import ShownAgain
 from agent.web.console.scrutiny import ScrutinyPages
 from agent.web.console.sign_in import SignIn
 from agent.web.console.work import WorkPages
@@ -67,8 +68,7 @@ class Console:
         renderer = Renderer(site, clock, files, facts)
         self.entrance = Entrance(site, store, clock, ids, renderer, gatekeeper)
         asked = Api(api, ROOT)
-        self.endpoints = [
-            *files.endpoints(),
+        pages = [
             Endpoint("GET", "/", Access.PUBLIC, _home, "To the console", face=Face.PAGE),
             *(
                 Endpoint("GET", href.removesuffix("/"), Access.PUBLIC, _with_slash, f"To {href}", face=Face.PAGE)
@@ -83,8 +83,8 @@ class Console:
             *BookPages(asked, renderer).endpoints(),
             *ScrutinyPages(asked, renderer).endpoints(),
             *AuditPages(asked, renderer).endpoints(),
-            *forms_of(api, renderer),
         ]
+        self.endpoints = [*files.endpoints(), *pages, *forms_of(api, renderer, ShownAgain(pages))]
 
 
 async def _with_slash(call: Call) -> WebResponse:

@@ -15,9 +15,10 @@ from agent.web.admin.batch_bodies import Approval, BatchPlanned
 from agent.web.admin.people_bodies import Invite, MadeToken
 from agent.web.admin.treasury_bodies import Adoption, NewConversion
 from agent.web.bodies import Asked, Usdc
+from agent.web.console.refusals import ShownAgain
 from agent.web.endpoint import Call, Endpoint, Face
 from agent.web.messages import WebResponse
-from agent.web.pages.entrance import read_form
+from agent.web.pages.entrance import filled, read_form
 from agent.web.pages.rendering import Renderer, go_to
 from agent.web.pages.site import local_path
 from domain.errors import RequestError
@@ -108,14 +109,15 @@ FORM_OF: Mapping[type[BaseModel], type[BaseModel]] = {NewConversion: DollarsSent
 """Bodies that a person would not type as the API takes them."""
 
 
-def forms_of(endpoints: Sequence[Endpoint], renderer: Renderer) -> list[Endpoint]:
-    """A form's target for each POST endpoint of the API."""
+def forms_of(endpoints: Sequence[Endpoint], renderer: Renderer, refused: ShownAgain) -> list[Endpoint]:
+    """A form's target for each POST endpoint of the API. What it takes is read by its handler, so that a form that is
+    filled in wrongly is shown again like any other that is refused."""
     return [
         replace(
             one,
             path=one.path.replace(ROOT, FORMS),
-            handler=_then_back(one, renderer),
-            takes=None if one.takes is None else FORM_OF.get(one.takes, one.takes),
+            handler=_handler(one, renderer, refused),
+            takes=None,
             answers=None,
             face=Face.PAGE,
             content_type="text/html",
@@ -125,19 +127,30 @@ def forms_of(endpoints: Sequence[Endpoint], renderer: Renderer) -> list[Endpoint
     ]
 
 
-def _then_back(endpoint: Endpoint, renderer: Renderer) -> Callable[[Call], Awaitable[WebResponse]]:
+def _handler(endpoint: Endpoint, renderer: Renderer, refused: ShownAgain) -> Callable[[Call], Awaitable[WebResponse]]:
     async def handle(call: Call) -> WebResponse:
         fields = read_form(call.request)
-        wanted = typed_word(endpoint, call)
-        if wanted is not None and fields.get("confirm", "").strip().lower() != wanted:
-            raise RequestError(422, "not_confirmed", f"type “{wanted}” to confirm; nothing was changed", "confirm")
-        answer = await endpoint.handler(replace(call, body=_of_person(call.body)))
         back = local_path(fields.get("back"), HOME)
+        try:
+            answer = await _answer(endpoint, call, fields)
+        except RequestError as error:
+            return await refused.page(call, back, fields, error)
+        after = local_path(fields.get("after"), back)
         if isinstance(answer, Invite | MadeToken):
-            return renderer.page(call, "made.html", made=answer.model_dump(), back=back)
-        return go_to(_with_word(_where(answer, back), _said(endpoint, answer)))
+            return renderer.page(call, "made.html", made=answer.model_dump(), back=after)
+        return go_to(_with_word(_where(answer, after), _said(endpoint, answer)))
 
     return handle
+
+
+async def _answer(endpoint: Endpoint, call: Call, fields: Mapping[str, str]) -> object:
+    """What the API answers to a form. Raises RequestError, also for a form that is not confirmed."""
+    takes = None if endpoint.takes is None else FORM_OF.get(endpoint.takes, endpoint.takes)
+    filled_in = replace(call, body=filled(takes, fields))
+    wanted = typed_word(endpoint, filled_in)
+    if wanted is not None and fields.get("confirm", "").strip().lower() != wanted:
+        raise RequestError(422, "not_confirmed", f"type “{wanted}” to confirm; nothing was changed", "confirm")
+    return await endpoint.handler(replace(filled_in, body=_of_person(filled_in.body)))
 
 
 def _where(answer: object, back: str) -> str:

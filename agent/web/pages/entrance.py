@@ -24,8 +24,9 @@ from storage.store import Store
 FIELDS_MAX = 200
 """Fields of a form; the largest of ours has a dozen."""
 FORM_TYPE = "application/x-www-form-urlencoded"
-RESERVED = frozenset({"csrf", "back", "confirm"})
-"""Fields that belong to the form and not to what it sends."""
+RESERVED = frozenset({"csrf", "back", "after", "confirm"})
+"""Fields that belong to the form and not to what it sends: `back` is the page that it stands on, `after` another one to
+look at once it is done."""
 COOKIE_MAX_CHARS = 256
 
 
@@ -59,8 +60,8 @@ class Entrance:
         if request.method == "POST":
             fields = read_form(request)
             require_own_form(request, fields, visit)
-            body = _filled(endpoint.takes, fields)
-        return Call(request, bearer, ids, body, _filled(endpoint.query, _asked(endpoint, request)), visit)
+            body = filled(endpoint.takes, fields)
+        return Call(request, bearer, ids, body, filled(endpoint.query, _asked(endpoint, request)), visit)
 
     async def _visitor(self, request: WebRequest) -> tuple[Bearer | None, Visit]:
         """An operator's session is none for people, nor the reverse: each endpoint knows its kind."""
@@ -129,7 +130,8 @@ def require_own_form(request: WebRequest, fields: Mapping[str, str], visit: Visi
         raise RequestError(403, "form_expired", "this form is from an earlier session: load the page again")
 
 
-def _filled(model: type[BaseModel] | None, fields: Mapping[str, str]) -> BaseModel | None:
+def filled(model: type[BaseModel] | None, fields: Mapping[str, str]) -> BaseModel | None:
+    """The fields of a form or a query as a model; what belongs to the form is left out. Raises RequestError 422."""
     if model is None:
         return None
     known = {name: text for name, text in fields.items() if text != "" and (name not in RESERVED or _has(model, name))}

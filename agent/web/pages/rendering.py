@@ -72,7 +72,7 @@ class Renderer:
         """A whole page; only its live part where the page itself asks for that.
 
         `frames` is an origin that it may embed, `away` an address to which the browser goes on by itself. A `problem`
-        that it shows brings its headers.
+        that it shows, or a form that was refused, brings its headers, and the latter its status.
         """
         known = {**self._known(call), **values}
         found = self._templates.get_template(f"{self._site.folder}/{template}")
@@ -83,12 +83,13 @@ class Renderer:
         headers = _headers(frames)
         if away:
             headers["Refresh"] = f"0; url={away}"
-        problem = values.get("problem")
+        refused = None if call.visit is None else call.visit.refused
+        problem = values.get("problem") if refused is None else refused.error
         if isinstance(problem, RefusedWithHeaders):
             headers |= problem.headers
         if call.visit is not None and call.visit.cookie:
             headers["Set-Cookie"] = call.visit.cookie
-        return WebResponse(status, html.encode(), HTML, headers)
+        return WebResponse(status if refused is None else refused.error.status, html.encode(), HTML, headers)
 
     def error(self, error: RequestError, back: str, headers: Mapping[str, str]) -> WebResponse:
         """An error that ended a request."""
@@ -104,6 +105,8 @@ class Renderer:
             "bearer": call.bearer,
             "may": lambda wanted: _may(role, wanted),
             "csrf": call.visit.csrf if call.visit is not None else "",
+            "visit": call.visit,
+            "refused": call.visit.refused if call.visit is not None else None,
             "path": call.request.path,
             "here": texts.here(call.request),
             "done": texts.done(call.request.query.get("done")),
