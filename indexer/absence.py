@@ -9,7 +9,7 @@ from indexer.effects.decode import decode_transaction
 from indexer.effects.errors import MalformedAnswer
 from indexer.history import entries
 from indexer.movements import usdc_movement
-from indexer.rpc.errors import EndpointError
+from indexer.rpc.errors import Disagreement, EndpointError
 from indexer.rpc.node import Node
 from indexer.rpc.pool import RpcPool
 from indexer.rpc.values import ListedSignature
@@ -71,8 +71,12 @@ class AbsenceProver:
                     return True
             return False
 
-        if await self._rpc.agree(left):
-            return None
+        try:
+            if await self._rpc.agree(left):
+                return None
+        except Disagreement:
+            self._moved.clear()  # one of them has shown what is not so: both are asked anew
+            raise
         self._first_heights.pop((intent, ended_at), None)
         return Absence(first, height, self._rpc.witnesses, read)
 

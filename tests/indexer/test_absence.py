@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import Callable
 
+import orjson
+import pytest
 from solders.keypair import Keypair
 
 from domain.evidence import TransferIntent
 from indexer.absence import QUIET_BLOCKS, Absence, AbsenceProver
+from indexer.rpc.errors import Disagreement
 from tests.indexer.test_treasury import CREATOR, USDC, deposit, pay
 from tests.indexer.world import Indexed
 
@@ -49,6 +52,25 @@ async def test_a_transaction_is_read_once_however_often_and_for_how_many_a_proof
     proofs = [await prover.no_outflow(intent, begun, ended, ()) for intent in (*lost, found)]
     assert [proof is None for proof in proofs] == [False, False, True]
     assert indexed.wire.count("getTransaction") == 2 * 4
+
+
+async def test_endpoints_that_contradicted_each_other_once_are_asked_anew(quick: Quick) -> None:
+    """What one had shown wrongly was held against the other for as long as the process lived: no proof, and no end."""
+    indexed = quick("/a", "/b")
+    prover = AbsenceProver(indexed.rpc, indexed.usdc_account, indexed.usdc_mint)
+    begun = ended = indexed.clock.now()
+    deposit(indexed, 20 * USDC)
+    signature = pay(indexed, 3 * USDC)
+    lost = TransferIntent(indexed.wallet, str(CREATOR), USDC)
+    assert await prover.no_outflow(lost, begun, ended, ()) is None
+    indexed.world.pass_slots(QUIET_BLOCKS + 40)
+    truth = indexed.world.rpc("getTransaction", signature, {"encoding": "base64", "maxSupportedTransactionVersion": 1})
+    told = orjson.dumps(truth).replace(b'"17000000"', b'"19000000"').replace(b'"3000000"', b'"1000000"')
+    indexed.world.node.endpoints["/a"].lies["getTransaction"] = lambda _: orjson.loads(told)
+    with pytest.raises(Disagreement):
+        await prover.no_outflow(lost, begun, ended, ())
+    indexed.world.node.endpoints["/a"].lies.clear()
+    assert await prover.no_outflow(lost, begun, ended, ())
 
 
 async def test_two_equal_transfers_given_up_in_one_second_are_both_proven(quick: Quick) -> None:
