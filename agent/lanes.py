@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from agent.worker import Lane
+from storage.queues import Queue
 from storage.tables import circle_notifications, jobs, stripe_events
-from storage.work import Queue
 
 EVENT_WIDTH = 32
 NOTIFICATION_WIDTH = 16

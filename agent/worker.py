@@ -19,10 +19,11 @@ from domain.errors import AccessRefused, LedgerImbalance, Misuse, NotLookedUp, O
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
 from ports.clock import Clock
 from ports.ids import Ids
-from storage import work
+from storage import queues, work
 from storage.errors import StoreBroken, StoreUnavailable
+from storage.queues import Queue
 from storage.store import Store
-from storage.work import Claim, LeaseLost, Queue
+from storage.work import Claim, LeaseLost
 
 log = structlog.get_logger(__name__)
 
@@ -162,7 +163,7 @@ class Worker:
         lane that has room left is due."""
         claimed: list[tuple[Lane, Claim]] = []
         moments: list[datetime | None] = []
-        due = work.next_due(conn, [lane.queue for lane, _ in wanted], now)
+        due = queues.next_due(conn, [lane.queue for lane, _ in wanted], now)
         for (lane, room), waiting in zip(wanted, due, strict=True):
             claims: list[Claim] = []
             for queue in waiting.ready:

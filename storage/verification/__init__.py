@@ -7,17 +7,21 @@ The rules are the invariants of the reliability reference, section 3. What rows 
 
 from collections.abc import Mapping
 
+from storage.verification.attempts import ATTEMPTS
 from storage.verification.books import BOOKS
 from storage.verification.causes import CAUSED
 from storage.verification.check import Check, Finding, Page
-from storage.verification.money_out import MONEY_OUT
+from storage.verification.dues import DUES
 from storage.verification.orders import ORDERS
+from storage.verification.outflows import OUTFLOWS
+from storage.verification.plans import PLANS
 from storage.verification.sales import SALES
 from storage.verification.standing import STANDING
 from storage.verification.states import STATES
 
 CHECKS: Mapping[str, Check] = {
-    check.name: check for check in (*BOOKS, *CAUSED, *SALES, *MONEY_OUT, *ORDERS, *STATES, *STANDING)
+    check.name: check
+    for check in (*BOOKS, *CAUSED, *SALES, *PLANS, *OUTFLOWS, *ATTEMPTS, *DUES, *ORDERS, *STATES, *STANDING)
 }
 """By name, in the order in which they are run."""
 

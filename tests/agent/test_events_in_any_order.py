@@ -14,11 +14,12 @@ from agent.worker import Lane, Worker
 from domain.outcomes import Commit, Outcome
 from ports.virtual import SeededIds
 from storage.inbox import StripeEvent, add_stripe_events
+from storage.queues import Queue
 from storage.sales import checkouts
 from storage.sales.checkouts import Wanted
 from storage.store import Store
 from storage.tables import contents, jobs, purchases, stripe_events
-from storage.work import Claim, Queue
+from storage.work import Claim
 from tests.agent.test_leases import MONDAY, Ends, HandClock, running
 from tests.sales import Sales
 

@@ -14,13 +14,14 @@ from domain.errors import OutcomeUnknown
 from domain.outcomes import Commit, Done, Outcome, nothing
 from ports.virtual import SeededIds
 from storage import work
+from storage.queues import Queue
 from storage.store import Store
 from storage.tables import jobs
 from storage.work import Claim, LeaseLost, fenced
 
 MONDAY = datetime(2026, 11, 23, 9, tzinfo=UTC)
 PAY, TRACE = "pay", "trace"
-ALL = work.Queue(jobs)
+ALL = Queue(jobs)
 JOBS = 60
 
 
@@ -109,7 +110,7 @@ async def working(store: Store, clock: HandClock, step: PayStep, seed: int) -> A
 
 
 def worker_of(store: Store, clock: HandClock, step: Step, ends: Ends, seed: int = 1) -> Worker:
-    lane = Lane("pay", work.Queue(jobs, frozenset({PAY})), 16)
+    lane = Lane("pay", Queue(jobs, frozenset({PAY})), 16)
     return Worker(store, clock, SeededIds(random.Random(seed)), {PAY: step}, [lane], ends, retries_max=3)
 
 

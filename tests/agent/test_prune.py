@@ -10,6 +10,7 @@ from domain.keys import hash_secret
 from domain.outcomes import Again, Done, Outcome
 from storage import work
 from storage.people import sessions, tokens
+from storage.queues import Queue
 from storage.store import Store
 from storage.tables import jobs, users
 from storage.tables import sessions as session_rows
@@ -46,7 +47,7 @@ def sign_ins(conn: Connection) -> None:
 
 async def pruned(store: Store, slices_most: int) -> Outcome:
     await store.write(lambda conn: work.revive(conn, "prune", "sign_ins", START))
-    (claim,) = await store.write(lambda conn: work.claim(conn, work.Queue(jobs), 1, "w", START, timedelta(minutes=1)))
+    (claim,) = await store.write(lambda conn: work.claim(conn, Queue(jobs), 1, "w", START, timedelta(minutes=1)))
     return await PruneStep(store, HandClock(), slices_most).run(claim)
 
 

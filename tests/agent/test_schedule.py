@@ -20,6 +20,7 @@ from ports.system import SystemClock
 from storage import work
 from storage.engines.inline import InlineStore
 from storage.errors import StoreUnavailable
+from storage.queues import Queue
 from storage.store import Store
 from storage.tables import jobs
 
@@ -91,7 +92,7 @@ async def test_a_nudge_during_a_run_lets_the_job_run_once_more(inline_store: Inl
     await schedule.nudge(WEEKLY_PLAN)
     later = clock.now() + timedelta(seconds=1)
     (claimed,) = await inline_store.write(
-        lambda conn: work.claim(conn, work.Queue(jobs, frozenset({"plan"})), 10, "worker", later, timedelta(minutes=2))
+        lambda conn: work.claim(conn, Queue(jobs, frozenset({"plan"})), 10, "worker", later, timedelta(minutes=2))
     )
     await schedule.nudge(WEEKLY_PLAN)
     await inline_store.write(lambda conn: work.finish(conn, claimed, later))

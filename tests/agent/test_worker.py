@@ -17,6 +17,7 @@ from domain.errors import Retryable
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, nothing
 from ports.virtual import SeededIds
 from storage import work
+from storage.queues import Queue
 from storage.store import Store
 from storage.tables import jobs
 from storage.work import Claim
@@ -101,7 +102,7 @@ class GatedStore(WakingStore):
 @asynccontextmanager
 async def working(store: Store, step: Step) -> AsyncIterator[tuple[Worker, Ends]]:
     ends = Ends()
-    lane = Lane("pay", work.Queue(jobs, frozenset({PAY})), WIDTH)
+    lane = Lane("pay", Queue(jobs, frozenset({PAY})), WIDTH)
     worker = Worker(
         store,
         HandClock(),

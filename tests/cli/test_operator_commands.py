@@ -15,7 +15,8 @@ from sqlalchemy import Connection, update
 from agent.cli import money_acts, people_acts, user_import, work_acts
 from agent.cli.client import CommandFailed
 from storage import tables
-from storage.work import Queue, claim, enqueue, park
+from storage.queues import Queue
+from storage.work import claim, enqueue, park
 from tests.cli.conftest import House
 from tests.sales import START
 from tests.web.shop import event

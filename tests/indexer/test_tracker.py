@@ -13,6 +13,7 @@ from domain.errors import Misuse, Retryable
 from domain.states import WatchState
 from sandbox.faults import Fault, Rule
 from storage import work
+from storage.queues import Queue
 from storage.tables import jobs
 from storage.treasury.chain_rows import Fate, open_watch_count, record_fates, unwatch, watch
 from tests.indexer.world import Indexed, subjects
@@ -35,9 +36,7 @@ async def send(indexed: Indexed, lamports: int = SOL, subject: int = 1, *, land:
 
 async def due(indexed: Indexed) -> list[tuple[str, str]]:
     now = indexed.clock.now()
-    claims = await indexed.store.write(
-        lambda conn: work.claim(conn, work.Queue(jobs), 10, "w", now, timedelta(minutes=1))
-    )
+    claims = await indexed.store.write(lambda conn: work.claim(conn, Queue(jobs), 10, "w", now, timedelta(minutes=1)))
     return subjects(claims)
 
 
@@ -60,9 +59,7 @@ async def test_a_signature_is_final_only_at_finalized_and_then_wakes_its_job(ind
 async def test_a_parked_job_is_revived_by_its_signatures_fate(indexed: Indexed) -> None:
     now = indexed.clock.now()
     await indexed.store.write(lambda conn: work.enqueue(conn, "mint", 1, now))
-    (claim,) = await indexed.store.write(
-        lambda conn: work.claim(conn, work.Queue(jobs), 1, "w", now, timedelta(minutes=1))
-    )
+    (claim,) = await indexed.store.write(lambda conn: work.claim(conn, Queue(jobs), 1, "w", now, timedelta(minutes=1)))
     await indexed.store.write(lambda conn: work.park(conn, claim, "attempts_used_up", "no answer"))
     await send(indexed)
     indexed.finalize()

@@ -15,6 +15,7 @@ from sandbox.faults import Fault, Rule
 from storage import work
 from storage.books import ledger
 from storage.engines.inline import InlineStore
+from storage.queues import Queue
 from storage.tables import jobs, transfer_attempts
 from storage.treasury.chain_rows import cursor, reading
 from storage.treasury.movement_rows import Movement
@@ -75,9 +76,7 @@ async def test_a_deposit_is_booked_once_and_makes_the_funding_due(indexed: Index
     assert await booked(indexed, TREASURY, Asset.USDC) == 250 * USDC
     assert await booked(indexed, CONVERSION_CLEARING, Asset.USDC) == -250 * USDC
     now = indexed.clock.now()
-    claims = await indexed.store.write(
-        lambda conn: work.claim(conn, work.Queue(jobs), 10, "w", now, timedelta(minutes=1))
-    )
+    claims = await indexed.store.write(lambda conn: work.claim(conn, Queue(jobs), 10, "w", now, timedelta(minutes=1)))
     assert subjects(claims) == [("fund", "treasury")]
     assert indexed.woken == 1
     await assert_booked_as_on_chain(indexed)

@@ -24,6 +24,7 @@ from storage.operation import interventions, switches
 from storage.payouts import batches, groups, taking
 from storage.payouts.planning import PlanTerms
 from storage.people import wallets
+from storage.queues import Queue
 from storage.reading import probes, vitals
 from storage.sales import returns
 from storage.sales.returns import DisputeSeen
@@ -88,10 +89,10 @@ async def test_what_is_owed_queued_parked_and_waiting_is_read_as_it_stands(store
         funding.fund(conn, sales.usdc_account, START)
         chain_rows.record_reading(conn, "treasury_usdc", 2_350_000, 5, START)
         chain_rows.record_reading(conn, "treasury_sol", 10**9, 5, START)
-        claimed = work.claim(conn, work.Queue(jobs, frozenset({"wallet"})), 1, "w", START, DAY)[0]
+        claimed = work.claim(conn, Queue(jobs, frozenset({"wallet"})), 1, "w", START, DAY)[0]
         work.park(conn, claimed, "155219", "no")
         inbox.add_stripe_events(conn, [event("evt_1"), event("evt_2")])
-        claimed = work.claim(conn, work.Queue(stripe_events), 1, "w", START, DAY)[0]
+        claimed = work.claim(conn, Queue(stripe_events), 1, "w", START, DAY)[0]
         work.park(conn, claimed, "unknown_checkout", "whose?")
 
     await store.write(arrange)
@@ -307,7 +308,7 @@ async def test_what_is_unproven_waits_or_was_never_backed_up_is_shown(store: Sto
         batch_id = plan(conn, sales, START + DAY / 2)
         batches.move(conn, batch_id, BatchStatus.WAITING_FUNDS, START + DAY / 2)
         work.enqueue(conn, "transfer", 7, START)
-        (claimed,) = work.claim(conn, work.Queue(jobs, frozenset({"transfer"})), 1, "w", START, DAY)
+        (claimed,) = work.claim(conn, Queue(jobs, frozenset({"transfer"})), 1, "w", START, DAY)
         work.again(conn, claimed, START + DAY, START + DAY / 4, f"{work.UNKNOWN_OUTCOME}lost", attempts=0)
         switches.turn(conn, switches.SENDS_PAUSED, True, "look", "me", START)
         return claimed.id

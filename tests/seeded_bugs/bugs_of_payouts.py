@@ -33,6 +33,7 @@ import storage.payouts.distribution
 import storage.payouts.planning
 import storage.payouts.taking
 import storage.payouts.transfers
+import storage.queues
 import storage.sales.purchases
 import storage.sales.returns
 import storage.treasury.funding
@@ -198,12 +199,12 @@ def drops_work_that_should_run_again(patch: MonkeyPatch) -> None:
 @bug()
 def never_wakes_up(patch: MonkeyPatch) -> None:
     """Work that is due later is forgotten until something else turns up."""
-    real = of(storage.work, "next_due")
+    real = of(storage.queues, "next_due")
 
     def next_due(conn: Any, queues: Any, now: Any) -> Any:
         return [due._replace(later=None) for due in real(conn, queues, now)]
 
-    patch.setattr(storage.work, "next_due", next_due)
+    patch.setattr(storage.queues, "next_due", next_due)
 
 
 @bug(F.DEATH, purchases=9)

@@ -12,6 +12,7 @@ from storage import work
 from storage.engines.postgres import PostgresStore
 from storage.payouts import transfers
 from storage.payouts.upkeep import Payer
+from storage.queues import Queue
 from storage.recovery import adoption_by_hand
 from storage.recovery.adoption_by_hand import IN_FLIGHT
 from storage.store import Store
@@ -19,7 +20,7 @@ from storage.tables import jobs, transfer_attempts
 from storage.tables import transfers as transfer_rows
 from storage.treasury import funding, movements
 from storage.treasury.movement_rows import Movement
-from storage.work import Claim, Queue
+from storage.work import Claim
 from tests.sales import PLATFORM, Sales
 from tests.storage.replicas import replica, until_it_waits
 from tests.storage.test_replicas import ACCOUNT, DUE, NOW, open_shop, plan, send

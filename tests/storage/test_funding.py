@@ -16,6 +16,7 @@ from storage.engines.inline import InlineStore
 from storage.payouts.planning import PlanTerms
 from storage.payouts.taking import take
 from storage.payouts.transfers import distributed, first_send, intend, load
+from storage.queues import Queue
 from storage.store import Store
 from storage.tables import jobs, payouts, transfer_attempts, transfers
 from storage.treasury import funding, movements
@@ -80,7 +81,7 @@ async def test_the_job_comes_again_until_a_deposit_is_handed_out(inline_store: I
     step, runs = FundStep(inline_store, Fixed(), ACCOUNT, most=1), 0
 
     def due(conn: Connection) -> list[work.Claim]:
-        return work.claim(conn, work.Queue(jobs, frozenset({"fund"})), 1, "worker", START, MINUTE)
+        return work.claim(conn, Queue(jobs, frozenset({"fund"})), 1, "worker", START, MINUTE)
 
     while claims := await inline_store.write(due):
         outcome = await step.run(claims[0])

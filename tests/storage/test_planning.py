@@ -27,6 +27,7 @@ from storage.payouts.approvals import DIGEST_PAGE, digest_of
 from storage.payouts.plan_bounds import beyond_plan
 from storage.payouts.planning import PlanTerms, shares
 from storage.payouts.taking import take
+from storage.queues import Queue
 from storage.sales import returns
 from storage.sales.returns import RefundSeen
 from storage.store import Store
@@ -174,7 +175,7 @@ async def test_a_batch_one_unit_above_its_cap_is_paused_as_a_whole(
 
     batch_id = await inline_store.write(plan)
     (claim,) = await inline_store.write(
-        lambda conn: work.claim(conn, work.Queue(jobs, frozenset({"batch"})), 1, "w", START, timedelta(minutes=1))
+        lambda conn: work.claim(conn, Queue(jobs, frozenset({"batch"})), 1, "w", START, timedelta(minutes=1))
     )
     outcome = await BatchStep(inline_store, Fixed(), Limits(batch_cap=cap)).run(claim)
     assert isinstance(outcome, Again)

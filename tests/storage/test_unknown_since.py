@@ -8,10 +8,11 @@ from sqlalchemy import Connection, select
 
 from storage import inbox, work
 from storage.inbox import StripeEvent
+from storage.queues import Queue
 from storage.reading import vitals
 from storage.store import Store
 from storage.tables import jobs, stripe_events
-from storage.work import UNKNOWN_OUTCOME, Claim, Queue
+from storage.work import UNKNOWN_OUTCOME, Claim
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -15,6 +15,7 @@ from storage.engines.sqlite import SqliteStore
 from storage.errors import StoreUnavailable
 from storage.inbox import StripeEvent
 from storage.people import wallets
+from storage.queues import Queue
 from storage.store import Store
 from storage.tables import jobs
 from tests.databases import PostgresServer
@@ -41,7 +42,7 @@ def everything_under_way(conn: Connection) -> None:
     sales.paid(conn, content, buyer, later)
     sales.paid(conn, content, unlucky, later)
     inbox.add_stripe_events(conn, [StripeEvent("evt_1", "payment_intent.succeeded", START, b"{}", START)])
-    (claimed,) = work.claim(conn, work.Queue(jobs, frozenset({"mint"})), 1, "worker", later, later - START)
+    (claimed,) = work.claim(conn, Queue(jobs, frozenset({"mint"})), 1, "worker", later, later - START)
     work.park(conn, claimed, "why", "a person decides")
 
 

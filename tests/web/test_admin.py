@@ -9,8 +9,9 @@ from sqlalchemy import insert, select, update
 from domain.states import PurchaseStatus, UsdcStatus, WalletState
 from storage import tables
 from storage.history import advance
+from storage.queues import Queue
 from storage.store import Store
-from storage.work import Queue, ask_person, claim, enqueue, park
+from storage.work import ask_person, claim, enqueue, park
 from tests.web.sales import fee_known, minted, move_payouts, paid
 from tests.web.shop import Planner, PreviewOf, Reply, ShareOf, Shop, event, opened
 

@@ -1,0 +1,73 @@
+"""What is owed, held against what is there: to each recipient by his payouts, and of the treasury by the chain."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import Connection, case, func, select
+
+from domain.ledger import TREASURY, Asset, debt_of, owed_to
+from storage.tables import chain_movements, ledger_balances, nettings, payouts, users
+from storage.treasury.funding import promised
+from storage.verification.check import Check, Finding, at_once, by_rows
+
+
+def _accounts(conn: Connection, first: int, last: int) -> Iterator[Finding]:
+    """What the ledger owes each recipient, and what he owes, is what his payouts say."""
+    taken = payouts.c.paid_amount + payouts.c.netted_amount
+    owed = case((payouts.c.amount > taken, payouts.c.amount - taken), else_=0)
+    over = case(((payouts.c.paid_amount > 0) & (taken > payouts.c.amount), taken - payouts.c.amount), else_=0)
+    of_user = payouts.c.recipient_id.between(first, last)
+    rows = conn.execute(
+        select(payouts.c.recipient_id, func.sum(owed).label("owed"), func.sum(over).label("over"))
+        .where(of_user)
+        .group_by(payouts.c.recipient_id)
+        .order_by(payouts.c.recipient_id)
+    ).all()
+    active = nettings.c.undone_at.is_(None), nettings.c.recipient_id.between(first, last)
+    used = select(nettings.c.recipient_id, func.sum(nettings.c.amount)).where(*active)
+    netted = {user: int(amount) for user, amount in conn.execute(used.group_by(nettings.c.recipient_id))}
+    names = [account for row in rows for account in (owed_to(row.recipient_id), debt_of(row.recipient_id))]
+    booked: dict[str, int] = {}
+    for start in range(0, len(names), 400):
+        found = select(ledger_balances.c.account, ledger_balances.c.amount).where(
+            ledger_balances.c.account.in_(names[start : start + 400]), ledger_balances.c.asset == Asset.USDC
+        )
+        booked |= {account: amount for account, amount in conn.execute(found)}
+    for row in rows:
+        debt = int(row.over) - netted.get(row.recipient_id, 0)
+        for account, amount in ((owed_to(row.recipient_id), -int(row.owed)), (debt_of(row.recipient_id), debt)):
+            if booked.get(account, 0) != amount:
+                why = f"the ledger has {booked.get(account, 0)} on {account}, the payouts make it {amount}"
+                yield Finding(f"users {row.recipient_id}", why)
+
+
+def _treasury(conn: Connection) -> Iterator[Finding]:
+    """The ledger's treasury is the sum of the movements on chain; no more is promised than it holds."""
+    sums = select(chain_movements.c.asset, func.sum(chain_movements.c.amount)).group_by(chain_movements.c.asset)
+    moved = {asset: int(amount) for asset, amount in conn.execute(sums)}
+    for asset in (Asset.USDC, Asset.SOL):
+        kept = conn.scalar(
+            select(ledger_balances.c.amount).where(
+                ledger_balances.c.account == TREASURY, ledger_balances.c.asset == asset
+            )
+        )
+        if (kept or 0) != moved.get(asset, 0):
+            yield Finding(
+                f"ledger_balances {TREASURY}",
+                f"the books hold {kept or 0} {asset}, movements sum to {moved.get(asset, 0)}",
+            )
+    owed = promised(conn)
+    if owed > moved.get(Asset.USDC, 0):
+        yield Finding(
+            f"ledger_balances {TREASURY}", f"{owed} base units are promised, {moved.get(Asset.USDC, 0)} are there"
+        )
+
+
+DUES = (
+    Check(
+        "accounts-of-recipients",
+        ("I2", "I11"),
+        "what is owed to each recipient, and his debt, is what his payouts say",
+        by_rows(users, _accounts),
+    ),
+    Check("treasury", ("I11",), "the books hold what the chain has moved, and promise no more", at_once(_treasury)),
+)
