@@ -9,7 +9,7 @@ from agent.clock_watch import ClockWatch
 from agent.explaining import Explaining
 from agent.index_view import IndexView
 from agent.lanes import lanes_of
-from agent.rail_assembly import packed_rail
+from agent.rail_assembly import packed_rail, resend_every
 from agent.reading_assembly import build_follower, build_planner
 from agent.start_gate import StartGate
 from agent.steps.alert import AlertStep
@@ -75,8 +75,6 @@ from ports.transport import Transport
 from storage.payouts.upkeep import Payer
 from storage.store import Store
 
-RESEND_SLOTS = 10
-"""A transaction that the next ten leaders have not taken is handed over again."""
 SANDBOX_RPC_PER_SECOND = 2_000.0
 """A local node has no limit worth keeping to."""
 
@@ -286,7 +284,7 @@ def _steps(
         public_base_url=settings.public_base_url,
         lamports_ceiling=settings.agent_mint_fee_ceiling_lamports,
         attempts_max=settings.agent_attempts_max,
-        resend_every=lambda: timedelta(seconds=max(0.2, pace.seconds * RESEND_SLOTS)),
+        resend_every=lambda: resend_every(pace.seconds),
     )
     limits = Limits(settings.agent_approvers, settings.agent_cap_payout, settings.agent_cap_batch)
     rail_terms = RailTerms(

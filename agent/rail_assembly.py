@@ -26,6 +26,12 @@ from ports.ids import Ids
 from storage.store import Store
 
 RESEND_SLOTS = 10
+"""A transaction that the next ten leaders have not taken is handed over again."""
+
+
+def resend_every(slot_seconds: float) -> timedelta:
+    """Between two times that the same bytes are handed over."""
+    return timedelta(seconds=max(0.2, slot_seconds * RESEND_SLOTS))
 
 
 def packed_rail(
@@ -71,6 +77,6 @@ def packed_terms(settings: Settings, platform_address: str) -> PackedTerms:
         lamports_ceiling=settings.agent_packed_fee_ceiling_lamports,
         priority_lamports=settings.agent_priority_fee_lamports,
         sol_cents=settings.agent_sol_price_cents,
-        resend_every=timedelta(seconds=max(0.2, settings.agent_slot_ms / 1000 * RESEND_SLOTS)),
+        resend_every=resend_every(settings.agent_slot_ms / 1000),
         pausing=PAUSES_SENDS,
     )

@@ -45,6 +45,13 @@ class UsdcStatus(StrEnum):
     """Fully used up by the recipient's debt."""
 
 
+PAYOUT_PENDING = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
+"""Owed, and nothing is in the way."""
+PAYOUT_DUE = (*PAYOUT_PENDING, UsdcStatus.FAILED)
+"""Owed, and not held: a failed one can always be retried."""
+PAYOUT_OWED = (*PAYOUT_DUE, UsdcStatus.ON_HOLD)
+
+
 class BatchStatus(StrEnum):
     PLANNED = "planned"
     WAITING_APPROVAL = "waiting_approval"

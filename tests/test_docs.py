@@ -23,6 +23,8 @@ from tests.config.environment import VALID
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LINK = re.compile(r"(?:\]\(|(?:href|src|srcset)=\")([^)\"\s]+)[)\"]")
+NAMED = re.compile(r"`((?:[a-z_]+/)+\w+\.py)(?:::?\s?([\w, ]+))?`((?:(?::|,)? `\w+`)*)")
+"""A module in a text, and what the text says that is in it: `room/a.py: name`, `room/a.py`: `name`, `other`."""
 SOURCE_ROOMS = ("agent", "payouts", "indexer", "storage")
 PLATFORM_ADDRESS = "9xQeWvG816bUx9EPjHmaT23yvVM2ZWbrrpZb9PusVFin"
 """Any address on the curve."""
@@ -140,6 +142,21 @@ def test_links_lead_somewhere(page: Path) -> None:
         if "://" not in link and not (target.exists() and (not anchor or anchor in anchors(target))):
             dead.append(link)
     assert dead == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_modules_and_what_they_are_said_to_hold_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert [gone for path, *names in NAMED.findall(text) for gone in missing(path, " ".join(names))] == []
+
+
+def missing(path: str, names: str) -> list[str]:
+    """What of these is not written in the module, in any case: settings are fields there; the module, where none is."""
+    module = ROOT / path
+    if not module.is_file():
+        return [path]
+    words = set(re.findall(r"\w+", module.read_text(encoding="utf-8").lower()))
+    return [f"{path}: {name}" for name in re.findall(r"\w+", names) if name.lower() not in words]
 
 
 def anchors(page: Path) -> set[str]:

@@ -137,16 +137,22 @@ def payment_succeeded(conn: Connection, subject: Mapping[str, Any], happened: da
     rows.record_payment(conn, purchase_id, payment, now)
 
 
-def session_completed(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
-    """checkout.session.completed and .async_payment_succeeded: the purchase exists, and holds an edition once paid."""
+def _sold_in(conn: Connection, session: Mapping[str, Any], now: datetime) -> int:
+    """The purchase of a Session that a buyer has completed: it exists from now on."""
     purchase_id = rows.ensure(
         conn,
-        _mark(subject),
+        _mark(session),
         now,
-        payment_intent_id=_payment_intent(subject, "payment_intent"),
-        session_id=_text(subject, "id"),
+        payment_intent_id=_payment_intent(session, "payment_intent"),
+        session_id=_text(session, "id"),
     )
     complete(conn, purchase_id, now)
+    return purchase_id
+
+
+def session_completed(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
+    """checkout.session.completed and .async_payment_succeeded: the purchase exists, and holds an edition once paid."""
+    purchase_id = _sold_in(conn, subject, now)
     row = rows.required(conn, purchase_id)
     if subject.get("payment_status") != "paid" or row.status not in (
         PurchaseStatus.PENDING,
@@ -161,14 +167,7 @@ def session_completed(conn: Connection, subject: Mapping[str, Any], happened: da
 
 def delayed_payment_failed(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
     """checkout.session.async_payment_failed: a delayed method did not pay after all."""
-    purchase_id = rows.ensure(
-        conn,
-        _mark(subject),
-        now,
-        payment_intent_id=_payment_intent(subject, "payment_intent"),
-        session_id=_text(subject, "id"),
-    )
-    complete(conn, purchase_id, now)
+    purchase_id = _sold_in(conn, subject, now)
     rows.fail_payment(conn, purchase_id, now)
 
 

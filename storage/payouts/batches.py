@@ -23,14 +23,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse, RequestError
-from domain.states import BatchStatus, TransferState, UsdcStatus, WorkState
+from domain.states import PAYOUT_PENDING, BatchStatus, TransferState, UsdcStatus, WorkState
 from storage.history import advance, note
 from storage.statements import ONE, always, among, row_of
 from storage.tables import batch_items, batches, jobs, payouts, transfer_attempts, transfers
 from storage.work import enqueue
 
-OPEN = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
-"""States in which a payout of a batch is still to be paid."""
 WAITING = (BatchStatus.PLANNED, BatchStatus.WAITING_APPROVAL, BatchStatus.WAITING_FUNDS)
 UNSETTLED = batches.c.status.in_(among((*WAITING, BatchStatus.SENDING)))
 """Said of the states they can be in: what is only unequal to one state no index finds."""
@@ -69,7 +67,7 @@ _STANDING = (
         func.count().label("payouts"),
         func.sum(payouts.c.amount - payouts.c.netted_amount).label("amount"),
     )
-    .where(payouts.c.batch_id == bindparam("of"), payouts.c.state.in_(among(OPEN)))
+    .where(payouts.c.batch_id == bindparam("of"), payouts.c.state.in_(among(PAYOUT_PENDING)))
     .group_by(payouts.c.state)
 )
 
@@ -180,7 +178,9 @@ def wake_when_done(conn: Connection, batch_id: int, now: datetime) -> None:
 
 
 _OPEN_ONE = (
-    select(payouts.c.id).where(payouts.c.batch_id == bindparam("of"), payouts.c.state.in_(among(OPEN))).limit(ONE)
+    select(payouts.c.id)
+    .where(payouts.c.batch_id == bindparam("of"), payouts.c.state.in_(among(PAYOUT_PENDING)))
+    .limit(ONE)
 )
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from domain.errors import Misuse
 from domain.ledger import debt_netted
 from domain.refunds import Position
-from domain.states import UsdcStatus
+from domain.states import PAYOUT_PENDING, UsdcStatus
 from storage.books.ledger import post
 from storage.history import advance
 from storage.payouts.plan_bounds import keep_within_plan
@@ -33,7 +33,6 @@ from storage.work import ask_no_more, ask_person
 
 OVERNETTED = "overnetted"
 """What a person is asked to pay: debts took it that are none any more."""
-WAITING = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
 
 
 def position(row: Row[Any]) -> Position:
@@ -106,7 +105,7 @@ _DEBTORS = _in_order(
     ),
 )
 """Who owe, and who have owed: what was netted for a debt that is none any more is given back."""
-_UNPAID = _in_order(payouts.c.recipient_id == bindparam("of"), payouts.c.state.in_(among(WAITING)))
+_UNPAID = _in_order(payouts.c.recipient_id == bindparam("of"), payouts.c.state.in_(among(PAYOUT_PENDING)))
 
 
 def movable_debt(conn: Connection, recipient_id: int) -> int:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from domain.states import UsdcStatus
+from domain.states import PAYOUT_PENDING, UsdcStatus
 from storage.history import note
 from storage.payouts.approvals import changes
 from storage.sales.purchases import begun, unlink
@@ -35,13 +35,12 @@ def beyond_plan(conn: Connection, batch_id: int) -> str | None:
     unpaid = payouts.c.amount - payouts.c.netted_amount
     mine = (batch_items.c.payout_id == payouts.c.id) & (batch_items.c.batch_id == payouts.c.batch_id)
     elsewhere = transfers.c.destination_address.is_distinct_from(batch_items.c.destination_address)
-    open_states = [UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION]
     row = conn.execute(
         select(payouts.c.uuid, batch_items.c.amount)
         .select_from(payouts.outerjoin(batch_items, mine).outerjoin(transfers, transfers.c.id == payouts.c.transfer_id))
         .where(
             payouts.c.batch_id == batch_id,
-            payouts.c.state.in_(open_states),
+            payouts.c.state.in_(PAYOUT_PENDING),
             batch_items.c.amount.is_(None) | elsewhere | (unpaid > batch_items.c.amount),
         )
         .order_by(payouts.c.id)

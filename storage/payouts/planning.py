@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
-from domain.states import UsdcStatus
+from domain.states import PAYOUT_PENDING, UsdcStatus
 from storage.statements import among
 from storage.tables import payouts, purchases, users
 
@@ -17,8 +17,6 @@ CHUNK = 500
 _PLAN_LOCK = 0x706C616E
 """PostgreSQL advisory lock: of several replicas that plan at once, one takes the payouts and the others find them
 taken."""
-
-_UNPAID = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION)
 
 NOT_READ = "has become payable a moment ago: its external address is read on chain for the next plan"
 
@@ -163,7 +161,7 @@ def _is_taken_at_once(recipient_id: int, amount: int, asked: AtOnce, grouping: s
 def payable(terms: PlanTerms) -> ColumnElement[bool]:
     """Of `payouts` joined with `purchases`: those that a plan takes if their recipients' shares may be paid."""
     conditions = [
-        payouts.c.state.in_(among(_UNPAID)),
+        payouts.c.state.in_(among(PAYOUT_PENDING)),
         payouts.c.batch_id.is_(None),
         payouts.c.paid_at < terms.cutoff,
         payouts.c.paid_at <= terms.now - terms.hold,
@@ -185,7 +183,7 @@ def _at_once(asked: AtOnce, grouping: str) -> list[ColumnElement[bool]]:
     they would leave the same way, a plan each."""
     others = payouts.alias()
     left_out = select(others.c.recipient_id).where(
-        others.c.state.in_(_UNPAID), others.c.batch_id.is_(None), others.c.reason.is_not(None)
+        others.c.state.in_(PAYOUT_PENDING), others.c.batch_id.is_(None), others.c.reason.is_not(None)
     )
     conditions = [payouts.c.state == UsdcStatus.PENDING_DISTRIBUTION, payouts.c.recipient_id.not_in(left_out)]
     if asked.ceiling and grouping == "purchase":

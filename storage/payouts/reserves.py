@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, literal_column, select
 
 from domain.refunds import LOST_DISPUTE, OPEN_DISPUTES, Position, dues, returns
-from domain.states import RefundState, UsdcStatus
+from domain.states import PAYOUT_PENDING, RefundState, UsdcStatus
 from storage.history import advance
 from storage.sales import purchases as sales
 from storage.sales.holds import let_go
@@ -93,7 +93,7 @@ _MINE = (
     .with_for_update()
 )
 _HELD = _MINE.where(payouts.c.state == fixed(UsdcStatus.ON_HOLD), payouts.c.reason == bindparam("why"))
-_WAITING = _MINE.where(payouts.c.state.in_(among((UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION))))
+_WAITING = _MINE.where(payouts.c.state.in_(among(PAYOUT_PENDING)))
 
 
 def _payable(row: Row[Any]) -> int:

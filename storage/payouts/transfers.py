@@ -12,12 +12,12 @@ from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select
 from domain.errors import Misuse, Retryable
 from domain.evidence import Evidence
 from domain.ledger import Asset
-from domain.states import PackedState, TransferState, UsdcStatus, WatchState
+from domain.states import PAYOUT_PENDING, PackedState, TransferState, UsdcStatus, WatchState
 from storage.attempts import parted, watch_of
 from storage.history import advance, advance_from, note
 from storage.mints import mint_payouts
 from storage.payouts.approvals import require_as_planned
-from storage.payouts.batches import OPEN, UNSETTLED, wake_when_done
+from storage.payouts.batches import UNSETTLED, wake_when_done
 from storage.payouts.distribution import pay
 from storage.sales.returns import settle_returns, settle_unpaid
 from storage.statements import among, change_of, locked_row_of, row_of
@@ -295,7 +295,7 @@ def unbegun(conn: Connection) -> int:
         .where(
             UNSETTLED,
             batches.c.paused.is_(False),
-            payouts.c.state.in_(among(OPEN)),
+            payouts.c.state.in_(among(PAYOUT_PENDING)),
             ~alone,
             ~packed,
         )

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from domain.calendar import next_batch_time
 from domain.split import due_after_refunds
-from domain.states import PurchaseStatus, UsdcStatus
+from domain.states import PAYOUT_PENDING, PurchaseStatus
 from storage.sales.returns import CAME_BACK
 from storage.tables import group_attempts, payouts, purchases, readings, transfer_attempts
 from storage.treasury.conversion_orders import on_its_way
@@ -168,7 +168,7 @@ def outlook(conn: Connection, usdc_account: str, now: datetime) -> Outlook:
 
 
 def _owed(conn: Connection, monday: datetime) -> int:
-    waiting = payouts.c.state.in_([UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION])
+    waiting = payouts.c.state.in_(PAYOUT_PENDING)
     unpaid = func.sum(payouts.c.amount - payouts.c.netted_amount)
     return int(conn.scalar(select(unpaid).where(waiting, payouts.c.paid_at < monday)) or 0)
 

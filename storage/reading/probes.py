@@ -13,6 +13,8 @@ from sqlalchemy import Column, Connection, Row, Table, exists, func, select, tru
 
 from domain.ledger import Asset
 from domain.states import (
+    PAYOUT_DUE,
+    PAYOUT_OWED,
     BatchStatus,
     MintState,
     PackedState,
@@ -40,14 +42,6 @@ from storage.tables import (
     users,
 )
 
-UNPAID = (
-    UsdcStatus.PENDING_CONVERSION,
-    UsdcStatus.PENDING_DISTRIBUTION,
-    UsdcStatus.FAILED,
-    UsdcStatus.ON_HOLD,
-)
-LATE = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.FAILED)
-"""Unpaid and not on purpose: the age of these counts against the target of a week."""
 LATE_AFTER = timedelta(days=7, hours=6)
 """From when it could have been paid. A plan of Monday takes what came just after the last one a week later, and sends
 for some hours."""
@@ -193,11 +187,11 @@ def _unpaid(conn: Connection) -> dict[UsdcStatus, Unpaid]:
             func.count().label("rows"),
             func.sum(payouts.c.amount - payouts.c.netted_amount).label("amount"),
         )
-        .where(payouts.c.state.in_(among(UNPAID)))
+        .where(payouts.c.state.in_(among(PAYOUT_OWED)))
         .group_by(payouts.c.state)
     )
     found = {UsdcStatus(row.state): Unpaid(row.rows, int(row.amount)) for row in conn.execute(query)}
-    return {state: found.get(state, Unpaid(0, 0)) for state in UNPAID}
+    return {state: found.get(state, Unpaid(0, 0)) for state in PAYOUT_OWED}
 
 
 _WITHOUT_WALLET = users.c.circle_wallet_address.is_(None) & users.c.wallet_address.is_(None)
@@ -214,7 +208,10 @@ def _oldest_unpaid(conn: Connection) -> datetime | None:
     """Over payouts, and over paid purchases that have none yet because they are not minted. What waits on purpose does
     not count: for a hold's end, or for a buyer to set up his wallet; nor does the loser of a sold-out race."""
     moments: list[datetime | None] = [
-        *(conn.scalar(select(func.min(payouts.c.paid_at)).where(payouts.c.state == fixed(state))) for state in LATE),
+        *(
+            conn.scalar(select(func.min(payouts.c.paid_at)).where(payouts.c.state == fixed(state)))
+            for state in PAYOUT_DUE
+        ),
         *(
             conn.scalar(select(func.min(purchases.c.paid_at)).where(purchases.c.status == fixed(status), _UNMINTED))
             for status in UNMINTED
@@ -231,7 +228,7 @@ def oldest_late(conn: Connection, payable: Payable, now: datetime) -> datetime |
     owed = select(payouts.c.paid_at).select_from(payouts.join(purchases)).where(payouts.c.paid_at <= paid, usable)
     unminted = select(purchases.c.paid_at).where(purchases.c.paid_at <= paid, usable, _UNMINTED)
     first = [
-        *(owed.where(payouts.c.state == fixed(state)).order_by(payouts.c.paid_at) for state in LATE),
+        *(owed.where(payouts.c.state == fixed(state)).order_by(payouts.c.paid_at) for state in PAYOUT_DUE),
         *(unminted.where(purchases.c.status == fixed(status)).order_by(purchases.c.paid_at) for status in UNMINTED),
     ]
     moments = [conn.scalar(query.limit(1)) for query in first]

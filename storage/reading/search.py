@@ -19,8 +19,8 @@ from sqlalchemy import (
 )
 
 from domain.ledger import Asset, debt_of
-from domain.states import PurchaseStatus, UsdcStatus, WalletState
-from storage.reading.views import UNPAID, PurchaseView, purchase_views
+from domain.states import PAYOUT_DUE, PurchaseStatus, UsdcStatus, WalletState
+from storage.reading.views import PurchaseView, purchase_views
 from storage.tables import (
     chain_movements,
     contents,
@@ -261,7 +261,7 @@ def _add_sums(conn: Connection, found: dict[int, Creator]) -> None:
         creator, state = found[row.recipient_id], UsdcStatus(row.state)
         if state is not UsdcStatus.CANCELLED:
             creator.sales += row.rows
-        if state in UNPAID:
+        if state in PAYOUT_DUE:
             creator.owed += int(row.unpaid)
         if state is UsdcStatus.FAILED:
             creator.failed += row.rows

@@ -9,14 +9,11 @@ from sqlalchemy import Connection, Row, exists, func, or_, select
 from domain.ledger import Asset, debt_of
 from domain.shelf import Shelf
 from domain.split import due_after_refunds, share_out
-from domain.states import PurchaseStatus, UsdcStatus, derive_usdc_status
+from domain.states import PAYOUT_DUE, PurchaseStatus, UsdcStatus, derive_usdc_status
 from storage.books.ledger import balance
 from storage.sales.purchases import SOLD_OUT, shares_of
 from storage.sales.returns import CAME_BACK
 from storage.tables import content_shares, contents, payouts, purchases, refunds, transfers, users
-
-UNPAID = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.FAILED)
-"""Due and unpaid, and not held. A failed payout is still owed: it can always be retried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +155,7 @@ def _add_payouts(conn: Connection, creator_id: int, found: Dashboard) -> None:
         if state is UsdcStatus.CANCELLED:
             continue
         found.total_sales += amount
-        if state in UNPAID:
+        if state in PAYOUT_DUE:
             found.pending += rest
             found.pending_sales += row.sales
         elif state is UsdcStatus.ON_HOLD:

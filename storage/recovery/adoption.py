@@ -12,12 +12,11 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, upd
 
 from domain.fitting import fit
 from domain.keys import purchase_reference
-from domain.states import PurchaseStatus, TransferState, UsdcStatus
+from domain.states import PAYOUT_DUE, PurchaseStatus, TransferState, UsdcStatus
 from storage.history import advance, note
 from storage.payouts.debts import net_debts
 from storage.payouts.transfers import next_attempt, watch_signature
 from storage.recovery.dues_paid import (
-    DUE,
     adopted_batch,
     candidates,
     fit_by_debts,
@@ -198,7 +197,7 @@ def names_due(conn: Connection, reference: str) -> bool:
         return False
     if target is None:
         return sale.status in (PurchaseStatus.PAYMENT_COMPLETED, PurchaseStatus.MINTING)
-    return conn.scalar(select(payouts.c.state).where(target.which)) in DUE
+    return conn.scalar(select(payouts.c.state).where(target.which)) in PAYOUT_DUE
 
 
 def _is_still(conn: Connection, transfer: Row[Any], outflow: Outflow) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from domain.errors import Retryable
 from domain.fitting import Candidate, Paid
 from domain.split import share_out
-from domain.states import BatchStatus, PurchaseStatus, UsdcStatus
+from domain.states import PAYOUT_DUE, PAYOUT_OWED, BatchStatus, PurchaseStatus, UsdcStatus
 from storage.history import advance, note
 from storage.payouts.debts import movable_debt, net_exactly
 from storage.sales import purchases as sales
@@ -36,8 +36,7 @@ ADOPTED_KEYS = {"circle": "adopted", "solana": "adopted-solana"}
 
 CLOCKS_APART = timedelta(hours=12)
 """By so much our clock may have been ahead of the chain's, and a lookup of a transfer behind it, with room to spare."""
-DUE = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.FAILED)
-UNPAID = (*DUE, UsdcStatus.ON_HOLD, UsdcStatus.CANCELLED)
+UNPAID = (*PAYOUT_OWED, UsdcStatus.CANCELLED)
 
 
 def candidates(conn: Connection, which: ColumnElement[bool], paid_by: datetime | None) -> list[Candidate]:
@@ -172,7 +171,7 @@ def may_have_paid(conn: Connection, owner: str | None, paid_by: datetime | None)
     person, is none of them."""
     if _may_be_born(conn, owner, paid_by):
         return True
-    statement = select(payouts.c.id).join(purchases).where(payouts.c.state.in_(DUE)).limit(1)
+    statement = select(payouts.c.id).join(purchases).where(payouts.c.state.in_(PAYOUT_DUE)).limit(1)
     if owner is not None:
         statement = statement.where(payouts.c.recipient_id.in_(recipients_at(conn, owner)))
     if paid_by is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select
 
-from domain.states import UsdcStatus
+from domain.states import PAYOUT_DUE, UsdcStatus
 from storage.history import advance, note
 from storage.sales import purchases as sales
 from storage.statements import change_of, fixed
@@ -23,7 +23,7 @@ def hold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> None
     else:
         reason = row.hold_reason
     for payout in conn.execute(select(payouts).where(payouts.c.purchase_id == row.id).with_for_update()):
-        waiting = payout.state in (UsdcStatus.PENDING_CONVERSION, UsdcStatus.PENDING_DISTRIBUTION, UsdcStatus.FAILED)
+        waiting = payout.state in PAYOUT_DUE
         if waiting and not sales.begun(conn, payout.transfer_id):
             advance(
                 conn,
