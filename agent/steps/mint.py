@@ -120,9 +120,8 @@ class MintStep:
             if waits is not None:
                 return waits
             case = await self._intend(case, claim)
-        assert case.attempt is not None
-        plan = plan_of(case.attempt)
-        if case.attempt.state == MintState.INTENDED:
+        plan = plan_of(case.live)
+        if case.live.state == MintState.INTENDED:
             lamports = await self._chain.lamports(plan.mint_address)
             there = await self._there(case, plan, claim, lamports)
             if there is not None:
@@ -150,8 +149,7 @@ class MintStep:
             return Done()
         if case.attempt is None:
             case = await self._intend(case, claim)
-        assert case.attempt is not None
-        return await self._there(case, plan_of(case.attempt), claim, lamports) or Done()
+        return await self._there(case, plan_of(case.live), claim, lamports) or Done()
 
     def address_of(self, payment_intent_id: str) -> str:
         """Of a sale's NFT, made or not."""
@@ -166,8 +164,7 @@ class MintStep:
     async def _made_by(self, maker: str, case: MintCase, plan: NftPlan, claim: Claim) -> Outcome:
         """Settle by a transaction that is not this attempt's own. Where only the edition's number is not as planned,
         rows that are lost gave it, and the NFT keeps it."""
-        attempt = case.attempt
-        assert attempt is not None
+        attempt = case.live
         evidence = await self._witness.mint_evidence(maker, plan)
         number = None if evidence.matches else edition_in(evidence.name, case.content.title)
         if number is None:
@@ -185,8 +182,7 @@ class MintStep:
 
     def _taken_back(self, case: MintCase) -> Outcome:
         """The end of a mint that could not be signed till its sale was refunded in full: nothing of it is in flight."""
-        attempt, now = case.attempt, self._clock.now()
-        assert attempt is not None
+        attempt, now = case.live, self._clock.now()
         if case.purchase.refunded_amount < case.purchase.gross_amount:
             return Again(REFUND_WAIT, WAITS_FOR_REFUND)
         proof = {"why": "never signed: the sale was refunded in full"}
@@ -231,10 +227,9 @@ class MintStep:
 
         Unsigned still where the sale may no longer be paid with its mint: then it is signed anew, alone.
         """
-        assert case.attempt is not None
-        if case.attempt.wallet_id != self._terms.wallet_id:
-            raise Misuse(f"mint {case.attempt.uuid} was planned for another platform wallet")
-        purchase_id, attempt_id = case.purchase.id, case.attempt.id
+        if case.live.wallet_id != self._terms.wallet_id:
+            raise Misuse(f"mint {case.live.uuid} was planned for another platform wallet")
+        purchase_id, attempt_id = case.purchase.id, case.live.id
         mint_size, _ = self._standard.rent_sizes(plan)
         rent = await self._chain.minimum_rent(mint_size)
         blockhash, last_valid_block_height = await self._chain.latest_blockhash()
@@ -272,8 +267,7 @@ class MintStep:
         return await self._pays.obstacle(payouts) or await self._pays.would_fail(wire, claim.attempts)
 
     async def _follow(self, case: MintCase, plan: NftPlan, claim: Claim) -> Outcome:
-        attempt, watch = case.attempt, case.watch
-        assert attempt is not None
+        attempt, watch = case.live, case.watch
         match None if watch is None else WatchState(watch.state):
             case WatchState.FINALIZED if watch is not None and watch.err is None:
                 return await self._settle(case, await self._witness.mint_evidence(attempt.signature, plan))
@@ -296,8 +290,7 @@ class MintStep:
 
         Until a node may have taken them, each try asks for a preflight: what can't work is not paid for.
         """
-        attempt = case.attempt
-        assert attempt is not None
+        attempt = case.live
         why, now = "sent, waits for its block", self._clock.now()
         wait = send_again_after(now - attempt.signed_at, self._terms.resend_every())
         try:
@@ -310,8 +303,7 @@ class MintStep:
 
     async def _settle(self, case: MintCase, evidence: Evidence) -> Outcome:
         """What the chain shows is booked, in one transaction: the NFT, and what its transaction paid."""
-        attempt, purchase_id, now = case.attempt, case.purchase.id, self._clock.now()
-        assert attempt is not None
+        attempt, purchase_id, now = case.live, case.purchase.id, self._clock.now()
         if not evidence.matches:
             return self._differs(evidence.why)
         planned = [(part.address, part.amount) for part in case.pays]
@@ -333,8 +325,7 @@ class MintStep:
 
     async def _bury(self, case: MintCase, plan: NftPlan, proof: dict[str, Any], claim: Claim) -> Outcome:
         """This signature took no effect. The mint may still exist, made by another one of ours: then that counts."""
-        attempt, now = case.attempt, self._clock.now()
-        assert attempt is not None
+        attempt, now = case.live, self._clock.now()
         maker = await self._witness.maker_of(plan.mint_address)
         if maker is not None:
             return await self._made_by(maker, case, plan, claim)

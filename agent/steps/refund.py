@@ -21,7 +21,7 @@ from storage.sales.returns import RefundSeen, record_refund, returned
 from storage.store import Store
 from storage.work import Claim, enqueue, fenced
 
-KEY_TRUSTED_FOR = timedelta(hours=12)
+STRIPE_KEY_TRUSTED_FOR = timedelta(hours=12)
 """Stripe may forget an idempotency key after 24 h; well before that the refund is looked up instead."""
 POLL = timedelta(minutes=10)
 KEY_REFUSED = frozenset({UNAUTHORIZED, FORBIDDEN})
@@ -84,7 +84,7 @@ class RefundStep:
         if refund.stripe_refund_id is not None:
             return await self._stripe.fetch_refund(refund.stripe_refund_id)
         params, window = json.loads(refund.params), SendWindow(self._clock)
-        if self._clock.now() - refund.created_at > KEY_TRUSTED_FOR:
+        if self._clock.now() - refund.created_at > STRIPE_KEY_TRUSTED_FOR:
             found = await self._stripe.find_refund(params["payment_intent"], {"refund": refund.uuid})
             if found is not None:
                 return found

@@ -5,8 +5,7 @@ call, and every repetition uses them. Circle's word is a hint: a payout is `dist
 finalized on Solana and reads back as planned, and an attempt is dead only with a proof.
 """
 
-import json
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -15,14 +14,15 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from domain.errors import Misuse, Rejected, looking_up
+from domain.errors import Rejected, looking_up
 from domain.evidence import Evidence, TransferIntent
-from domain.keys import KEY_TRUSTED_FOR, transfer_key
-from domain.money import USDC_DECIMALS, format_usdc_exact
+from domain.keys import transfer_key
+from domain.money import format_usdc_exact
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
 from domain.states import TransferState, WatchState
 from domain.waits import look_again_after
-from gateways.circle_api import CircleTransaction, TransactionPage
+from gateways.circle_api import CircleTransaction
+from payouts.rails.circle_orders import CircleOrders, CircleTransfers
 from payouts.rails.stops import PAUSED, lock_cap, why_stopped
 from ports.clock import Clock, SendWindow
 from storage.payouts import transfers as rows
@@ -36,22 +36,9 @@ POLL, POLL_FOLLOWED, POLL_MOST = timedelta(seconds=3), timedelta(seconds=20), ti
 """Circle's notifications and the chain wake a transfer; beside them it is looked at, the longer it takes the more
 rarely: once its signature is followed the chain will tell, and Circle is asked for another one only."""
 UNKNOWN_WAIT = timedelta(minutes=10)
-CLOCK_AHEAD_MOST = timedelta(minutes=3)
-"""By more than this our clock is never ahead of Circle's while anything is sent (`agent.clock_watch`). It is not looked
-further back: an attempt before this one may have left an order that nobody has named."""
 NEVER_HAPPENED = frozenset({"DENIED", "CANCELLED"})
 FEE_LEVEL = "MEDIUM"
 RAIL = "circle"
-
-
-class CircleTransfers(Protocol):
-    async def submit_transfer(
-        self, key: UUID, body_fields: Mapping[str, Any], window: SendWindow
-    ) -> CircleTransaction: ...
-
-    async def fetch_transaction(self, transaction_id: str) -> CircleTransaction: ...
-
-    def list_transactions(self, wallet_id: str, since: datetime) -> AsyncIterator[TransactionPage]: ...
 
 
 class TransferWitness(Protocol):
@@ -99,7 +86,8 @@ class CircleTransferStep:
     ) -> None:
         """`watching` is called after Circle named a signature to be followed."""
         self._store, self._clock, self._told_watching = store, clock, watching
-        self._circle, self._witness, self._prover, self._terms = circle, witness, prover, terms
+        self._orders = CircleOrders(store, clock, circle, terms.blockchain)
+        self._witness, self._prover, self._terms = witness, prover, terms
 
     async def run(self, claim: Claim) -> Outcome:
         transfer_id, window = int(claim.subject), SendWindow(self._clock)
@@ -109,12 +97,10 @@ class CircleTransferStep:
         begun = await self._begun(case, claim)
         if isinstance(begun, str):
             return Again(PAUSED, begun)
-        case = begun
-        assert case.attempt is not None
-        if case.attempt.state == TransferState.FINALIZED:
+        if begun.live.state == TransferState.FINALIZED:
             return Done()
-        with looking_up(case.attempt.state == TransferState.SUBMITTED):
-            return await self._look(case, claim, window)
+        with looking_up(begun.live.state == TransferState.SUBMITTED):
+            return await self._look(begun, claim, window)
 
     async def look(self, claim: Claim) -> Outcome:
         """As `run`, as far as it was ordered already and has landed: nothing is ordered, and nothing called dead."""
@@ -127,7 +113,7 @@ class CircleTransferStep:
             if evidence.matches:
                 return Done(_if_still_so(case, self._distributed(case, evidence)))
         try:
-            renamed = await self._renamed(case)
+            renamed = await self._orders.renamed(case)
         except Rejected:
             return Done()  # its own step says so
         if renamed is not None:
@@ -138,10 +124,9 @@ class CircleTransferStep:
         return Again(self._poll_of(case, followed=True), "its outflow is read back once it is proven final")
 
     async def _look(self, case: TransferCase, claim: Claim, window: SendWindow) -> Outcome:
-        assert case.attempt is not None
         if watch_state(case.watch) == WatchState.FINALIZED:
             return await self._landed(case, claim)
-        if case.attempt.circle_transaction_id is None and case.attempt.signature is not None:
+        if case.live.circle_transaction_id is None and case.live.signature is not None:
             return Again(POLL, "its outflow is known, and is read back once it is proven final")  # never sent anew
         return await self._ask_circle(case, claim, window)
 
@@ -185,11 +170,10 @@ class CircleTransferStep:
         return await self._store.write(fenced(claim, save))
 
     async def _ask_circle(self, case: TransferCase, claim: Claim, window: SendWindow) -> Outcome:
-        attempt = case.attempt
-        assert attempt is not None
+        orders = self._orders
         try:
             stopped = await self._not_again(case)
-            seen = await (self._fetch_or_submit(case, claim, window) if stopped is None else self._find(case))
+            seen = await (orders.fetch_or_submit(case, claim, window) if stopped is None else orders.find(case))
             if seen is None and stopped is not None:
                 return Unknown(UNKNOWN_WAIT, f"{stopped}; Circle lists no such transfer yet")
         except Rejected as error:
@@ -198,8 +182,7 @@ class CircleTransferStep:
 
     async def _refused(self, case: TransferCase, error: Rejected, claim: Claim) -> Outcome:
         """Of an order that was sent before, a refusal now tells nothing: it is looked for."""
-        attempt = case.attempt
-        assert attempt is not None
+        attempt = case.live
         if error.code in self._terms.pausing:
             log.warning("circle refuses every send", code=error.code, why=str(error))
             return Again(PAUSED, f"an operator must act: {error}")
@@ -208,7 +191,7 @@ class CircleTransferStep:
         if attempt.first_sent_at is None:
             return self._give_up(case, f"{error.code}: {error}")
         try:
-            seen = await self._find(case)
+            seen = await self._orders.find(case)
         except Rejected as unread:
             return Unknown(UNKNOWN_WAIT, f"sent before, refused now ({error}), and not to be looked for: {unread}")
         return await self._told(case, seen, claim, f"; sent again it was refused: {error}")
@@ -218,49 +201,19 @@ class CircleTransferStep:
     ) -> Outcome:
         if seen is None:
             return await self._lost(case, claim, besides)
-        self._require_ours(case, seen)
+        self._orders.require_ours(case, seen)
         return await self._judge(case, seen, claim)
 
     async def _not_again(self, case: TransferCase) -> str | None:
-        """Why an order of unknown outcome is only looked for: sent again it is a new one where Circle never got it."""
-        attempt, now = case.attempt, self._clock.now()
-        assert attempt is not None
-        if attempt.circle_transaction_id is not None or attempt.first_sent_at is None:
-            return None
-        if now - attempt.first_sent_at > KEY_TRUSTED_FOR:
+        """Why an order of unknown outcome is only looked for."""
+        if not self._orders.would_be_sent_again(case):
             return None
         return await self._store.read(lambda conn: self._stopped(conn, case) or rows.why_held(conn, case))
-
-    async def _fetch_or_submit(self, case: TransferCase, claim: Claim, window: SendWindow) -> CircleTransaction | None:
-        """The transfer at Circle, ordered if it is not; None when a key too old to be used again left no trace."""
-        attempt = case.attempt
-        assert attempt is not None
-        if attempt.circle_transaction_id is not None:
-            return await self._circle.fetch_transaction(attempt.circle_transaction_id)
-        now = self._clock.now()
-        if attempt.first_sent_at is not None and now - attempt.first_sent_at > KEY_TRUSTED_FOR:
-            return await self._find(case)
-        await self._store.write(fenced(claim, lambda conn: rows.first_send(conn, attempt.id, now)))
-        return await self._circle.submit_transfer(UUID(attempt.idempotency_key), json.loads(attempt.body), window)
-
-    async def _find(self, case: TransferCase) -> CircleTransaction | None:
-        """Circle has no filter by reference, so the listing since the attempt's birth is read: the newest under it that
-        no other attempt has named."""
-        attempt = case.attempt
-        assert attempt is not None
-        others = await self._store.read(lambda conn: rows.others_at_circle(conn, case.transfer.id, attempt.id))
-        newest = None
-        async for page in self._circle.list_transactions(attempt.wallet_id, attempt.created_at - CLOCK_AHEAD_MOST):
-            for found in page.transactions:
-                if found.ref_id == case.transfer.reference and found.id not in others:
-                    newest = found
-        return newest
 
     async def _lost(self, case: TransferCase, claim: Claim, besides: str) -> Outcome:
         """Sent before, and Circle lists nothing: perhaps it never came. It is not sent again by itself, with
         any key: once the chain shows no such outflow either, a person looks at Circle's console and asks for it."""
-        attempt = case.attempt
-        assert attempt is not None
+        attempt = case.live
         proof = await self._absence(case, attempt.first_sent_at)
         why = f"sent at {attempt.first_sent_at:%Y-%m-%d %H:%M} UTC, and Circle lists no such transfer{besides}"
         if proof is None:
@@ -269,25 +222,14 @@ class CircleTransferStep:
         return self._dead(case, {"why": why, "chain": str(proof)}, lambda conn: None, retry=False)
 
     async def _absence(self, case: TransferCase, ended_at: datetime) -> object | None:
-        transfer, attempt = case.transfer, case.attempt
-        assert attempt is not None
+        transfer, attempt = case.transfer, case.live
         explained = await self._store.read(
             lambda conn: rows.explained(conn, transfer.destination_address, transfer.amount)
         )
         return await self._prover.no_outflow(intent_of(case), attempt.created_at, ended_at, explained)
 
-    def _require_ours(self, case: TransferCase, seen: CircleTransaction) -> None:
-        """After any answer, replayed or not, the object must be the one that was meant."""
-        transfer, attempt = case.transfer, case.attempt
-        assert attempt is not None
-        meant = (attempt.wallet_id, transfer.destination_address, transfer.amount, transfer.reference)
-        found = (seen.wallet_id, seen.destination_address, seen.amount_units(USDC_DECIMALS), seen.ref_id)
-        if meant != found or seen.blockchain != self._terms.blockchain:
-            raise Misuse(f"Circle's transaction {seen.id} is not transfer {transfer.reference}: {found}")
-
     async def _judge(self, case: TransferCase, seen: CircleTransaction, claim: Claim) -> Outcome:
-        attempt, note = case.attempt, self._noting(case, seen)
-        assert attempt is not None
+        attempt, note = case.live, self._noting(case, seen)
         if seen.tx_hash is not None and seen.tx_hash != attempt.signature:
             await self._store.write(fenced(claim, note))
             self._told_watching()
@@ -301,15 +243,13 @@ class CircleTransferStep:
         return Again(self._poll_of(case, followed), f"Circle: {seen.state}", commit=note)
 
     def _poll_of(self, case: TransferCase, followed: bool) -> timedelta:
-        attempt = case.attempt
-        assert attempt is not None
+        attempt = case.live
         taken = self._clock.now() - (attempt.first_sent_at or attempt.created_at)
         return look_again_after(taken, POLL_FOLLOWED if followed else POLL, POLL_MOST)
 
     def _noting(self, case: TransferCase, seen: CircleTransaction) -> Commit:
         """Stores what Circle says, and has the signature followed that it names."""
-        attempt, transfer_id, now = case.attempt, case.transfer.id, self._clock.now()
-        assert attempt is not None
+        attempt, transfer_id, now = case.live, case.transfer.id, self._clock.now()
 
         def note(conn: Connection) -> None:
             rows.seen_at_circle(conn, attempt.id, seen.id, seen.state, seen.update_date, seen.error_reason)
@@ -332,8 +272,7 @@ class CircleTransferStep:
     async def _followed(self, case: TransferCase, claim: Claim, why: str) -> Outcome | None:
         """What Circle lost sight of has left all the same: the one outflow like it is followed and read back as if
         Circle had named it."""
-        attempt, transfer, now = case.attempt, case.transfer, self._clock.now()
-        assert attempt is not None
+        attempt, transfer, now = case.live, case.transfer, self._clock.now()
         signature = await self._store.read(lambda conn: rows.unclaimed(conn, case))
         if signature is None:
             return None
@@ -344,8 +283,7 @@ class CircleTransferStep:
         return Again(POLL, f"{why}; {signature} pays it, and is read back")
 
     async def _landed(self, case: TransferCase, claim: Claim) -> Outcome:
-        attempt, watch = case.attempt, case.watch
-        assert attempt is not None
+        attempt, watch = case.live, case.watch
         assert watch is not None
         if watch.err is not None:
             proof = {"why": f"landed with an error: {watch.err}", "signature": attempt.signature, "slot": watch.slot}
@@ -353,37 +291,23 @@ class CircleTransferStep:
         evidence = await self._evidence(case)
         if not evidence.matches:
             log.error("transfer does not read back as planned", transfer=case.transfer.reference, why=evidence.why)
-            renamed = await self._renamed(case)
+            renamed = await self._orders.renamed(case)
             if renamed is not None:
                 return await self._judge(case, renamed, claim)
             return Unknown(UNKNOWN_WAIT, f"read back differs from the plan: {evidence.why}")
         return Done(self._distributed(case, evidence))
 
     async def _evidence(self, case: TransferCase) -> Evidence:
-        assert case.attempt is not None
-        return await self._witness.transfer_evidence(case.attempt.signature, intent_of(case))
+        return await self._witness.transfer_evidence(case.live.signature, intent_of(case))
 
     def _distributed(self, case: TransferCase, evidence: Evidence) -> Commit:
         transfer_id, now, account = case.transfer.id, self._clock.now(), self._terms.usdc_account
         return lambda conn: rows.distributed(conn, transfer_id, evidence, account, now)
 
-    async def _renamed(self, case: TransferCase) -> CircleTransaction | None:
-        """The transfer, if Circle names another signature by now: it may until the transfer is confirmed. Never of an
-        outflow that a person named."""
-        attempt = case.attempt
-        assert attempt is not None
-        if attempt.circle_transaction_id is None:
-            return None
-        seen = await self._circle.fetch_transaction(attempt.circle_transaction_id)
-        self._require_ours(case, seen)
-        return None if seen.tx_hash in (None, attempt.signature) else seen
-
     async def _after_error(self, case: TransferCase, proof: dict[str, Any], claim: Claim) -> Outcome:
         """The known signature failed on chain. Circle may have signed another one: only its FAILED ends the attempt."""
-        attempt = case.attempt
-        assert attempt is not None
-        seen = await self._circle.fetch_transaction(attempt.circle_transaction_id)
-        self._require_ours(case, seen)
+        attempt = case.live
+        seen = await self._orders.fetch(case)
         if seen.tx_hash != attempt.signature or seen.state != "FAILED":
             return await self._judge(case, seen, claim)
         return self._dead(case, proof, lambda conn: None, retry=True)
@@ -396,7 +320,7 @@ class CircleTransferStep:
             rows.dead(conn, transfer_id, proof, now)
 
         if retry and case.dead_attempts + 1 < self._terms.attempts_max:
-            return Again(POLL, f"attempt {case.attempt.attempt if case.attempt else 0} is dead", commit=bury)
+            return Again(POLL, f"attempt {case.live.attempt} is dead", commit=bury)
         return Refused("transfer_failed", str(proof["why"]), bury)
 
     def _give_up(self, case: TransferCase, why: str) -> Outcome:
@@ -426,8 +350,7 @@ def _if_still_so(case: TransferCase, commit: Commit) -> Commit:
     """Nothing where another replica, whose gate is open, has gone on with the transfer meanwhile."""
 
     def run(conn: Connection) -> None:
-        was, now = case.attempt, rows.load(conn, case.transfer.id, lock=True).attempt
-        assert was is not None
+        was, now = case.live, rows.load(conn, case.transfer.id, lock=True).attempt
         if now is not None and (now.id, now.state, now.signature) == (was.id, was.state, was.signature):
             commit(conn)
 
@@ -436,5 +359,4 @@ def _if_still_so(case: TransferCase, commit: Commit) -> Commit:
 
 def intent_of(case: TransferCase) -> TransferIntent:
     """The movement as frozen in the live attempt."""
-    assert case.attempt is not None
-    return TransferIntent(case.attempt.source_address, case.transfer.destination_address, case.transfer.amount)
+    return TransferIntent(case.live.source_address, case.transfer.destination_address, case.transfer.amount)

@@ -43,6 +43,12 @@ class MintCase:
     pays: Sequence[Part]
     gives_back: bool
 
+    @property
+    def live(self) -> Row[Any]:
+        """The attempt of a mint that was begun."""
+        assert self.attempt is not None
+        return self.attempt
+
 
 @dataclass(frozen=True, slots=True)
 class MintIntent:

@@ -51,6 +51,12 @@ class TransferCase:
     dead_attempts: int
 
     @property
+    def live(self) -> Row[Any]:
+        """The attempt of a transfer that was begun."""
+        assert self.attempt is not None
+        return self.attempt
+
+    @property
     def sendable(self) -> bool:
         """Every payout in it is covered, and together they are what the transfer says."""
         covered = all(row.state == UsdcStatus.PENDING_DISTRIBUTION for row in self.payouts)

@@ -23,6 +23,7 @@ import gateways.circle_api
 import indexer.tracker
 import payouts.batch
 import payouts.plan
+import payouts.rails.circle_orders
 import payouts.rails.circle_transfer
 import storage.books.ledger
 import storage.history
@@ -225,7 +226,7 @@ def opens_the_gate_at_once(patch: MonkeyPatch) -> None:
 @bug(F.DEATH, F.LOST_ANSWERS, F.LATE_ANSWERS, purchases=9, rail="circle", grouping="purchase")
 def commits_the_intent_after_the_call(patch: MonkeyPatch) -> None:
     """The key is random and only kept once Circle has answered."""
-    real, numbers = payouts.rails.circle_transfer.CircleTransferStep._fetch_or_submit, itertools.count(1)
+    real, numbers = payouts.rails.circle_orders.CircleOrders.fetch_or_submit, itertools.count(1)
 
     async def submit(self: Any, case: Any, claim: Any, window: Any) -> Any:
         if case.attempt.circle_transaction_id is None:
@@ -236,4 +237,4 @@ def commits_the_intent_after_the_call(patch: MonkeyPatch) -> None:
             )
         return await real(self, case, claim, window)
 
-    patch.setattr(payouts.rails.circle_transfer.CircleTransferStep, "_fetch_or_submit", submit)
+    patch.setattr(payouts.rails.circle_orders.CircleOrders, "fetch_or_submit", submit)

@@ -1,0 +1,94 @@
+"""A transfer as an order at Circle: asked for under its one key, found again, and held against what was meant."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from domain.errors import Misuse
+from domain.keys import KEY_TRUSTED_FOR
+from domain.money import USDC_DECIMALS
+from gateways.circle_api import CircleTransaction, TransactionPage
+from ports.clock import Clock, SendWindow
+from storage.payouts import transfers as rows
+from storage.payouts.transfers import TransferCase
+from storage.store import Store
+from storage.work import Claim, fenced
+
+CLOCK_AHEAD_MOST = timedelta(minutes=3)
+"""By more than this our clock is never ahead of Circle's while anything is sent (`agent.clock_watch`). It is not looked
+further back: an attempt before this one may have left an order that nobody has named."""
+
+
+class CircleTransfers(Protocol):
+    async def submit_transfer(
+        self, key: UUID, body_fields: Mapping[str, Any], window: SendWindow
+    ) -> CircleTransaction: ...
+
+    async def fetch_transaction(self, transaction_id: str) -> CircleTransaction: ...
+
+    def list_transactions(self, wallet_id: str, since: datetime) -> AsyncIterator[TransactionPage]: ...
+
+
+class CircleOrders:
+    """Of transfers whose attempt is committed."""
+
+    def __init__(self, store: Store, clock: Clock, circle: CircleTransfers, blockchain: str) -> None:
+        self._store, self._clock, self._circle, self._blockchain = store, clock, circle, blockchain
+
+    def would_be_sent_again(self, case: TransferCase) -> bool:
+        """Whether its outcome is unknown and its key still good: where Circle never got it, that is a new order."""
+        attempt = case.live
+        is_unknown = attempt.circle_transaction_id is None and attempt.first_sent_at is not None
+        return is_unknown and not self._is_old(case)
+
+    async def fetch_or_submit(self, case: TransferCase, claim: Claim, window: SendWindow) -> CircleTransaction | None:
+        """The transfer at Circle, ordered if it is not; None when a key too old to be used again left no trace."""
+        attempt = case.live
+        if attempt.circle_transaction_id is not None:
+            return await self._circle.fetch_transaction(attempt.circle_transaction_id)
+        if self._is_old(case):
+            return await self.find(case)
+        now = self._clock.now()
+        await self._store.write(fenced(claim, lambda conn: rows.first_send(conn, attempt.id, now)))
+        return await self._circle.submit_transfer(UUID(attempt.idempotency_key), json.loads(attempt.body), window)
+
+    async def find(self, case: TransferCase) -> CircleTransaction | None:
+        """Circle has no filter by reference, so the listing since the attempt's birth is read: the newest under it that
+        no other attempt has named."""
+        attempt = case.live
+        others = await self._store.read(lambda conn: rows.others_at_circle(conn, case.transfer.id, attempt.id))
+        newest = None
+        async for page in self._circle.list_transactions(attempt.wallet_id, attempt.created_at - CLOCK_AHEAD_MOST):
+            for found in page.transactions:
+                if found.ref_id == case.transfer.reference and found.id not in others:
+                    newest = found
+        return newest
+
+    async def fetch(self, case: TransferCase) -> CircleTransaction:
+        """What Circle says now of a transfer that it has named."""
+        seen = await self._circle.fetch_transaction(case.live.circle_transaction_id)
+        self.require_ours(case, seen)
+        return seen
+
+    async def renamed(self, case: TransferCase) -> CircleTransaction | None:
+        """The transfer, if Circle names another signature by now: it may until the transfer is confirmed. Never of an
+        outflow that a person named."""
+        if case.live.circle_transaction_id is None:
+            return None
+        seen = await self.fetch(case)
+        return None if seen.tx_hash in (None, case.live.signature) else seen
+
+    def require_ours(self, case: TransferCase, seen: CircleTransaction) -> None:
+        """After any answer, replayed or not, the object must be the one that was meant."""
+        transfer = case.transfer
+        meant = (case.live.wallet_id, transfer.destination_address, transfer.amount, transfer.reference)
+        found = (seen.wallet_id, seen.destination_address, seen.amount_units(USDC_DECIMALS), seen.ref_id)
+        if meant != found or seen.blockchain != self._blockchain:
+            raise Misuse(f"Circle's transaction {seen.id} is not transfer {transfer.reference}: {found}")
+
+    def _is_old(self, case: TransferCase) -> bool:
+        """Whether Circle may have forgotten the key that was sent."""
+        sent_at = case.live.first_sent_at
+        return sent_at is not None and self._clock.now() - sent_at > KEY_TRUSTED_FOR
