@@ -83,7 +83,7 @@ class TreasuryFollower:
         self._bookings = Bookings(read_back.wallet, self.usdc_account, read_back.usdc_mint)
         self._balances = Balances(store, rpc, clock, self.tracks)
         self._rereader = Rereader(store, rpc, clock, self.tracks, self._reader, self._bookings, self._balances, wake)
-        self._search = GapSearch(rpc, clock, self._rereader)
+        self._search = GapSearch(rpc, clock, self._rereader, self._look_at_deposits)
         self._bell = Bell(clock)
         self._one_at_a_time = asyncio.Lock()
         self._head: Head | None = None
@@ -164,6 +164,14 @@ class TreasuryFollower:
             self._search.begin_anew()
         for asset, gap in compared.gaps.items():
             self._observe(asset, gap)
+
+    async def _look_at_deposits(self) -> None:
+        """While both histories are read again, which may take hours, and goes on should this fail: another replica may
+        be at the same, and the next pass looks in any case."""
+        try:
+            await self._follow_track(self.tracks.usdc, await self._rpc.get_slot("finalized"))
+        except Retryable as error:
+            _log.warning("treasury_not_read", error=str(error), failures=1)
 
     async def _follow_track(self, track: Track, slot: int) -> "Counter[MovementKind | None]":
         at = await self._store.read(lambda conn: cursor(conn, track.name))

@@ -1,5 +1,7 @@
 """Where the wallet holds something else than is booked, its histories are read again, further back each time."""
 
+from collections.abc import Awaitable, Callable
+
 import structlog
 
 from indexer.rpc.pool import RpcPool
@@ -16,8 +18,10 @@ back, so that the fourth reads some months."""
 
 
 class GapSearch:
-    def __init__(self, rpc: RpcPool, clock: Clock, rereader: Rereader) -> None:
-        self._rpc, self._clock, self._rereader = rpc, clock, rereader
+    """`between` is called now and then while much is read: what comes in meanwhile does not wait for the end."""
+
+    def __init__(self, rpc: RpcPool, clock: Clock, rereader: Rereader, between: Callable[[], Awaitable[None]]) -> None:
+        self._rpc, self._clock, self._rereader, self._between = rpc, clock, rereader, between
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -33,7 +37,7 @@ class GapSearch:
         oldest = max(0, slot - self._slots)
         self._due_at, self._slots = now + READ_AGAIN_SECONDS, slot - oldest
         for endpoint in self._rpc.health():
-            done = await self._rereader.reread(oldest, lambda _: None, first=endpoint.label)
+            done = await self._rereader.reread(oldest, lambda _: None, first=endpoint.label, between=self._between)
             _log.warning("treasury_read_again", oldest_slot=oldest, listed=done.total, booked=done.booked)
             if done.booked:
                 break

@@ -1,6 +1,6 @@
 """A second reading of both histories, beside the follower, whose cursors stay: it books what is missing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -25,6 +25,9 @@ class Reread:
     booked: int = 0
 
 
+async def _nothing() -> None: ...
+
+
 class Rereader:
     """`wake` is called after a reading that has booked something."""
 
@@ -42,9 +45,16 @@ class Rereader:
         self._store, self._rpc, self._clock, self._tracks = store, rpc, clock, tracks
         self._reader, self._bookings, self._balances, self._wake = reader, bookings, balances, wake
 
-    async def reread(self, oldest_slot: int, tell: Callable[[Reread], None], *, first: str = "") -> Reread:
+    async def reread(
+        self,
+        oldest_slot: int,
+        tell: Callable[[Reread], None],
+        *,
+        first: str = "",
+        between: Callable[[], Awaitable[None]] = _nothing,
+    ) -> Reread:
         """Read both histories again back to a slot (0: as far as the endpoints know them) and book what is missing.
-        `first`: the endpoint to ask first. `tell` hears how far it is.
+        `first`: the endpoint to ask first. `tell` hears how far it is; `between` comes before each further stretch.
 
         Everything is booked once, whoever comes first. Raises Retryable; it may be begun anew at any time.
         """
@@ -55,7 +65,9 @@ class Rereader:
             parts += [(track, part) for part in await self._rpc.ask(question, first=first)]
         done = Reread(total=sum(part.count for _, part in parts))
         tell(done)
-        for track, part in parts:
+        for number, (track, part) in enumerate(parts):
+            if number:
+                await between()
             read = partial(read_stretch, address=track.address, stretch=part, floor=floor)
             for chunk in chunks(await self._rpc.ask(read, first=first)):
                 booked = done.booked + await self._fill(track, chunk)

@@ -1,5 +1,7 @@
 """What the wallet holds on chain, held against what is booked of it: what is missing is told, and looked for again."""
 
+from typing import Any
+
 from domain.ledger import CONVERSION_CLEARING, Asset
 from indexer.treasury.gap_search import READ_AGAIN_SECONDS
 from storage.treasury.chain_rows import reading
@@ -38,6 +40,55 @@ async def test_a_gap_is_told_and_goes_on_being_found_while_money_moves(quick: Qu
         indexed.finalize()
     assert told[-2:] == [(Asset.USDC, 0), (Asset.SOL, 0)]
     assert await indexed.sum_of(indexed.usdc_account) == (7 + 3 + 4 + 5 + 6) * USDC
+
+
+async def test_a_deposit_is_seen_while_both_histories_are_read_again_for_a_gap(quick: Quick) -> None:
+    """The further back, the longer: it waited for the end, and what it paid for with it."""
+    indexed = quick("/a")
+    hidden = deposit(indexed, 7 * USDC)
+    indexed.finalize()
+    indexed.world.node.endpoints["/a"].hides.add(hidden)
+    for _ in range(2):
+        await indexed.treasury.follow()
+        deposit(indexed, USDC)
+        indexed.finalize()
+    listed: list[str] = []
+
+    def show(params: list[Any]) -> Any:
+        listed.append(params[0])
+        if params[0] == indexed.wallet and listed.count(indexed.wallet) == 2:  # the other history was listed again
+            deposit(indexed, 3 * USDC)
+            indexed.finalize()
+        told = indexed.world.rpc("getSignaturesForAddress", *params)
+        return [one for one in told if one["signature"] != hidden]
+
+    indexed.world.node.endpoints["/a"].lies["getSignaturesForAddress"] = show
+    await indexed.treasury.follow()
+    assert listed.count(indexed.wallet) > 2, "it was not read again"
+    assert await indexed.sum_of(indexed.usdc_account) == (1 + 1 + 3) * USDC
+
+
+async def test_a_second_reading_goes_on_where_deposits_can_t_be_looked_at_in_between(quick: Quick) -> None:
+    """Another replica reads them too, and moves the cursor: beside that one it would never come to its end."""
+    indexed = quick("/a")
+    endpoint = indexed.world.node.endpoints["/a"]
+    endpoint.hides.add(indexed.world.node.airdrop(indexed.world.alice.pubkey(), SOL))
+    for _ in range(2):
+        deposit(indexed, USDC)
+        indexed.finalize()
+        await indexed.treasury.follow()
+    endpoint.hides.clear()
+    listed: list[str] = []
+
+    def show(params: list[Any]) -> Any:
+        listed.append(params[0])
+        lists_in_between = params[0] == indexed.usdc_account and listed.count(indexed.wallet) > 1
+        return "gone" if lists_in_between else indexed.world.rpc("getSignaturesForAddress", *params)
+
+    endpoint.lies["getSignaturesForAddress"] = show
+    await indexed.treasury.follow()
+    endpoint.lies.clear()
+    await assert_booked_as_on_chain(indexed)
 
 
 async def test_an_outflow_that_one_endpoint_hides_whole_is_missed_by_what_another_one_holds(quick: Quick) -> None:
