@@ -40,8 +40,10 @@ from storage.treasury.outflows import orphan_row, unexplained_since
 from storage.work import revive
 
 SHOWN_MOST = 50
-IN_FLIGHT = timedelta(minutes=2)
-"""What Circle has taken by a call that was begun longer ago it lists, whatever became of the answer."""
+IN_FLIGHT = timedelta(minutes=4)
+"""What Circle has taken by a call that was begun longer ago it lists, whatever became of the answer. A call leaves
+within a minute (decision 61) and ends half a minute later, and the clocks of two replicas may differ by another minute
+before a person is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ def _refuse_in_flight(conn: Connection, order: Row[Any], gone: Row[Any], now: da
     stopped_at = unexplained_since(conn, gone.signature) or gone.created_at
     last_sent = None if stands.first_sent_at is None else max(stands.first_sent_at, stopped_at)
     if is_worked_on or not is_as_found or (last_sent is not None and last_sent > now - IN_FLIGHT):
-        why = f"{order.reference}, which is to pay them, may be on its way to Circle now: try again in two minutes"
+        why = f"{order.reference}, which is to pay them, may be on its way to Circle now: try again in four minutes"
         raise RequestError(409, "may_be_on_its_way", why)
 
 

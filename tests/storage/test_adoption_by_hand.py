@@ -8,6 +8,8 @@ from sqlalchemy import URL, Connection, select
 
 from domain.errors import RequestError, Retryable
 from domain.ledger import Asset
+from gateways.circle_api.client import DEADLINE_SECONDS
+from ports.clock import SEND_WITHIN_SECONDS
 from storage import work
 from storage.engines.postgres import PostgresStore
 from storage.payouts import transfers
@@ -119,6 +121,13 @@ async def test_what_was_an_order_s_own_until_a_moment_ago_is_not_given_to_it_by_
     await store.write(lambda conn: movements.disown(conn, "by hand", disowned_at))
     await order.refused(disowned_at + IN_FLIGHT - SECOND)
     await store.write(lambda conn: order.adopt(conn, disowned_at + IN_FLIGHT))
+
+
+def test_a_call_is_at_circle_before_its_order_may_be_given_an_outflow_though_nobody_s_clock_is_right() -> None:
+    """Whoever sent and whoever is asked may be on two machines, each so far off that nobody is told of it."""
+    told_beyond = timedelta(seconds=30)  # deploy/prometheus: ClockSkewed
+    leaves_and_gets_there = timedelta(seconds=SEND_WITHIN_SECONDS + DEADLINE_SECONDS)
+    assert leaves_and_gets_there + 2 * told_beyond < IN_FLIGHT
 
 
 async def test_a_payout_that_another_replica_begins_to_send_at_the_same_moment_gets_no_outflow_by_hand(

@@ -262,7 +262,7 @@ async def test_a_payment_by_hand_that_equals_an_order_that_circle_does_not_have_
     if sent:
         refused = await world.operator("POST", f"{by_hand}/adopt", wish)
         assert (refused.status, refused.body["error"]["code"]) == (409, "may_be_on_its_way"), "it may still get there"
-    await world.clock.sleep(120)
+    await world.clock.sleep(240)
     assert world.daemon is not None and not world.daemon.engine.gate.is_open
     assert shop.paid() == {"ada": DUE}
     adopted = await world.operator("POST", f"{by_hand}/adopt", wish)

@@ -20,7 +20,7 @@ from tests.week.people import on_virtual_time
 from tests.week.selling import DUE, Market
 from tests.week.virtual_world import VirtualWorld
 
-LONGER_THAN_A_LEASE_AND_A_CALL = 180.0
+LONGER_THAN_A_LEASE_AND_A_CALL = 300.0
 SENT = "SELECT id FROM transfer_attempts WHERE state = 'submitted'"
 
 
