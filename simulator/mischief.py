@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from config.settings import load_settings
+from sandbox.circle_service.idempotency import Replays
 from simulator.scenario import FaultKind
 from simulator.stage import NEVER, Stage
 from simulator.storms import Ended, Storms
@@ -270,11 +271,11 @@ class Mischief:
         await stage.clock.sleep(max(0.0, min(latest - stage.clock.monotonic(), more)))
 
     async def _forget_keys(self, _: float) -> None:
-        replays = self.stage.circle.custody.replays
-        known = replays.remembered()
+        kept = (self.stage.circle.custody.replays, self.stage.outside.mint.replays)
+        known = [replays.remembered() for replays in kept]
         await self.stage.clock.sleep(KEYS_KEPT_SECONDS)
-        self.struck[FaultKind.FORGOTTEN_KEYS] += replays.forget(known)
-        self.stage.trace.tell("Circle forgets", len(known), "keys")
+        self.struck[FaultKind.FORGOTTEN_KEYS] += sum(map(Replays.forget, kept, known))
+        self.stage.trace.tell("Circle forgets", sum(map(len, known)), "keys")
 
     async def _rotate(self, _: float) -> None:
         """Webhook secret and Circle key are replaced; some time later the daemons are told and restarted."""

@@ -47,12 +47,12 @@ class Operator:
         """Sales that may be paid already."""
         self._packed: dict[str, list[tuple[str, int]]] = {}
         """What he has noted of packed payouts while he watched them: signature → payment and recipient's number."""
-        self._tokens: list[str] = []
+        self.tokens: list[str] = []
         """His, and the second approver's."""
 
     @property
     def token(self) -> str:
-        return self._tokens[0]
+        return self.tokens[0]
 
     async def arrive(self) -> None:
         """Get tokens from whoever set the daemon up, and watch from now on."""
@@ -62,8 +62,8 @@ class Operator:
             made = await self._cast.ask("POST", "/admin/api/tokens", wish, ADMIN_TOKEN, admin=True)
             if made is None or made.status >= 300:
                 raise RuntimeError(f"an operator got no token: {made}")
-            self._tokens.append(str(made.body["secret"]))
-            self._cast.stage.records.secrets.add(self._tokens[-1])
+            self.tokens.append(str(made.body["secret"]))
+            self._cast.stage.records.secrets.add(self.tokens[-1])
 
     async def round(self) -> None:
         await self.decide_outflows()
@@ -175,7 +175,7 @@ class Operator:
         shown = await self._ask("GET", "/admin/api/batches")
         for row in (shown or {}).get("items", []):
             if row["status"] == "waiting_approval":
-                for token in self._tokens:
+                for token in self.tokens:
                     await self._cast.stage.call(
                         "POST", f"/admin/api/batches/{row['id']}/approve", {"digest": row["digest"]}, token, admin=True
                     )

@@ -90,6 +90,8 @@ class Cast:
     """Base units that he has put in for it, or is about to."""
     newcomers: int = 0
     without_pin: int = 0
+    fund: Callable[[float], Awaitable[None]] | None = None
+    """How the treasurer gets a part of what is missing where he does not send USDC himself."""
     sold: dict[str, Work] = field(default_factory=dict)
     """Paid Session → what was bought."""
 
@@ -328,5 +330,8 @@ class Cast:
 
     async def top_up(self, part: float = 1.0) -> None:
         """Deposit what is missing for everybody, or a part of it."""
+        if self.fund is not None:
+            await self.fund(part)
+            return
         missing = self.due_in_all() - self.stage.records.inflow()
         await self.deposit(int(missing * part))

@@ -13,6 +13,11 @@ SHARE_OF_ATOMIC = 0.5
 """Of the worlds in real time: there mints pay too, where the rules hold."""
 SHARE_AS_DELIVERED = 0.5
 """Of the worlds whose rarer settings are left as they are."""
+SHARE_CONVERTING = 0.25
+"""Of all worlds: there the treasurer's money comes by orders at Circle Mint."""
+CAPS = (10**12, 10**12, 50 * 10**6)
+"""Of one order, in base units: more than anybody is due, or less than a week needs, so that several follow."""
+DAY_CAP = 10**13
 SHARE_CHANGED = 0.35
 """Of the rarer settings, in the other worlds."""
 
@@ -50,7 +55,23 @@ def drawn(scenario: Scenario, dice: random.Random, workers: int) -> dict[str, st
         chosen |= {"AGENT_ATOMIC_SETTLEMENT": "true", "AGENT_USER_WALLETS": "user"}
     if workers > 1:
         chosen["AGENT_IDLE_SECONDS"] = "600"
-    return chosen | _rarer(random.Random(f"settings of {scenario.seed}")) | dict(scenario.settings)
+    rarer = _rarer(random.Random(f"settings of {scenario.seed}"))
+    converting = _converting(random.Random(f"wires of {scenario.seed}"), scenario)
+    return chosen | rarer | converting | dict(scenario.settings)
+
+
+def _converting(dice: random.Random, scenario: Scenario) -> dict[str, str]:
+    """Nothing comes from a day cap here but waiting, beyond the checker's patience. Circle's word alone ends no order:
+    the balance is read every hour, which is what that waits for."""
+    how = "circle_mint" if dice.random() < SHARE_CONVERTING else "manual"
+    if dict(scenario.settings).get("AGENT_CONVERSION", how) == "manual":
+        return {}
+    return {
+        "AGENT_CONVERSION": "circle_mint",
+        "AGENT_CAP_CONVERSION": str(dice.choice(CAPS)),
+        "AGENT_CAP_CONVERSION_DAY": str(DAY_CAP),
+        "AGENT_TREASURY_POLL_MS": "3600000",
+    }
 
 
 def _rarer(dice: random.Random) -> dict[str, str]:

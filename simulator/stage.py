@@ -25,7 +25,7 @@ from simulator.checker import Checker, People, Records, Terms
 from simulator.findings import Findings
 from simulator.leases import Leases
 from simulator.life import Killed, Life
-from simulator.outside import ADMIN_TOKEN, AGENT_URL, CIRCLE_URL, STRIPE_KEY
+from simulator.outside import ADMIN_TOKEN, AGENT_URL, CIRCLE_URL, MINT_URL, STRIPE_KEY
 from simulator.process import Process, Surroundings
 from simulator.scrutiny import Scrutiny
 from simulator.trace import Trace
@@ -35,6 +35,7 @@ from storage.engines.inline import InlineStore
 from storage.errors import StorageError
 
 TRANSFERS = f"{CIRCLE_URL}/v1/w3s/developer/transactions/transfer"
+CONVERSIONS = f"{MINT_URL}/v1/businessAccount/transfers"
 RESTART_SECONDS = (1.0, 2.0, 5.0, 30.0, 300.0, 3_600.0)
 """After how long a dead process is there again: systemd's second, a person's hour."""
 NEVER = 1 << 62
@@ -78,12 +79,14 @@ class Stage(World):
         self.on_outflow: list[Callable[[str], None]] = []
         """Called with the signature of each transaction that takes USDC from the platform wallet, when it lands."""
         self.money_leaves = asyncio.Event()
-        """Set when USDC begins to leave the platform wallet: Circle has taken an order, or a block a transaction."""
+        """Set when USDC begins to leave the platform wallet, or the account at Circle Mint: Circle has taken an order,
+        or a block a transaction."""
         self.wire = ServiceTransport(self.outside.by_url, self.clock.sleep, remember=False)
         for process in self.processes:
             process.around = self._around(process)
         self.records = Records(self.stripe, self.circle, self.node, self.platform.address, STRIPE_KEY)
         self.people = self.records.people = People()
+        self.records.mint = self.outside.mint.books if self.settings.converts else None
         self.checker = Checker(folder / DATABASE, self.records, terms_of(self.settings))
         self.records.secrets.update(_secrets(self.settings), {ADMIN_TOKEN})
         self.scrutiny = Scrutiny(self.findings.add, self.records.sent, self.records.secrets)
@@ -213,19 +216,20 @@ class Stage(World):
         """One call of a process, by a network that takes its time."""
         if self.is_slow:
             await asyncio.sleep(self.dice.choice(LATENCY_SECONDS))
-        if request.url == TRANSFERS:
-            self._remember(request.body)
+        orders = (request.method, request.url) in (("POST", TRANSFERS), ("POST", CONVERSIONS))
+        if orders:
+            self._remember(request.url, request.body)
         answer = await self.wire.send(request)
-        if request.url == TRANSFERS and answer.status < 300:
+        if orders and answer.status < 300:
             self.money_leaves.set()
         known = 0 if request.url.startswith(CIRCLE_URL) else zlib.crc32(answer.body, zlib.crc32(request.body))
         self.trace.note(name, request.method, request.url, answer.status, known)
         return replace(answer, headers={**answer.headers, "date": formatdate(self.clock.now_ms() / 1000, usegmt=True)})
 
-    def _remember(self, body: bytes) -> None:
-        told = json.loads(body)
-        key, _ = told.pop("idempotencyKey"), told.pop("entitySecretCiphertext")
-        self.records.sent.keys[key].add(json.dumps(told, sort_keys=True))
+    def _remember(self, url: str, body: bytes) -> None:
+        told, sent = json.loads(body), self.records.sent
+        key, _ = told.pop("idempotencyKey"), told.pop("entitySecretCiphertext", None)
+        (sent.keys if url == TRANSFERS else sent.mint_keys)[key].add(json.dumps(told, sort_keys=True))
 
     async def dispatch(
         self, admin: bool, method: str, target: str, headers: CIMultiDict[str], body: bytes, request_id: str = ""
@@ -256,6 +260,7 @@ def _secrets(settings: Settings) -> Iterator[str]:
     for secret in (
         settings.stripe_secret_key,
         settings.circle_w3s_api_key,
+        settings.agent_circle_mint_api_key,
         settings.circle_w3s_entity_secret,
         settings.agent_derivation_secret,
     ):

@@ -16,7 +16,7 @@ from simulator.scenario import FaultKind
 from simulator.stage import Stage
 
 FOR_EVER = 1 << 40
-STRIPE, CIRCLE, CHAIN = "stripe", "circle", "chain"
+STRIPE, CIRCLE, CHAIN, MINT = "stripe", "circle", "chain", "mint"
 TARGETS = (
     (STRIPE, ""),
     (STRIPE, "/v1/checkout"),
@@ -33,6 +33,8 @@ TARGETS = (
     (CHAIN, "getSignature"),
 )
 """Of which requests a rule takes some: all of a service, or those of one kind."""
+CONVERTING = ((MINT, ""), (MINT, "/transfers"), (MINT, "POST /v1/businessAccount/transfers"))
+"""Where the daemons convert at Circle Mint."""
 LATE_MS = (1_000, 9_000, 29_000, 31_000, 90_000)
 """Below and above every deadline of the daemon's calls."""
 FEES_MS = (60_000, 3_600_000, 100_000_000)
@@ -98,9 +100,14 @@ class Storms:
 
     def _add(self, rule: Rule) -> Ended:
         stage = self.stage
-        service, rule.match = self.dice.choice(TARGETS)
-        by_service = {STRIPE: stage.stripe.faults, CIRCLE: stage.circle.faults, CHAIN: stage.node.faults}
-        faults: Faults = by_service[service]
+        service, rule.match = self.dice.choice((*TARGETS, *CONVERTING) if stage.settings.converts else TARGETS)
+        by_service: dict[str, Faults] = {
+            STRIPE: stage.stripe.faults,
+            CIRCLE: stage.circle.faults,
+            CHAIN: stage.node.faults,
+            MINT: stage.outside.mint.faults,
+        }
+        faults = by_service[service]
         faults.add(rule)
         met = asyncio.Event()
         rule.strikes = met.set
@@ -246,13 +253,32 @@ class Storms:
             custody.transfers.denied_addresses |= denied
         custody.switches.insufficient_async = self.dice.random() < 0.5
         custody.switches.turned_back_views += self.dice.choice((0, 3, 20))
+        calm = self._refuse_conversions() if self.stage.settings.converts else lambda: None
 
         def undo() -> None:
+            calm()
             custody.switches.shuffle_notifications = custody.switches.insufficient_async = False
             custody.switches.turned_back_views = 0
             custody.transfers.denied_addresses -= denied
 
         return Ended(undo)
+
+    def _refuse_conversions(self) -> Callable[[], None]:
+        """Circle Mint lets transfers wait, or its screening refuses one; the platform's address awaits its approval in
+        the console again."""
+        books, dice = self.stage.outside.mint.books, self.dice
+        switches = books.switches
+        switches.deny_transfers, switches.hold_transfers = dice.choice((0, 0, 1, 2)), dice.random() < 0.3
+        switches.replay_returns_original = dice.random() < 0.5
+        recipient = books.recipients[0]
+        if dice.random() < 0.2:
+            recipient.status = "pending_verification"
+
+        def undo() -> None:
+            switches.deny_transfers, switches.hold_transfers = 0, False
+            recipient.status = "active"
+
+        return undo
 
     def _addresses(self) -> list[str]:
         sql = "SELECT circle_wallet_address a FROM users WHERE circle_wallet_address IS NOT NULL ORDER BY id"

@@ -16,6 +16,7 @@ from ports.virtual import VirtualLoop
 from simulator import setups
 from simulator.life import Killed
 from simulator.listening import listening
+from simulator.mint_desk import MintDesk
 from simulator.mischief import Mischief
 from simulator.operator import Operator
 from simulator.own_wallets import OwnWallets
@@ -177,6 +178,8 @@ class _World:
         stage.subscribe()
         operator = Operator(cast)
         await operator.arrive()
+        if stage.settings.converts:
+            cast.fund = MintDesk(cast, operator, random.Random(f"treasurer of {self._scenario.seed}")).fund
         whims = Whims(cast, operator, self._whims)
         plots = [self._deeds(cast, operator, whims) for _ in range(self._scenario.weeks)]
         for plot in plots:

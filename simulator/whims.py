@@ -12,6 +12,8 @@ from simulator.world import Answer
 BECAUSE = {"reason": "looked at"}
 A_WHILE_SECONDS = (5, 600, 40_000)
 DOLLARS_CENTS = (1, 1_000, 500_000)
+ORDERED = ("0.01", "10.00", "49.99")
+TAKEN_BACK = 0.7
 PARTS = (None, "0.01", "0.50", "1.00")
 """Of a payment that is given back, in dollars; None: all of it."""
 
@@ -41,6 +43,8 @@ class Whims:
             self._retry_wallets,
             self._treasurer.move_out,
         )
+        if self._cast.stage.settings.converts:
+            acts = (*acts, self._order, self._order)
         await self._dice.choice(acts)()
 
     async def end(self) -> None:
@@ -129,6 +133,13 @@ class Whims:
         """Dollars that are to become USDC; they release nothing."""
         cents = self._dice.choice(DOLLARS_CENTS)
         await self._ask("POST", "conversions", {"usd_cents": cents, "note": BECAUSE["reason"]})
+
+    async def _order(self) -> None:
+        """USDC from Circle Mint that nobody needs, taken back a while later if nobody has agreed to it by then."""
+        made = await self._ask("POST", "conversions/orders", {"amount": self._dice.choice(ORDERED)})
+        if made is not None and self._dice.random() < TAKEN_BACK:
+            await self._a_while()
+            await self._ask("POST", f"conversions/orders/{made.body['id']}/cancel", BECAUSE)
 
     async def _end_a_token(self) -> None:
         made = await self._ask("POST", "tokens", {"name": f"guest{self._dice.randrange(10**6)}", "role": "viewer"})

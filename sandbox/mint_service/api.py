@@ -145,7 +145,7 @@ def create_transfer(account: Account, call: Call) -> Reply:
         raise not_found()
 
     def make() -> Callable[[], dict[str, object]]:
-        transfer = account.books.order(recipient, units)
+        transfer = account.books.order(str(call.body["idempotencyKey"]), recipient, units)
         account.sending.begin(transfer)
         return transfer.view
 

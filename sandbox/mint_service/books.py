@@ -126,9 +126,11 @@ class Recipient:
 
 @dataclass(slots=True)
 class Transfer:
-    """`wire` are the signed bytes and `last_valid_height` the last block that can hold them; set once it is sent."""
+    """`key` is the idempotency key that ordered it. `wire` are the signed bytes and `last_valid_height` the last block
+    that can hold them; set once it is sent."""
 
     id: str
+    key: str
     address: str
     units: int
     create_ms: int
@@ -184,9 +186,9 @@ class Books:
         self.recipients.append(made)
         return made
 
-    def order(self, recipient: Recipient, units: int) -> Transfer:
+    def order(self, key: str, recipient: Recipient, units: int) -> Transfer:
         """A transfer is accepted; the balance decides once it is worked on."""
-        made = Transfer(new_id(self._rng), recipient.address, units, self.clock())
+        made = Transfer(new_id(self._rng), key, recipient.address, units, self.clock())
         self.transfers.append(made)
         return made
 

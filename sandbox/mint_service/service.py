@@ -40,7 +40,8 @@ class MintService:
         self.faults = Faults(random.Random(rng.getrandbits(64)))
         self.books = Books(clock, random.Random(rng.getrandbits(64)), switches or Switches())
         self._sending = Sending(self.books, random.Random(rng.getrandbits(64)), chain)
-        self._account = Account(self.books, self._sending, Replays())
+        self.replays = Replays()
+        self._account = Account(self.books, self._sending, self.replays)
         self._control = Control(self._account, self.faults)
 
     def handle(self, request: Request) -> Response:

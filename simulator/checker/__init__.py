@@ -7,7 +7,7 @@ Invariants are numbered as in `docs/PROOF.md`.
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from simulator.checker import books, groups, history, parties, payouts, rest, sales, secrecy
+from simulator.checker import books, conversions, groups, history, parties, payouts, rest, sales, secrecy
 from simulator.checker.reading import Database
 from simulator.checker.records import People, Records, Wish
 from simulator.checker.terms import Terms
@@ -48,7 +48,8 @@ class Checker:
         """What holds besides when people have done their part, nothing is broken and money is there for everybody."""
         found = self.at_rest(accepted)
         with self.db as db, self.records.standing_still():
-            return [*found, *rest.settled(db, now_us), *rest.nothing_waits(db, self.records, self._terms)]
+            found += [*rest.settled(db, now_us), *rest.nothing_waits(db, self.records, self._terms)]
+            return [*found, *conversions.open_orders(db)]
 
     def _always(self, db: Database) -> Iterator[str]:
         records = self.records
@@ -72,6 +73,8 @@ class Checker:
         yield from payouts.keys(db, records)
         yield from payouts.dead_is_dead(db, records)
         yield from secrecy.acts(db, records)
+        yield from conversions.ordered(records)
+        yield from conversions.said(db, records)
         yield from groups.membership(db)
         yield from history.moves(db)
 
@@ -88,4 +91,5 @@ class Checker:
         yield from books.treasury(db, records)
         if not records.restored:
             yield from books.dollars(db, records)  # else Stripe moved money for sales that are lost
+        yield from conversions.at_rest(db, records)
         yield from groups.receipts_stand(db, records)

@@ -40,6 +40,10 @@ EDGES: Mapping[str, str] = {
         -creating creating-open creating-completed creating-expired open-completed open-expired expired-completed
     """,
     "receipt": "-present -closed present-closed",
+    "conversion": """
+        -proposed -sending proposed-approved proposed-sending proposed-cancelled approved-sending approved-cancelled
+        sending-arriving sending-failed arriving-done
+    """,
     "packed": """
         -intended intended-signed intended-finalized intended-dead signed-sent signed-finalized signed-dead
         sent-finalized sent-dead
@@ -55,6 +59,7 @@ TABLES: Mapping[str, tuple[str, str]] = {
     "refund": ("refunds", "state"),
     "checkout": ("checkouts", "state"),
     "receipt": ("receipts", "state"),
+    "conversion": ("conversion_orders", "state"),
 }
 
 

@@ -131,7 +131,7 @@ def _lost_with_a_backup(db: Database, records: Records) -> int:
 
 def keys(db: Database, records: Records) -> Iterator[str]:
     """I8: one key is one attempt with one body; a next attempt exists only beside the proof that the last is dead."""
-    for key, bodies in records.sent.keys.items():
+    for key, bodies in (*records.sent.keys.items(), *records.sent.mint_keys.items()):
         if len(bodies) > 1:
             yield f"I8: key {key} was sent with {len(bodies)} bodies"
     yield from _successors(db.rows("SELECT 't' || transfer_id subject, attempt, state, proof FROM transfer_attempts"))

@@ -11,6 +11,7 @@ from solders.pubkey import Pubkey
 
 from sandbox.circle_service import CircleService
 from sandbox.circle_service.transactions import OUTBOUND
+from sandbox.mint_service import Books
 from sandbox.service import Request
 from sandbox.solana_node import Commitment, SolanaNode
 from sandbox.solana_node.history import Landed, TokenChange
@@ -24,6 +25,8 @@ class Sent:
     """What the daemons sent, as far as it is judged: key → the bodies that went out under it."""
 
     keys: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    mint_keys: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Those of orders at Circle Mint: each is its order's alone, whatever backup is put back."""
     acknowledged: set[str] = field(default_factory=set)
     """Ids of Stripe's events that were answered 200."""
     acts: dict[str, str] = field(default_factory=dict)
@@ -54,6 +57,8 @@ class People:
     """Payment → how often an operator has asked for money of it to be given back."""
     addresses: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """E-mail address → where that person has wanted to be paid, beside the wallet that Circle made for him."""
+    agreed: dict[str, int] = field(default_factory=dict)
+    """Order of USDC from Circle Mint, by its UUID → base units that its approvers agreed to, or were about to."""
 
 
 class Records:
@@ -72,10 +77,13 @@ class Records:
         """None where whoever watches doesn't know them: then nobody is asked what he wanted."""
         self.restored = False
         """An old backup of the database was put back: what it did not know may be lost to it."""
+        self.mint: Books | None = None
+        """The account at Circle Mint, where the daemons convert through it."""
         self._payments: list[Mapping[str, Any]] | None = None
         """What Stripe has answered while all stands still."""
         self._read = 0
         self._outflows: dict[str, dict[str, int]] = {}
+        self._inflows: dict[str, int] = {}
         self._inflow = 0
         self._nfts: dict[str, str] = {}
         self._landed: set[str] = set()
@@ -148,6 +156,11 @@ class Records:
         self._read_blocks()
         return self._inflow
 
+    def inflows(self) -> Mapping[str, int]:
+        """Every finalized transaction that brought USDC into the platform wallet: signature → base units."""
+        self._read_blocks()
+        return self._inflows
+
     def nfts(self) -> Mapping[str, str]:
         """Every NFT made by the platform wallet, finalized: mint address → its first owner."""
         self._read_blocks()
@@ -213,6 +226,7 @@ class Records:
     def _note(self, signature: str, changes: list[TokenChange]) -> None:
         treasury, usdc, own = str(self.treasury_account), str(USDC_DEVNET), self._own(changes)
         if own > 0:
+            self._inflows[signature] = own
             self._inflow += own
         elif own < 0:
             to: dict[str, int] = defaultdict(int)
