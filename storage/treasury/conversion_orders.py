@@ -126,11 +126,13 @@ def approve(
 
 
 def cancel(conn: Connection, order_id: int, reason: str, now: datetime) -> None:
-    """Raises RequestError 409 `already_sent` once Circle may know of it."""
+    """Raises RequestError 409 `already_sent` once Circle may know of it. Deposits that might have been its are others'
+    now."""
     order = required(conn, order_id, lock=True)
     if order.state not in UNSENT:
         raise RequestError(409, "already_sent", f"the order is {order.state}: it can't be taken back any more")
     advance(conn, order_id, ConversionState.CANCELLED, now, reason[:500])
+    explain_deposits(conn, now)
 
 
 def page(conn: Connection, before: int | None, limit: int) -> Sequence[Row[Any]]:

@@ -23,8 +23,8 @@ _EXPLAINING = 0x64657073
 def explain_deposits(conn: Connection, now: datetime) -> int:
     """Give what arrived to what was announced, both oldest first; returns how many shares were made.
 
-    A conversion that names its transaction takes that one's deposit and no other. What may be the deposit of an order
-    that Circle Mint is sending waits until its transaction is known.
+    A conversion that names its transaction takes that one's deposit and no other. What may be the deposit of an open
+    order at Circle Mint waits until that one's transaction is known, or it is taken back.
     Ends with the open conversions or with the unexplained deposits, whichever are fewer.
     """
     _lock(conn)
@@ -82,9 +82,12 @@ def _open(conn: Connection) -> list[OpenConversion]:
 
 
 def _expected(conn: Connection) -> set[int]:
-    """What Circle Mint may be sending, by amount."""
-    sending = conversion_orders.c.state == ConversionState.SENDING
-    return set(conn.scalars(select(conversion_orders.c.amount).where(sending)))
+    """What Circle Mint may be sending, by amount, also for an order that was not sent by what this database knows: once
+    an old backup was put back, its deposit may be read before Circle Mint's list is."""
+    is_open = conversion_orders.c.state.in_(
+        (ConversionState.PROPOSED, ConversionState.APPROVED, ConversionState.SENDING)
+    )
+    return set(conn.scalars(select(conversion_orders.c.amount).where(is_open)))
 
 
 def _is_known(conn: Connection, sender: str | None) -> bool:

@@ -23,6 +23,7 @@ def orders(outcome: Outcome) -> int:
     return sum("the treasurer orders" in line for line in outcome.story)
 
 
+@pytest.mark.timeout(600)
 def test_everybody_is_served_with_what_is_ordered_at_circle_mint() -> None:
     outcome = played(1, frozenset())
     assert orders(outcome) > 0

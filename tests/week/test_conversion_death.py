@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from domain.keys import KEY_TRUSTED_FOR
+from sandbox.faults import Fault
 from simulator.world import DATABASE
 from storage.recovery.backups import copy_sqlite
 from tests.week.checker import rows_of
@@ -115,8 +116,40 @@ async def test_an_order_that_was_about_to_be_sent_when_the_backup_was_taken_is_t
         file.unlink()
     shutil.copy(tmp_path / "backup.db", world.folder / DATABASE)
     await skip_to(world, world.clock.now() + KEY_TRUSTED_FOR + timedelta(hours=1))
-    shop.mint._account.replays._kept.clear()  # no key is kept for ever
+    shop.mint.replays._kept.clear()  # no key is kept for ever
     await world.start()
     await shop.order_is("done")
     assert len(shop.transfers) == 1 and shop.deposits() == [(100 * USDC, 0)]
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_restored_order_is_not_sent_again_for_a_deposit_that_an_announced_conversion_would_explain(
+    tmp_path: Path,
+) -> None:
+    """Its deposit was read from the chain before Circle Mint's list was, and went to what somebody had announced."""
+    shop, world, _ = mortal(tmp_path)
+    await shop.open("ada")
+    shop.wire(150 * USDC)
+    await shop.ordered("50.00")
+    await shop.order_is("done")
+    await world.operator("POST", "/admin/api/conversions", {"usd_cents": 500_000, "note": "by bank"})
+    order_id = await shop.ordered("120.00")
+    await shop.until_order_says("20.00 USD are still to be wired")
+    await world.stop()
+    copy_sqlite(world.folder / DATABASE, tmp_path / "backup.db")
+    await world.start()
+    shop.wire(20 * USDC)
+    await shop.order_is("done", order_id)
+    await world.stop()
+    for file in world.folder.glob(f"{DATABASE}*"):
+        file.unlink()
+    shutil.copy(tmp_path / "backup.db", world.folder / DATABASE)
+    shop.wire(300 * USDC)
+    shop.mint.replays._kept.clear()
+    shop.fault(Fault.LOSE_REQUEST, "GET /v1/businessAccount/transfers", times=4)
+    await world.start()
+    await shop.order_is("done", order_id)
+    assert len(shop.transfers) == 2
+    assert shop.deposits() == [(50 * USDC, 0), (120 * USDC, 0)]
     await shop.close()
