@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from agent.identity import StartRefused
 from agent.loop_watch import LoopWatch
+from agent.notify import ALIVE_EVERY_SECONDS, ServiceChannel
 from agent.web.access import Gatekeeper
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.front import FrontLimits, WebFront
@@ -74,7 +75,7 @@ def _timed(endpoint: Endpoint, clock: Clock, metrics: IntakeMetrics) -> Endpoint
 
 async def run(access: IntakeAccess) -> int:
     """Serve until SIGTERM or SIGINT. Raises StorageError or StartRefused."""
-    clock, metrics, stopping = SystemClock(), IntakeMetrics(), asyncio.Event()
+    clock, metrics, stopping, channel = SystemClock(), IntakeMetrics(), asyncio.Event(), ServiceChannel()
     store = MeteredStore(open_store(access.database_url), clock, metrics.store_used)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -82,15 +83,21 @@ async def run(access: IntakeAccess) -> int:
     await store.start()
     gatekeeper = Gatekeeper(store, clock, NOBODY)
     front = _front(Router(endpoints(access, store, clock, metrics), gatekeeper, metrics), access.listen)
-    scraped = _front(_scraped(metrics, gatekeeper), access.metrics_listen) if access.metrics_listen else None
+    scraped = _front(_scraped(metrics, gatekeeper, access), access.metrics_listen) if access.metrics_listen else None
     try:
         await store.read(schema.check)
         metrics.build(schema.head(), store.dialect, "live" if access.live else "test")
         await _listen(access, front, scraped)
+        channel.ready()
         async with asyncio.TaskGroup() as group:
-            watch = group.create_task(LoopWatch(clock, metrics.loop_was_late).run())
+            watches = [
+                group.create_task(LoopWatch(clock, metrics.loop_was_late).run()),
+                group.create_task(_live(channel, clock)),
+            ]
             await stopping.wait()
-            watch.cancel()
+            channel.stopping()
+            for watch in watches:
+                watch.cancel()
     finally:
         await front.stop()
         if scraped is not None:
@@ -104,13 +111,22 @@ def _front(router: Router, listen: str) -> WebFront:
     return WebFront(router, host, int(port), FrontLimits(stop_seconds=STOP_SECONDS))
 
 
-def _scraped(metrics: IntakeMetrics, gatekeeper: Gatekeeper) -> Router:
-    """For loopback, without a token: what this process counts says nothing of anybody, and it may read no token."""
+async def _live(channel: ServiceChannel, clock: Clock) -> None:
+    """As long as the loop turns: a start anew mends one that hangs, and does not bring back a database."""
+    while True:
+        channel.alive()
+        await clock.sleep(ALIVE_EVERY_SECONDS)
+
+
+def _scraped(metrics: IntakeMetrics, gatekeeper: Gatekeeper, access: IntakeAccess) -> Router:
+    """Without a token: what this process counts says nothing of anybody, and it may read no token."""
 
     async def render() -> bytes:
         return metrics.render()
 
-    return Router([metrics_endpoint(render, Access.PUBLIC)], gatekeeper, NoMetrics(), HostAllowList())
+    return Router(
+        [metrics_endpoint(render, Access.PUBLIC)], gatekeeper, NoMetrics(), HostAllowList(access.metrics_hosts)
+    )
 
 
 async def _listen(access: IntakeAccess, front: WebFront, scraped: WebFront | None) -> None:

@@ -14,31 +14,20 @@ ALIVE_EVERY_SECONDS = 10.0
 """Well within the unit's WatchdogSec of 60 s."""
 
 
-class ServiceManager:
-    """`run` until cancelled. The sign of life is a write that reached the disk, not just a turning loop. `alive` is
-    told the Unix time of each."""
+class ServiceChannel:
+    """Where systemd listens."""
 
-    def __init__(self, store: Store, clock: Clock, alive: Callable[[float], None]) -> None:
-        self._store, self._clock, self._alive = store, clock, alive
+    def __init__(self) -> None:
         self._address = os.environ.get("NOTIFY_SOCKET", "")  # noqa: TID251 (systemd's own channel, no setting)
 
-    async def run(self) -> None:
+    def ready(self) -> None:
         self._tell("READY=1")
-        while True:
-            await self._beat()
-            await asyncio.sleep(ALIVE_EVERY_SECONDS)
+
+    def alive(self) -> None:
+        self._tell("WATCHDOG=1")
 
     def stopping(self) -> None:
         self._tell("STOPPING=1")
-
-    async def _beat(self) -> None:
-        now = self._clock.now()
-        try:
-            await self._store.write(lambda conn: vitals.beat(conn, now))
-        except StoreUnavailable:
-            return
-        self._alive(now.timestamp())
-        self._tell("WATCHDOG=1")
 
     def _tell(self, text: str) -> None:
         if not self._address:
@@ -47,3 +36,30 @@ class ServiceManager:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
             channel.connect(target)
             channel.sendall(text.encode())
+
+
+class ServiceManager:
+    """`run` until cancelled. The sign of life is a write that reached the disk, not just a turning loop. `alive` is
+    told the Unix time of each."""
+
+    def __init__(self, store: Store, clock: Clock, alive: Callable[[float], None]) -> None:
+        self._store, self._clock, self._alive = store, clock, alive
+        self._channel = ServiceChannel()
+
+    async def run(self) -> None:
+        self._channel.ready()
+        while True:
+            await self._beat()
+            await asyncio.sleep(ALIVE_EVERY_SECONDS)
+
+    def stopping(self) -> None:
+        self._channel.stopping()
+
+    async def _beat(self) -> None:
+        now = self._clock.now()
+        try:
+            await self._store.write(lambda conn: vitals.beat(conn, now))
+        except StoreUnavailable:
+            return
+        self._alive(now.timestamp())
+        self._channel.alive()

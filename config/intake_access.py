@@ -22,13 +22,14 @@ PORT_MOST = 65_535
 @dataclass(frozen=True, slots=True)
 class IntakeAccess:
     """`database_url` names PostgreSQL: an SQLite file belongs to one process. `metrics_listen` is empty where nobody
-    scrapes."""
+    scrapes; `metrics_hosts` are the names by which a scraper on another machine calls it."""
 
     webhook_secrets: tuple[str, ...] = field(repr=False)
     database_url: str = field(repr=False)
     live: bool
     listen: str
     metrics_listen: str
+    metrics_hosts: tuple[str, ...]
     log_level: str
 
 
@@ -49,14 +50,35 @@ def load_intake_access(environ: Mapping[str, str] | None = None) -> IntakeAccess
     listen = env.get("AGENT_LISTEN", fields["agent_listen"].default)
     if not _is_address(listen):
         raise SettingsError("AGENT_LISTEN: an address like 127.0.0.1:8080")
-    scraped = env.get("AGENT_INTAKE_METRICS_LISTEN", fields["agent_intake_metrics_listen"].default).strip()
-    if scraped and not (_is_address(scraped) and scraped.startswith(LOOPBACK)):
-        raise SettingsError("AGENT_INTAKE_METRICS_LISTEN: a loopback address like 127.0.0.1:8082, or empty")
-    live = env.get("CIRCLE_W3S_PRODUCTION", "false").strip().lower()
-    if live not in ("true", "false"):
-        raise SettingsError("CIRCLE_W3S_PRODUCTION: is true or false")
-    level = env.get("AGENT_LOG_LEVEL", fields["agent_log_level"].default)
-    return IntakeAccess(secrets, database, live == "true", listen, scraped, level)
+    return IntakeAccess(
+        webhook_secrets=secrets,
+        database_url=database,
+        live=_truth("CIRCLE_W3S_PRODUCTION", env),
+        listen=listen,
+        metrics_listen=_scraped_at(env),
+        metrics_hosts=listed(env.get("AGENT_ADMIN_HOSTS", "")),
+        log_level=env.get("AGENT_LOG_LEVEL", fields["agent_log_level"].default),
+    )
+
+
+def _scraped_at(env: Mapping[str, str]) -> str:
+    """Beyond loopback only where the operator says that the network is his own, as a container's is: no token is asked
+    for."""
+    default: str = Settings.model_fields["agent_intake_metrics_listen"].default
+    found = env.get("AGENT_INTAKE_METRICS_LISTEN", default).strip()
+    if found and not (_is_address(found) and (found.startswith(LOOPBACK) or _truth("AGENT_ALLOW_PUBLIC_ADMIN", env))):
+        raise SettingsError(
+            "AGENT_INTAKE_METRICS_LISTEN: a loopback address like 127.0.0.1:8082, or empty; it asks for no token, "
+            "so elsewhere only with AGENT_ALLOW_PUBLIC_ADMIN=true"
+        )
+    return found
+
+
+def _truth(name: str, env: Mapping[str, str]) -> bool:
+    told = env.get(name, "false").strip().lower()
+    if told not in ("true", "false"):
+        raise SettingsError(f"{name}: is true or false")
+    return told == "true"
 
 
 def _is_address(text: str) -> bool:

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes deploy/secrets/ for compose.yaml: draws the tokens and passwords that are only ours, and leaves an empty file for
-# each key that comes from elsewhere. Never overwrites. Run it as root, so that each file belongs to its reader alone.
+# Makes deploy/secrets/ for compose.yaml and compose.intake.yaml: draws the tokens and passwords that are only ours, and
+# leaves an empty file for each key that comes from elsewhere. Never overwrites. Run it as root, so that each file
+# belongs to its reader alone.
 set -eu
 umask 077
 cd "$(dirname "$0")"
@@ -25,9 +26,11 @@ draw AGENT_ADMIN_TOKEN "$AGENT"
 draw AGENT_METRICS_TOKEN "$AGENT"
 draw POSTGRES_PASSWORD 0
 draw AGENT_DATABASE_PASSWORD "$POSTGRES"
+draw INTAKE_DATABASE_PASSWORD 0
 draw GRAFANA_PASSWORD "$GRAFANA"
 draw PROMETHEUS_METRICS_TOKEN "$PROMETHEUS" "$(cat secrets/AGENT_METRICS_TOKEN)"
 draw DATABASE_URL "$AGENT" "postgresql://agent:$(cat secrets/AGENT_DATABASE_PASSWORD)@postgres/agent"
+draw INTAKE_DATABASE_URL "$AGENT" "postgresql://intake:$(cat secrets/INTAKE_DATABASE_PASSWORD)@postgres/agent"
 draw OWNER_DATABASE_URL "$AGENT" "postgresql://owner:$(cat secrets/POSTGRES_PASSWORD)@postgres/agent"
 
 for name in STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET CIRCLE_W3S_API_KEY CIRCLE_W3S_ENTITY_SECRET SOLANA_RPC_URLS; do

@@ -11,9 +11,11 @@ import asyncpg
 import pytest
 import yaml
 
+from config.intake_access import load_intake_access
 from config.settings import SECRET_NAMES, load_settings
 from tests.config.environment import VALID
 from tests.databases import PostgresServer
+from tests.deploy.test_key_split import VALID as INTAKE_VALID
 from tests.programs import ROOT, needs, run
 
 DEPLOY = ROOT / "deploy"
@@ -27,6 +29,7 @@ OURS_IN_SECRETS = {
     "ALERT_WEBHOOK_URL",
     "GRAFANA_PASSWORD",
 }
+OF_THE_INTAKE = {"INTAKE_DATABASE_PASSWORD", "INTAKE_DATABASE_URL"}
 """Secrets of the services beside the daemon."""
 
 
@@ -41,6 +44,12 @@ def instructions() -> list[tuple[str, str]]:
 def compose() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
     return found
+
+
+@pytest.fixture(scope="module")
+def with_intake() -> dict[str, Any]:
+    """What stands beside it where Stripe's webhooks have a process of their own."""
+    return _yaml(DEPLOY / "compose.intake.yaml")
 
 
 def test_the_image_is_pinned_slim_and_runs_as_nobody_in_particular() -> None:
@@ -84,8 +93,12 @@ def test_the_tree_that_the_image_copies_is_enough_to_run(tmp_path: Path) -> None
     assert (tmp_path / "docs/runbooks/daemondown.md").is_file()
 
 
-def test_every_service_is_locked_down_and_published_on_loopback_only(compose: dict[str, Any]) -> None:
-    for name, service in compose["services"].items():
+def test_every_service_is_locked_down_and_published_on_loopback_only(
+    compose: dict[str, Any], with_intake: dict[str, Any]
+) -> None:
+    added = {name: one for name, one in with_intake["services"].items() if name not in compose["services"]}
+    assert set(added) == {"intake", "intake-role"}
+    for name, service in (compose["services"] | added).items():
         assert service["read_only"] and service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
@@ -94,6 +107,8 @@ def test_every_service_is_locked_down_and_published_on_loopback_only(compose: di
         assert not image.endswith(":latest")
     assert compose["networks"]["inside"]["internal"] is True
     assert compose["services"]["postgres"]["networks"] == ["inside"]
+    assert with_intake["networks"] == {"intake": {"internal": True}}
+    assert added["intake"]["networks"] == ["intake", "outside"], "no way to the daemons' admin ports"
 
 
 def test_three_replicas_share_one_database_after_one_upgrade(compose: dict[str, Any]) -> None:
@@ -126,8 +141,8 @@ def test_secrets_are_files_and_the_daemon_finds_each_by_its_name(compose: dict[s
     assert settings.agent_admin_listen == "0.0.0.0:8081"
 
 
-def test_what_is_mounted_is_there(compose: dict[str, Any]) -> None:
-    for service in compose["services"].values():
+def test_what_is_mounted_is_there(compose: dict[str, Any], with_intake: dict[str, Any]) -> None:
+    for service in (*compose["services"].values(), *with_intake["services"].values()):
         for volume in service.get("volumes", []):
             source = volume.partition(":/")[0].replace("${TARGETS:-single}", "single")
             if source.startswith("./"):
@@ -136,11 +151,62 @@ def test_what_is_mounted_is_there(compose: dict[str, Any]) -> None:
                 assert source in compose["volumes"]
 
 
-def test_the_secrets_script_draws_each_once_and_says_what_is_to_fill(tmp_path: Path, compose: dict[str, Any]) -> None:
+def test_the_intake_finds_its_two_secrets_and_starts_with_the_daemon_s_plain_settings(
+    with_intake: dict[str, Any], tmp_path: Path
+) -> None:
+    service = with_intake["services"]["intake"]
+    assert service["command"] == ["intake"] and service["env_file"] == ["agent.env"]
+    given = {one if isinstance(one, str) else one["target"] for one in service["secrets"]}
+    assert given == {"STRIPE_WEBHOOK_SECRET", "DATABASE_URL"}
+    for name in given:
+        (tmp_path / name).write_text(INTAKE_VALID[name], encoding="utf-8")
+    plain = dict(line.split("=", 1) for line in _lines(DEPLOY / "agent.env"))
+    access = load_intake_access(plain | service["environment"] | {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    (target,) = yaml.safe_load((DEPLOY / "prometheus/intake/compose.yml.example").read_text(encoding="utf-8"))
+    assert tuple(target["targets"]) == access.metrics_hosts == ("intake:8082",)
+    (published,) = service["ports"]
+    assert published == "127.0.0.1:8090:8080" and access.listen == "0.0.0.0:8080", "where the health check asks"
+
+
+async def test_the_role_of_the_intake_is_made_once_and_has_the_password_of_its_file(
+    postgres_server: PostgresServer, with_intake: dict[str, Any], tmp_path: Path
+) -> None:
+    url = await postgres_server.empty_database()
+    (tmp_path / "POSTGRES_PASSWORD").write_text("not asked for over this socket", encoding="utf-8")
+    environment = {
+        "PATH": f"{postgres_server.programs}:/usr/bin:/bin",
+        "SECRETS": str(tmp_path),
+        "PGUSER": str(url.username),
+        "PGDATABASE": str(url.database),
+        "PGHOST": str(url.query["host"]),
+    }
+    assert set(with_intake["services"]["intake-role"]["environment"]) <= set(environment)
+    connection = await asyncpg.connect(url.render_as_string(hide_password=False))
+    kept = []
+    try:
+        for password in ("it's `odd` $HOME", "another"):
+            (tmp_path / "INTAKE_DATABASE_PASSWORD").write_text(password, encoding="utf-8")
+            run(["sh", "deploy/postgres/intake-role.sh"], ROOT, environment)
+            (role,) = await connection.fetch("SELECT * FROM pg_authid WHERE rolname = 'intake'")
+            assert role["rolcanlogin"] and role["rolpassword"].startswith("SCRAM-SHA-256$")
+            assert not any(role[right] for right in ("rolsuper", "rolcreatedb", "rolcreaterole", "rolbypassrls"))
+            kept.append((role["oid"], role["rolpassword"]))
+        assert kept[0][0] == kept[1][0] and kept[0][1] != kept[1][1]
+    finally:
+        await connection.execute("DROP ROLE intake")
+        await connection.close()
+        await postgres_server.drop(url)
+
+
+def test_the_secrets_script_draws_each_once_and_says_what_is_to_fill(
+    tmp_path: Path, compose: dict[str, Any], with_intake: dict[str, Any]
+) -> None:
     shutil.copy(DEPLOY / "make-secrets.sh", tmp_path)
     told = run(["sh", "make-secrets.sh"], tmp_path)
     made = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "secrets").iterdir()}
-    assert set(made) == set(compose["secrets"])
+    assert set(with_intake["secrets"]) == OF_THE_INTAKE
+    assert set(made) == set(compose["secrets"]) | OF_THE_INTAKE
+    assert made["INTAKE_DATABASE_PASSWORD"].strip() in made["INTAKE_DATABASE_URL"]
     assert {name for name, text in made.items() if not text} == set(re.findall(r"to fill: deploy/secrets/(\w+)", told))
     assert made["PROMETHEUS_METRICS_TOKEN"] == made["AGENT_METRICS_TOKEN"].strip()
     assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "secrets").iterdir())
@@ -184,9 +250,24 @@ async def test_the_database_s_first_start_makes_the_daemon_s_role_with_the_passw
 
 
 @needs("docker-compose")
-def test_docker_compose_accepts_the_file_with_and_without_replicas() -> None:
-    for options in ([], ["--profile", "replicas"]):
-        run(["docker-compose", "-f", "deploy/compose.yaml", *options, "config", "-q"])
+def test_docker_compose_accepts_the_file_with_and_without_replicas_and_intake() -> None:
+    for options in ([], ["-f", "deploy/compose.intake.yaml"]):
+        for profile in ([], ["--profile", "replicas"]):
+            run(["docker-compose", "-f", "deploy/compose.yaml", *options, *profile, "config", "-q"])
+
+
+@needs("docker-compose")
+def test_beside_the_intake_its_role_is_there_before_it_gets_its_rights() -> None:
+    alone, beside = (
+        yaml.safe_load(run(["docker-compose", "-f", "deploy/compose.yaml", *more, "config"]))["services"]
+        for more in ([], ["-f", "deploy/compose.intake.yaml"])
+    )
+    assert beside["migrate"]["command"] == ["db", "upgrade", "--grant-to", "agent", "--grant-intake-to", "intake"]
+    assert set(beside["migrate"]["depends_on"]) == {"postgres", "intake-role"}
+    assert set(beside["prometheus"]["networks"]) == {"inside", "watch", "intake"}
+    assert set(beside["postgres"]["networks"]) == {"inside", "intake"}
+    assert len(beside["prometheus"]["volumes"]) == len(alone["prometheus"]["volumes"]) + 1
+    assert set(beside) == set(alone) | {"intake", "intake-role"}
 
 
 @needs("promtool")

@@ -104,6 +104,21 @@ async def test_prometheus_scrapes_it_every_panel_of_its_dashboard_has_data_and_i
         assert not any("error expanding" in text for text in monitors.chat.texts)
 
 
+async def test_on_a_network_of_its_own_it_answers_a_scraper_that_calls_it_by_a_name_it_is_told(
+    environment: dict[str, str],
+) -> None:
+    port = environment["AGENT_INTAKE_METRICS_LISTEN"].rsplit(":", 1)[1]
+    beyond = {
+        "AGENT_INTAKE_METRICS_LISTEN": f"0.0.0.0:{port}",
+        "AGENT_ALLOW_PUBLIC_ADMIN": "true",
+        "AGENT_ADMIN_HOSTS": f"intake:{port}",
+    }
+    async with intake(environment | beyond, base(environment)), aiohttp.ClientSession() as session:
+        for host, expected in ((f"intake:{port}", 200), ("intake", 421), (f"other:{port}", 421)):
+            async with session.get(f"http://127.0.0.1:{port}/metrics", headers={"Host": host}) as answer:
+                assert answer.status == expected, host
+
+
 def test_it_is_scraped_on_loopback_unless_it_is_told_not_to_be() -> None:
     assert load_intake_access(VALID).metrics_listen == "127.0.0.1:8082"
     assert load_intake_access(VALID | {"AGENT_INTAKE_METRICS_LISTEN": ""}).metrics_listen == ""

@@ -120,6 +120,14 @@ def test_with_a_key_at_hand_that_moves_money_the_intake_does_not_start(name: str
         ({"AGENT_INTAKE_METRICS_LISTEN": "8082"}, "AGENT_INTAKE_METRICS_LISTEN: a loopback address"),
         ({"AGENT_INTAKE_METRICS_LISTEN": "0.0.0.0:8082"}, "AGENT_INTAKE_METRICS_LISTEN: a loopback address"),
         ({"AGENT_INTAKE_METRICS_LISTEN": "127.0.0.1:99999"}, "AGENT_INTAKE_METRICS_LISTEN: a loopback address"),
+        (
+            {"AGENT_INTAKE_METRICS_LISTEN": "0.0.0.0:99999", "AGENT_ALLOW_PUBLIC_ADMIN": "true"},
+            "AGENT_INTAKE_METRICS_LISTEN: a loopback address",
+        ),
+        (
+            {"AGENT_INTAKE_METRICS_LISTEN": "0.0.0.0:8082", "AGENT_ALLOW_PUBLIC_ADMIN": "yes"},
+            "AGENT_ALLOW_PUBLIC_ADMIN: is true or false",
+        ),
         ({"CIRCLE_W3S_PRODUCTION": "yes"}, "CIRCLE_W3S_PRODUCTION: is true or false"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from sqlalchemy import URL
 
 from agent.cli.children import running_daemon
 from agent.daemon import CUT_OFF
@@ -21,6 +23,9 @@ from sandbox.handover import DATABASE_FILE
 from sandbox.stripe_service.webhooks import signature_header
 from sandbox.world import World
 from tests.cli.test_processes import ROOT, environment, ready, world
+from tests.databases import PostgresServer
+from tests.deploy.monitors import free_port
+from tests.deploy.test_key_split import VALID, intake
 
 __all__ = ["world"]
 STOP_SECONDS = 10.0
@@ -83,6 +88,24 @@ async def test_a_stop_under_load_is_over_in_ten_seconds_and_what_was_acknowledge
     with closing(sqlite3.connect(world.options.data_dir / DATABASE_FILE)) as connection:
         stored = {row[0] for row in connection.execute("SELECT event_id FROM stripe_events")}
     assert set(acknowledged) <= stored
+
+
+async def test_the_intake_tells_systemd_that_it_is_ready_alive_and_stopping(
+    postgres_server: PostgresServer, postgres_url: URL, notices: socket.socket, tmp_path: Path
+) -> None:
+    url, base = await postgres_server.restricted(postgres_url, intake=True), f"http://127.0.0.1:{free_port()}"
+    settings = {
+        "PATH": os.defpath,
+        "NOTIFY_SOCKET": str(tmp_path / "notify"),
+        **VALID,
+        "DATABASE_URL": url.render_as_string(hide_password=False),
+        "AGENT_LISTEN": base.removeprefix("http://"),
+        "AGENT_INTAKE_METRICS_LISTEN": "",
+    }
+    async with intake(settings, base):
+        pass
+    told = heard(notices)
+    assert told[0] == "READY=1" and "WATCHDOG=1" in told and told[-1] == "STOPPING=1"
 
 
 async def test_behind_a_named_proxy_the_audit_log_of_a_daemon_says_who_called(world: World, tmp_path: Path) -> None:

@@ -5,13 +5,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from agent.daemon import STAY_DOWN
-from config.settings import SECRET_NAMES
+from config.intake_access import load_intake_access
+from config.settings import SECRET_NAMES, Settings
+from tests.deploy.test_key_split import VALID
 from tests.programs import ROOT, needs, run
 
 UNITS = ROOT / "deploy/systemd"
-SERVICES = ("payment-agent.service", "payment-agent-backup.service")
+INTAKE = "payment-agent-intake.service"
+SERVICES = ("payment-agent.service", "payment-agent-backup.service", INTAKE)
 EXPOSURE_MOST = 20
 """Tenths: 2.0 on systemd's scale from 0 to 10."""
 
@@ -45,7 +49,30 @@ def test_the_daemon_tells_systemd_of_its_life_and_has_time_to_stop() -> None:
     assert values(unit, "User") == ["payment-agent"]
 
 
-@pytest.mark.parametrize("unit", SERVICES)
+def test_the_intake_is_another_user_with_two_secrets_and_an_address_that_the_daemon_has_not(tmp_path: Path) -> None:
+    assert values(INTAKE, "Type") == ["notify"] and values(INTAKE, "WatchdogSec") == ["60"]
+    assert values(INTAKE, "Restart") == ["on-failure"] and values(INTAKE, "StartLimitIntervalSec") == ["0"]
+    (user,) = values(INTAKE, "User")
+    assert [user] == values(INTAKE, "Group") != values("payment-agent.service", "User")
+    users = (UNITS / "payment-agent.sysusers").read_text(encoding="utf-8")
+    assert f"\nu {user} - " in users
+    folder = "/etc/payment-agent/credentials/"
+    credentials = [("STRIPE_WEBHOOK_SECRET", "STRIPE_WEBHOOK_SECRET"), ("DATABASE_URL", "INTAKE_DATABASE_URL")]
+    assert values(INTAKE, "LoadCredential") == [f"{name}:{folder}{file}" for name, file in credentials]
+    assert not values(INTAKE, "StateDirectory") and not values(INTAKE, "ReadWritePaths")
+    for name, _ in credentials:
+        (tmp_path / name).write_text(VALID[name], encoding="utf-8")
+    lines = (UNITS / "intake.env").read_text(encoding="utf-8").splitlines()
+    plain = dict(line.split("=", 1) for line in lines if line and line[0] != "#")
+    access = load_intake_access(plain | {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    ours = {access.listen, access.metrics_listen}
+    theirs = {Settings.model_fields[name].default for name in ("agent_listen", "agent_admin_listen")}
+    assert len(ours) == 2 and not ours & theirs
+    (target,) = yaml.safe_load((ROOT / "deploy/prometheus/intake/local.yml.example").read_text(encoding="utf-8"))
+    assert target["targets"] == [access.metrics_listen]
+
+
+@pytest.mark.parametrize("unit", [unit for unit in SERVICES if unit != INTAKE])
 def test_secrets_come_as_credentials_of_their_setting_s_name_and_nowhere_else(unit: str) -> None:
     text = (UNITS / unit).read_text(encoding="utf-8")
     given = re.findall(r"^#?LoadCredential=(\w+):/etc/payment-agent/credentials/(\w+)$", text, re.MULTILINE)
@@ -55,12 +82,12 @@ def test_secrets_come_as_credentials_of_their_setting_s_name_and_nowhere_else(un
     assert not [line for line in text.splitlines() if line.startswith("Environment=") and "SECRET" in line]
 
 
-def test_both_services_are_hardened_alike() -> None:
+def test_all_services_are_hardened_alike() -> None:
     def hardening(unit: str) -> list[tuple[str, str]]:
         found = directives(unit)
         return found[found.index(("NoNewPrivileges", "yes")) : found.index(("SystemCallErrorNumber", "EPERM")) + 1]
 
-    assert hardening(SERVICES[0]) == hardening(SERVICES[1])
+    assert all(hardening(SERVICES[0]) == hardening(other) for other in SERVICES[1:])
 
 
 @needs("systemd-analyze")
