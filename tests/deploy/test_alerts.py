@@ -70,7 +70,7 @@ def test_the_list_of_runbooks_has_them_all() -> None:
     assert listed == {page.stem for page in RUNBOOKS.glob("*.md")} - {"README"}
 
 
-NIGHTS = ["alert.rules.test.yml", "alert.rules.days.test.yml"]
+NIGHTS = ["alert.rules.test.yml", "alert.rules.hours.test.yml", "alert.rules.days.test.yml"]
 
 
 @pytest.mark.parametrize("place", ["alert.rules.yml", "recording.rules.yml", *NIGHTS])
@@ -94,8 +94,8 @@ def test_what_the_issue_wants_to_be_told_of_has_its_alert(alerts: list[dict[str,
     assert wanted <= {alert["alert"] for alert in alerts}
 
 
-def test_every_alert_is_made_to_fire_in_the_rules_test(alerts: list[dict[str, Any]]) -> None:
-    text = (PROMETHEUS / "alert.rules.test.yml").read_text(encoding="utf-8")
+def test_every_alert_is_made_to_fire_in_the_rules_tests(alerts: list[dict[str, Any]]) -> None:
+    text = "".join((PROMETHEUS / night).read_text(encoding="utf-8") for night in NIGHTS)
     fired = set(re.findall(r"labels: '\{alertname=\"(\w+)\", severity=\"(\w+)\"\}'", text))
     assert fired == {(alert["alert"], alert["labels"]["severity"]) for alert in alerts}
 
