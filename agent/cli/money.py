@@ -1,4 +1,4 @@
-"""Batches and the platform wallet: `batch list|show|approve|pause|resume`, `treasury`."""
+"""Batches, the switch for all sends and the platform wallet: `batch …`, `sends pause|resume`, `treasury`."""
 
 from typing import Annotated
 
@@ -7,6 +7,7 @@ import typer
 from agent.cli.operating import AsJson
 
 batches = typer.Typer(help="Batches of payouts.", no_args_is_help=True)
+sends = typer.Typer(help="The switch that stops all mints and payouts.", no_args_is_help=True)
 
 BatchId = Annotated[int, typer.Argument(min=1, help="The batch's number, as `batch list` shows it.")]
 
@@ -69,6 +70,27 @@ def resume_batch(batch_id: BatchId, as_json: AsJson = False) -> None:
     from agent.cli.money_acts import resume
 
     run_command(resume(batch_id, as_json), as_json)
+
+
+@sends.command("pause")
+def stop_all(
+    reason: Annotated[str, typer.Option(help="Why; it is written down and shown to the others.")],
+    as_json: AsJson = False,
+) -> None:
+    """Stop every mint and payout; webhooks and sales go on. Needs the daemon."""
+    from agent.cli.looking import run_command
+    from agent.cli.money_acts import pause_sends
+
+    run_command(pause_sends(reason, as_json), as_json)
+
+
+@sends.command("resume")
+def let_all_go_on(as_json: AsJson = False) -> None:
+    """Let sends go on, with the keys they had. Needs the daemon."""
+    from agent.cli.looking import run_command
+    from agent.cli.money_acts import resume_sends
+
+    run_command(resume_sends(as_json), as_json)
 
 
 def treasury(

@@ -1,4 +1,4 @@
-"""What `batch` and `treasury` do."""
+"""What `batch`, `sends` and `treasury` do."""
 
 import typer
 
@@ -9,7 +9,7 @@ from agent.cli.tables import console, show_facts, show_rows
 from agent.cli.terminal import StandardTerminal
 from agent.cli.texts import base_units, batch_line, counted, plain
 from agent.web.admin.batch_bodies import Approval, BatchDetail, BatchPage, BatchRow, PlanChange, PlannedItem
-from agent.web.admin.treasury_bodies import Costs, Outlook, Treasury
+from agent.web.admin.treasury_bodies import Costs, Outlook, SendsSwitch, Treasury
 from agent.web.bodies import Reason
 from domain.money import format_cents
 
@@ -121,6 +121,29 @@ async def resume(batch_id: int, as_json: bool) -> int:
     async with asker(alone=False) as asks:
         row = await asks.ask("POST", f"{ROOT}/batches/{batch_id}/resume", BatchRow)
     return _end(row, "Goes on", as_json)
+
+
+async def pause_sends(reason: str, as_json: bool) -> int:
+    wish = checked(Reason, reason=reason)
+    async with asker(alone=False) as asks:
+        switch = await asks.ask("POST", f"{ROOT}/sends/pause", SendsSwitch, body=wish)
+    return _switched(switch, as_json)
+
+
+async def resume_sends(as_json: bool) -> int:
+    async with asker(alone=False) as asks:
+        switch = await asks.ask("POST", f"{ROOT}/sends/resume", SendsSwitch)
+    return _switched(switch, as_json)
+
+
+def _switched(switch: SendsSwitch, as_json: bool) -> int:
+    if as_json:
+        print_json(switch.model_dump(mode="json"))
+    elif switch.paused is None:
+        typer.echo("Sends go on.")
+    else:
+        typer.echo(f"All sends are paused: {plain(switch.paused)}")
+    return 0
 
 
 def _end(row: BatchRow, said: str, as_json: bool) -> int:

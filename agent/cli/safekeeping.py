@@ -239,7 +239,7 @@ def _tell_restored(terminal: Terminal, file: Path, revision: str | None, aside: 
     terminal.say("The next start fetches what Stripe, Circle and the chain know more, and sends nothing before that.")
     terminal.say("Operators' tokens end, but for those of the settings: `python main.py token create` makes new ones.")
     if wish.paused:
-        terminal.say("All sends are paused, also after that: POST /admin/api/sends/resume, or the console.")
+        terminal.say("All sends are paused, also after that: python main.py sends resume, or the console.")
     if wish.as_json:
         document = {"restored": str(file), "schema": revision, "aside": aside and str(aside), "paused": wish.paused}
         typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())

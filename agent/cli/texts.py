@@ -92,7 +92,7 @@ def shortage_line(batch: BatchRow) -> str:
 def status_lines(status: Status, gate: bool | None, batches: Iterable[BatchRow], parked: WorkPage) -> list[str]:
     """Everything an operator looks at first."""
     gate_text = "no daemon runs" if gate is None else f"start gate {'open' if gate else 'closed: nothing is sent yet'}"
-    lines = [f"{'LIVE' if status.live else 'Test mode'}, {gate_text}"]
+    lines = [f"{'LIVE' if status.live else 'Test mode'}, {gate_text}", *_stop_lines(status)]
     for reading in status.treasury.readings:
         unit = "SOL" if reading.name.endswith("_sol") else "USDC"
         lines.append(f"Platform wallet: {reading.amount} {unit} ({_ago(reading.read_at, status.now)})")
@@ -105,6 +105,13 @@ def status_lines(status: Status, gate: bool | None, batches: Iterable[BatchRow],
     lines.append(f"Ledger: {held}")
     lines += [batch_line(batch) for batch in batches]
     lines += _parked_lines(parked)
+    return lines
+
+
+def _stop_lines(status: Status) -> list[str]:
+    lines = [] if status.sends_paused is None else [f"ALL SENDS ARE PAUSED: {plain(status.sends_paused)}"]
+    if status.unexplained_outflow:
+        lines.append("NOTHING IS SENT: an outflow of the platform wallet is not explained")
     return lines
 
 

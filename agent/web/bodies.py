@@ -27,8 +27,10 @@ IN_WORDS = {
     _LINE: "write it in one line, without control characters",
     _PROSE: "write it without control characters",
     _USDC: "write it in digits with a point and at most 6 places, like 112.50",
+    "int_parsing": "write a whole number in digits",
+    "missing": "it is left out",
 }
-"""How to mend what does not fit a pattern that people run into."""
+"""How to mend what does not fit a pattern that people run into, or is wrong in a way that they run into."""
 
 
 class Asked(BaseModel):

@@ -43,7 +43,7 @@ def read_text_as(model: type[M], values: Mapping[str, str]) -> M:
 def _misfit(error: ValidationError) -> RequestError:
     first = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"])[:200].encode("utf-8", "replace").decode()
-    said = IN_WORDS.get(first.get("ctx", {}).get("pattern", ""), first["msg"])
+    said = IN_WORDS.get(first.get("ctx", {}).get("pattern", first["type"]), first["msg"])
     message = f"{field}: {said}" if field else said
     return RequestError(422, "invalid_request", message, field or None)
 

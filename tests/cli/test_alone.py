@@ -39,6 +39,8 @@ def invoke(sqlite_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
         f"batch approve 1 --digest {0:064x}",
         "batch pause 1 --reason why",
         "batch resume 1",
+        "sends pause --reason why",
+        "sends resume",
         "treasury",
         "events list stripe",
         "events replay stripe 1",

@@ -12,9 +12,10 @@ import pytest
 from solders.keypair import Keypair
 from sqlalchemy import Connection, update
 
-from agent.cli import money_acts, people_acts, user_import, work_acts
+from agent.cli import money_acts, operations, people_acts, user_import, work_acts
 from agent.cli.client import CommandFailed
 from storage import tables
+from storage.operation.switches import SENDS_PAUSED, why_on
 from storage.queues import Queue
 from storage.work import claim, enqueue, park
 from tests.cli.conftest import House
@@ -111,6 +112,18 @@ async def test_a_batch_is_looked_at_approved_by_its_digest_paused_and_resumed(
     monkeypatch.setenv("AGENT_ADMIN_TOKEN", "admin-viewer")
     with pytest.raises(CommandFailed, match="this token may not do that"):
         await money_acts.resume(1, as_json=False)
+
+
+async def test_all_sends_are_stopped_with_a_reason_and_go_on(at_home: House, ran: Ran) -> None:
+    assert "All sends are paused: a doubt" in await ran.lines(money_acts.pause_sends("a doubt", as_json=False))
+    assert await at_home.shop.store.read(lambda conn: why_on(conn, SENDS_PAUSED)) == "a doubt"
+    assert "ALL SENDS ARE PAUSED: a doubt" in await ran.lines(operations.show_status(as_json=False))
+    assert await ran.json(money_acts.pause_sends("another", as_json=True)) == {"paused": "another"}
+    with pytest.raises(CommandFailed, match="reason"):
+        await money_acts.pause_sends("", as_json=False)
+    assert "Sends go on." in await ran.lines(money_acts.resume_sends(as_json=False))
+    assert await at_home.shop.store.read(lambda conn: why_on(conn, SENDS_PAUSED)) is None
+    assert await ran.json(money_acts.resume_sends(as_json=True)) == {"paused": None}
 
 
 async def test_the_treasury_tells_what_monday_needs_and_what_a_sale_leaves(at_home: House, ran: Ran) -> None:

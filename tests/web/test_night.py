@@ -70,6 +70,12 @@ async def test_all_outflows_are_counted_and_the_page_says_that_it_shows_the_newe
     shop: Shop, visitor: Visitor
 ) -> None:
     now = shop.clock.now()
+
+    async def stops_sends() -> bool:
+        status = (await shop.send("GET", "/admin/api/status", token="admin-viewer", admin=True)).body
+        return bool(status["unexplained_outflow"])
+
+    assert not await stops_sends()
     await write(
         shop,
         tables.chain_movements,
@@ -86,6 +92,7 @@ async def test_all_outflows_are_counted_and_the_page_says_that_it_shows_the_newe
             for number in range(101)
         ],
     )
+    assert await stops_sends()
     await signed_in(visitor, "viewer")
     assert "101 outflows of the wallet fit no payout" in (await visitor.get("/console/")).words
     assert "The newest 20; the others follow as these are settled." in (await visitor.get("/console/treasury/")).words

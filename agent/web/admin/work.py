@@ -31,8 +31,10 @@ from ports.clock import Clock
 from storage.books import audit
 from storage.books.ledger import total_imbalance
 from storage.operation import retries, work_payload
+from storage.operation.switches import SENDS_PAUSED, why_on
 from storage.reading import operator_views, probes
 from storage.store import Store
+from storage.treasury.outflows import orphans
 
 _STATES = {
     "parked": [WorkState.PARKED],
@@ -114,6 +116,8 @@ class AdminWork:
             return Status(
                 live=self._settings.livemode,
                 now=self._clock.now(),
+                sends_paused=why_on(conn, SENDS_PAUSED),
+                unexplained_outflow=bool(orphans(conn, limit=1)),
                 payouts=self._settings.payouts.body(),
                 counts=operator_views.counts(conn),
                 treasury=treasury_body(conn),

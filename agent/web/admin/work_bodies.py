@@ -92,10 +92,13 @@ class RetriedMany(Answer):
 
 
 class Status(Answer):
-    """`counts` are rows by state, for purchases, payouts, jobs and the two inboxes."""
+    """`counts` are rows by state, for purchases, payouts, jobs and the two inboxes; `sends_paused` is the reason why an
+    operator has stopped all sends, and `unexplained_outflow` stops them too."""
 
     live: bool
     now: Moment
+    sends_paused: str | None
+    unexplained_outflow: bool
     payouts: PayoutWayBody
     counts: dict[str, dict[str, int]]
     treasury: Treasury

@@ -75,8 +75,8 @@ class DollarsSent(Asked):
 def _announced(form: DollarsSent) -> NewConversion:
     try:
         cents = parse_decimal(form.usd, 2)
-    except ValueError as error:
-        raise RequestError(422, "invalid_request", f"usd: {error}", "usd") from None
+    except ValueError:
+        raise RequestError(422, "invalid_request", "usd: write dollars in digits, like 112.50", "usd") from None
     wish = {"usd_cents": cents, "expected_usdc": form.expected_usdc, "note": form.note}
     return strict_json.read_as(NewConversion, wish)
 
