@@ -15,7 +15,8 @@ from ports.clock import Clock
 from storage.engines.database_file import footprint
 from storage.errors import StoreUnavailable
 from storage.reading import probes, vitals
-from storage.reading.probes import Balance, Changes, Payable, Readings
+from storage.reading.changes import Changes, changes_since, last_change
+from storage.reading.probes import Balance, Payable, Readings
 from storage.reading.vitals import Vitals
 from storage.store import Store
 
@@ -82,7 +83,7 @@ class Probe:
         def look(conn: Connection) -> tuple[Readings, datetime | None, Vitals, Changes | int, Standing | None]:
             found = probes.read(conn, now - self._wallet_wait)
             late = probes.oldest_late(conn, self._payable, now)
-            changed = probes.last_change(conn) if after is None else probes.changes(conn, after, now)
+            changed = last_change(conn) if after is None else changes_since(conn, after, now)
             standing = None if self._realtime is None else self._realtime(conn)
             return found, late, vitals.read(conn, now), changed, standing
 

@@ -22,7 +22,7 @@ from domain.states import BatchStatus, MintState, PurchaseStatus
 from storage.history import advance, note
 from storage.mints import mint_payouts
 from storage.operation.switches import SENDS_PAUSED, why_on
-from storage.payouts import groups
+from storage.payouts import groups, membership
 from storage.payouts.approvals import approve, digest_of
 from storage.payouts.debts import open_debt
 from storage.payouts.groups import NewGroup
@@ -78,7 +78,7 @@ def place(conn: Connection, purchase_id: int, legs: Legs) -> list[Part] | None:
 
 def _otherwise_paid(conn: Connection, purchase_id: int) -> bool:
     found = conn.execute(select(payouts).where(payouts.c.purchase_id == purchase_id)).all()
-    return any(row.state not in UNPAID or sales.begun(conn, row.transfer_id) for row in found)
+    return any(row.state not in UNPAID or membership.has_begun(conn, row.transfer_id) for row in found)
 
 
 def _by_shares(conn: Connection, purchase_id: int, legs: Legs) -> list[Part] | None:

@@ -24,8 +24,8 @@ from domain.refunds import Position
 from domain.states import PAYOUT_PENDING, UsdcStatus
 from storage.books.ledger import post
 from storage.history import advance
+from storage.payouts import membership
 from storage.payouts.plan_bounds import keep_within_plan
-from storage.sales import purchases as sales
 from storage.sales.holds import due_again
 from storage.statements import among, fixed, locked_row_of
 from storage.tables import nettings, payouts
@@ -149,7 +149,7 @@ def undo_surplus(conn: Connection, payout_id: int, due: int, now: datetime) -> N
 
 def _next_due(conn: Connection, recipient_id: int) -> Row[Any] | None:
     for row in conn.execute(_UNPAID, {"of": recipient_id}):
-        if position(row).payable > 0 and not sales.begun(conn, row.transfer_id):
+        if position(row).payable > 0 and not membership.has_begun(conn, row.transfer_id):
             return row
     return None
 
@@ -170,9 +170,9 @@ def _net(conn: Connection, debtor: Row[Any], due: Row[Any], amount: int, now: da
     post(conn, debt_netted(key, due.uuid, due.recipient_id, amount), now)
     conn.execute(update(payouts).where(payouts.c.id == due.id).values(netted_amount=payouts.c.netted_amount + amount))
     if amount == position(due).payable:
-        sales.unlink(conn, due.id, now)
+        membership.unlink(conn, due.id, now)
         advance(conn, due.id, UsdcStatus.NETTED, now, key, reason=f"used up by debt, entry {key}")
-    sales.shrink_transfer(conn, due.transfer_id, now)
+    membership.shrink_transfer(conn, due.transfer_id, now)
 
 
 def _undo(conn: Connection, found: Sequence[Row[Any]], amount: int, now: datetime) -> int:
@@ -196,7 +196,7 @@ def _undoable(conn: Connection, which: ColumnElement[bool]) -> list[Row[Any]]:
     found = []
     for netting in _newest_first(conn, which):
         payout = conn.execute(locked_row_of(payouts), {"which": netting.payout_id}).one()
-        if payout.state != UsdcStatus.DISTRIBUTED and not sales.begun(conn, payout.transfer_id):
+        if payout.state != UsdcStatus.DISTRIBUTED and not membership.has_begun(conn, payout.transfer_id):
             found.append(netting)
     return found
 
@@ -209,7 +209,7 @@ def _on_their_way(conn: Connection, debtor: Row[Any]) -> bool:
         ),
         payouts.c.state != UsdcStatus.DISTRIBUTED,
     )
-    return any(sales.begun(conn, transfer_id) for transfer_id in conn.scalars(query).all())
+    return any(membership.has_begun(conn, transfer_id) for transfer_id in conn.scalars(query).all())
 
 
 def _take_back(conn: Connection, found: Sequence[Row[Any]], now: datetime) -> None:
@@ -221,8 +221,8 @@ def _take_back(conn: Connection, found: Sequence[Row[Any]], now: datetime) -> No
         post(conn, debt_netted(key, payout.uuid, netting.recipient_id, -netting.amount), now)
         values = {"netted_amount": payouts.c.netted_amount - netting.amount}
         conn.execute(update(payouts).where(payouts.c.id == payout.id).values(values))
-        sales.cover_anew(conn, payout.id, now)
+        membership.cover_anew(conn, payout.id, now)
         keep_within_plan(conn, payout.id, now)
-        sales.shrink_transfer(conn, payout.transfer_id, now)
+        membership.shrink_transfer(conn, payout.transfer_id, now)
         if payout.state == UsdcStatus.NETTED:
             due_again(conn, payout, key, now)

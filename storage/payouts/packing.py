@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Row, String, cast, exists, func, select, upda
 
 from domain.states import UpkeepState, UsdcStatus
 from storage.history import note
+from storage.payouts import membership
 from storage.payouts.receipts import LIVE_UPKEEP
-from storage.sales import purchases as sales
 from storage.tables import group_members, payouts, state_history, transfers, upkeep, upkeep_items
 from storage.work import enqueue
 
@@ -111,7 +111,7 @@ def leave_out(conn: Connection, transfer_id: int, why: str, now: datetime) -> No
         select(payouts).where(payouts.c.transfer_id == transfer_id).order_by(payouts.c.id).with_for_update()
     ).all()
     for row in found:
-        sales.unlink(conn, row.id, now)
+        membership.unlink(conn, row.id, now)
         conn.execute(update(payouts).where(payouts.c.id == row.id).values(reason=why))
         note(conn, "payout", row.id, row.state, row.state, now, why)
         enqueue(conn, "batch", row.batch_id, now)

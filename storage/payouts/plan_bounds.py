@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 from domain.states import PAYOUT_PENDING, UsdcStatus
 from storage.history import note
 from storage.payouts.approvals import changes
-from storage.sales.purchases import begun, unlink
+from storage.payouts.membership import has_begun, unlink
 from storage.tables import batch_items, batches, payouts, state_history, transfers
 
 SHRUNK = "shrunk"
@@ -25,7 +25,7 @@ def keep_within_plan(conn: Connection, payout_id: int, now: datetime) -> None:
         .select_from(payouts.join(batch_items, planned))
         .where(payouts.c.id == payout_id, payouts.c.state != UsdcStatus.DISTRIBUTED)
     ).one_or_none()
-    if row is not None and row.unpaid > row.amount and not begun(conn, row.transfer_id):
+    if row is not None and row.unpaid > row.amount and not has_begun(conn, row.transfer_id):
         unlink(conn, payout_id, now)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, bindparam, literal_column, select
 from domain.refunds import LOST_DISPUTE, OPEN_DISPUTES, Position, dues, returns
 from domain.states import PAYOUT_PENDING, RefundState, UsdcStatus
 from storage.history import advance
+from storage.payouts import membership
 from storage.sales import purchases as sales
 from storage.sales.holds import let_go
 from storage.statements import among, fixed
@@ -31,9 +32,9 @@ def settle_reserve(conn: Connection, recipient_id: int, now: datetime) -> None:
     for row in conn.execute(_WAITING, {"of": recipient_id}).all():
         if covered >= at_risk:
             return
-        if not sales.begun(conn, row.transfer_id):
+        if not membership.has_begun(conn, row.transfer_id):
             covered += _payable(row)
-            sales.unlink(conn, row.id, now)
+            membership.unlink(conn, row.id, now)
             advance(conn, row.id, UsdcStatus.ON_HOLD, now, REASON, state_before_hold=row.state, reason=REASON)
 
 

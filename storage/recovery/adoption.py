@@ -15,6 +15,7 @@ from domain.keys import purchase_reference
 from domain.states import PAYOUT_DUE, PurchaseStatus, TransferState, UsdcStatus
 from storage.history import advance, note
 from storage.payouts.debts import net_debts
+from storage.payouts.membership import has_begun
 from storage.payouts.transfers import next_attempt, watch_signature
 from storage.recovery.dues_paid import (
     adopted_batch,
@@ -25,7 +26,6 @@ from storage.recovery.dues_paid import (
     promise_netted,
     recipients_at,
 )
-from storage.sales.purchases import begun
 from storage.tables import (
     batch_items,
     group_attempts,
@@ -140,9 +140,8 @@ def _transfer(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> 
     found = conn.execute(select(transfers).where(transfers.c.reference == outflow.reference)).one_or_none()
     if found is not None:
         _bury_ended(conn, found.id, outflow, now)
-        return (
-            found if _is_still(conn, found, outflow) or begun(conn, found.id) else _again_due(conn, found, outflow, now)
-        )
+        stays = _is_still(conn, found, outflow) or has_begun(conn, found.id)
+        return found if stays else _again_due(conn, found, outflow, now)
     target = _purchase_target(conn, outflow.reference) or _creator_target(conn, outflow)
     if target is None:
         return None

@@ -13,6 +13,7 @@ from domain.fitting import Candidate, Paid
 from domain.split import share_out
 from domain.states import PAYOUT_DUE, PAYOUT_OWED, BatchStatus, PurchaseStatus, UsdcStatus
 from storage.history import advance, note
+from storage.payouts import membership
 from storage.payouts.debts import movable_debt, net_exactly
 from storage.sales import purchases as sales
 from storage.sales.holds import release_payout
@@ -62,7 +63,7 @@ def _may_have_been(
     found = []
     for row in conn.execute(statement).all():
         born_later = paid_by is not None and (row.minted_at is None or row.minted_at > paid_by)
-        if not born_later and not sales.begun(conn, row.transfer_id) and not _was_over(conn, row, paid_by):
+        if not born_later and not membership.has_begun(conn, row.transfer_id) and not _was_over(conn, row, paid_by):
             found.append(row)
     return found
 
@@ -84,7 +85,7 @@ def fit_a_plan(conn: Connection, total: int, recipient_id: int, owner: str) -> l
 
 def _none_paid(conn: Connection, rows: Sequence[Row[Any]]) -> list[Paid] | None:
     may_be = (*UNPAID, UsdcStatus.NETTED)
-    if any(row.state not in may_be or sales.begun(conn, row.transfer_id) for row in rows):
+    if any(row.state not in may_be or membership.has_begun(conn, row.transfer_id) for row in rows):
         return None
     return [Paid(row.payout_id, row.amount) for row in rows]
 
@@ -237,9 +238,9 @@ def promise(conn: Connection, transfer: Row[Any], paid: Sequence[Paid], cause: s
     place = {"transfer_id": transfer.id, "batch_id": transfer.batch_id}
     for one in paid:
         row = conn.execute(select(payouts).where(payouts.c.id == one.payout_id).with_for_update()).one()
-        if row.transfer_id != transfer.id and sales.begun(conn, row.transfer_id):
+        if row.transfer_id != transfer.id and membership.has_begun(conn, row.transfer_id):
             raise Retryable(f"payout {row.id} may be on its way: it was begun a moment ago")
-        sales.unlink(conn, row.id, now)
+        membership.unlink(conn, row.id, now)
         if row.state == UsdcStatus.ON_HOLD:
             release_payout(conn, row, now)
         netted = row.netted_amount

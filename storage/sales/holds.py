@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, bindparam, select
 
 from domain.states import PAYOUT_DUE, UsdcStatus
 from storage.history import advance, note
+from storage.payouts import membership
 from storage.sales import purchases as sales
 from storage.statements import change_of, fixed
 from storage.tables import payouts, purchases
@@ -24,7 +25,7 @@ def hold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> None
         reason = row.hold_reason
     for payout in conn.execute(select(payouts).where(payouts.c.purchase_id == row.id).with_for_update()):
         waiting = payout.state in PAYOUT_DUE
-        if waiting and not sales.begun(conn, payout.transfer_id):
+        if waiting and not membership.has_begun(conn, payout.transfer_id):
             advance(
                 conn,
                 payout.id,
@@ -34,7 +35,7 @@ def hold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> None
                 state_before_hold=payout.state,
                 reason=reason,
             )
-            sales.unlink(conn, payout.id, now)
+            membership.unlink(conn, payout.id, now)
     enqueue(conn, "fund", "treasury", now)
 
 

@@ -27,6 +27,7 @@ from domain.refunds import (
 from domain.states import MintState, PurchaseStatus, RefundState, UsdcStatus
 from storage.books.ledger import post
 from storage.history import advance, note
+from storage.payouts import membership
 from storage.payouts.debts import net_debts, undo_surplus
 from storage.payouts.plan_bounds import keep_within_plan
 from storage.payouts.reserves import settle_reserve
@@ -307,7 +308,7 @@ _PAYOUTS = select(payouts).where(payouts.c.purchase_id == bindparam("of")).order
 
 def _in_flight(conn: Connection, payout: Row[Any]) -> bool:
     """Its transfer has begun and has no outcome: the outcome settles it."""
-    return payout.state == UsdcStatus.PENDING_DISTRIBUTION and sales.begun(conn, payout.transfer_id)
+    return payout.state == UsdcStatus.PENDING_DISTRIBUTION and membership.has_begun(conn, payout.transfer_id)
 
 
 def _change_due(conn: Connection, payout: Row[Any], due: int, cause: str, now: datetime) -> None:
@@ -322,9 +323,9 @@ def _change_due(conn: Connection, payout: Row[Any], due: int, cause: str, now: d
         post(conn, due_changed(booked, payout.uuid, payout.recipient_id, payout.amount - due - debt, debt), now)
     _follow_due(conn, row, due, now)
     if due > payout.amount:
-        sales.cover_anew(conn, payout.id, now)
+        membership.cover_anew(conn, payout.id, now)
     keep_within_plan(conn, payout.id, now)
-    sales.shrink_transfer(conn, payout.transfer_id, now)
+    membership.shrink_transfer(conn, payout.transfer_id, now)
 
 
 def _changes(conn: Connection, payout_uuid: str) -> int:
@@ -345,7 +346,7 @@ def _follow_due(conn: Connection, row: Row[Any], due: int, now: datetime) -> Non
         _tell_underpaid(conn, row, due, now)
         return
     if due == 0 and state not in (UsdcStatus.CANCELLED, UsdcStatus.NETTED):
-        sales.unlink(conn, row.id, now)
+        membership.unlink(conn, row.id, now)
         advance(conn, row.id, UsdcStatus.CANCELLED, now, "refunded", reason="refunded")
     elif due > 0 and state == UsdcStatus.CANCELLED:
         due_again(conn, row, "the refund failed", now)

@@ -26,6 +26,7 @@ from storage.payouts.planning import PlanTerms
 from storage.people import wallets
 from storage.queues import Queue
 from storage.reading import probes, vitals
+from storage.reading.changes import Endings, changes_since, last_change
 from storage.sales import returns
 from storage.sales.returns import DisputeSeen
 from storage.store import Store
@@ -183,7 +184,7 @@ async def test_changes_are_counted_once_from_where_the_last_look_ended(store: St
 
     def before(conn: Connection) -> int:
         ready.append(sales.user(conn, "ann"))
-        return probes.last_change(conn)
+        return last_change(conn)
 
     def during(conn: Connection) -> int:
         buyer, unlucky = sales.user(conn, "bob"), sales.user(conn, "cy", wallet=False)
@@ -199,16 +200,16 @@ async def test_changes_are_counted_once_from_where_the_last_look_ended(store: St
     start = await store.write(before)
     batch_id = await store.write(during)
     now = START + 3 * DAY
-    changes = await store.read(lambda conn: probes.changes(conn, start, now))
-    assert changes.wallets == probes.Endings(1, 1)
-    assert changes.mints == probes.Endings(3, 0)
-    assert changes.payouts == probes.Endings(2, 1)
+    changes = await store.read(lambda conn: changes_since(conn, start, now))
+    assert changes.wallets == Endings(1, 1)
+    assert changes.mints == Endings(3, 0)
+    assert changes.payouts == Endings(2, 1)
     assert list(changes.lags) == [2 * DAY.total_seconds()] * 2
     assert list(changes.mint_costs) == [MINT_LAMPORTS] * 3
     assert list(changes.payout_costs) == [PAYOUT_LAMPORTS] * 2
     assert changes.states["batch", BatchStatus.PLANNED] == 1
     assert not changes.full
-    again = await store.read(lambda conn: probes.changes(conn, changes.last_id, now))
+    again = await store.read(lambda conn: changes_since(conn, changes.last_id, now))
     assert (again.last_id, dict(again.states)) == (changes.last_id, {})
     assert batch_id
 
@@ -224,7 +225,7 @@ async def test_what_a_packed_transaction_cost_is_counted_without_the_rent_that_c
         groups.paid(conn, group_id, landed, sales.usdc_account, START)
 
     await store.write(pay)
-    changes = await store.read(lambda conn: probes.changes(conn, 0, START + DAY))
+    changes = await store.read(lambda conn: changes_since(conn, 0, START + DAY))
     assert list(changes.payout_costs) == [5_000]
 
 
@@ -232,9 +233,9 @@ async def test_on_postgresql_young_rows_wait_for_those_that_may_still_commit_bef
     postgres_store: Store, sales: Sales
 ) -> None:
     await postgres_store.write(lambda conn: sales.user(conn, "ann"))
-    young = await postgres_store.read(lambda conn: probes.changes(conn, 0, START + timedelta(seconds=9)))
+    young = await postgres_store.read(lambda conn: changes_since(conn, 0, START + timedelta(seconds=9)))
     assert (young.last_id, dict(young.states)) == (0, {})
-    old = await postgres_store.read(lambda conn: probes.changes(conn, 0, START + timedelta(seconds=11)))
+    old = await postgres_store.read(lambda conn: changes_since(conn, 0, START + timedelta(seconds=11)))
     assert old.wallets.success == 1
 
 
@@ -287,7 +288,7 @@ async def test_a_lost_database_leaves_the_last_figures_and_shows_their_age(store
     assert found("probe_failures_total") == 1
     assert found("probe_success_timestamp_seconds") == START.timestamp()
     with pytest.raises(StoreUnavailable):
-        await metered.read(probes.last_change)
+        await metered.read(last_change)
 
 
 async def test_what_is_unproven_waits_or_was_never_backed_up_is_shown(store: Store, sales: Sales) -> None:

@@ -9,12 +9,12 @@ from sqlalchemy.exc import IntegrityError
 from domain.errors import Misuse, Retryable
 from domain.evidence import Evidence
 from domain.states import BatchStatus, GroupState, RefundState, UsdcStatus
-from storage.payouts import batches, groups, packing, receipts
+from storage.payouts import batches, groups, membership, packing, receipts
 from storage.payouts.groups import NewGroup
 from storage.payouts.planning import PlanTerms
 from storage.payouts.taking import take
 from storage.payouts.taking_back import take_back
-from storage.sales import holds, purchases
+from storage.sales import holds
 from storage.sales.returns import DisputeSeen, RefundSeen, record_dispute, record_refund
 from storage.store import Store
 from storage.tables import group_attempts, group_members, payout_groups, payouts
@@ -107,15 +107,15 @@ async def test_no_payout_leaves_a_group_while_an_attempt_may_land_and_all_are_fr
         batch_id = batch_of(conn, sales)
         group_id = group_of(conn, sales, batch_id)
         (first, *_) = conn.scalars(select(payouts.c.transfer_id).order_by(payouts.c.id))
-        assert not purchases.begun(conn, first)
+        assert not membership.has_begun(conn, first)
         signed(conn, group_id, "sig-1")
-        assert purchases.begun(conn, first)
+        assert membership.has_begun(conn, first)
         with pytest.raises(Misuse):
             groups.dissolve(conn, group_id, "too early", LATER)
         groups.failed(conn, group_id, "too early", LATER)
         assert set(conn.scalars(select(payouts.c.state))) == {UsdcStatus.PENDING_DISTRIBUTION}
         groups.dead(conn, group_id, {"why": "expired"}, LATER)
-        assert not purchases.begun(conn, first)
+        assert not membership.has_begun(conn, first)
         groups.dissolve(conn, group_id, "a member is bad", LATER)
         assert len(packing.waiting(conn, batch_id, 10)) == 2
         again = group_of(conn, sales, batch_id)
