@@ -10,7 +10,6 @@ USDC_DECIMALS = 6
 BASE_UNITS_PER_USDC = 10**USDC_DECIMALS
 BASE_UNITS_PER_CENT = 10_000
 """1 cent = 0.01 USDC = 10,000 base units, exactly: USDC is redeemed one to one."""
-LAMPORTS_PER_SOL = 10**9
 SHARE_WHOLE_BPS = 10_000
 AMOUNT_MAX = 2**63 - 1
 """What the database's BIGINT holds."""

@@ -28,8 +28,6 @@ from storage.store import Store
 from storage.tables import checkouts
 from storage.work import Claim, enqueue
 
-JSON_DEPTH_MAX = 100
-"""Stripe's objects nest fewer than ten levels; a bound keeps a hostile body from exhausting the stack."""
 REVERSALS = ("refund.", "charge.refunded", "charge.dispute.")
 Handler = Callable[[Connection, Mapping[str, Any], datetime, datetime], None]
 """(connection, data.object, event's own time, now)."""

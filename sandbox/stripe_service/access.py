@@ -7,22 +7,6 @@ from dataclasses import dataclass, field
 
 from sandbox.stripe_service.errors import ApiError
 
-RESOURCES = (
-    "checkout_session",
-    "payment_intent",
-    "charge",
-    "balance_transaction",
-    "balance",
-    "event",
-    "refund",
-    "dispute",
-    "payout",
-    "webhook",
-    "account",
-)
-"""Resources of restricted keys. Stripe's own names of permissions are these with `rak_` before and `_read` or `_write`
-behind."""
-
 
 @dataclass(frozen=True, slots=True)
 class Keys:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, select
 from domain.errors import RequestError
 from domain.evidence import PackedOutflow
 from domain.fitting import fit
-from domain.states import TransferState, UsdcStatus
+from domain.states import TransferState
 from domain.waits import CLOCKS_DIFFER
 from storage.history import advance, note
 from storage.payouts.transfers import others_at_circle, watch_signature
@@ -24,7 +24,7 @@ from storage.payouts.upkeep import Payer
 from storage.recovery import packed_adoption
 from storage.recovery.adoption import promise_outcome, submitted
 from storage.recovery.dues_paid import (
-    UNPAID,
+    UNPAID_OR_NETTED,
     adopted_batch,
     candidates,
     fit_by_debts,
@@ -66,7 +66,7 @@ def may_be_of(conn: Connection, owner: str | None, paid_by: datetime | None) -> 
         .select_from(payouts.join(purchases).join(users, users.c.id == payouts.c.recipient_id))
         .where(
             payouts.c.recipient_id.in_(recipients_at(conn, owner)),
-            payouts.c.state.in_([*UNPAID, UsdcStatus.NETTED]),
+            payouts.c.state.in_(UNPAID_OR_NETTED),
         )
         .order_by(payouts.c.paid_at, payouts.c.id)
         .limit(SHOWN_MOST)

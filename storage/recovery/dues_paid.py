@@ -38,6 +38,8 @@ ADOPTED_KEYS = {"circle": "adopted", "solana": "adopted-solana"}
 CLOCKS_APART = timedelta(hours=12)
 """By so much our clock may have been ahead of the chain's, and a lookup of a transfer behind it, with room to spare."""
 UNPAID = (*PAYOUT_OWED, UsdcStatus.CANCELLED)
+UNPAID_OR_NETTED = (*UNPAID, UsdcStatus.NETTED)
+"""States of a payout that an outflow may have paid all the same: a restored database knows no better."""
 
 
 def candidates(conn: Connection, which: ColumnElement[bool], paid_by: datetime | None) -> list[Candidate]:
@@ -46,18 +48,16 @@ def candidates(conn: Connection, which: ColumnElement[bool], paid_by: datetime |
     Each with what it was due when it was born and what it is due now; a held or cancelled one may have been left out.
     Payouts whose money is known to be on its way are none.
     """
-    rows = _may_have_been(conn, which, (*UNPAID, UsdcStatus.NETTED), paid_by)
+    rows = _may_have_been(conn, which, paid_by)
     return [Candidate(row.id, _amounts(conn, row, paid_by)) for row in rows]
 
 
-def _may_have_been(
-    conn: Connection, which: ColumnElement[bool], states: Sequence[UsdcStatus], paid_by: datetime | None
-) -> list[Row[Any]]:
-    """Payouts in these states that may have been paid at that time, oldest payment first."""
+def _may_have_been(conn: Connection, which: ColumnElement[bool], paid_by: datetime | None) -> list[Row[Any]]:
+    """Payouts that may have been paid at that time, oldest payment first."""
     statement = (
         select(payouts, purchases.c.creator_amount, purchases.c.content_id, purchases.c.minted_at)
         .select_from(payouts.join(purchases))
-        .where(which, payouts.c.state.in_(states))
+        .where(which, payouts.c.state.in_(UNPAID_OR_NETTED))
         .order_by(payouts.c.paid_at, payouts.c.id)
     )
     found = []
@@ -84,8 +84,7 @@ def fit_a_plan(conn: Connection, total: int, recipient_id: int, owner: str) -> l
 
 
 def _none_paid(conn: Connection, rows: Sequence[Row[Any]]) -> list[Paid] | None:
-    may_be = (*UNPAID, UsdcStatus.NETTED)
-    if any(row.state not in may_be or membership.has_begun(conn, row.transfer_id) for row in rows):
+    if any(row.state not in UNPAID_OR_NETTED or membership.has_begun(conn, row.transfer_id) for row in rows):
         return None
     return [Paid(row.payout_id, row.amount) for row in rows]
 
@@ -130,7 +129,7 @@ def fit_by_debts(
     """How the payouts of one recipient that `which` names, all of them, were paid with `total`, where debts are netted
     otherwise by now: a restored database nets anew, in the order in which it learns of sales and refunds. None when
     they were not, or he has no such debt."""
-    rows = _may_have_been(conn, which, (*UNPAID, UsdcStatus.NETTED), paid_by)
+    rows = _may_have_been(conn, which, paid_by)
     if not rows or len({row.recipient_id for row in rows}) > 1:
         return None
     at_birth = [_at_birth(conn, row) for row in rows]
