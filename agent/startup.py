@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -15,6 +15,7 @@ from agent.contract.report import require_contract_report
 from agent.identity import StartRefused
 from config.settings import Settings
 from domain.errors import Rejected, Retryable
+from domain.waits import look_again_after
 from indexer.guard import PASSING
 from metrics import Metrics
 from storage import schema
@@ -28,6 +29,8 @@ log = structlog.get_logger(__name__)
 FIRST_CONTACT_TRIES = 10
 FIRST_CONTACT_WAIT_SECONDS = 1.0
 """At the very first start Circle must be reached once, to learn the platform wallet's address."""
+CHECK_AGAIN_LEAST, CHECK_AGAIN_MOST = timedelta(seconds=1), timedelta(seconds=30)
+"""Between tries to check the outside world: each is some twenty calls, to services that may be down for hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,8 @@ async def background(daemon: Daemon, schedule: Callable[[], Coroutine[Any, Any, 
 
 
 async def _open_gate(daemon: Daemon) -> None:
+    clock = daemon.ports.clock
+    begun = clock.monotonic()
     while True:
         try:
             await check_world(daemon)
@@ -143,6 +148,7 @@ async def _open_gate(daemon: Daemon) -> None:
             if daemon.engine.gate.waits_for != str(error):  # one line for each reason, not one a second
                 log.warning("the outside world can't be checked yet", why=str(error))
             daemon.engine.gate.waits_for = str(error)
-            await daemon.ports.clock.sleep(FIRST_CONTACT_WAIT_SECONDS)
+            taken = timedelta(seconds=clock.monotonic() - begun)
+            await clock.sleep(look_again_after(taken, CHECK_AGAIN_LEAST, CHECK_AGAIN_MOST).total_seconds())
     await daemon.engine.gate.run()
     daemon.metrics.gate_open(True)

@@ -87,6 +87,27 @@ async def test_a_daemon_that_starts_without_a_node_says_so_once_and_waits(tmp_pa
 
 
 @on_virtual_time
+async def test_a_daemon_that_starts_without_a_node_asks_ever_less_often_and_still_begins_soon(tmp_path: Path) -> None:
+    shop = gallery(tmp_path)
+    world = shop.world
+    fault = world.node.faults.add(Rule("POST /", Fault.STATUS, times=1_000_000, status=503))
+    await world.start()
+
+    async def asked_within(seconds: float) -> int:
+        before = fault.times
+        await world.clock.sleep(seconds)
+        return before - fault.times
+
+    soon = await asked_within(60)
+    await world.clock.sleep(1_800)
+    later = await asked_within(600)
+    assert 0 < later < 3 * soon  # in ten times as long
+    fault.times = 0
+    await eventually(world, "all is well", lambda: is_well(world), seconds=60)
+    await world.close()
+
+
+@on_virtual_time
 async def test_a_node_of_another_cluster_refuses_the_start_in_one_line_that_names_the_setting(tmp_path: Path) -> None:
     shop = gallery(tmp_path)
     world = shop.world
