@@ -206,7 +206,13 @@ def build_engine(
     fast_path = build_fast_path(settings, ports, gateways, metrics)
     idle = float(settings.agent_idle_seconds)
     tracker = SignatureTracker(
-        ports.store, gateways.rpc, ports.clock, idle_seconds=idle, fast_path=fast_path, wake=wake
+        ports.store,
+        gateways.rpc,
+        ports.clock,
+        idle_seconds=idle,
+        fast_path=fast_path,
+        wake=wake,
+        landed=follower.poke,
     )
     sweep = EventsSweepStep(ports.store, ports.clock, gateways.stripe, settings.live)
     explaining = Explaining(
@@ -225,6 +231,7 @@ def build_engine(
     account = ata(platform_address, settings.usdc_mint)
     realtime = RealtimePlanner(waking, ports.clock, ports.ids, planner, _realtime_rules(settings), account)
     steps = _steps(settings, ports, gateways, platform_address, witness, planner, realtime, sweep, tracker, gate)
+    steps["circle_notification"] = CircleNotificationStep(ports.clock, follower.poke)
     packed, formats = packed_rail(
         settings,
         ports.store,
@@ -321,7 +328,6 @@ def _steps(
     )
     return {
         "stripe_event": StripeEventStep(store, clock),
-        "circle_notification": CircleNotificationStep(clock),
         "events_sweep": sweep,
         "fee": FeeStep(store, clock, gateways.stripe, split_rule(settings)),
         "refunds": RefundsSyncStep(store, clock, gateways.stripe),

@@ -134,7 +134,7 @@ class Settings(BaseModel):
     agent_rpc_per_second: str = "10"
     agent_rpc_weights: str = ""
     agent_nft_watch_minutes: int = Field(60, ge=1, le=43_200)
-    agent_treasury_poll_ms: int = Field(5_000, ge=50, le=86_400_000)
+    agent_treasury_poll_ms: int = Field(30_000, ge=50, le=86_400_000)
     agent_idle_seconds: int = Field(30, ge=1, le=86_400)
     agent_circle_limits: Literal["real", "fast"] = "real"
     agent_nft_symbol: str = Field("RBLK", min_length=1, max_length=10)

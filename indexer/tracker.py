@@ -66,7 +66,8 @@ class SignatureTracker:
 
     All intervals follow the cluster's slot time as the pool measures it. `idle_seconds` pass between looks at the table
     when nothing is open: another replica may have added a row (no RPC call is made then). `wake` is called after jobs
-    were made due. With a fast path, signatures that it follows are asked about when it tells of them, and else seldom.
+    were made due, `landed` after one became final. With a fast path, signatures that it follows are asked about
+    when it tells of them, and else seldom.
     """
 
     def __init__(
@@ -78,9 +79,10 @@ class SignatureTracker:
         idle_seconds: float,
         fast_path: FastPath | None = None,
         wake: Callable[[], None] = lambda: None,
+        landed: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._rpc, self._clock = store, rpc, clock
-        self._idle_seconds, self._fast_path, self._wake = idle_seconds, fast_path, wake
+        self._idle_seconds, self._fast_path, self._wake, self._landed = idle_seconds, fast_path, wake, landed
         self._bell = Bell(clock)
         self._standing: dict[str, tuple[WatchState, int | None]] = {}
         """Signature → state and slot, of everything that is open as of the last poll."""
@@ -282,6 +284,8 @@ class SignatureTracker:
             return
         if await self._store.write(lambda conn: record_fates(conn, news, now)):
             self._wake()
+            if any(fate.state is WatchState.FINALIZED for fate in news):
+                self._landed()
 
 
 async def _statuses(node: Node, batch: Sequence[Watched], old: bool) -> SignatureStatuses:

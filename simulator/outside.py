@@ -89,7 +89,6 @@ class Outside:
             "AGENT_ARGON2_MEMORY_KIB": "8",
             "AGENT_ARGON2_ITERATIONS": "1",
             "AGENT_CIRCLE_LIMITS": "fast",
-            "AGENT_TREASURY_POLL_MS": "5000",
             "AGENT_WALLET_SET_ID": self.platform.wallet_set_id,
         }
 

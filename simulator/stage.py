@@ -175,8 +175,8 @@ class Stage(World):
         return self.dice.choice(DITHERS) if self.is_slow else None
 
     def subscribe(self) -> None:
-        """Circle's notifications, and the chain's word of finalized changes of the platform wallet: what a WebSocket
-        brings to a daemon in life."""
+        """Circle's notifications, and looks at the treasury once something has moved there: in life it is looked at
+        every half minute as well, and nearly always in vain."""
         self.circle.custody.notifier.subscribe(f"{AGENT_URL}/api/circle/webhook/", [])
         self.node.on_transaction.append(self._landed)
 

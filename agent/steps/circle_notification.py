@@ -2,7 +2,7 @@
 tells something."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -18,13 +18,16 @@ from storage.work import Claim, enqueue
 
 
 class CircleNotificationStep:
-    """Kind `circle_notification`: works one inbox row on."""
+    """Kind `circle_notification`: works one inbox row on. `moved` is called when one tells that something has moved
+    for good, a deposit too."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, moved: Callable[[], None] = lambda: None) -> None:
+        self._clock, self._moved = clock, moved
 
     async def run(self, claim: Claim) -> Outcome:
         content = _notification(claim.body)
+        if claim.type.startswith("transactions.") and content.get("state") == "COMPLETE":
+            self._moved()
         return Done(lambda conn: self._hint(conn, claim.type, content))
 
     def _hint(self, conn: Connection, kind: str, content: Mapping[str, Any]) -> None:

@@ -35,6 +35,8 @@ _log = structlog.get_logger(__name__)
 
 LONGEST_PAUSE_SECONDS = 30.0
 """While the endpoints fail."""
+GATHERING_SECONDS = 5.0
+"""After a poke: a batch's transfers come in one after another, and a pass costs the same for one as for thirty."""
 CATCH_UP_SECONDS = 1.0
 """Between passes of somebody who waits for the newest slot to be read."""
 
@@ -89,7 +91,7 @@ class TreasuryFollower:
         self._head: Head | None = None
 
     def poke(self) -> None:
-        """Something moved (a payout was finalized, a conversion announced): look now."""
+        """Something has moved, or is about to (a signature is final, Circle tells of a transaction): look soon."""
         self._bell.ring()
 
     def head(self) -> Head | None:
@@ -106,7 +108,8 @@ class TreasuryFollower:
             except (Retryable, StoreUnavailable) as error:
                 failures += 1
                 _log.warning("treasury_not_read", error=str(error), failures=failures)
-            await self._bell.wait(self._pause(failures))
+            if await self._bell.wait(self._pause(failures)):
+                await self._clock.sleep(min(self._poll_seconds, GATHERING_SECONDS))
 
     def _pause(self, failures: int) -> float:
         """The poll's interval; after failures twice as long each time, up to half a minute."""

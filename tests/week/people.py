@@ -31,8 +31,7 @@ def on_virtual_time(story: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P
 
 
 def gallery(folder: Path, seed: int = 1, **settings: str) -> Gallery:
-    """A shop whose daemon looks at its treasury every 10 s: these stories are about what comes in."""
-    return Gallery(VirtualWorld(folder, seed, MONDAY, **{"AGENT_TREASURY_POLL_MS": "10000", **settings}))
+    return Gallery(VirtualWorld(folder, seed, MONDAY, **settings))
 
 
 async def open_session(shop: Gallery, name: str) -> tuple[str, str]:

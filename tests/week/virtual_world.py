@@ -21,6 +21,9 @@ __all__ = ["AGENT_URL", "CIRCLE_URL", "MONDAY", "RPC_URL", "START_LAMPORTS", "ST
 
 LOOK_EVERY_SECONDS = 2.0
 """A few slots of the virtual chain, and far less than any story lets pass between two things that it tells apart."""
+LATER_BY = 1 / 50
+"""What no row tells is seen so much later than it could have been: else a story that waits for an hour asks as often as
+thirty short ones."""
 
 
 class VirtualWorld(World):
@@ -133,16 +136,17 @@ class VirtualWorld(World):
 
     async def until(self, what: str, holds: Callable[[], Awaitable[bool]], seconds: float = 600) -> None:
         """Wait on virtual time until a condition holds; fails after a bound."""
-        end = self.clock.monotonic() + seconds
+        begun = self.clock.monotonic()
         while not await holds():
             self.check_alive()
-            if self.clock.monotonic() > end:
+            waited = self.clock.monotonic() - begun
+            if waited > seconds:
                 raise AssertionError(f"after {seconds} s still not: {what}")
-            await self._something_happens()
+            await self._something_happens(max(LOOK_EVERY_SECONDS, waited * LATER_BY))
 
-    async def _something_happens(self) -> None:
+    async def _something_happens(self, most: float) -> None:
         """A commit has changed rows, or time has passed in which the chain may have gone on: asking any sooner would
         answer the same, and most of a story's processor time went into asking."""
-        changes, latest = self._changes, self.clock.monotonic() + LOOK_EVERY_SECONDS
+        changes, latest = self._changes, self.clock.monotonic() + most
         while self._changes == changes and self.clock.monotonic() < latest:
             await self.clock.sleep(0.5)
