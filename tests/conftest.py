@@ -11,10 +11,15 @@ from importlib import import_module  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 from tests.programs import NOT_INSTALLED  # noqa: E402
 
 pytest_plugins = ["tests.databases"]
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+"""How long something takes says nothing: it may run beside two other workers."""
 
 TESTS = Path(__file__).parent
 WAITING_ROOMS = ("e2e", "soak", "deploy", "cli")

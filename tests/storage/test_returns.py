@@ -191,20 +191,20 @@ def _orders(facts: Sequence[Fact]) -> st.SearchStrategy[list[Fact]]:
     )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(_orders(REFUNDS))
 def test_refunds_in_any_order_before_the_payout_leave_the_same_due(order: list[Fact]) -> None:
     setting = _then(_sold(1), _minted(1), _priced(1))
     assert _play(setting, order) == _play(setting, REFUNDS)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(_orders(PAID_STORY))
 def test_refunds_and_a_lost_dispute_after_the_payout_leave_the_same_debt_in_any_order(order: list[Fact]) -> None:
     assert _play(_paid_sale, order) == _play(_paid_sale, PAID_STORY)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(_orders((_priced(1), *REFUNDS[:2], *DISPUTE_LOST[:2], _dispute(1, "won", 0, 3))))
 def test_a_partial_refund_and_a_won_dispute_leave_the_same_due_in_any_order(order: list[Fact]) -> None:
     setting = _then(_sold(1), _minted(1))

@@ -160,7 +160,7 @@ def in_its_own_order(gap: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return [next(course) if fact[0] == "dispute" else fact for fact in gap]
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(places, st.randoms(use_true_random=False))
 def test_what_comes_back_around_a_payout_ends_the_same_in_any_order(
     sqlite_template: Path, sqlite_path: Path, engine: Engine, where: list[int], dice: Any

@@ -210,7 +210,7 @@ def _paths(value: object, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(data=st.data(), which=st.integers(0, len(GOLDEN) - 1))
 def test_no_mutated_answer_raises_anything_but_malformed(data: st.DataObject, which: int) -> None:
     raw: Any = copy.deepcopy(GOLDEN[which])
@@ -226,7 +226,7 @@ def test_no_mutated_answer_raises_anything_but_malformed(data: st.DataObject, wh
     _decode_or_malformed(raw)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(data=st.data(), which=st.integers(0, len(GOLDEN) - 1))
 def test_no_mutated_bytes_of_the_transaction_raise_anything_but_malformed(data: st.DataObject, which: int) -> None:
     raw: Any = copy.deepcopy(GOLDEN[which])
@@ -241,7 +241,7 @@ def test_no_mutated_bytes_of_the_transaction_raise_anything_but_malformed(data: 
         _decode_or_malformed(raw)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.recursive(JUNK, lambda inner: st.dictionaries(st.sampled_from(["meta", "transaction", "slot"]), inner)))
 def test_no_invented_answer_raises_anything_but_malformed(invented: object) -> None:
     _decode_or_malformed(invented)
