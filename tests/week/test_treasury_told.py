@@ -8,7 +8,7 @@ from tests.week.people import on_virtual_time
 from tests.week.selling import DUE, Market
 from tests.week.virtual_world import AGENT_URL, VirtualWorld
 
-ONCE_A_DAY = {"AGENT_TREASURY_POLL_MS": "86400000"}
+ONCE_A_DAY_MS = "86400000"
 HOUR_SECONDS = 3_600
 
 
@@ -31,7 +31,7 @@ async def test_an_idle_daemon_looks_no_more_often_than_every_half_minute(tmp_pat
 async def test_what_circle_and_the_tracker_tell_of__a_minute_however_seldom_is_looked(
     tmp_path: Path,
 ) -> None:
-    shop = Market(VirtualWorld(tmp_path, **ONCE_A_DAY))
+    shop = Market(VirtualWorld(tmp_path, AGENT_TREASURY_POLL_MS=ONCE_A_DAY_MS))
     await shop.open()
     shop.world.circle.custody.notifier.subscribe(f"{AGENT_URL}/api/circle/webhook/", [])
     await shop.sell()
