@@ -15,13 +15,17 @@ class Bell:
     def ring(self) -> None:
         self._rung.set()
 
-    async def wait(self, seconds: float) -> bool:
-        """Wait until rung, `seconds` at most; True when it was rung. Rings while nobody listens are kept."""
+    async def wait(self, seconds: float, gathering: float = 0.0) -> bool:
+        """Wait until rung, `seconds` at most; True when it was rung. Then so many seconds more, in which further rings
+        count as the same. Rings while nobody listens are kept."""
         ringing = asyncio.ensure_future(self._rung.wait())
         sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
         try:
             await asyncio.wait([ringing, sleeping], return_when=asyncio.FIRST_COMPLETED)
-            return self._rung.is_set()
+            was_rung = self._rung.is_set()
+            if was_rung and gathering:
+                await self._clock.sleep(gathering)
+            return was_rung
         finally:
             self._rung.clear()
             ringing.cancel()

@@ -108,8 +108,7 @@ class TreasuryFollower:
             except (Retryable, StoreUnavailable) as error:
                 failures += 1
                 _log.warning("treasury_not_read", error=str(error), failures=failures)
-            if await self._bell.wait(self._pause(failures)):
-                await self._clock.sleep(min(self._poll_seconds, GATHERING_SECONDS))
+            await self._bell.wait(self._pause(failures), min(self._poll_seconds, GATHERING_SECONDS))
 
     def _pause(self, failures: int) -> float:
         """The poll's interval; after failures twice as long each time, up to half a minute."""
