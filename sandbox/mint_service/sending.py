@@ -21,6 +21,7 @@ from sandbox.circle_service.solana import (
 from sandbox.mint_service.books import USDC_DECIMALS, Books, Deposit, Status, Transfer
 from sandbox.solana_node.errors import NodeError
 from sandbox.solana_node.slots import Commitment
+from sandbox.solana_node.token_layouts import associated_token_address, token_amount
 
 HOT_WALLET_LAMPORTS = 10**9
 """SOL for fees and token accounts of thousands of transfers."""
@@ -60,10 +61,22 @@ class Sending:
 
     def _arrived(self, deposit: Deposit) -> None:
         """Circle mints as many USDC as dollars came."""
-        if next(self._signings) == 0:
-            self._chain.airdrop(self._wallet.pubkey(), HOT_WALLET_LAMPORTS)
-        self._chain.mint_usdc(self._wallet.pubkey(), deposit.units)
+        self._supply(deposit.units)
         self._books.settle(deposit)
+
+    def _supply(self, units: int) -> None:
+        owner = self._wallet.pubkey()
+        account = self._chain.account(owner, Commitment.PROCESSED)
+        if account is None or account.lamports < HOT_WALLET_LAMPORTS // 2:
+            self._chain.airdrop(owner, HOT_WALLET_LAMPORTS)
+        if units > 0:
+            self._chain.mint_usdc(owner, units)
+
+    def _held(self) -> int:
+        """Base units of the hot wallet now."""
+        address = associated_token_address(self._wallet.pubkey(), USDC)
+        account = self._chain.account(address, Commitment.PROCESSED)
+        return 0 if account is None else token_amount(account)
 
     def _send(self, transfer: Transfer) -> None:
         switches = self._books.switches
@@ -80,6 +93,8 @@ class Sending:
             self._watch_soon(transfer)
 
     def _sign(self, transfer: Transfer) -> None:
+        """What the wallet was given before may be gone: a fork has undone it."""
+        self._supply(transfer.units - self._held())
         blockhash, transfer.last_valid_height = self._chain.latest_blockhash()
         owner, to = self._wallet.pubkey(), Pubkey.from_string(transfer.address)
         fee = Fee(COMPUTE_UNITS_DEFAULT, 0).raised(next(self._signings))

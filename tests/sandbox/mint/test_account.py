@@ -77,6 +77,17 @@ def test_what_the_balance_or_screening_refuses_fails_with_its_code_and_moves_not
     assert world.get("/balances").data["available"][0]["amount"] == "10.00"
 
 
+def test_what_a_fork_has_taken_from_circles_own_wallet_is_there_again_when_it_sends(world: World) -> None:
+    recipient = world.control("recipients", address=PLATFORM).json["id"]
+    world.control("wire", usd="10.00")
+    world.pass_ms(4_000)
+    assert world.node.fork(31)
+    made = world.post("/transfers", world.order(recipient, "10.00")).data["id"]
+    world.pass_ms(200_000)
+    assert world.get(f"/transfers/{made}").data["status"] == "complete"
+    assert world.usdc_of(PLATFORM) == 10 * USDC
+
+
 def test_only_verified_recipients_are_listed_and_paid(world: World) -> None:
     body = {"idempotencyKey": world.new_key(), "address": PLATFORM, "chain": "SOL", "description": "platform"}
     added = world.post("/wallets/addresses/recipient", body)
