@@ -4,12 +4,11 @@ too old, and plans a Monday on a Sunday: nothing is signed or sent by it."""
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 import structlog
 
 from ports.clock import Clock
+from ports.times import dated
 from ports.transport import HttpRequest, HttpResponse, Transport
 
 log = structlog.get_logger(__name__)
@@ -30,6 +29,7 @@ class ClockWatch:
         self._transport, self._clock, self._observe = transport, clock, observe
         self._theirs: deque[float] = deque(maxlen=HEARD)
         self._told = True
+        self._answers = 0
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """As the transport's own."""
@@ -42,8 +42,14 @@ class ClockWatch:
 
     @property
     def trusted(self) -> bool:
-        """False once most of the last answers were dated more than SKEW_MOST_SECONDS from our clock."""
-        return abs(self.skew_seconds) <= SKEW_MOST_SECONDS
+        """False until somebody has answered, and once most of the last answers were dated more than SKEW_MOST_SECONDS
+        from our clock: a machine may begin with a clock that nobody has set yet."""
+        return self.has_heard and abs(self.skew_seconds) <= SKEW_MOST_SECONDS
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether enough answers had a date, or so many came that those who answer give none."""
+        return len(self._theirs) >= HEARD_LEAST or self._answers >= HEARD
 
     @property
     def skew_seconds(self) -> float:
@@ -55,13 +61,12 @@ class ClockWatch:
         return self._clock.now().timestamp() - theirs
 
     def _hear(self, headers: Mapping[str, str]) -> None:
-        try:
-            dated = parsedate_to_datetime(headers.get("date", ""))
-        except ValueError:
+        self._answers += 1
+        told = dated(headers)
+        if told is None:
             return
-        told = dated if dated.tzinfo else dated.replace(tzinfo=UTC)
         self._theirs.append(told.timestamp() - self._clock.monotonic())
         self._observe(self.skew_seconds)
-        if self.trusted is not self._told:
+        if self.has_heard and self.trusted is not self._told:
             self._told = self.trusted
             log.error("clock differs from the others'", seconds=round(self.skew_seconds), sends_go_on=self.trusted)

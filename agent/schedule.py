@@ -4,23 +4,27 @@ So a nudge that comes twice, late or not at all (a daemon that was down at Monda
 plan is `domain.calendar.due_batch` over the batches that are stored, and a live job is not made twice.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from apscheduler.job import Job
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from domain.calendar import BATCH_HOUR_UTC, next_batch_time
+from domain.calendar import BATCH_HOUR_UTC, WEEK, next_batch_time
 from ports.clock import Clock
 from storage import work
 from storage.errors import StoreUnavailable
+from storage.operation.set_back import bring_back
 from storage.store import Store
 
 log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 30.0
+"""How often it is looked whether the clock was set back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +93,31 @@ class Schedule:
         scheduler = build_scheduler(self._nudges, self.nudge)
         scheduler.start()
         try:
-            await asyncio.Event().wait()
+            while True:
+                await self._clock.sleep(LOOK_SECONDS)
+                await self.after_set_back(scheduler)
         finally:
             scheduler.shutdown(wait=False)
+
+    async def after_set_back(self, scheduler: AsyncIOScheduler) -> None:
+        """The scheduler would wait until the clock is where it was: what it has put off further than ever runs now."""
+        now = self._clock.now()
+        late = [job for job in scheduler.get_jobs() if job.next_run_time > now + _interval(job)]
+        if late and await self._bring_back(now):
+            for job in late:
+                job.modify(next_run_time=now)
+
+    async def _bring_back(self, now: datetime) -> bool:
+        """And so does what the database holds. False where it can't be used."""
+        try:
+            brought = await self._store.write(lambda conn: bring_back(conn, now))
+        except StoreUnavailable as error:
+            log.warning("the clock was set back, and what waits not brought back", error=str(error))
+            return False
+        if brought:
+            log.warning("the clock was set back: what was put off by the one before is due", rows=brought)
+            self._wake()
+        return True
 
     async def run_on_clock(self) -> None:
         """On the clock port: the same nudges at the same times, whatever time that is."""
@@ -99,6 +125,8 @@ class Schedule:
         longest = min(nudge.every for nudge in self._nudges)
         while True:
             now = self._clock.now()
+            if any(moment > now + nudge.every for nudge, moment in due.items()):
+                await self._bring_back(now)
             for nudge, moment in due.items():
                 if moment <= now or moment > now + nudge.every:  # the latter after the clock was set back
                     await self.nudge(nudge)
@@ -126,6 +154,10 @@ def build_scheduler(nudges: tuple[Nudge, ...], run: Callable[[Nudge], Awaitable[
 def monday_trigger() -> CronTrigger:
     """Mondays 09:00 UTC, whatever the machine's zone."""
     return CronTrigger(day_of_week="mon", hour=BATCH_HOUR_UTC, minute=0, second=0, timezone=UTC)
+
+
+def _interval(job: Job) -> timedelta:
+    return job.trigger.interval if isinstance(job.trigger, IntervalTrigger) else WEEK
 
 
 def _next(nudge: Nudge, now: datetime) -> datetime:

@@ -19,6 +19,7 @@ from domain.waits import look_again_after
 from indexer.guard import PASSING
 from metrics import Metrics
 from storage import schema
+from storage.operation.set_back import bring_back
 from storage.people.tokens import end_others_of_settings, ensure_admin_token
 from storage.people.users import ensure_invite
 from storage.recovery.restoring import take_up
@@ -64,7 +65,12 @@ async def prepare(settings: Settings, ports: Ports, metrics: Metrics) -> Daemon:
 
 async def _take_up(ports: Ports) -> None:
     now = ports.clock.now()
-    ended = await ports.store.write(lambda conn: take_up(conn, now))
+
+    def begin(conn: Connection) -> list[str] | None:
+        bring_back(conn, now)
+        return take_up(conn, now)
+
+    ended = await ports.store.write(begin)
     if ended is not None:
         log.warning("the database is a copy that was put in place", ended_tokens_of=ended)
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from agent.assembly import Engine, Gateways, Ports, split_rule
+from agent.clock_watch import ClockWatch
 from agent.probe import Probe
 from agent.reading_assembly import payout_way
 from agent.waking_store import WakingStore
@@ -111,8 +112,14 @@ def web_settings(settings: Settings) -> WebSettings:
 def _trouble(engine: Engine, gateways: Gateways) -> list[str]:
     """What watchers are told: the chain's state, and that sends wait; an endpoint's address is nobody's business."""
     waits = [] if engine.gate.is_open else ["nothing is signed or sent yet: the start gate waits"]
-    off = f"the machine's clock is {abs(gateways.clock.skew_seconds):.0f} s off: nothing is signed or sent by it"
-    return [*engine.chain.trouble_without_addresses(), *waits, *([] if gateways.clock.trusted else [off])]
+    return [*engine.chain.trouble_without_addresses(), *waits, *_trouble_with_clock(gateways.clock)]
+
+
+def _trouble_with_clock(clock: ClockWatch) -> list[str]:
+    """Until somebody has told the time, the start gate is what is waited for."""
+    if clock.trusted or not clock.has_heard:
+        return []
+    return [f"the machine's clock is {abs(clock.skew_seconds):.0f} s off: nothing is signed or sent by it"]
 
 
 def _check_stripe(secrets: tuple[str, ...], raw_body: bytes, header: str | None, now: datetime) -> None:

@@ -226,8 +226,10 @@ def _because(reason: str | None) -> str:
 
 
 def is_due(now: datetime, last_started: datetime | None, installed_at: datetime) -> bool:
-    """Whether the daily reconciliation is to run: an hour of 03:00 UTC has passed since the last one began."""
+    """Whether the daily reconciliation is to run: an hour of 03:00 UTC has passed since the last one began. What began
+    later than now did so by a clock that has been set back since."""
     utc = now.astimezone(UTC)
     today = datetime.combine(utc.date(), time(HOUR_UTC), tzinfo=UTC)
     latest = today if today <= utc else today - timedelta(days=1)
-    return latest > max(installed_at, last_started or installed_at)
+    known = [moment for moment in (installed_at, last_started) if moment is not None and moment <= now]
+    return not known or latest > max(known)

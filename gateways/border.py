@@ -3,15 +3,14 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 
 from domain.errors import OutcomeUnknown, PaymentSystemError, Retryable
+from ports import times
 from ports.transport import TransportError
 
 RETRY_AFTER_MAX_SECONDS = 900.0
 """A wrong header must not put a payment off for days; after 15 minutes it is worth asking again."""
 MESSAGE_CHARS_MAX = 300
-_SECONDS = re.compile(r"\s*([0-9]{1,18})\s*", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -35,17 +34,7 @@ def garbled(reason: str, call: str, *, has_effect: bool) -> PaymentSystemError:
 
 def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
     """Retry-After as seconds from `now`, given as seconds or as a date, between 0 and 15 minutes; None without it."""
-    value = headers.get("retry-after")
-    if value is None:
-        return None
-    seconds = _SECONDS.fullmatch(value)
-    if seconds is not None:
-        return min(RETRY_AFTER_MAX_SECONDS, float(seconds.group(1)))
-    try:
-        wait = (parsedate_to_datetime(value) - now).total_seconds()
-    except (ValueError, TypeError):
-        return None
-    return min(RETRY_AFTER_MAX_SECONDS, max(0.0, wait))
+    return times.retry_after(headers, now, RETRY_AFTER_MAX_SECONDS)
 
 
 def one_line(text: str) -> str:

@@ -23,6 +23,8 @@ class Fault(StrEnum):
     """The service answers `status` with `body` and `headers` (429: `retry-after`) and does nothing."""
     HTML = "html"
     """The service did it, a proxy answers 200 with a page."""
+    MASKED = "masked"
+    """The service did it, and `status`, `body` and `headers` come in place of its answer."""
     CUT_BODY = "cut_body"
     """The service did it, half of the answer arrives."""
 
@@ -41,6 +43,10 @@ class Rule:
     headers: Mapping[str, str] = field(default_factory=dict)
     strikes: Callable[[], None] = lambda: None
     """Called for each request that it takes."""
+
+    def answer(self) -> Response:
+        """What comes in place of the service's own."""
+        return Response(self.status, self.body, {"content-type": "application/json", **self.headers})
 
 
 class Faults:
@@ -67,7 +73,10 @@ class Faults:
             case Fault.LOSE_REQUEST:
                 return Response(status=0, cut=True)
             case Fault.STATUS:
-                return Response(rule.status, rule.body, {"content-type": "application/json", **rule.headers})
+                return rule.answer()
+            case Fault.MASKED:
+                answer()
+                return rule.answer()
             case Fault.LOSE_ANSWER:
                 return replace(answer(), cut=True)
             case Fault.LATE:

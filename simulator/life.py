@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from ports.transport import HttpRequest, HttpResponse, Transport
 from ports.virtual import VirtualClock
+from simulator.line import Break, Line, lost, undone
 from storage.engines.inline import InlineStore
 from storage.store import Dialect
 
@@ -96,11 +97,9 @@ class LivedStore:
 
     dialect: Dialect = "sqlite"
 
-    def __init__(
-        self, inner: InlineStore, life: Life, committed: Callable[[str, int], None] = lambda name, changed: None
-    ) -> None:
+    def __init__(self, inner: InlineStore, life: Life, committed: Callable[[str, int], None], line: Line) -> None:
         """`committed` is told the process and how many rows the transaction changed."""
-        self.inner, self._life, self._committed = inner, life, committed
+        self.inner, self._life, self._committed, self._line = inner, life, committed, line
         self.appends_at_once = inner.appends_at_once
         self.one_process = inner.one_process
 
@@ -112,13 +111,24 @@ class LivedStore:
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
         await self._life.reach("before commit")
+        broken = self._line.in_commit()
+        if broken is not None and broken.how is Break.UNDONE:
+            fn = undone(fn, broken.by)
         result = await self.inner.write(fn)
-        self._committed(self._life.name, self.inner.changed)
+        changed = self.inner.changed
+        self._committed(self._life.name, changed)
         await self._life.reach("after commit")
+        if broken is not None:
+            broken.by.lose(changed)
+            await asyncio.sleep(broken.by.silence())
+            await self._life.stay()
+            raise lost()
         return result
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
         await self._life.stay()
+        if self._line.breaks_in_read():
+            raise lost()
         return await self.inner.read(fn)
 
     async def append(self, fn: Callable[[Connection], T]) -> T:

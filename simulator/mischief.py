@@ -14,7 +14,7 @@ import structlog
 
 from config.settings import load_settings
 from sandbox.circle_service.idempotency import Replays
-from simulator.scenario import FaultKind
+from simulator.scenario import WITH_DICE_OF_THEIR_OWN, FaultKind
 from simulator.stage import NEVER, Stage
 from simulator.storms import Ended, Storms
 from simulator.world import DATABASE
@@ -30,6 +30,10 @@ STORM_SECONDS = (5, 30, 120, 600, 3_600)
 DEATH_SPANS = (15, 60, 250, 1_000)
 """Points between two deaths, on average, of a world in which processes die."""
 SKEW_SECONDS = (-3_600, -400, -30, 30, 400, 3_600, 20_000)
+SHARE_OF_SKEWS_BY_DAYS = 0.3
+SKEW_DAYS = (-8, -3, -1, 1, 3, 8)
+"""Over a Monday, or two."""
+LASTS_DAYS_SECONDS = (5, 600, 9_000, 50_000)
 PAUSE_SECONDS = (5, 29, 31, 120, 4_000)
 """Below and above the life of a lease."""
 PAUSED_AT = (None, "before call", "after call", "before commit", "after commit")
@@ -61,9 +65,11 @@ class Mischief:
     stage: Stage
     dice: random.Random
     kinds: frozenset[FaultKind]
-    backup_dice: random.Random
-    """Of their own: what they draw moves nothing of what the others draw."""
+    seed: int
+    """Of dice that one purpose has alone: what they draw moves nothing of what the others draw."""
     struck: Counter[str] = field(default_factory=Counter)
+    backup_dice: random.Random = field(init=False)
+    _own: dict[FaultKind, random.Random] = field(default_factory=dict)
     _begun: list[tuple[FaultKind, Ended]] = field(default_factory=list)
     _settings: dict[str, str] = field(default_factory=dict)
     _untold: dict[str, str] = field(default_factory=dict)
@@ -71,9 +77,18 @@ class Mischief:
     _death_span: int = 0
     _end: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.backup_dice = random.Random(f"backup {self.seed}")
+
+    def _own_dice(self, kind: FaultKind) -> random.Random:
+        if kind not in self._own:
+            self._own[kind] = random.Random(f"{kind} {self.seed}")
+        return self._own[kind]
+
     async def run(self, seconds: float, busy: Sequence[float]) -> None:
         """Everything that these kinds do within so many seconds; mostly when something happens, at the `busy` times."""
-        storms, self._end = Storms(self.stage, self.dice), self.stage.clock.monotonic() + seconds
+        storms = Storms(self.stage, self.dice, self._own_dice)
+        self._end = self.stage.clock.monotonic() + seconds
         self.stage.is_slow = bool(self.kinds)
         if FaultKind.DEATH in self.kinds:
             self._death_span = self.dice.choice(DEATH_SPANS)
@@ -84,13 +99,14 @@ class Mischief:
 
     def _times(self, kind: FaultKind, seconds: float, busy: Sequence[float]) -> list[tuple[float, float]]:
         """When spells of one kind begin, and how long they last."""
+        dice = self._own_dice(kind) if kind in WITH_DICE_OF_THEIR_OWN else self.dice
         found = []
-        for _ in range(self.dice.randint(1, max(1, round(SPELLS_A_WEEK * seconds / 604_800)))):
-            lasts = self.dice.choice(STORM_SECONDS)
-            at = self.dice.uniform(0, seconds)
-            if busy and self.dice.random() < SHARE_AT_BUSY_TIMES:
+        for _ in range(dice.randint(1, max(1, round(SPELLS_A_WEEK * seconds / 604_800)))):
+            lasts = dice.choice(STORM_SECONDS)
+            at = dice.uniform(0, seconds)
+            if busy and dice.random() < SHARE_AT_BUSY_TIMES:
                 earliest = 0 if kind in AT_ONCE else -min(lasts, 600)
-                at = self.dice.choice(busy) + self.dice.uniform(earliest, LATEST_SECONDS)
+                at = dice.choice(busy) + dice.uniform(earliest, LATEST_SECONDS)
             at = min(max(0.0, at), seconds - 1)
             found.append((at, min(lasts, seconds - at)))
         return found
@@ -157,7 +173,9 @@ class Mischief:
 
     async def _jump(self, lasts: float) -> None:
         process = self.dice.choice(self.stage.processes)
-        skew = self.dice.choice(SKEW_SECONDS)
+        skew, dice = self.dice.choice(SKEW_SECONDS), self._own_dice(FaultKind.CLOCK_JUMPS)
+        if dice.random() < SHARE_OF_SKEWS_BY_DAYS:
+            skew, lasts = dice.choice(SKEW_DAYS) * 86_400, dice.choice(LASTS_DAYS_SECONDS)
         process.clock.skew = timedelta(seconds=skew)
         self.struck[FaultKind.CLOCK_JUMPS] += 1
         self.stage.trace.tell(process.name, "has a clock that is off by", skew)

@@ -17,6 +17,8 @@ from sandbox.stripe_service import FAST, StripeService
 
 STRIPE_URL, CIRCLE_URL, RPC_URL = "http://stripe.test", "http://circle.test", "http://rpc.test"
 MINT_URL = "http://mint.test"
+ELSEWHERE_URL = "http://elsewhere.test"
+"""Where nothing of ours is; redirects lead there."""
 WS_URL = "ws://rpc.test"
 SECOND_ENDPOINT = "/rpc2"
 AGENT_URL = "http://127.0.0.1:8080"

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
 from multidict import CIMultiDict, MultiDict
@@ -22,6 +22,7 @@ from ports.sockets import Sockets
 from ports.transport import Transport
 from ports.virtual import SeededIds, VirtualClock
 from simulator.life import Killed, Life, LivedClock, LivedStore, LivedTransport
+from simulator.line import Line
 from storage.engines.inline import InlineStore
 
 
@@ -37,6 +38,7 @@ class Surroundings:
     """Recurring work is nudged so many times less often: a week has fewer of what only makes safe."""
     committed: Callable[[str, int], None] = lambda name, changed: None
     sockets: Sockets | None = None
+    line: Line = field(default_factory=Line)
 
 
 class Process:
@@ -59,7 +61,7 @@ class Process:
         skew = self.clock.skew
         self.clock = LivedClock(around.clock, self.life)
         self.clock.skew = skew
-        self.store = LivedStore(around.open_store(), self.life, around.committed)
+        self.store = LivedStore(around.open_store(), self.life, around.committed, around.line)
         metrics = Metrics()
         ports = Ports(
             clock=self.clock,

@@ -13,9 +13,9 @@ class FaultKind(StrEnum):
     LOST_ANSWERS = "lost_answers"
     LATE_ANSWERS = "late_answers"
     RATE_LIMITS = "rate_limits"
-    """429, with and without Retry-After."""
+    """429, with and without Retry-After, which may be a date or nonsense."""
     SERVER_ERRORS = "server_errors"
-    """500 and 503."""
+    """500, 502 and 503, with and without the same."""
     HTML_BODIES = "html_bodies"
     CUT_BODIES = "cut_bodies"
     LOST_EVENTS = "lost_events"
@@ -37,7 +37,7 @@ class FaultKind(StrEnum):
     """Notifications out of order, states that turn back, transfers that Circle refuses or gives up."""
     ROTATED_KEYS = "rotated_keys"
     CLOCK_JUMPS = "clock_jumps"
-    """The machine's clock is set, forwards or backwards, and later set right."""
+    """The machine's clock is set, forwards or backwards, by seconds or by days, and later set right."""
     TWO_WORKERS = "two_workers"
     """Two processes with leases of their own over the one store."""
     PAUSES = "pauses"
@@ -53,9 +53,17 @@ class FaultKind(StrEnum):
     """The platform wallet has no SOL left for rents, or for fees."""
     OLD_BACKUP = "old_backup"
     """The database is put back from a backup made hours or days before."""
+    REDIRECTS = "redirects"
+    """What a service is asked it answers with the way to another place, or to itself, whether it did it or not."""
+    LOST_COMMITS = "lost_commits"
+    """The connection to the database breaks in a COMMIT, which took effect or did not, or in a read; the process lives
+    on and can't tell."""
 
 
 ALL_FAULTS = frozenset(FaultKind)
+WITH_DICE_OF_THEIR_OWN = frozenset({FaultKind.REDIRECTS, FaultKind.LOST_COMMITS})
+"""Whether and when they strike moves nothing of what the others draw: a world without them is what it was before there
+were any."""
 
 
 @dataclass(frozen=True, slots=True)

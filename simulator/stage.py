@@ -25,7 +25,7 @@ from simulator.checker import Checker, People, Records, Terms
 from simulator.findings import Findings
 from simulator.leases import Leases
 from simulator.life import Killed, Life
-from simulator.outside import ADMIN_TOKEN, AGENT_URL, CIRCLE_URL, MINT_URL, STRIPE_KEY
+from simulator.outside import ADMIN_TOKEN, AGENT_URL, CIRCLE_URL, ELSEWHERE_URL, MINT_URL, STRIPE_KEY
 from simulator.process import Process, Surroundings
 from simulator.scrutiny import Scrutiny
 from simulator.trace import Trace
@@ -219,12 +219,14 @@ class Stage(World):
         orders = (request.method, request.url) in (("POST", TRANSFERS), ("POST", CONVERSIONS))
         if orders:
             self._remember(request.url, request.body)
+        if request.url.startswith(ELSEWHERE_URL):
+            self.findings.add(f"I14: what is told to a service went elsewhere: {request.method} {request.url}")
         answer = await self.wire.send(request)
         if orders and answer.status < 300:
             self.money_leaves.set()
         known = 0 if request.url.startswith(CIRCLE_URL) else zlib.crc32(answer.body, zlib.crc32(request.body))
         self.trace.note(name, request.method, request.url, answer.status, known)
-        return replace(answer, headers={**answer.headers, "date": formatdate(self.clock.now_ms() / 1000, usegmt=True)})
+        return replace(answer, headers={"date": formatdate(self.clock.now_ms() / 1000, usegmt=True), **answer.headers})
 
     def _remember(self, url: str, body: bytes) -> None:
         told, sent = json.loads(body), self.records.sent

@@ -11,6 +11,8 @@ from solders.pubkey import Pubkey
 from sandbox.circle_service.solana import COMPUTE_UNITS_DEFAULT, Fee
 from sandbox.faults import Fault, Faults, Rule
 from sandbox.solana_node.history import Landed
+from simulator import oddities
+from simulator.line import Fray
 from simulator.outside import SECOND_ENDPOINT, START_LAMPORTS
 from simulator.scenario import FaultKind
 from simulator.stage import Stage
@@ -41,6 +43,12 @@ FEES_MS = (60_000, 3_600_000, 100_000_000)
 LAMPORTS_LEFT = (1_000_000, 3_000_000, 8_000_000)
 """Less than one rent, a few of them: neither is enough for what a week costs."""
 SHARES = (0.02, 0.1, 0.4, 1.0)
+SHARE_OF_ODD_WAITS = 0.4
+SHARE_MASKED = 0.5
+"""Of the redirects, so many come in place of an answer that would have told of what was done."""
+MONEY = ((STRIPE, "/v1/refunds"), (STRIPE, "/v1/checkout"), (CIRCLE, "/transfer"), (CIRCLE, "/sign"), (CHAIN, "send"))
+BREAKS = (0.02, 0.1, 0.3)
+"""Shares of the commits."""
 
 
 def _begun() -> asyncio.Event:
@@ -64,6 +72,8 @@ class Storms:
 
     stage: Stage
     dice: random.Random
+    own_dice: Callable[[FaultKind], random.Random]
+    """Of one kind alone."""
 
     def begin(self, kind: FaultKind) -> Ended | None:
         """None when the kind is none that lasts."""
@@ -71,13 +81,15 @@ class Storms:
             FaultKind.LOST_REQUESTS: lambda: self._rule(Fault.LOSE_REQUEST),
             FaultKind.LOST_ANSWERS: lambda: self._rule(Fault.LOSE_ANSWER),
             FaultKind.LATE_ANSWERS: lambda: self._rule(Fault.LATE, delay_ms=self.dice.choice(LATE_MS)),
-            FaultKind.RATE_LIMITS: lambda: self._rule(Fault.STATUS, status=429),
-            FaultKind.SERVER_ERRORS: lambda: self._rule(Fault.STATUS, status=self.dice.choice((500, 502, 503))),
+            FaultKind.RATE_LIMITS: lambda: self._oddly(kind, self._rule(Fault.STATUS, status=429)),
+            FaultKind.SERVER_ERRORS: lambda: self._oddly(
+                kind, self._rule(Fault.STATUS, status=self.dice.choice((500, 502, 503)))
+            ),
             FaultKind.HTML_BODIES: lambda: self._rule(Fault.HTML),
             FaultKind.CUT_BODIES: lambda: self._rule(Fault.CUT_BODY),
         }
         if kind in rules:
-            return self._add(rules[kind]())
+            return self._add(rules[kind](), self.dice.choice(self._targets()))
         others: dict[FaultKind, Callable[[], Ended]] = {
             FaultKind.LOST_EVENTS: self._lose_events,
             FaultKind.DUPLICATE_EVENTS: self._double_events,
@@ -89,6 +101,8 @@ class Storms:
             FaultKind.CIRCLE_DISORDER: self._disorder,
             FaultKind.LATE_FEES: self._delay_fees,
             FaultKind.NO_SOL: self._spend_sol,
+            FaultKind.REDIRECTS: self._redirect,
+            FaultKind.LOST_COMMITS: self._break_commits,
         }
         return others[kind]() if kind in others else None
 
@@ -98,9 +112,25 @@ class Storms:
         headers = {"retry-after": str(self.dice.choice((1, 30, 600)))} if self.dice.random() < 0.5 else {}
         return Rule("", fault, FOR_EVER, 0, self.dice.choice(SHARES), delay_ms, status, b"{}", headers)
 
-    def _add(self, rule: Rule) -> Ended:
+    def _oddly(self, kind: FaultKind, rule: Rule) -> Rule:
+        dice = self.own_dice(kind)
+        if dice.random() < SHARE_OF_ODD_WAITS:
+            rule.headers = oddities.odd_wait(dice, self.stage.clock.now_ms())
+        return rule
+
+    def _redirect(self) -> Ended:
+        dice = self.own_dice(FaultKind.REDIRECTS)
+        fault = Fault.MASKED if dice.random() < SHARE_MASKED else Fault.STATUS
+        status, body = dice.choice(oddities.REDIRECTS), dice.choice((b"", b"{}", b"<html>moved</html>"))
+        rule = Rule("", fault, FOR_EVER, 0, dice.choice(SHARES), 0, status, body, oddities.redirect(dice))
+        return self._add(rule, dice.choice(dice.choice((MONEY, self._targets()))))
+
+    def _targets(self) -> tuple[tuple[str, str], ...]:
+        return (*TARGETS, *CONVERTING) if self.stage.settings.converts else TARGETS
+
+    def _add(self, rule: Rule, target: tuple[str, str]) -> Ended:
         stage = self.stage
-        service, rule.match = self.dice.choice((*TARGETS, *CONVERTING) if stage.settings.converts else TARGETS)
+        service, rule.match = target
         by_service: dict[str, Faults] = {
             STRIPE: stage.stripe.faults,
             CIRCLE: stage.circle.faults,
@@ -112,6 +142,14 @@ class Storms:
         met = asyncio.Event()
         rule.strikes = met.set
         return Ended(lambda: faults.rules.remove(rule), lambda: FOR_EVER - rule.times, met)
+
+    # --- the database -----------------------------------------------------------------------------------------
+
+    def _break_commits(self) -> Ended:
+        frays, dice, met = self.stage.line.frays, self.own_dice(FaultKind.LOST_COMMITS), asyncio.Event()
+        fray = Fray(dice, dice.choice(BREAKS), met.set)
+        frays.append(fray)
+        return Ended(lambda: frays.remove(fray), lambda: fray.struck, met)
 
     # --- events -----------------------------------------------------------------------------------------------
 

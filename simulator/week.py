@@ -21,7 +21,7 @@ from simulator.mischief import Mischief
 from simulator.operator import Operator
 from simulator.own_wallets import OwnWallets
 from simulator.people import Cast
-from simulator.scenario import FaultKind, Scenario
+from simulator.scenario import WITH_DICE_OF_THEIR_OWN, FaultKind, Scenario
 from simulator.stage import Stage
 from simulator.whims import Whims
 from simulator.world import DATABASE
@@ -114,14 +114,18 @@ class _World:
     def __init__(self, scenario: Scenario, folder: Path, listener: Callable[[str], None] | None) -> None:
         self._scenario, self._folder, self._listener = scenario, folder, listener
         self._dice = random.Random(scenario.seed)
-        allowed = sorted(scenario.faults)
+        allowed = sorted(scenario.faults - WITH_DICE_OF_THEIR_OWN)
         self._kinds = frozenset(
             kind
             for kind in allowed
-            if self._dice.random() < SHARES.get(kind, SHARE_OF_FAULTS) or len(allowed) <= FEW_FAULTS
-        )
+            if self._dice.random() < SHARES.get(kind, SHARE_OF_FAULTS) or len(scenario.faults) <= FEW_FAULTS
+        ) | frozenset(kind for kind in scenario.faults & WITH_DICE_OF_THEIR_OWN if self._is_chosen(kind))
         self._mints_pay = False
         self._whims = random.Random(f"whims of {scenario.seed}")
+
+    def _is_chosen(self, kind: FaultKind) -> bool:
+        chance = random.Random(f"whether {kind} in {self._scenario.seed}").random()
+        return chance < SHARES.get(kind, SHARE_OF_FAULTS) or len(self._scenario.faults) <= FEW_FAULTS
 
     async def run(self) -> Outcome:
         began = time.perf_counter()
@@ -132,8 +136,8 @@ class _World:
         stage = Stage(self._folder, self._dice.getrandbits(32), names, settings)
         stage.trace = type(stage.trace)(stage.clock.now_ms, self._listener)
         stage.commits_left = self._scenario.weeks * self._scenario.commits_most
-        dice, backup_dice = random.Random(self._dice.getrandbits(64)), random.Random(f"backup {self._scenario.seed}")
-        mischief = Mischief(stage, dice, self._kinds, backup_dice)
+        dice = random.Random(self._dice.getrandbits(64))
+        mischief = Mischief(stage, dice, self._kinds, self._scenario.seed)
         cast = Cast(stage, random.Random(self._dice.getrandbits(64)))
         with listening(stage.findings.add, stage.scrutiny.tells):
             try:
@@ -287,7 +291,9 @@ class _World:
     def _look(self, cast: Cast) -> Callable[[], Coroutine[None, None, None]]:
         async def look() -> None:
             checker, now_us = cast.stage.checker, cast.stage.clock.now_ms() * 1_000
-            self._tell(cast.stage, checker.always() if self._kinds else checker.undisturbed(now_us, cast.explained))
+            self._tell(
+                cast.stage, checker.always(now_us) if self._kinds else checker.undisturbed(now_us, cast.explained)
+            )
 
         return look
 

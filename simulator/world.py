@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 from config.settings import Settings, load_settings
 from ports.virtual import VirtualClock, VirtualLoop
 from sandbox.service import Delivery, Service
+from simulator.line import Line
 from simulator.outside import ADMIN_TOKEN, AGENT_URL, WS_URL, Outside
 from simulator.process import Process, Surroundings, json_headers
 from simulator.wire import ServiceSockets, ServiceTransport
@@ -60,6 +61,7 @@ class World:
         self.platform = self.outside.platform
         self.transport = ServiceTransport(self.outside.by_url, self.clock.sleep)
         self.sockets = ServiceSockets({WS_URL: self.node})
+        self.line = Line()
         self.environment = {**self.outside.environment(), **(settings or {})}
         self.settings: Settings = load_settings(self.environment)
         self.processes = [self.make_process(name, len(names) == 1) for name in names]
@@ -78,6 +80,7 @@ class World:
             self.nudge_slowness,
             self.committed,
             self.sockets,
+            self.line,
         )
         return Process(name, around, self.settings)
 

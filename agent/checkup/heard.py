@@ -1,9 +1,8 @@
 """A transport that remembers what time the others say it is."""
 
-from email.utils import parsedate_to_datetime
-
 from agent.checkup.findings import Finding, failed, ok, skipped, warning
 from ports.clock import Clock
+from ports.times import dated
 from ports.transport import HttpRequest, HttpResponse, Transport
 
 SKEW_MOST_SECONDS = 120.0
@@ -23,11 +22,9 @@ class Listener:
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Raises TransportError."""
         answer = await self._transport.send(request)
-        try:
-            told = parsedate_to_datetime(answer.headers.get("date", ""))
+        told = dated(answer.headers)
+        if told is not None:
             self._skews.append((self._clock.now() - told).total_seconds())
-        except (ValueError, TypeError):
-            pass
         return answer
 
     async def close(self) -> None:

@@ -19,6 +19,11 @@ from storage.errors import StoreUnavailable
 log = logging.getLogger(__name__)
 
 HostCheck = Callable[[str], bool]
+READS = frozenset({"GET", "HEAD"})
+TRY_AGAIN = "try again"
+LOOK_FIRST = "it may have been done all the same: look before you ask again"
+"""Of a COMMIT whose answer was lost nobody knows whether it took effect. Most acts can't be done twice (a version, a
+state or a name speaks against it); a conversion can be announced twice."""
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -117,7 +122,8 @@ class Router:
             return self._refusal(request, error)
         except StoreUnavailable as error:
             self._unavailable.happened(str(error))
-            unavailable = RequestError(503, "unavailable", "the database cannot be used now; try again")
+            what_now = TRY_AGAIN if request.method in READS else LOOK_FIRST
+            unavailable = RequestError(503, "unavailable", f"the database cannot be used now; {what_now}")
             return self._refusal(request, unavailable)
         except Exception:
             log.exception("%s %s failed unexpectedly", request.method, request.path)

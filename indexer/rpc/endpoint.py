@@ -17,6 +17,7 @@ from indexer.rpc.errors import (
 )
 from indexer.rpc.values import EndpointHealth
 from ports.clock import Clock
+from ports.times import retry_after
 from ports.transport import HttpRequest, Transport, TransportError
 
 Observe = Callable[[str, str, float, str], None]
@@ -166,7 +167,8 @@ class Endpoint:
         except TransportError as error:
             raise EndpointError(f"{self.label}: no answer to {method}: {error}", reached=error.sent) from error
         if response.status == 429:
-            rest = _seconds(response.headers.get("retry-after"))
+            asked = retry_after(response.headers, self._clock.now(), LONGEST_REST_SECONDS)
+            rest = LIMITED_REST_SECONDS if asked is None else asked
             raise EndpointError(f"{self.label}: too many requests", reached=False, retry_after_seconds=rest)
         if response.status != 200:
             raise EndpointError(f"{self.label}: {method} was answered with HTTP {response.status}")
@@ -200,10 +202,3 @@ class Endpoint:
 
     def _rest(self, seconds: float) -> None:
         self._resting_until = max(self._resting_until, self._clock.monotonic() + seconds)
-
-
-def _seconds(header: str | None) -> float:
-    digits = (header or "").strip()
-    if not digits.isascii() or not digits.isdigit():
-        return LIMITED_REST_SECONDS
-    return min(float(digits[:4]), LONGEST_REST_SECONDS)

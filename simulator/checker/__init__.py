@@ -24,10 +24,10 @@ class Checker:
         self._unnoticed: dict[str, int] = {}
         """What happened on the chain and no row says yet → since when, in microseconds."""
 
-    def always(self) -> list[str]:
+    def always(self, now_us: int) -> list[str]:
         """What holds at any instant between two transactions, whatever is on its way."""
         with self.db as db, self.records.standing_still():
-            return list(self._always(db))
+            return [*self._always(db), *payouts.early(db, now_us)]
 
     def undisturbed(self, now_us: int, accepted: Iterable[str] = ()) -> list[str]:
         """What holds besides, at any instant, where nothing ever goes wrong."""
@@ -48,7 +48,7 @@ class Checker:
         """What holds besides when people have done their part, nothing is broken and money is there for everybody."""
         found = self.at_rest(accepted)
         with self.db as db, self.records.standing_still():
-            found += [*rest.settled(db, now_us), *rest.nothing_waits(db, self.records, self._terms)]
+            found += [*rest.settled(db, now_us), *rest.nothing_waits(db, self.records, self._terms, now_us)]
             return [*found, *conversions.open_orders(db)]
 
     def _always(self, db: Database) -> Iterator[str]:

@@ -11,6 +11,8 @@ from simulator.checker.sales import UNITS_PER_CENT
 
 SECOND_US = 1_000_000
 EVENTS_DATED_SECONDS = 60
+EARLY_US = 180 * SECOND_US
+"""A clock may be two minutes ahead of the others' and still be trusted."""
 """So much earlier than it happened an event of the sandbox's Stripe may be dated: several bear the same time."""
 
 
@@ -54,6 +56,14 @@ def weeks(db: Database, records: Records) -> Iterator[str]:
         monday = datetime.fromisoformat(row["key"].removeprefix("monday:")).replace(hour=9, tzinfo=UTC)
         if row["paid_at"] >= monday.timestamp() * SECOND_US or monday.weekday():
             yield f"I15: payout {row['id']} was paid for after the cut-off of {row['key']}"
+
+
+def early(db: Database, now_us: int) -> Iterator[str]:
+    """I15: nobody plans a Monday before it has come, whatever the daemon's own clock says."""
+    for row in db.rows("SELECT key FROM batches WHERE key LIKE 'monday:%'"):
+        monday = datetime.fromisoformat(row["key"].removeprefix("monday:")).replace(hour=9, tzinfo=UTC)
+        if monday.timestamp() * SECOND_US > now_us + EARLY_US:
+            yield f"I15: {row['key']} was planned before it came"
 
 
 def frozen(db: Database) -> Iterator[str]:

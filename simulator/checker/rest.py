@@ -81,13 +81,14 @@ def late(since: Mapping[str, int], now_us: int) -> Iterator[str]:
             yield f"I6: {what} is finalized and no row says so, {(now_us - at) // 1_000_000} seconds later"
 
 
-def nothing_waits(db: Database, records: Records, terms: Terms) -> Iterator[str]:
-    """With people at work, enough money and no faults: nothing is parked, every payout has its end, but dust waits."""
+def nothing_waits(db: Database, records: Records, terms: Terms, now_us: int) -> Iterator[str]:
+    """With people at work, enough money and no faults: nothing is parked, every payout has its end, but dust waits, and
+    what goes to an address that was changed by a clock that was ahead."""
     for row in db.rows("SELECT kind, subject, error_code, last_error FROM jobs WHERE state = 'parked'"):
         if row["kind"] in BY_HAND and _is_unsettled(db, row["kind"], row["subject"]):
             continue
         yield f"I12: {row['kind']} {row['subject']} is parked ({row['error_code']}): {row['last_error']}"
-    yield from _unpaid(db, records, terms)
+    yield from _unpaid(db, records, terms, now_us)
     unminted = (
         "SELECT p.id, p.status, p.status_reason FROM purchases p JOIN users u ON u.id = p.buyer_id "
         "WHERE p.paid_at IS NOT NULL AND p.edition_held AND p.minted_at IS NULL AND p.status <> 'refunded'"
@@ -109,7 +110,7 @@ def _is_unsettled(db: Database, kind: str, payout: str) -> bool:
     return bool(db.rows(sql[kind], int(payout)))
 
 
-def _unpaid(db: Database, records: Records, terms: Terms) -> Iterator[str]:
+def _unpaid(db: Database, records: Records, terms: Terms, now_us: int) -> Iterator[str]:
     """Payouts that wait, but for those that are dust, and for all of an owner's together that are worth less than the
     account that he lacks."""
     owner = "COALESCE(u.circle_wallet_address, u.wallet_address)"
@@ -117,10 +118,10 @@ def _unpaid(db: Database, records: Records, terms: Terms) -> Iterator[str]:
         f"SELECT p.id, p.state, p.reason, p.batch_id, p.amount - p.netted_amount due, {owner} owner "
         "FROM payouts p JOIN users u ON u.id = p.recipient_id "
         "WHERE p.state IN ('pending_conversion', 'pending_distribution', 'failed') "
-        f"AND {owner} IS NOT NULL AND p.amount - p.netted_amount >= ?"
+        f"AND {owner} IS NOT NULL AND p.amount - p.netted_amount >= ? AND COALESCE(u.address_changed_at, 0) <= ?"
     )
     waiting: dict[str, list[sqlite3.Row]] = defaultdict(list)
-    for row in db.rows(sql, terms.minimum):
+    for row in db.rows(sql, terms.minimum, now_us):
         waiting[row["owner"]].append(row)
     for owner, rows in waiting.items():
         if sum(row["due"] for row in rows) < terms.account_worth and not records.has_account(owner):

@@ -5,7 +5,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 from agent.assembly import Ports, build_engine, build_gateways
-from agent.clock_watch import HEARD, SKEW_MOST_SECONDS
+from agent.clock_watch import HEARD, SKEW_MOST_SECONDS, ClockWatch
 from config.settings import load_settings
 from domain.flow import STEPS
 from metrics import Metrics
@@ -64,8 +64,9 @@ async def test_while_most_answers_contradict_the_clock_no_lane_that_sends_or_pla
         for _ in range(times):
             await gateways.clock.send(HttpRequest("GET", "https://api.stripe.com/"))
 
-    await answers(None, 20)
-    assert sending <= open_lanes()
+    assert not sending & open_lanes(), "nobody has told the time yet"
+    await answers(None, HEARD)
+    assert sending <= open_lanes(), "nobody does"
     await answers(-SKEW_MOST_SECONDS, HEARD)
     await answers(SKEW_MOST_SECONDS + 1, HEARD // 2)
     assert sending <= open_lanes(), "the others are not most yet"
@@ -73,8 +74,9 @@ async def test_while_most_answers_contradict_the_clock_no_lane_that_sends_or_pla
     await answers(SKEW_MOST_SECONDS + 1, 1)
     assert not sending & open_lanes()
     assert {"fee", "events_sweep", "wallet"} <= open_lanes()
-    outside.date = "no date at all"
-    await gateways.clock.send(HttpRequest("GET", "https://api.stripe.com/"))
+    for nonsense in ("no date at all", "Mon, 23 Nov 2026 09:00:10 +99999999999999999999"):
+        outside.date = nonsense
+        await gateways.clock.send(HttpRequest("GET", "https://api.stripe.com/"))
     assert not sending & open_lanes()
     await answers(0, HEARD // 2 + 1)
     assert sending <= open_lanes()
@@ -84,3 +86,14 @@ async def test_while_most_answers_contradict_the_clock_no_lane_that_sends_or_pla
     assert sending <= open_lanes()
     engine.gate.is_open = False
     assert sending & open_lanes() == {"plan"}
+
+
+async def test_a_clock_that_is_off_from_the_start_is_never_trusted() -> None:
+    outside, clock = Dated(), SetClock()
+    outside.date, clock.ahead = format_datetime(START, usegmt=True), timedelta(days=8)
+    watch = ClockWatch(outside, clock)
+    for _ in range(2 * HEARD):
+        assert not watch.trusted
+        await watch.send(HttpRequest("GET", "https://api.stripe.com/"))
+    clock.ahead = timedelta(0)
+    assert watch.trusted

@@ -181,12 +181,61 @@ async def test_a_clock_that_is_set_back_silences_no_nudge(inline_store: InlineSt
     assert past.count("events_sweep") >= 2
 
 
+async def test_apscheduler_waits_for_no_time_that_a_clock_set_back_has_put_off(inline_store: InlineStore) -> None:
+    woken: list[None] = []
+    schedule = Schedule(inline_store, SystemClock(), lambda: woken.append(None))
+    scheduler = build_scheduler((WEEKLY_PLAN, EVENTS_SWEEP), schedule.nudge)
+    scheduler.start()
+    try:
+        await schedule.after_set_back(scheduler)
+        planned = {job.id: job.next_run_time for job in scheduler.get_jobs()}
+        now = SystemClock().now()
+        await inline_store.write(lambda conn: work.enqueue(conn, "mint", 1, now, now + timedelta(days=8)))
+        for job in scheduler.get_jobs():
+            job.modify(next_run_time=job.next_run_time + timedelta(days=8))
+        await schedule.after_set_back(scheduler)
+        rearmed = {job.id: job.next_run_time for job in scheduler.get_jobs()}
+    finally:
+        scheduler.shutdown(wait=False)
+    assert len(planned) == 3
+    assert all(rearmed[one] <= planned[one] for one in planned)
+    assert [row.kind for row in await inline_store.read(job_rows) if row.due_at <= SystemClock().now()] == ["mint"]
+    assert len(woken) == 1
+
+
+async def test_what_a_clock_set_back_has_put_off_is_due_again_beside_the_nudges(inline_store: InlineStore) -> None:
+    clock = JumpingClock(MONDAY, MONDAY + timedelta(hours=2))
+
+    def set_back_once() -> None:
+        if len(schedule.asked) == 6:
+            clock.time -= timedelta(days=8)
+            clock.until = clock.time + timedelta(hours=2)
+
+    schedule = Keeper(inline_store, clock, set_back_once)
+    await inline_store.write(lambda conn: work.enqueue(conn, "mint", 1, MONDAY))
+    await play(schedule, clock)
+    (due,) = [row.due_at for row in await inline_store.read(job_rows) if row.kind == "mint"]
+    assert due < MONDAY - timedelta(days=7)
+
+
 async def test_late_sleeps_only_delay(inline_store: InlineStore) -> None:
     clock = JumpingClock(MONDAY, MONDAY + timedelta(hours=5), lag=timedelta(minutes=3))
     asked: list[tuple[str, datetime]] = []
     await play(Recorder(inline_store, clock, asked), clock)
     plans = [moment for kind, moment in asked if kind == "plan"]
     assert len(plans) == len(set(plans)) >= 30
+
+
+class Keeper(Schedule):
+    """Notes which nudge came, and leaves the jobs."""
+
+    def __init__(self, store: InlineStore, clock: JumpingClock, then: Callable[[], None]) -> None:
+        super().__init__(store, clock, then)
+        self.asked: list[str] = []
+
+    async def nudge(self, nudge: Nudge) -> None:
+        self.asked.append(nudge.kind)
+        await super().nudge(nudge)
 
 
 class Recorder(Schedule):

@@ -123,4 +123,5 @@ def test_it_is_due_once_each_day_after_three_and_never_before_the_first_night() 
     assert is_due(night + timedelta(hours=20), None, installed)
     assert not is_due(night + timedelta(hours=20), night, installed)
     assert is_due(night + timedelta(days=1), night, installed)
+    assert is_due(night, night + timedelta(days=8), installed), "by a clock that was set back since"
     assert is_due(night + timedelta(days=9, hours=1), night, installed)

@@ -25,7 +25,10 @@ from tests.gateways.wire import NOW
         (format_datetime(NOW + timedelta(seconds=30), usegmt=True), 30.0),
         (format_datetime(NOW - timedelta(seconds=30), usegmt=True), 0.0),
         (format_datetime(NOW + timedelta(days=30), usegmt=True), RETRY_AFTER_MAX_SECONDS),
-        ("Mon, 23 Nov 2026 09:00:10", None),
+        ("Mon, 23 Nov 2026 09:00:10", 10.0),
+        ("9" * 5_000, RETRY_AFTER_MAX_SECONDS),
+        ("Mon, 23 Nov 2026 09:00:10 +99999999999999999999", None),
+        ("Mon, 23 Nov 99999999999999999999 09:00:10 GMT", None),
     ],
 )
 def test_retry_after_is_read_as_seconds_or_date_and_kept_within_15_minutes(header: str, seconds: float | None) -> None:

@@ -1,6 +1,8 @@
 """Several endpoints as one: what counts as an answer, and what a failed send may mean."""
 
 from collections.abc import Callable
+from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import orjson
@@ -345,9 +347,11 @@ async def test_the_pool_says_why_the_chain_cannot_be_read_or_nothing_proven(quic
     assert indexed.rpc.trouble() == []
 
 
-async def test_a_429_without_any_other_endpoint_is_waited_out_as_long_as_it_says(quick: Quick) -> None:
+@pytest.mark.parametrize("as_date", [False, True])
+async def test_a_429_without_any_other_endpoint_is_waited_out_as_long_as_it_says(quick: Quick, as_date: bool) -> None:
     indexed = quick("/a", "/b")
-    limited = Rule("POST /a", Fault.STATUS, status=429, headers={"retry-after": "7"})
+    until = format_datetime(indexed.clock.now() + timedelta(seconds=7), usegmt=True)
+    limited = Rule("POST /a", Fault.STATUS, status=429, headers={"retry-after": until if as_date else "7"})
     indexed.world.node.faults.add(limited)
     await indexed.rpc.get_slot()
     assert [one.calls for one in indexed.rpc.health()] == [1, 1]

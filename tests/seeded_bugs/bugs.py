@@ -1,6 +1,7 @@
 """All seeded bugs."""
 
 from tests.seeded_bugs import (
+    bugs_of_connections,
     bugs_of_conversions,
     bugs_of_guards,
     bugs_of_parties,
@@ -14,6 +15,7 @@ from tests.seeded_bugs.planting import BUGS, Bug
 __all__ = [
     "BUGS",
     "Bug",
+    "bugs_of_connections",
     "bugs_of_conversions",
     "bugs_of_guards",
     "bugs_of_parties",

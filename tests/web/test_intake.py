@@ -187,7 +187,11 @@ async def test_with_the_database_gone_stripe_gets_503_readiness_fails_and_later_
         assert {(answer.status, answer.code) for answer in answers} == {(503, "unavailable")}
         assert (await shop.send("GET", "/readyz")).status == 503
         assert (await shop.send("GET", "/healthz")).status == 200
-        assert (await shop.send("GET", "/api/profile/", token="x")).status == 503
+        looked = await shop.send("GET", "/api/profile/", token="x")
+        assert (looked.status, looked.body["error"]["message"]) == (503, "the database cannot be used now; try again")
+        asked = await shop.send("POST", "/admin/api/conversions", {"usd_cents": 100}, token="x", admin=True)
+        assert asked.status == 503
+        assert asked.body["error"]["message"].endswith("it may have been done all the same: look before you ask again")
         store.gone = False
         assert (await shop.deliver(event())).status == 200
         assert (await shop.send("GET", "/readyz")).status == 200
