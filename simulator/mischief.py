@@ -16,7 +16,7 @@ from config.settings import load_settings
 from sandbox.circle_service.idempotency import Replays
 from simulator.scenario import WITH_DICE_OF_THEIR_OWN, FaultKind
 from simulator.stage import NEVER, Stage
-from simulator.storms import Ended, Storms
+from simulator.storms import Ended, Storms, give_sol
 from simulator.world import DATABASE
 
 SPELLS_A_WEEK = 3
@@ -124,6 +124,8 @@ class Mischief:
             if process.store is not None:
                 process.store.inner.limit_pages(None)
         await self._tell_keys()
+        if FaultKind.NO_SOL in self.kinds:
+            give_sol(self.stage)  # once more: a fork may have taken back what came at a storm's end
 
     async def _spell(self, kind: FaultKind, storms: Storms, at: float, lasts: float) -> None:
         await self.stage.clock.sleep(at)

@@ -279,7 +279,7 @@ class Storms:
         if spent > 0:
             bank = str(Keypair.from_seed(self.dice.randbytes(32)).pubkey())
             custody.transfers.start(wallet, native, spent, bank, fee, "LOW", None)
-        return Ended(lambda: _calm(stage.node.airdrop(Pubkey.from_string(wallet.address), START_LAMPORTS)))
+        return Ended(lambda: give_sol(stage))
 
     # --- Circle -----------------------------------------------------------------------------------------------
 
@@ -321,6 +321,11 @@ class Storms:
     def _addresses(self) -> list[str]:
         sql = "SELECT circle_wallet_address a FROM users WHERE circle_wallet_address IS NOT NULL ORDER BY id"
         return [row["a"] for row in self.stage.checker.db.rows(sql)]
+
+
+def give_sol(stage: Stage) -> None:
+    """More than the platform wallet ever needs."""
+    stage.node.airdrop(Pubkey.from_string(stage.platform.address), START_LAMPORTS)
 
 
 def _calm(_: object) -> None:
