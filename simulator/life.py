@@ -6,6 +6,7 @@ port of a dead life raises the same. A stopped process (SIGSTOP) stays at its po
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from ports.transport import HttpRequest, HttpResponse, Transport
 from ports.virtual import VirtualClock
 from simulator.line import Break, Line, lost, undone
 from storage.engines.inline import InlineStore
+from storage.errors import StoreUnavailable
 from storage.store import Dialect
 
 T = TypeVar("T")
@@ -22,6 +24,21 @@ T = TypeVar("T")
 
 class Killed(BaseException):
     """The process is dead."""
+
+
+@dataclass(slots=True, eq=False)
+class _Stop:
+    """What is done at the next point of that name, of any if it is None, at which that holds."""
+
+    where: str | None
+    holds: Callable[[], bool]
+    do: Callable[[], None]
+    reached: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def _nobody() -> None:
+    """Wants to know."""
 
 
 class Life:
@@ -44,14 +61,15 @@ class Life:
         self._hazard, self._dither = hazard, dither
         self._moving = asyncio.Event()
         self._moving.set()
-        self._stops_at: str | None = None
-        self._stops_if: Callable[[], bool] = lambda: True
-        self._stopped = asyncio.Event()
+        self._stops: list[_Stop] = []
 
     async def reach(self, where: str) -> None:
         """A point at which the process may die."""
-        if where == self._stops_at and self._stops_if():
-            self.stand_still()
+        for stop in [one for one in self._stops if one.where in (None, where) and one.holds()]:
+            self._stops.remove(stop)
+            stop.reached = True
+            stop.do()
+            stop.over.set()
         await self.stay()
         self.points += 1
         if self._hazard(where):
@@ -73,22 +91,33 @@ class Life:
     def die(self) -> None:
         self.is_dead = True
         self._moving.set()
+        self.expect_nothing()
         self.on_death()
 
     def stand_still(self) -> None:
-        self._stops_at = None
         self._moving.clear()
-        self._stopped.set()
 
-    async def stand_still_at(self, where: str, stops_if: Callable[[], bool]) -> None:
-        """Be stopped at the next point of that name at which that holds: in the middle of something. Returns when it
-        has happened."""
-        self._stopped.clear()
-        self._stops_at, self._stops_if = where, stops_if
-        await self._stopped.wait()
+    async def at_next(self, where: str | None, holds: Callable[[], bool], do: Callable[[], None] = _nobody) -> bool:
+        """Do that at the next point of that name, of any if it is None, at which that holds: in the middle of
+        something. Returns when it has happened; False when it no longer can."""
+        if self.is_dead:
+            return False
+        stop = _Stop(where, holds, do)
+        self._stops.append(stop)
+        await stop.over.wait()
+        return stop.reached
+
+    async def stand_still_at(self, where: str, stops_if: Callable[[], bool]) -> bool:
+        """Be stopped there, as `at_next` says."""
+        return await self.at_next(where, stops_if, self.stand_still)
+
+    def expect_nothing(self) -> None:
+        """Whatever was to be done at a later point is not done."""
+        stops, self._stops = self._stops, []
+        for stop in stops:
+            stop.over.set()
 
     def go_on(self) -> None:
-        self._stops_at = None
         self._moving.set()
 
 
@@ -102,6 +131,8 @@ class LivedStore:
         self.inner, self._life, self._committed, self._line = inner, life, committed, line
         self.appends_at_once = inner.appends_at_once
         self.one_process = inner.one_process
+        self.refused: Callable[[], None] = _nobody
+        """Called for each transaction that the disk refuses."""
 
     async def start(self) -> None:
         await self.inner.start()
@@ -114,7 +145,11 @@ class LivedStore:
         broken = self._line.in_commit()
         if broken is not None and broken.how is Break.UNDONE:
             fn = undone(fn, broken.by)
-        result = await self.inner.write(fn)
+        try:
+            result = await self.inner.write(fn)
+        except StoreUnavailable:
+            self.refused()
+            raise
         changed = self.inner.changed
         self._committed(self._life.name, changed)
         await self._life.reach("after commit")

@@ -13,10 +13,12 @@ from pathlib import Path
 import structlog
 
 from config.settings import load_settings
-from sandbox.circle_service.idempotency import Replays
+from sandbox.faults import Fault, Rule
+from simulator.process import Process
 from simulator.scenario import WITH_DICE_OF_THEIR_OWN, FaultKind
 from simulator.stage import NEVER, Stage
-from simulator.storms import Ended, Storms, give_sol
+from simulator.storms import FOR_EVER, Ended, Storms, give_sol
+from simulator.strikes import Tally
 from simulator.world import DATABASE
 
 SPELLS_A_WEEK = 3
@@ -37,8 +39,11 @@ LASTS_DAYS_SECONDS = (5, 600, 9_000, 50_000)
 PAUSE_SECONDS = (5, 29, 31, 120, 4_000)
 """Below and above the life of a lease."""
 PAUSED_AT = (None, "before call", "after call", "before commit", "after commit")
-"""At once, whatever it does, or in the middle of a job: with a row, and maybe an answer, in its hands."""
+"""As soon as it does anything, or in the middle of a job: with a row, and maybe an answer, in its hands."""
+DOWN_SECONDS = 10
+"""So often it is looked whether a dead process is there again."""
 FULL_PAGES = 1
+FULL_LOOKS_SECONDS = 600
 BACKUP_AGES = (600, 3_600, 20_000, 300_000)
 """Seconds between a backup and its return: minutes, hours, days in which money moved."""
 SHARE_WHILE_MONEY_LEAVES = 0.75
@@ -51,11 +56,22 @@ OUTAGE_SECONDS = (50_000, 130_000, 300_000, 700_000)
 SHARE_OFF_WHILE_MONEY_LEAVES = 0.5
 """Of the outages, so many begin when an order has just been taken: whether its answer has come or not."""
 KEYS_KEPT_SECONDS = 86_400
+SHARE_WITHOUT_ORDERS = 0.5
+ORDERS = "POST /v1/w3s/developer/transactions/transfer"
 AFTER_IT_BEGINS_SECONDS = (0, 0, 0, 3, 600)
 """Before anything of it is on the chain, in the middle of it, and when all of it is final."""
 AFTER_IT_LANDED_SECONDS = (0, 1, 4, 9)
 PUTTING_BACK_SECONDS = (0, 0, 5)
 """By a script, and by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """On which Circle takes no orders; at its end it forgets these keys."""
+
+    until: float
+    known: list[frozenset[tuple[str, str]]]
+    refused: Rule
 
 
 @dataclass(slots=True)
@@ -74,6 +90,7 @@ class Mischief:
     _settings: dict[str, str] = field(default_factory=dict)
     _untold: dict[str, str] = field(default_factory=dict)
     """Keys that the daemons don't know yet."""
+    _day: _Day | None = None
     _death_span: int = 0
     _end: float = 0.0
 
@@ -112,20 +129,22 @@ class Mischief:
         return found
 
     async def end(self) -> None:
-        """Everything is well again: the people who run the outside have mended it, and those who run the daemons have
-        given them the keys that are good."""
+        """Everything is well again: the people who run the outside have mended it, which may take Circle a day, and
+        those who run the daemons have given them the keys that are good."""
         self.stage.until_death, self.stage.is_slow, self.stage.kept_down = NEVER, False, 0
         begun, self._begun = self._begun, []
         for kind, ended in begun:
             self._undo(kind, ended)
         for process in self.stage.processes:
             process.clock.skew = timedelta(0)
+            process.life.expect_nothing()
             process.life.go_on()
             if process.store is not None:
                 process.store.inner.limit_pages(None)
         await self._tell_keys()
         if FaultKind.NO_SOL in self.kinds:
             give_sol(self.stage)  # once more: a fork may have taken back what came at a storm's end
+        await self._pass_day()
 
     async def _spell(self, kind: FaultKind, storms: Storms, at: float, lasts: float) -> None:
         await self.stage.clock.sleep(at)
@@ -179,22 +198,31 @@ class Mischief:
         if dice.random() < SHARE_OF_SKEWS_BY_DAYS:
             skew, lasts = dice.choice(SKEW_DAYS) * 86_400, dice.choice(LASTS_DAYS_SECONDS)
         process.clock.skew = timedelta(seconds=skew)
-        self.struck[FaultKind.CLOCK_JUMPS] += 1
         self.stage.trace.tell(process.name, "has a clock that is off by", skew)
+        await self._at_next(process, None, _is_job)
+        self.struck[FaultKind.CLOCK_JUMPS] += 1
         await self.stage.clock.sleep(lasts)
         process.clock.skew = timedelta(0)
 
     async def _pause(self, _: float) -> None:
         process, seconds = self.dice.choice(self.stage.processes), self.dice.choice(PAUSE_SECONDS)
-        life, where = process.life, self.dice.choice(PAUSED_AT)
-        if where is None:
-            life.stand_still()
-        else:
-            await life.stand_still_at(where, _is_job)
+        where = self.dice.choice(PAUSED_AT)
+        await self._at_next(process, where, _is_anything if where is None else _is_job, stand_still=True)
+        life = process.life
         self.struck[FaultKind.PAUSES] += 1
         self.stage.trace.tell(process.name, "is stopped for", seconds)
         await self.stage.clock.sleep(seconds)
         life.go_on()
+
+    async def _at_next(
+        self, process: Process, where: str | None, holds: Callable[[], bool], *, stand_still: bool = False
+    ) -> None:
+        """Returns at the next point of that name of this process, in whatever life it has then."""
+        while True:
+            life = process.life
+            if await life.at_next(where, holds, life.stand_still if stand_still else _nothing):
+                return
+            await self.stage.clock.sleep(DOWN_SECONDS)
 
     async def _switch_off(self, _: float) -> None:
         """Once in a world, and all processes together: the machine is off, or nobody pays its bill."""
@@ -214,20 +242,26 @@ class Mischief:
         stage.kept_down -= 1
 
     async def _fill_disk(self, lasts: float) -> None:
-        self.struck[FaultKind.DISK_FULL] += 1
+        """From before the first transaction that needs room. A process that starts anew finds it full as well."""
+        clock, refused = self.stage.clock, Tally()
         self.stage.trace.tell("the disk is full for", lasts)
-        end = self.stage.clock.monotonic() + min(lasts, 7_200)
-        while self.stage.clock.monotonic() < end:
-            for process in self.stage.processes:
-                self._limit(process, FULL_PAGES)
-            await self.stage.clock.sleep(20)
-        for process in self.stage.processes:
-            self._limit(process, None)
+        while not refused.met.is_set():
+            self._limit(FULL_PAGES, refused.note)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FULL_LOOKS_SECONDS):
+                    await refused.met.wait()
+        self.struck[FaultKind.DISK_FULL] += 1
+        end = clock.monotonic() + min(lasts, 7_200)
+        while clock.monotonic() < end:
+            self._limit(FULL_PAGES, refused.note)
+            await clock.sleep(20)
+        self._limit(None, _nothing)
 
-    def _limit(self, process: object, pages: int | None) -> None:
-        store = getattr(process, "store", None)
-        if store is not None:
-            store.inner.limit_pages(pages)
+    def _limit(self, pages: int | None, refused: Callable[[], None]) -> None:
+        for process in self.stage.processes:
+            if process.store is not None:
+                process.store.refused = refused
+                process.store.inner.limit_pages(pages)
 
     # --- the outside ------------------------------------------------------------------------------------------
 
@@ -291,11 +325,41 @@ class Mischief:
         await stage.clock.sleep(max(0.0, min(latest - stage.clock.monotonic(), more)))
 
     async def _forget_keys(self, _: float) -> None:
-        kept = (self.stage.circle.custody.replays, self.stage.outside.mint.replays)
-        known = [replays.remembered() for replays in kept]
-        await self.stage.clock.sleep(KEYS_KEPT_SECONDS)
-        self.struck[FaultKind.FORGOTTEN_KEYS] += sum(map(Replays.forget, kept, known))
-        self.stage.trace.tell("Circle forgets", sum(map(len, known)), "keys")
+        """Those of now, a day later. On some of these days Circle takes no orders, from one on that it has taken and
+        whose answer is lost: whoever asks again reaches it when it has forgotten."""
+        circle, clock = self.stage.circle, self.stage.clock
+        if self._own_dice(FaultKind.FORGOTTEN_KEYS).random() >= SHARE_WITHOUT_ORDERS or self._day is not None:
+            known = self._remembered()
+            await clock.sleep(KEYS_KEPT_SECONDS)
+            self._forget(known)
+            return
+        lost = asyncio.Event()
+        losing = circle.faults.add(Rule(ORDERS, Fault.LOSE_ANSWER, strikes=lost.set))
+        begun = FaultKind.FORGOTTEN_KEYS, Ended(lambda: circle.faults.rules.remove(losing), lambda: 0)
+        self._begun.append(begun)
+        await lost.wait()
+        self._begun.remove(begun)
+        begun[1].undo()
+        refused = circle.faults.add(Rule(ORDERS, Fault.STATUS, FOR_EVER, status=503))
+        self._day = _Day(clock.monotonic() + KEYS_KEPT_SECONDS, self._remembered(), refused)
+        self.stage.trace.tell("Circle has taken an order of which it has not told, and takes no more")
+        await self._pass_day()
+
+    async def _pass_day(self) -> None:
+        day, clock = self._day, self.stage.clock
+        if day is not None:
+            await clock.sleep(max(0.0, day.until - clock.monotonic()))
+            self._forget(day.known)
+            self.stage.circle.faults.rules.remove(day.refused)
+            self.struck[FaultKind.FORGOTTEN_KEYS] += 1
+            self._day = None
+
+    def _remembered(self) -> list[frozenset[tuple[str, str]]]:
+        return [replays.remembered() for replays in self.stage.replays]
+
+    def _forget(self, known: list[frozenset[tuple[str, str]]]) -> None:
+        forgotten = sum(replays.forget(keys) for replays, keys in zip(self.stage.replays, known, strict=True))
+        self.stage.trace.tell("Circle forgets", forgotten, "keys")
 
     async def _rotate(self, _: float) -> None:
         """Webhook secret and Circle key are replaced; some time later the daemons are told and restarted."""
@@ -326,6 +390,14 @@ class Mischief:
             await stage.kill(process)
         stage.circle.custody.entity.api_keys = frozenset({told["CIRCLE_W3S_API_KEY"]})
         stage.trace.tell("the daemons know the new keys")
+
+
+def _nothing() -> None:
+    """Is done."""
+
+
+def _is_anything() -> bool:
+    return True
 
 
 def _is_job() -> bool:

@@ -76,6 +76,8 @@ class Stage(World):
         """The network takes its time, and tasks run in other orders."""
         self.kept_down = 0
         """Dead processes stay dead for so many reasons: somebody works on the database file, the machine is off."""
+        self.replays = (self.circle.custody.replays, self.outside.mint.replays)
+        """What each of Circle's services remembers of idempotency keys."""
         self.on_outflow: list[Callable[[str], None]] = []
         """Called with the signature of each transaction that takes USDC from the platform wallet, when it lands."""
         self.money_leaves = asyncio.Event()

@@ -9,13 +9,16 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from sandbox.circle_service.solana import COMPUTE_UNITS_DEFAULT, Fee
+from sandbox.circle_service.transactions import State
 from sandbox.faults import Fault, Faults, Rule
+from sandbox.solana_node.endpoints import Endpoint
 from sandbox.solana_node.history import Landed
 from simulator import oddities
 from simulator.line import Fray
 from simulator.outside import SECOND_ENDPOINT, START_LAMPORTS
 from simulator.scenario import FaultKind
 from simulator.stage import Stage
+from simulator.strikes import READS, Answers, Tally
 
 FOR_EVER = 1 << 40
 STRIPE, CIRCLE, CHAIN, MINT = "stripe", "circle", "chain", "mint"
@@ -39,6 +42,8 @@ CONVERTING = ((MINT, ""), (MINT, "/transfers"), (MINT, "POST /v1/businessAccount
 """Where the daemons convert at Circle Mint."""
 LATE_MS = (1_000, 9_000, 29_000, 31_000, 90_000)
 """Below and above every deadline of the daemon's calls."""
+OVERTAKEN_MS = 3_000
+"""Longer than a transfer takes from state to state, with room for a block."""
 FEES_MS = (60_000, 3_600_000, 100_000_000)
 LAMPORTS_LEFT = (1_000_000, 3_000_000, 8_000_000)
 """Less than one rent, a few of them: neither is enough for what a week costs."""
@@ -62,7 +67,7 @@ class Ended:
     """What a storm leaves to be undone, and how often it struck. Until it has `met` something it does not pass."""
 
     undo: Callable[[], None]
-    struck: Callable[[], int] = lambda: 1
+    struck: Callable[[], int]
     met: asyncio.Event = field(default_factory=_begun)
 
 
@@ -154,7 +159,8 @@ class Storms:
     # --- events -----------------------------------------------------------------------------------------------
 
     def _lose_events(self) -> Ended:
-        controls, circle = self.stage.stripe.controls, self.stage.circle.custody.switches
+        controls, circle, tally = self.stage.stripe.controls, self.stage.circle.custody.switches, Tally()
+        deaf = self._hear_deliveries(tally)
         share = self.dice.choice((0.3, 1.0))
         if self.dice.random() < 0.3:
             controls.disturb_delivery(bad_signatures=share)
@@ -166,22 +172,37 @@ class Storms:
         def undo() -> None:
             controls.disturb_delivery(drop=0.0, tries_max=None, bad_signatures=0.0)
             circle.drop_notifications = circle.garble_signatures = 0
+            deaf()
 
-        return Ended(undo)
+        return Ended(undo, lambda: tally.count, tally.met)
 
     def _double_events(self) -> Ended:
-        controls, circle = self.stage.stripe.controls, self.stage.circle.custody.switches
+        controls, circle, tally = self.stage.stripe.controls, self.stage.circle.custody.switches, Tally()
+        deaf = self._hear_deliveries(tally)
         controls.disturb_delivery(duplicates=self.dice.choice((0.3, 1.0)))
         circle.duplicate_notifications += self.dice.randint(1, 20)
 
         def undo() -> None:
             controls.disturb_delivery(duplicates=0.0)
             circle.duplicate_notifications = 0
+            deaf()
 
-        return Ended(undo)
+        return Ended(undo, lambda: tally.count, tally.met)
+
+    def _hear_deliveries(self, tally: Tally) -> Callable[[], None]:
+        """Of both services' webhooks; the answer ends it."""
+        stripe, circle = self.stage.stripe.controls.on_disturbed, self.stage.circle.custody.on_disturbed
+        ends = tally.of(stripe), tally.of(circle)
+
+        def end() -> None:
+            for one in ends:
+                one()
+
+        return end
 
     def _shuffle_events(self) -> Ended:
-        controls = self.stage.stripe.controls
+        controls, tally = self.stage.stripe.controls, Tally()
+        deaf = tally.of(controls.on_disturbed)
         late = {"payment_intent.succeeded": 0, "checkout.session.completed": 0}
         late[self.dice.choice(sorted(late))] = self.dice.choice((0, 2_000, 3_600_000))
         controls.disturb_delivery(
@@ -189,12 +210,18 @@ class Storms:
             created_step_seconds=self.dice.choice((1, 60)),
             delay_ms=late,
         )
-        return Ended(lambda: _calm(controls.disturb_delivery(shuffle_ms=0, created_step_seconds=1, delay_ms={})))
+
+        def undo() -> None:
+            controls.disturb_delivery(shuffle_ms=0, created_step_seconds=1, delay_ms={})
+            deaf()
+
+        return Ended(undo, lambda: tally.count, tally.met)
 
     def _delay_fees(self) -> Ended:
-        controls = self.stage.stripe.controls
+        controls, payments = self.stage.stripe.controls, self.stage.records.payments
+        before = len(payments())
         controls.delay_fees(self.dice.choice(FEES_MS))
-        return Ended(controls.delay_fees)
+        return Ended(controls.delay_fees, lambda: len(payments()) - before)
 
     # --- the chain --------------------------------------------------------------------------------------------
 
@@ -203,6 +230,7 @@ class Storms:
 
     def _lag(self) -> Ended:
         endpoint = self.stage.node.endpoints[self._endpoint()]
+        answers = self._answers_of(endpoint)
         endpoint.lag_slots = self.dice.choice((1, 5, 31, 150))
         endpoint.unhealthy = self.dice.random() < 0.2
         endpoint.keeps_history = self.dice.random() < 0.7
@@ -210,8 +238,15 @@ class Storms:
 
         def undo() -> None:
             endpoint.lag_slots, endpoint.unhealthy, endpoint.keeps_history = 0, False, True
+            answers.end()
 
-        return Ended(undo)
+        return Ended(undo, lambda: answers.tally.count, answers.tally.met)
+
+    def _answers_of(self, endpoint: Endpoint, methods: frozenset[str] = READS) -> Answers:
+        """Those that are others than they should be, counted from now on."""
+        found = Answers(self.stage.node, endpoint, methods)
+        found.begin()
+        return found
 
     def _lie(self) -> Ended:
         """One endpoint denies what it knows, or answers nonsense; the other one is honest."""
@@ -225,15 +260,23 @@ class Storms:
                 ("getSignatureStatuses", "getTransaction", "getBlockHeight", "getBalance", "getSlot")
             )
             endpoint.lies[method] = lambda params: nonsense
-            return Ended(endpoint.lies.clear)
+            answers = self._answers_of(endpoint, frozenset({method}))
+
+            def be_honest() -> None:
+                endpoint.lies.clear()
+                answers.end()
+
+            return Ended(be_honest, lambda: answers.tally.count, answers.tally.met)
+        denials = self._answers_of(endpoint)
         deny: Callable[[object], None] = lambda landed: endpoint.hides.add(landed.signature)  # type: ignore[attr-defined]  # noqa: E731
         node.on_transaction.append(deny)
 
         def undo() -> None:
             node.on_transaction.remove(deny)
             endpoint.hides.clear()
+            denials.end()
 
-        return Ended(undo)
+        return Ended(undo, lambda: denials.tally.count, denials.tally.met)
 
     def _follow_a_dead_branch(self) -> Ended:
         """One endpoint goes on along a branch without what lands meanwhile, at the same heights as the others; it is
@@ -241,6 +284,7 @@ class Storms:
         node, path = self.stage.node, self._endpoint()
         endpoint, slots = node.endpoints[path], node.slots
         missing: list[str] = []
+        answers = self._answers_of(endpoint)
         seconds = self.dice.choice((4, 12, 24)) * slots.slot_ms / 1_000
 
         def miss(landed: Landed) -> None:
@@ -253,11 +297,13 @@ class Storms:
         def undo() -> None:
             node.on_transaction.remove(miss)
             endpoint.hides.difference_update(missing)
+            answers.end()
 
-        return Ended(undo, lambda: len(missing))
+        return Ended(undo, lambda: answers.tally.count, answers.tally.met)
 
     def _land_late(self) -> Ended:
-        switches = self.stage.node.switches
+        switches, tally = self.stage.node.switches, Tally()
+        deaf = tally.of(self.stage.node.on_disturbed)
         if self.dice.random() < 0.5:
             switches.land_after_slots = self.dice.choice((3, 40, 149, 151, 400))
         else:
@@ -265,8 +311,9 @@ class Storms:
 
         def undo() -> None:
             switches.land_after_slots = switches.drop_sends = 0
+            deaf()
 
-        return Ended(undo)
+        return Ended(undo, lambda: tally.count, tally.met)
 
     def _spend_sol(self) -> Ended:
         """Somebody moves nearly all SOL away by hand in Circle's console; later there is more than ever again."""
@@ -279,13 +326,15 @@ class Storms:
         if spent > 0:
             bank = str(Keypair.from_seed(self.dice.randbytes(32)).pubkey())
             custody.transfers.start(wallet, native, spent, bank, fee, "LOW", None)
-        return Ended(lambda: give_sol(stage))
+        return Ended(lambda: give_sol(stage), lambda: spent > 0)
 
     # --- Circle -----------------------------------------------------------------------------------------------
 
     def _disorder(self) -> Ended:
-        custody = self.stage.circle.custody
-        custody.switches.shuffle_notifications = True
+        custody, tally = self.stage.circle.custody, Tally()
+        deaf = tally.of(custody.on_disturbed)
+        refused = self._refused()
+        custody.switches.shuffle_notifications, custody.switches.hold_notifications_ms = True, OVERTAKEN_MS
         denied = set(self.dice.sample(self._addresses(), k=min(1, len(self._addresses()))))
         if self.dice.random() < 0.3:
             custody.transfers.denied_addresses |= denied
@@ -296,10 +345,15 @@ class Storms:
         def undo() -> None:
             calm()
             custody.switches.shuffle_notifications = custody.switches.insufficient_async = False
-            custody.switches.turned_back_views = 0
+            custody.switches.turned_back_views = custody.switches.hold_notifications_ms = 0
             custody.transfers.denied_addresses -= denied
+            deaf()
 
-        return Ended(undo)
+        return Ended(undo, lambda: tally.count + self._refused() - refused, tally.met)
+
+    def _refused(self) -> int:
+        """Orders that Circle has denied or given up."""
+        return sum(one.state in (State.DENIED, State.FAILED) for one in self.stage.records.orders())
 
     def _refuse_conversions(self) -> Callable[[], None]:
         """Circle Mint lets transfers wait, or its screening refuses one; the platform's address awaits its approval in

@@ -14,6 +14,7 @@ from typing import Any
 
 from ports.virtual import VirtualLoop
 from simulator import setups
+from simulator.creators import Creators
 from simulator.life import Killed
 from simulator.listening import listening
 from simulator.mint_desk import MintDesk
@@ -139,6 +140,7 @@ class _World:
         dice = random.Random(self._dice.getrandbits(64))
         mischief = Mischief(stage, dice, self._kinds, self._scenario.seed)
         cast = Cast(stage, random.Random(self._dice.getrandbits(64)))
+        self._creators = Creators(cast)
         with listening(stage.findings.add, stage.scrutiny.tells):
             try:
                 await self._play_until_broken(stage, cast, mischief)
@@ -146,6 +148,7 @@ class _World:
                 await stage.close()
         faults = mischief.struck
         faults[FaultKind.DEATH] = stage.deaths if FaultKind.DEATH in self._kinds else 0
+        faults[FaultKind.FORGOTTEN_KEYS] += sum(replays.taken_for_new for replays in stage.replays)
         violations = stage.findings.told()
         return Outcome(
             self._scenario,
@@ -294,6 +297,8 @@ class _World:
             self._tell(
                 cast.stage, checker.always(now_us) if self._kinds else checker.undisturbed(now_us, cast.explained)
             )
+            if not self._kinds:  # else whether somebody looks would change what goes wrong
+                self._tell(cast.stage, await self._creators.glance())
 
         return look
 
@@ -309,6 +314,7 @@ class _World:
             await stage.clock.sleep(pause)
             pause = min(2 * pause, LONGEST_ROUND_SECONDS)
             if not self._judge(stage, cast):
+                self._tell(stage, await self._creators.look_closely())
                 return
         await stage.clock.sleep(UNTOUCHED_SECONDS)
         self._tell(stage, self._judge(stage, cast))

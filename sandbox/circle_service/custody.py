@@ -49,11 +49,18 @@ class Custody:
         self.wallets = WalletBook(clock, _child(rng))
         self.tokens = TokenBook(chain, blockchain)
         self.notifier = Notifier(clock, _child(rng), switches)
+        self.on_disturbed = self.notifier.on_disturbed
+        """Called besides for each answer that tells of a state which is over."""
         self.transactions = TransactionBook(clock, self._transaction_changed)
         self.transfers = Transfers(clock, _child(rng), chain, self.tokens, self.transactions, pace)
         self.inbound = Inbound(clock, _child(rng), chain, self.tokens, self.wallets, self.transactions, pace.polling)
         self.users = UserBook(clock, _child(rng))
         self.challenges = ChallengeBook(clock, _child(rng), switches, self._challenge_changed)
+
+    def told_what_is_over(self) -> None:
+        """An answer was what a replica of Circle's that lags behind tells."""
+        for hear in self.on_disturbed:
+            hear()
 
     def tick(self, now_ms: int) -> None:
         self.challenges.tick(now_ms)

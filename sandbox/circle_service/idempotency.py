@@ -27,11 +27,14 @@ class Replays:
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], _Kept] = {}
         self._forgotten: set[str] = set()
+        self.taken_for_new = 0
+        """So many requests came under keys that were forgotten."""
 
     def find(self, scope: str, key: str, body: Mapping[str, object], *, original_on_conflict: bool) -> View | None:
         """The view of the resource made earlier, in its current state. Raises 403/156020 on another payload."""
         kept = self._kept.get((scope, key))
         if kept is None:
+            self.taken_for_new += key in self._forgotten
             return None
         if kept.payload != _payload(body) and not original_on_conflict:
             raise key_reused()

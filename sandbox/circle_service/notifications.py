@@ -4,7 +4,7 @@ import base64
 import heapq
 import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -79,6 +79,8 @@ class _Message:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     tries: int = 0
+    born: int = 0
+    """Of two, the later one has the greater number."""
 
 
 def endpoint_allowed(endpoint: str) -> bool:
@@ -127,6 +129,10 @@ class Notifier:
         self._due: list[tuple[int, int, _Message]] = []
         self._out: dict[int, _Message] = {}
         self._numbers = itertools.count(1)
+        self.on_disturbed: list[Callable[[], None]] = []
+        """Called for each that a switch loses, doubles, garbles or lets be overtaken."""
+        self._newest = 0
+        """Birth of the newest that was handed over."""
         self.given_up = 0
 
     def subscribe(self, endpoint: str, types: list[str]) -> Subscription:
@@ -190,6 +196,7 @@ class Notifier:
     ) -> None:
         if self._switches.drop_notifications > 0:
             self._switches.drop_notifications -= 1
+            self._disturbed()
             return
         body = compact(
             {
@@ -201,16 +208,18 @@ class Notifier:
                 "version": 2,
             }
         )
-        message = _Message(to, "POST", self._headers(body), body)
-        self._queue(message, 0)
+        message = _Message(to, "POST", self._headers(body), body, born=next(self._numbers))
+        self._queue(message, self._held_ms())
         if self._switches.duplicate_notifications > 0:
             self._switches.duplicate_notifications -= 1
+            self._disturbed()
             self._queue(_Message(to, "POST", message.headers, body), 0)
 
     def _headers(self, body: bytes) -> dict[str, str]:
         signed = body
         if self._switches.garble_signatures > 0:
             self._switches.garble_signatures -= 1
+            self._disturbed()
             signed = body + b" "
         return {
             "Content-Type": "application/json",
@@ -218,11 +227,22 @@ class Notifier:
             "X-Circle-Signature": self.signer.sign(signed),
         }
 
+    def _held_ms(self) -> int:
+        most = self._switches.hold_notifications_ms
+        return self._rng.randrange(most + 1) if most > 0 else 0
+
+    def _disturbed(self) -> None:
+        for hear in self.on_disturbed:
+            hear()
+
     def _queue(self, message: _Message, delay_ms: int) -> None:
         heapq.heappush(self._due, (self._clock() + delay_ms, next(self._numbers), message))
 
     def _hand_over(self, message: _Message) -> Delivery:
         message.tries += 1
+        if message.tries == 1 and 0 < message.born < self._newest:
+            self._disturbed()
+        self._newest = max(self._newest, message.born)
         number = next(self._numbers)
         self._out[number] = message
         return Delivery(number, message.method, message.subscription.endpoint, message.headers, message.body)

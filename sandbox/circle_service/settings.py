@@ -55,6 +55,8 @@ class Switches:
     """The next so many notifications carry a signature over other bytes."""
     shuffle_notifications: bool = False
     """Notifications that are due together are handed over in random order."""
+    hold_notifications_ms: int = 0
+    """Every notification is held back by a random part of this, so that they overtake one another."""
     turned_back_views: int = 0
     """The next so many answers about one transaction tell the state before its present one."""
     faucet_drips: bool = False

@@ -96,6 +96,8 @@ def get_transaction(custody: Custody, call: Call) -> Reply:
     found = custody.transactions.get(path_id(call.params[0]), custody.user_id(call))
     if custody.switches.turned_back_views > 0:
         custody.switches.turned_back_views -= 1
+        if found.state_before is not found.state:
+            custody.told_what_is_over()
         return Reply(200, {"transaction": found.view_before()})
     return Reply(200, {"transaction": found.view()})
 

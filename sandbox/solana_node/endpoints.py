@@ -29,6 +29,8 @@ class Endpoint:
     """Signatures it denies knowing, in statuses, transactions and lists."""
     lies: dict[str, Callable[[list[Any]], Any]] = field(default_factory=dict)
     """Method name → what it answers instead, given the parameters."""
+    on_answer: list[Callable[[Any, Any], None]] = field(default_factory=list)
+    """Called with each request object that it was asked, and with its answer."""
 
 
 @dataclass(slots=True)

@@ -95,6 +95,8 @@ class SolanaNode:
         """Called with each transaction as it lands (processed), successful or not."""
         self.on_dropped: list[Callable[[Landed], None]] = []
         """Called with each transaction that a fork took back."""
+        self.on_disturbed: list[Callable[[], None]] = []
+        """Called for each transaction that a switch loses, or lands late."""
         self._late: list[tuple[int, int, Resolved]] = []
         self._late_count = 0
         self._svm_slot = -1
@@ -178,12 +180,18 @@ class SolanaNode:
             return resolved.signature
         if self.switches.drop_sends > 0:
             self.switches.drop_sends -= 1
+            self._disturbed()
             return resolved.signature
         if self.switches.land_after_slots > 0:
+            self._disturbed()
             self._land_later(resolved, slot + self.switches.land_after_slots)
         else:
             self._land(resolved, slot)
         return resolved.signature
+
+    def _disturbed(self) -> None:
+        for hear in self.on_disturbed:
+            hear()
 
     def signature_status(self, signature: str) -> SignatureStatus | None:
         """The truth about a signature, without any endpoint's lag or faults."""

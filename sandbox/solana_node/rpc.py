@@ -58,6 +58,13 @@ def read_request(body: Any) -> Incoming:
 
 def answer_call(node: "SolanaNode", path: str, body: Any) -> dict[str, Any] | None:
     """One request object in, one response object out; None for a notification (a request without id)."""
+    answer = _answer(node, path, body)
+    for hear in node.endpoint(path).on_answer:
+        hear(body, answer)
+    return answer
+
+
+def _answer(node: "SolanaNode", path: str, body: Any) -> dict[str, Any] | None:
     try:
         incoming = read_request(body)
     except NodeError as error:

@@ -3,6 +3,7 @@
 The same over HTTP: `sandbox.stripe_service.control_api`.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -40,6 +41,11 @@ class Controls:
     def switches(self) -> Switches:
         """The delivery's disturbances; set its fields, or all at once through `disturb_delivery`."""
         return self._world.post_office.switches
+
+    @property
+    def on_disturbed(self) -> list[Callable[[], None]]:
+        """Called for each delivery that a switch loses, doubles, holds back or signs wrongly."""
+        return self._world.post_office.on_disturbed
 
     def refund(self, charge_or_intent: str, amount: int | None = None, reason: str | None = None) -> Json:
         """As the operator does in Stripe's dashboard; `amount` in cents, all that is left if None."""

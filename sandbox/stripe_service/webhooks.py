@@ -4,6 +4,7 @@ import hashlib
 import heapq
 import hmac
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -99,6 +100,8 @@ class PostOffice:
         self._rng = rng
         self._timing = timing
         self.switches = Switches()
+        self.on_disturbed: list[Callable[[], None]] = []
+        """Called for each delivery that a switch loses, doubles, holds back or signs wrongly."""
         self.endpoints: dict[str, Endpoint] = {}
         self._due: list[tuple[int, int, Dispatch]] = []
         self._order = count()
@@ -120,8 +123,12 @@ class PostOffice:
     def _schedule(self, event: Event, endpoint_id: str) -> None:
         now = self._clock()
         held_ms = self.switches.delay_ms.get(event.body["type"], 0)
-        self._push(now + held_ms + self._jitter(), Dispatch(event, endpoint_id, now))
+        first_ms = held_ms + self._jitter()
+        if first_ms > 0:
+            self._disturbed()
+        self._push(now + first_ms, Dispatch(event, endpoint_id, now))
         if self._chance(self.switches.duplicates):
+            self._disturbed()
             self._push(now + held_ms + self._jitter(), Dispatch(event, endpoint_id, now, is_copy=True))
 
     def _push(self, due_ms: int, dispatch: Dispatch) -> None:
@@ -156,6 +163,7 @@ class PostOffice:
         number = next(self._numbers)
         self._under_way[number] = dispatch
         if self._chance(self.switches.drop):
+            self._disturbed()
             self.delivered(number, None)
             return None
         body = orjson.dumps(dispatch.event.render(endpoint.api_version or ""), option=orjson.OPT_INDENT_2)
@@ -164,12 +172,19 @@ class PostOffice:
     def _headers(self, endpoint: Endpoint, body: bytes) -> dict[str, str]:
         now_ms = self._clock()
         timestamp = now_ms // 1000 + self.switches.timestamp_offset_seconds
-        signed = body + b" " if self._chance(self.switches.bad_signatures) else body
+        signed = body
+        if self._chance(self.switches.bad_signatures):
+            self._disturbed()
+            signed = body + b" "
         return {
             "content-type": "application/json; charset=utf-8",
             "user-agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
             "stripe-signature": signature_header(endpoint.secrets(now_ms), timestamp, signed),
         }
+
+    def _disturbed(self) -> None:
+        for hear in self.on_disturbed:
+            hear()
 
     def delivered(self, delivery_id: int, status: int | None) -> None:
         """Book the outcome of one try. Only a 2xx counts as taken; a redirect does not."""

@@ -7,12 +7,13 @@ Invariants are numbered as in `docs/PROOF.md`.
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from simulator.checker import books, conversions, groups, history, parties, payouts, rest, sales, secrecy
+from simulator.checker import books, conversions, dashboards, groups, history, parties, payouts, rest, sales, secrecy
+from simulator.checker.dashboards import Figures, Shown
 from simulator.checker.reading import Database
 from simulator.checker.records import People, Records, Wish
 from simulator.checker.terms import Terms
 
-__all__ = ["Checker", "People", "Records", "Terms", "Wish"]
+__all__ = ["Checker", "Figures", "People", "Records", "Shown", "Terms", "Wish"]
 
 
 class Checker:
@@ -50,6 +51,16 @@ class Checker:
         with self.db as db, self.records.standing_still():
             found += [*rest.settled(db, now_us), *rest.nothing_waits(db, self.records, self._terms, now_us)]
             return [*found, *conversions.open_orders(db)]
+
+    def figures(self, creator: int) -> Figures:
+        """What his dashboard has to show now."""
+        with self.db as db:
+            return dashboards.by_the_books(db, creator)
+
+    def shown(self, shown: Shown, accepted: Iterable[str] = ()) -> list[str]:
+        """I17: what holds of all that a creator was shown when nothing was on its way."""
+        with self.db as db, self.records.standing_still():
+            return list(dashboards.unlike_the_world(db, self.records, self._terms, shown, frozenset(accepted)))
 
     def _always(self, db: Database) -> Iterator[str]:
         records = self.records

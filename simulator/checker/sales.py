@@ -25,11 +25,16 @@ def money(db: Database, records: Records, terms: Terms) -> Iterator[str]:
         if theirs is None or ours != (theirs["gross_cents"], theirs["fee_cents"], theirs["net_cents"]):
             yield f"I2: purchase {row['id']} has {ours}, Stripe has {theirs}"
             continue
-        net = theirs["net_cents"] * UNITS_PER_CENT
-        steps = (2 * net * terms.creator_bps + ALL_BPS * terms.step) // (2 * ALL_BPS * terms.step)
-        part = min(net, steps * terms.step)
+        net, part = theirs["net_cents"] * UNITS_PER_CENT, creators_part(theirs["net_cents"], terms)
         if (row["creator_amount"], row["platform_amount"]) != (part, net - part):
             yield f"I2: purchase {row['id']} gives its creators {row['creator_amount']} of {net}, {part} is right"
+
+
+def creators_part(net_cents: int, terms: Terms) -> int:
+    """What of a sale's net is its creators', in base units."""
+    net = net_cents * UNITS_PER_CENT
+    steps = (2 * net * terms.creator_bps + ALL_BPS * terms.step) // (2 * ALL_BPS * terms.step)
+    return min(net, steps * terms.step)
 
 
 def splits(db: Database) -> Iterator[str]:
@@ -81,7 +86,7 @@ def losers(db: Database) -> Iterator[str]:
 
 def given_back(db: Database, records: Records) -> Iterator[str]:
     """I7: what we give back, an operator has asked for, or a loser is due; and each of it is given once."""
-    sql = "SELECT stripe_payment_intent_id pi FROM purchases WHERE NOT edition_held"
+    sql = "SELECT stripe_payment_intent_id pi FROM purchases WHERE status_reason = 'sold_out'"
     losers = {row["pi"] for row in db.rows(sql)}
     for payment in records.payments():
         ours = Counter(

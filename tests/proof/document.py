@@ -21,7 +21,8 @@ one key, one body, a successor only beside a proof, and what is called dead neve
 along their edges, each from where the last one ended, with history. I10 a lease ends by its holder's hand;
 receipts stand. I11 wallet, movements and ledger are one number. I12 everything comes to rest. I13 every act of an
 operator is in the audit log. I14 no secret in the database, the answers or the logged errors. I15 each Monday
-takes what was paid before. I16 what is refused changes no row.
+takes what was paid before. I16 what is refused changes no row. I17 what creators are shown is what the books, Stripe
+and the chain say.
 """
 HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 

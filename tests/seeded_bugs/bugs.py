@@ -3,10 +3,12 @@
 from tests.seeded_bugs import (
     bugs_of_connections,
     bugs_of_conversions,
+    bugs_of_dashboards,
     bugs_of_guards,
     bugs_of_parties,
     bugs_of_payouts,
     bugs_of_real_time,
+    bugs_of_retries,
     bugs_of_sales,
     bugs_of_the_calendar,
 )
@@ -17,10 +19,12 @@ __all__ = [
     "Bug",
     "bugs_of_connections",
     "bugs_of_conversions",
+    "bugs_of_dashboards",
     "bugs_of_guards",
     "bugs_of_parties",
     "bugs_of_payouts",
     "bugs_of_real_time",
+    "bugs_of_retries",
     "bugs_of_sales",
     "bugs_of_the_calendar",
 ]

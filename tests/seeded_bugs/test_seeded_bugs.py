@@ -17,6 +17,7 @@ EVERYDAY = (
     "pays_a_cent_more_with_the_mint",
     "writes_before_it_refuses",
     "calls_a_conversion_done_when_it_is_sent",
+    "shows_what_was_refunded_as_sold",
 )
 """Those that cost the least processor time, by the proof's table."""
 SEEDS_EVERYDAY = 3

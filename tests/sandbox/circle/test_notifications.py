@@ -141,6 +141,23 @@ def test_notifications_can_be_dropped_doubled_and_garbled(world: World) -> None:
     assert len(world.deliveries) == count + 1
 
 
+def test_notifications_that_are_held_back_overtake_one_another(world: World) -> None:
+    world.post(SUBSCRIPTIONS, {"endpoint": HOOK})
+    world.pass_ms(10)
+    told: list[bool] = []
+    notifier = world.circle.custody.notifier
+    notifier.on_disturbed.append(lambda: told.append(True))
+    numbers = [str(number) for number in range(5)]
+    for hold_ms in (0, 1_000):
+        world.call("POST", "/_sandbox/switches", {"hold_notifications_ms": hold_ms}, key=None)
+        for number in numbers:
+            notifier.notify("transactions.outbound", {"id": number})
+        world.pass_ms(2_000)
+        seen = [json.loads(one.body)["notification"]["id"] for one in world.deliveries[-5:]]
+        assert sorted(seen) == numbers
+        assert (seen == numbers) == (hold_ms == 0) == (not told)
+
+
 def test_faults_are_added_and_cleared_from_outside(world: World) -> None:
     rule = {"fault": "status", "match": "GET /v1/w3s/wallets", "status": 503, "body": "{}", "times": 2}
     assert world.call("POST", "/_sandbox/faults/add", rule, key=None).json == {"rules": 1}

@@ -1,0 +1,37 @@
+"""Bugs in what is asked once more, or of the wrong one."""
+
+from datetime import timedelta
+from typing import Any
+
+from pytest import MonkeyPatch
+from sqlalchemy import exists, select
+
+import payouts.rails.circle_transfer
+import storage.sales.refunds
+from simulator.scenario import FaultKind as F
+from storage.sales.purchases import SOLD_OUT, required
+from storage.tables import purchases, refunds
+from storage.work import enqueue
+from tests.seeded_bugs.planting import bug, of
+
+
+@bug(purchases=9)
+def gives_back_to_the_winner_of_a_race(patch: MonkeyPatch) -> None:
+    real = of(storage.sales.refunds, "intend")
+
+    def intend(conn: Any, purchase_id: int, reason: str, amount: int, uuid: Any, key: Any, now: Any) -> None:
+        work = required(conn, purchase_id).content_id
+        spared = ~exists().where(refunds.c.purchase_id == purchases.c.id)
+        winners = select(purchases.c.id).where(purchases.c.content_id == work, purchases.c.edition_held, spared)
+        other = conn.scalar(winners.limit(1)) if reason == SOLD_OUT else None
+        if other is not None:
+            enqueue(conn, "refund", other, now)
+        real(conn, other or purchase_id, reason, amount, uuid, key, now)
+
+    patch.setattr(storage.sales.refunds, "intend", intend)
+
+
+@bug(F.FORGOTTEN_KEYS, purchases=9, rail="circle")
+def trusts_a_key_for_ever(patch: MonkeyPatch) -> None:
+    """An order whose answer was lost is sent again when Circle has forgotten it."""
+    patch.setattr(payouts.rails.circle_transfer, "KEY_TRUSTED_FOR", timedelta(days=3_650))
