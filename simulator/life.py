@@ -148,7 +148,8 @@ class LivedStore:
         try:
             result = await self.inner.write(fn)
         except StoreUnavailable:
-            self.refused()
+            if broken is None:
+                self.refused()
             raise
         changed = self.inner.changed
         self._committed(self._life.name, changed)

@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from config.settings import load_settings
 from sandbox.faults import Fault, Rule
+from simulator.life import Life
 from simulator.process import Process
 from simulator.scenario import WITH_DICE_OF_THEIR_OWN, FaultKind
 from simulator.stage import NEVER, Stage
@@ -49,6 +51,8 @@ BACKUP_AGES = (600, 3_600, 20_000, 300_000)
 SHARE_WHILE_MONEY_LEAVES = 0.75
 """Of the backups, so many are the last of many and return when money leaves of which they know nothing: a single one
 lies around a batch hardly once in a week."""
+SHARE_BEFORE_MONEY_LEAVES = 0.25
+"""Of all backups, so many are made in the one moment in which a payout is frozen and its signature not known."""
 BACKUPS_EVERY = (7_200, 14_400, 43_200)
 RECONCILED_SECONDS = 60
 OUTAGE_SECONDS = (50_000, 130_000, 300_000, 700_000)
@@ -207,7 +211,7 @@ class Mischief:
     async def _pause(self, _: float) -> None:
         process, seconds = self.dice.choice(self.stage.processes), self.dice.choice(PAUSE_SECONDS)
         where = self.dice.choice(PAUSED_AT)
-        await self._at_next(process, where, _is_anything if where is None else _is_job, stand_still=True)
+        await self._at_next(process, where, _is_anything if where is None else _is_job, Life.stand_still)
         life = process.life
         self.struck[FaultKind.PAUSES] += 1
         self.stage.trace.tell(process.name, "is stopped for", seconds)
@@ -215,12 +219,16 @@ class Mischief:
         life.go_on()
 
     async def _at_next(
-        self, process: Process, where: str | None, holds: Callable[[], bool], *, stand_still: bool = False
+        self,
+        process: Process,
+        where: str | None,
+        holds: Callable[[], bool],
+        do: Callable[[Life], None] = lambda life: None,
     ) -> None:
-        """Returns at the next point of that name of this process, in whatever life it has then."""
+        """Do that at the next point of that name of this process, in whatever life it has then."""
         while True:
             life = process.life
-            if await life.at_next(where, holds, life.stand_still if stand_still else _nothing):
+            if await life.at_next(where, holds, partial(do, life)):
                 return
             await self.stage.clock.sleep(DOWN_SECONDS)
 
@@ -289,7 +297,9 @@ class Mischief:
         stage.trace.tell("a backup is made")
         latest = self._end - 60
         age = max(1.0, min(latest - stage.clock.monotonic(), self.dice.choice(BACKUP_AGES)))
-        if self.backup_dice.random() < SHARE_WHILE_MONEY_LEAVES:
+        if self._own_dice(FaultKind.OLD_BACKUP).random() < SHARE_BEFORE_MONEY_LEAVES:
+            await self._back_up_before_money_leaves(backup, latest)
+        elif self.backup_dice.random() < SHARE_WHILE_MONEY_LEAVES:
             await self._back_up_until_money_leaves(backup, latest)
         else:
             await stage.clock.sleep(age)
@@ -305,6 +315,19 @@ class Mischief:
         self.struck[FaultKind.OLD_BACKUP] += 1
         stage.trace.tell("the backup is put back")
         stage.kept_down -= 1
+
+    async def _back_up_before_money_leaves(self, backup: Path, latest: float) -> None:
+        """Just before an order or a packed payout goes out: its rows are there, and nothing of what became of it. It
+        returns when money has left, or at `latest`."""
+        stage, dice = self.stage, self._own_dice(FaultKind.OLD_BACKUP)
+        stage.money_leaves.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(latest - stage.clock.monotonic()):
+                process = dice.choice(stage.processes)
+                await self._at_next(process, "before call", _sends, lambda life: stage.checker.db.copy_to(backup))
+                stage.trace.tell("a backup is made before money leaves")
+                await stage.money_leaves.wait()
+                await stage.clock.sleep(dice.choice(AFTER_IT_BEGINS_SECONDS))
 
     async def _back_up_until_money_leaves(self, backup: Path, latest: float) -> None:
         """For the first time after the last backup, and a little longer; or until `latest`. The books are reconciled
@@ -404,3 +427,7 @@ def _is_job() -> bool:
     """Whether a worker runs a job here, by what it binds for its log lines: most points are passed by requests and by
     what follows the chain, and whoever stands still there holds nothing that another could take over."""
     return "job" in structlog.contextvars.get_contextvars()
+
+
+def _sends() -> bool:
+    return str(structlog.contextvars.get_contextvars().get("job")).startswith(("transfer:", "packed_sign:"))

@@ -7,10 +7,12 @@ from pytest import MonkeyPatch
 from sqlalchemy import exists, select
 
 import payouts.rails.circle_transfer
+import storage.recovery.packed_adoption
 import storage.sales.refunds
 from simulator.scenario import FaultKind as F
 from storage.sales.purchases import SOLD_OUT, required
 from storage.tables import purchases, refunds
+from storage.treasury.movements import book_adopted
 from storage.work import enqueue
 from tests.seeded_bugs.planting import bug, of
 
@@ -29,6 +31,17 @@ def gives_back_to_the_winner_of_a_race(patch: MonkeyPatch) -> None:
         real(conn, other or purchase_id, reason, amount, uuid, key, now)
 
     patch.setattr(storage.sales.refunds, "intend", intend)
+
+
+@bug(F.OLD_BACKUP, purchases=9, rail="solana", grouping="creator")
+def forgets_whom_an_adopted_payout_has_paid(patch: MonkeyPatch) -> None:
+    """A packed payout that the backup does not know is booked, and nobody notes whom it has paid."""
+
+    def adopt(conn: Any, outflow: Any, payer: Any, new_uuid: Any, now: Any, named: Any = ()) -> bool:
+        book_adopted(conn, outflow.signature, now)
+        return True
+
+    patch.setattr(storage.recovery.packed_adoption, "adopt", adopt)
 
 
 @bug(F.FORGOTTEN_KEYS, purchases=9, rail="circle")
