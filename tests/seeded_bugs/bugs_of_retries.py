@@ -6,7 +6,7 @@ from typing import Any
 from pytest import MonkeyPatch
 from sqlalchemy import exists, select
 
-import payouts.rails.circle_transfer
+import payouts.rails.circle_orders
 import storage.recovery.packed_adoption
 import storage.sales.refunds
 from simulator.scenario import FaultKind as F
@@ -47,4 +47,4 @@ def forgets_whom_an_adopted_payout_has_paid(patch: MonkeyPatch) -> None:
 @bug(F.FORGOTTEN_KEYS, purchases=9, rail="circle")
 def trusts_a_key_for_ever(patch: MonkeyPatch) -> None:
     """An order whose answer was lost is sent again when Circle has forgotten it."""
-    patch.setattr(payouts.rails.circle_transfer, "KEY_TRUSTED_FOR", timedelta(days=3_650))
+    patch.setattr(payouts.rails.circle_orders, "KEY_TRUSTED_FOR", timedelta(days=3_650))
