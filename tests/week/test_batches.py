@@ -173,7 +173,7 @@ def test_addresses_that_nobody_can_own_and_our_own_are_refused_at_the_door_and_b
         await shop.open()
         olga = await shop.join_from_before("olga")
         await shop.sell("olga")
-        shop.fund(5 * DUE)
+        await shop.deposited(5 * DUE)
         platform, mint = shop.world.platform.address, shop.world.settings.usdc_mint
         wrong = [platform, ata(platform, mint), ata(olga.address or "", mint), mint, "11111111111111111111111111111111"]
         for address in [*wrong, "not an address"]:
