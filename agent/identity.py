@@ -45,10 +45,15 @@ def recorded(conn: Connection, name: str) -> str | None:
 
 def pin(conn: Connection, name: str, value: str, now: datetime) -> None:
     """Store a fact at first sight; raise StartRefused when another value is stored."""
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    conn.execute(dialect.insert(installation).values(name=name, value=value, set_at=now).on_conflict_do_nothing())
+    _keep_first(conn, name, value, now)
     if recorded(conn, name) != value:
         raise StartRefused(REMEDIES.get(name, f"{name} differs from what this database was made with"))
+
+
+def _keep_first(conn: Connection, name: str, value: str, now: datetime) -> None:
+    """Of replicas that start together on an empty database, the first one's value stands."""
+    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
+    conn.execute(dialect.insert(installation).values(name=name, value=value, set_at=now).on_conflict_do_nothing())
 
 
 async def begin(store: Store, clock: Clock, derivation_secret: bytes, genesis_hash: str) -> None:
@@ -56,8 +61,7 @@ async def begin(store: Store, clock: Clock, derivation_secret: bytes, genesis_ha
     now = clock.now()
 
     def write(conn: Connection) -> None:
-        if recorded(conn, INSTALLED_AT) is None:
-            pin(conn, INSTALLED_AT, now.isoformat(), now)
+        _keep_first(conn, INSTALLED_AT, now.isoformat(), now)
         pin(conn, FINGERPRINT, derivation_fingerprint(derivation_secret), now)
         pin(conn, GENESIS_HASH, genesis_hash, now)
 
