@@ -188,9 +188,9 @@ class Mischief:
     # --- one process ------------------------------------------------------------------------------------------
 
     async def _die(self, lasts: float) -> None:
-        """For a while somebody dies again and again."""
-        end = self.stage.clock.monotonic() + max(lasts, 600)
-        while self.stage.clock.monotonic() < end:
+        """For a while somebody dies again and again; at least once, however little is going on."""
+        end, before = self.stage.clock.monotonic() + max(lasts, 600), self.stage.deaths
+        while self.stage.clock.monotonic() < end or self.stage.deaths == before:
             if self.stage.until_death >= NEVER // 2:
                 self._load_death()
             await self.stage.clock.sleep(10)

@@ -11,9 +11,9 @@ from simulator.checker.sales import UNITS_PER_CENT
 
 SECOND_US = 1_000_000
 EVENTS_DATED_SECONDS = 60
+"""So much earlier than it happened an event of the sandbox's Stripe may be dated: several bear the same time."""
 EARLY_US = 180 * SECOND_US
 """A clock may be two minutes ahead of the others' and still be trusted."""
-"""So much earlier than it happened an event of the sandbox's Stripe may be dated: several bear the same time."""
 
 
 def assignment(db: Database) -> Iterator[str]:
@@ -42,28 +42,34 @@ def assignment(db: Database) -> Iterator[str]:
 
 def weeks(db: Database, records: Records) -> Iterator[str]:
     """I15: a sale bears the time at which Stripe took its money, and a scheduled batch takes what was paid strictly
-    before 09:00 UTC of the Monday that it is named after."""
+    before 09:00 UTC of the Monday that it is named after, and says so."""
     took = {one["payment_intent"]: one["created"] for one in records.payments()}
     sql = "SELECT id, paid_at, stripe_payment_intent_id pi FROM purchases WHERE paid_at IS NOT NULL"
     for row in db.rows(sql):
         if abs(row["paid_at"] // SECOND_US - took.get(row["pi"], 0)) > EVENTS_DATED_SECONDS:
             yield f"I15: purchase {row['id']} was paid at {took.get(row['pi'])} and says {row['paid_at'] // SECOND_US}"
     sql = (
-        "SELECT b.key, p.id, p.paid_at FROM batch_items i JOIN batches b ON b.id = i.batch_id "
+        "SELECT b.key, b.cutoff_at, p.id, p.paid_at FROM batch_items i JOIN batches b ON b.id = i.batch_id "
         "JOIN payouts p ON p.id = i.payout_id WHERE b.key LIKE 'monday:%'"
     )
     for row in db.rows(sql):
-        monday = datetime.fromisoformat(row["key"].removeprefix("monday:")).replace(hour=9, tzinfo=UTC)
-        if row["paid_at"] >= monday.timestamp() * SECOND_US or monday.weekday():
+        monday = _monday(row["key"])
+        if row["cutoff_at"] != monday.timestamp() * SECOND_US or monday.weekday():
+            yield f"I15: the cut-off of {row['key']} is said to be {row['cutoff_at'] // SECOND_US}"
+        if row["paid_at"] >= monday.timestamp() * SECOND_US:
             yield f"I15: payout {row['id']} was paid for after the cut-off of {row['key']}"
 
 
 def early(db: Database, now_us: int) -> Iterator[str]:
     """I15: nobody plans a Monday before it has come, whatever the daemon's own clock says."""
     for row in db.rows("SELECT key FROM batches WHERE key LIKE 'monday:%'"):
-        monday = datetime.fromisoformat(row["key"].removeprefix("monday:")).replace(hour=9, tzinfo=UTC)
-        if monday.timestamp() * SECOND_US > now_us + EARLY_US:
+        if _monday(row["key"]).timestamp() * SECOND_US > now_us + EARLY_US:
             yield f"I15: {row['key']} was planned before it came"
+
+
+def _monday(key: str) -> datetime:
+    """Of a scheduled batch: the moment before which its sales were paid."""
+    return datetime.fromisoformat(key.removeprefix("monday:")).replace(hour=9, tzinfo=UTC)
 
 
 def frozen(db: Database) -> Iterator[str]:

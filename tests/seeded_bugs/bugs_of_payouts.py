@@ -210,9 +210,10 @@ def never_wakes_up(patch: MonkeyPatch) -> None:
 
 @bug(F.DEATH, purchases=9)
 def leaves_leases_behind(patch: MonkeyPatch) -> None:
-    """Whoever died holds his rows for ever."""
+    """Whoever died holds his rows for ever, and no start looks for leases that are too long to be meant."""
     patch.setattr(agent.worker, "LEASE", timedelta(days=3_650))
     patch.setattr("agent.startup.release_all", nothing)
+    patch.setattr("agent.startup.bring_back", nothing)
 
 
 @bug(F.OLD_BACKUP, purchases=9, rail="circle", grouping="creator")
