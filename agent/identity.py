@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Protocol
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from chain.addresses import parse_address
 from domain.errors import PaymentSystemError, Rejected
@@ -16,6 +15,7 @@ from domain.keys import derivation_fingerprint
 from gateways.circle_api import WalletFacts
 from ports.clock import Clock
 from storage.operation.listings import INSTALLED_AT
+from storage.statements import insert_into
 from storage.store import Store
 from storage.tables import installation
 
@@ -52,8 +52,9 @@ def pin(conn: Connection, name: str, value: str, now: datetime) -> None:
 
 def _keep_first(conn: Connection, name: str, value: str, now: datetime) -> None:
     """Of replicas that start together on an empty database, the first one's value stands."""
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    conn.execute(dialect.insert(installation).values(name=name, value=value, set_at=now).on_conflict_do_nothing())
+    conn.execute(
+        insert_into(installation, conn.dialect.name).values(name=name, value=value, set_at=now).on_conflict_do_nothing()
+    )
 
 
 async def begin(store: Store, clock: Clock, derivation_secret: bytes, genesis_hash: str) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.history import note
+from storage.statements import insert_into
 from storage.tables import nft_holdings, purchases
 
 OWNED, TRANSFERRED = "owned", "transferred"
@@ -51,9 +51,8 @@ class HoldingCounts:
 
 def begin(conn: Connection, purchase_id: int, mint_address: str, buyer: str, slot: int, due_at: datetime) -> None:
     """The NFT was read back in the buyer's associated token account: look after it from now on. Idempotent."""
-    insert = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
     conn.execute(
-        insert(nft_holdings)
+        insert_into(nft_holdings, conn.dialect.name)
         .values(
             purchase_id=purchase_id,
             mint_address=mint_address,

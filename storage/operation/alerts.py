@@ -6,11 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.alerts import Finding, Funds
 from domain.states import BatchStatus, UsdcStatus
 from storage.history import note
+from storage.statements import insert_into
 from storage.tables import alert_messages, alerts, batches, payouts
 from storage.treasury.chain_rows import reading
 from storage.work import enqueue
@@ -47,8 +47,7 @@ def record(conn: Connection, findings: Iterable[Finding], new_uuid: Callable[[],
 
 
 def _change(conn: Connection, found: Finding, new_uuid: Callable[[], UUID], now: datetime) -> bool:
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    born = dialect.insert(alerts).values(name=found.name, is_firing=False, changed_at=now)
+    born = insert_into(alerts, conn.dialect.name).values(name=found.name, is_firing=False, changed_at=now)
     conn.execute(born.on_conflict_do_nothing(index_elements=[alerts.c.name]))
     moved = conn.execute(
         update(alerts)

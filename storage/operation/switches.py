@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.history import note
+from storage.statements import insert_into
 from storage.tables import switches
 
 SENDS_PAUSED = "sends_paused"
@@ -13,9 +13,8 @@ SENDS_PAUSED = "sends_paused"
 
 def turn(conn: Connection, name: str, is_on: bool, reason: str, who: str, now: datetime) -> None:
     """Set a switch, with its history. Idempotent."""
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     values = {"is_on": is_on, "reason": reason[:500], "set_by": who[:64], "set_at": now}
-    statement = dialect.insert(switches).values(name=name, **values)
+    statement = insert_into(switches, conn.dialect.name).values(name=name, **values)
     conn.execute(statement.on_conflict_do_update(index_elements=[switches.c.name], set_=values))
     note(conn, "switch", name, None, "on" if is_on else "off", now, f"{who}: {reason}"[:500])
 

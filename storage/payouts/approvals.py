@@ -7,13 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse, RequestError
 from domain.states import UsdcStatus
 from storage.history import note
 from storage.people import tokens
-from storage.statements import always, locked_row_of
+from storage.statements import always, insert_into, locked_row_of
 from storage.tables import batch_approvals, batch_items, batches, payouts, transfers
 from storage.work import revive
 
@@ -98,9 +97,8 @@ def approve(conn: Connection, batch_id: int, digest: str, approver: str, now: da
         raise RequestError(404, "batch_not_found", f"there is no batch {batch_id}")
     if known.digest != digest:
         raise RequestError(409, "digest_differs", "the plan has another digest: look at it again before approving")
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     made = conn.execute(
-        dialect.insert(batch_approvals)
+        insert_into(batch_approvals, conn.dialect.name)
         .values(batch_id=batch_id, digest=digest, approver=approver[:64], created_at=now)
         .on_conflict_do_nothing()
     )

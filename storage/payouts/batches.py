@@ -20,12 +20,11 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse, RequestError
 from domain.states import PAYOUT_PENDING, BatchStatus, TransferState, UsdcStatus, WorkState
 from storage.history import advance, note
-from storage.statements import ONE, always, among, row_of
+from storage.statements import ONE, always, among, insert_into, row_of
 from storage.tables import batch_items, batches, jobs, payouts, transfer_attempts, transfers
 from storage.work import enqueue
 
@@ -121,7 +120,6 @@ def start_transfers(conn: Connection, batch_id: int, now: datetime) -> None:
     if by_id(conn, batch_id).rail == "solana":
         enqueue(conn, "pack", batch_id, now)
         return
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     names = ["kind", "subject", "state", "due_at", "created_at"]
     subject = cast(payouts.c.transfer_id, String)
     when = literal(now, jobs.c.due_at.type)
@@ -131,7 +129,7 @@ def start_transfers(conn: Connection, batch_id: int, now: datetime) -> None:
         .where(*covered)
         .distinct()
     )
-    conn.execute(dialect.insert(jobs).from_select(names, rows).on_conflict_do_nothing())
+    conn.execute(insert_into(jobs, conn.dialect.name).from_select(names, rows).on_conflict_do_nothing())
     may_land = exists().where(
         transfer_attempts.c.transfer_id == payouts.c.transfer_id, transfer_attempts.c.state != TransferState.DEAD
     )

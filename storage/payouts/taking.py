@@ -5,7 +5,6 @@ from datetime import datetime
 from operator import attrgetter
 
 from sqlalchemy import Connection, String, case, cast, insert, literal, null, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse
 from domain.keys import creator_reference, purchase_reference
@@ -14,6 +13,7 @@ from storage.bulk import execute_many
 from storage.history import note
 from storage.payouts.approvals import approve, freeze
 from storage.payouts.planning import CreatorShare, Judge, PlanTerms, chunks, lock_plans, payable, shares
+from storage.statements import insert_into
 from storage.tables import batches, payouts, purchases, screenings, transfers
 
 SCREENER = "deny-list"
@@ -126,9 +126,8 @@ def _sum_up(conn: Connection, batch_id: int, taken: Sequence[CreatorShare], move
 
 
 def _create(conn: Connection, key: str, terms: PlanTerms, uuid: str) -> int | None:
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     batch_id: int | None = conn.scalar(
-        dialect.insert(batches)
+        insert_into(batches, conn.dialect.name)
         .values(
             uuid=uuid,
             key=key,
@@ -176,8 +175,7 @@ def _create_transfers(
     conn: Connection, batch_id: int, addresses: Mapping[int, str | None], terms: PlanTerms, new_uuids: NewUuids
 ) -> None:
     """To the `addresses` of the recipients as they were judged: one may be changed while this plan is made."""
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(transfers)
+    statement = insert_into(transfers, conn.dialect.name)
     renewed = {name: statement.excluded[name] for name in ("batch_id", "amount", "destination_address")}
     statement = statement.on_conflict_do_update(index_elements=[transfers.c.reference], set_=renewed)
     planned = list(_by_payout(conn, batch_id))

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import RequestError
 from domain.keys import hash_secret
+from storage.statements import insert_into
 from storage.tables import sessions, tokens
 
 ADMIN_TOKEN_LIFETIME = timedelta(days=3650)
@@ -81,9 +81,8 @@ def ensure_admin_token(
     conn: Connection, token: str, now: datetime, role: str = "approver", name: str = "settings"
 ) -> None:
     """Make a token of the admin port valid, as the settings name it at start. `role`: viewer, operator, approver."""
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     conn.execute(
-        dialect.insert(tokens)
+        insert_into(tokens, conn.dialect.name)
         .values(
             token_hash=hash_secret(token),
             role=role,

@@ -5,13 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import RequestError
 from domain.keys import hash_secret
 from domain.states import WalletState
 from storage.history import advance, note
-from storage.statements import row_of
+from storage.statements import insert_into, row_of
 from storage.tables import invites, users
 from storage.work import enqueue
 
@@ -40,9 +39,8 @@ class FormerUser:
 
 def ensure_invite(conn: Connection, code: str, uses: int | None, now: datetime, note_text: str = "") -> bool:
     """Make the invite exist; False when the code was there already, and its uses stay as they are. None = unlimited."""
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     made = conn.execute(
-        dialect.insert(invites)
+        insert_into(invites, conn.dialect.name)
         .values(code_hash=hash_secret(code), uses_left=uses, note=note_text, created_at=now)
         .on_conflict_do_nothing(index_elements=[invites.c.code_hash])
     )
@@ -103,9 +101,8 @@ def bring_over(conn: Connection, former: FormerUser, now: datetime) -> int:
 
 
 def _insert(conn: Connection, user: NewUser, now: datetime, wallet_state: WalletState, **columns: Any) -> int:
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     user_id = conn.scalar(
-        dialect.insert(users)
+        insert_into(users, conn.dialect.name)
         .values(
             uuid=user.uuid,
             email=user.email,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, String, cast, func, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.states import BatchStatus
 from storage.operation import alerts
@@ -16,6 +15,7 @@ from storage.operation.switches import SENDS_PAUSED, why_on
 from storage.payouts.batches import UNSETTLED
 from storage.reconciliation import reports
 from storage.recovery.backups import last_started
+from storage.statements import insert_into
 from storage.tables import batches, cursors, jobs, readings, state_history
 
 SWEEP_CURSOR = "stripe_events"
@@ -76,8 +76,7 @@ def read(conn: Connection, now: datetime) -> Vitals:
 
 def beat(conn: Connection, now: datetime) -> None:
     """One write that reaches the disk: the sign of life that the service manager is given."""
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    born = dialect.insert(cursors).values(name=HEARTBEAT, value="alive", moved_at=now)
+    born = insert_into(cursors, conn.dialect.name).values(name=HEARTBEAT, value="alive", moved_at=now)
     conn.execute(born.on_conflict_do_update(index_elements=[cursors.c.name], set_={"moved_at": now}))
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from storage.statements import insert_into
 from storage.tables import balance_transactions, circle_transactions, reconciliations
 
 STRIPE_OVERLAP = timedelta(days=3)
@@ -65,7 +65,6 @@ def copy_stripe(conn: Connection, rows: Sequence[StripeRow], now: datetime) -> i
     """Store what is not stored yet; returns how many were new."""
     if not rows:
         return 0
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     values = [
         {
             "stripe_id": row.stripe_id,
@@ -79,7 +78,7 @@ def copy_stripe(conn: Connection, rows: Sequence[StripeRow], now: datetime) -> i
         }
         for row in rows
     ]
-    born = dialect.insert(balance_transactions).values(values).on_conflict_do_nothing()
+    born = insert_into(balance_transactions, conn.dialect.name).values(values).on_conflict_do_nothing()
     return len(conn.scalars(born.returning(balance_transactions.c.id)).all())
 
 
@@ -87,8 +86,7 @@ def copy_circle(conn: Connection, rows: Sequence[CircleRow]) -> None:
     """Store what Circle says now."""
     if not rows:
         return
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(circle_transactions).values(
+    statement = insert_into(circle_transactions, conn.dialect.name).values(
         [
             {
                 "circle_id": row.circle_id,

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Retryable
 from domain.fitting import Candidate, Paid
@@ -18,7 +17,7 @@ from storage.payouts.debts import movable_debt, net_exactly
 from storage.sales import purchases as sales
 from storage.sales.holds import release_payout
 from storage.sales.returns import restate_due
-from storage.statements import fixed
+from storage.statements import fixed, insert_into
 from storage.tables import (
     batch_items,
     batches,
@@ -259,9 +258,8 @@ def promise(conn: Connection, transfer: Row[Any], paid: Sequence[Paid], cause: s
 
 def _file_item(conn: Connection, transfer: Row[Any], paid: Paid) -> None:
     """What was planned by rows that are lost; a plan that is still there keeps its own item."""
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     conn.execute(
-        dialect.insert(batch_items)
+        insert_into(batch_items, conn.dialect.name)
         .values(
             batch_id=transfer.batch_id,
             payout_id=paid.payout_id,
@@ -275,9 +273,8 @@ def _file_item(conn: Connection, transfer: Row[Any], paid: Paid) -> None:
 def adopted_batch(conn: Connection, rail: str, now: datetime) -> int:
     """The batch under which a rail's adopted transfers are filed."""
     key = ADOPTED_KEYS[rail]
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     born = conn.execute(
-        dialect.insert(batches)
+        insert_into(batches, conn.dialect.name)
         .values(
             uuid=key,
             key=key,

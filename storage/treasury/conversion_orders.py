@@ -9,13 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.errors import Misuse, RequestError
 from domain.money import BASE_UNITS_PER_CENT
 from domain.states import ConversionState
 from storage.history import advance, note
 from storage.people import tokens
+from storage.statements import insert_into
 from storage.tables import (
     chain_movements,
     conversion_approvals,
@@ -164,9 +164,8 @@ def looked(conn: Connection, order_id: int, available: int, seen: Sequence[MintD
         .where(conversion_orders.c.id == order_id)
         .values(available_base_units=available, looked_at=now)
     )
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
     for one in seen:
-        born = dialect.insert(mint_deposits).values(
+        born = insert_into(mint_deposits, conn.dialect.name).values(
             circle_deposit_id=one.circle_id,
             amount=one.amount,
             status=one.status,
