@@ -60,6 +60,8 @@ def net_debts(conn: Connection, recipient_id: int, now: datetime) -> None:
     debtors = conn.execute(_DEBTORS, {"of": recipient_id}).all()
     for debtor in debtors:
         _give_back(conn, debtor, now)
+    if debtors:
+        _find_used_up(conn, recipient_id, now)
     for debtor in debtors:
         open_amount = _open_amount(conn, debtor)
         while open_amount > 0:
@@ -106,6 +108,17 @@ _DEBTORS = _in_order(
 )
 """Who owe, and who have owed: what was netted for a debt that is none any more is given back."""
 _UNPAID = _in_order(payouts.c.recipient_id == bindparam("of"), payouts.c.state.in_(among(PAYOUT_PENDING)))
+_NOTHING_LEFT = _UNPAID.where(
+    payouts.c.netted_amount > literal_column("0"), payouts.c.amount == payouts.c.netted_amount
+)
+
+
+def _find_used_up(conn: Connection, recipient_id: int, now: datetime) -> None:
+    """A refund may leave of a payout just what debts have used up of it: nobody would pay it, nor call it netted."""
+    for due in conn.execute(_NOTHING_LEFT, {"of": recipient_id}).all():
+        if not membership.has_begun(conn, due.transfer_id):
+            newest = _newest_first(conn, nettings.c.payout_id == due.id)[0]
+            _used_up(conn, due, newest.ledger_key, now)
 
 
 def movable_debt(conn: Connection, recipient_id: int) -> int:
@@ -170,9 +183,13 @@ def _net(conn: Connection, debtor: Row[Any], due: Row[Any], amount: int, now: da
     post(conn, debt_netted(key, due.uuid, due.recipient_id, amount), now)
     conn.execute(update(payouts).where(payouts.c.id == due.id).values(netted_amount=payouts.c.netted_amount + amount))
     if amount == position(due).payable:
-        membership.unlink(conn, due.id, now)
-        advance(conn, due.id, UsdcStatus.NETTED, now, key, reason=f"used up by debt, entry {key}")
+        _used_up(conn, due, key, now)
     membership.shrink_transfer(conn, due.transfer_id, now)
+
+
+def _used_up(conn: Connection, due: Row[Any], key: str, now: datetime) -> None:
+    membership.unlink(conn, due.id, now)
+    advance(conn, due.id, UsdcStatus.NETTED, now, key, reason=f"used up by debt, entry {key}")
 
 
 def _undo(conn: Connection, found: Sequence[Row[Any]], amount: int, now: datetime) -> int:

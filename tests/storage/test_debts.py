@@ -9,7 +9,7 @@ from domain.evidence import Evidence
 from domain.keys import transfer_key
 from domain.states import RefundState
 from storage.operation import retries
-from storage.payouts import debts, transfers
+from storage.payouts import batches, debts, transfers
 from storage.payouts.planning import PlanTerms
 from storage.payouts.taking import take
 from storage.sales import returns
@@ -40,9 +40,9 @@ class Creator:
         self.shop.pay(conn, self.plan("offcycle:1"), NOW)
         self.due = self.shop.sold(conn, content, buyer, NOW)
 
-    def plan(self, key: str) -> int:
+    def plan(self, key: str, rail: str = "circle") -> int:
         later = NOW + timedelta(days=1)
-        terms = PlanTerms(later, later, 1, False, timedelta(0), "purchase", "circle")
+        terms = PlanTerms(later, later, 1, False, timedelta(0), "purchase", rail)
         batch_id = take(self.conn, key, terms, lambda _: None, "ada", self.shop.uuids) or 0
         funding.fund(self.conn, ACCOUNT, NOW)
         return batch_id
@@ -141,3 +141,20 @@ async def test_a_failed_payout_that_is_tried_again_is_used_up_by_what_its_recipi
         return creator.shown()
 
     assert await store.write(story) == ("pending_conversion", 783_333, 0)
+
+
+async def test_what_a_refund_leaves_of_a_payout_just_as_debts_have_used_it_up_is_netted(store: Store) -> None:
+    def story(conn: Connection) -> tuple[str, int, int]:
+        creator = Creator(conn)
+        creator.refund(creator.newer, 100, RefundState.SUCCEEDED)
+        batch_id = creator.plan("offcycle:2")
+        creator.refund(creator.due, 200, RefundState.SUCCEEDED)
+        assert batches.standing(conn, batch_id).open_payouts == 0, "nothing of it is left, and its batch waits for it"
+        assert conn.scalar(select(jobs.c.id).where(jobs.c.kind == "batch", jobs.c.subject == str(batch_id)))
+        assert first_findings(conn) == {}
+        shown = creator.shown()
+        creator.refund(creator.due, 200, RefundState.FAILED)
+        assert creator.shown() == ("pending_conversion", 783_333, 0)
+        return shown
+
+    assert await store.write(story) == ("netted", 783_333, 0)
