@@ -10,19 +10,11 @@ from datetime import datetime
 from domain.split import due_after_refunds, share_out
 from domain.states import RefundState
 
-OPEN_DISPUTES = frozenset(
-    {
-        "warning_needs_response",
-        "warning_under_review",
-        "needs_response",
-        "under_review",
-        "appeal_needs_response",
-        "appeal_under_review",
-    }
-)
-"""Stripe's dispute statuses while its outcome is open."""
 LOST_DISPUTE = "lost"
-REAL_DISPUTE_RANK, CLOSED_RANK = 2, 3
+INQUIRY_CLOSED = "warning_closed"
+CLOSED_DISPUTES = frozenset({INQUIRY_CLOSED, "won", LOST_DISPUTE, "prevented"})
+"""Stripe's dispute statuses with an outcome. Any other is open, also one that Stripe adds some day: what is unpaid of a
+sale is held rather than paid by a word that we don't know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +38,17 @@ def refund_state(status: str) -> RefundState:
     }.get(status, RefundState.PENDING)
 
 
+def is_open(status: str) -> bool:
+    """Whether a dispute's outcome is to come."""
+    return status not in CLOSED_DISPUTES
+
+
 def dispute_rank(status: str) -> int:
-    """How far a dispute is: an inquiry, then a real one, then closed. Events of a lower rank are old news."""
-    if status in OPEN_DISPUTES:
-        return 1 if status.startswith("warning") else REAL_DISPUTE_RANK
-    return CLOSED_RANK
+    """How far a dispute is: an inquiry, its end, a real one, closed. Events of a lower rank are old news; the bank may
+    dispute for real what an inquiry has ended for."""
+    if is_open(status):
+        return 1 if status.startswith("warning") else 3
+    return 2 if status == INQUIRY_CLOSED else 4
 
 
 def dispute_news(status: str, told_at: datetime, withdrawn: int, fee: int) -> tuple[int, datetime, int, int]:
@@ -58,7 +56,7 @@ def dispute_news(status: str, told_at: datetime, withdrawn: int, fee: int) -> tu
     one second that is the one before its money moved, which goes while the dispute is open, and comes back when it is
     closed."""
     rank = dispute_rank(status)
-    sign = -1 if rank == CLOSED_RANK else 1
+    sign = 1 if is_open(status) else -1
     return rank, told_at, sign * withdrawn, sign * fee
 
 

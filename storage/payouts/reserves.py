@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, literal_column, select
 
-from domain.refunds import LOST_DISPUTE, OPEN_DISPUTES, Position, dues, returns
+from domain.refunds import CLOSED_DISPUTES, LOST_DISPUTE, Position, dues, is_open, returns
 from domain.states import PAYOUT_PENDING, RefundState, UsdcStatus
 from storage.history import advance
 from storage.payouts import membership
@@ -57,7 +57,7 @@ def risk(conn: Connection, recipient_id: int) -> int:
 
 _CONTESTED = (
     select(disputes.c.purchase_id)
-    .where(disputes.c.status.in_(among(sorted(OPEN_DISPUTES))), disputes.c.withdrawn > literal_column("0"))
+    .where(disputes.c.status.not_in(among(sorted(CLOSED_DISPUTES))), disputes.c.withdrawn > literal_column("0"))
     .distinct()
 )
 _PAID_OF = (
@@ -79,7 +79,7 @@ def _would_owe(conn: Connection, row: Row[Any]) -> int:
         )
     ).all()
     lost = [one.amount for one in found if one.status == LOST_DISPUTE]
-    contested = [one.amount for one in found if one.status in OPEN_DISPUTES and one.withdrawn > 0]
+    contested = [one.amount for one in found if is_open(one.status) and one.withdrawn > 0]
     worst = returns(row.gross_amount, refunded, lost, contested).contested
     due = dues(row.creator_amount, row.gross_amount, worst, sales.shares_of(conn, row.content_id))
     left = due.get(row.recipient_id, 0)

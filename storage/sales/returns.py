@@ -14,14 +14,13 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from domain.keys import uuid4_shaped
 from domain.ledger import dispute_money, due_changed, refund_succeeded
 from domain.refunds import (
-    CLOSED_RANK,
     LOST_DISPUTE,
-    OPEN_DISPUTES,
     Position,
     Returns,
     dispute_news,
     dispute_rank,
     dues,
+    is_open,
     returns,
 )
 from domain.states import MintState, PurchaseStatus, RefundState, UsdcStatus
@@ -154,7 +153,7 @@ def record_dispute(conn: Connection, purchase_id: int, seen: DisputeSeen, now: d
         payment_intent_id = sales.required(conn, purchase_id).stripe_payment_intent_id
         post(conn, dispute_money(seen.stripe_dispute_id, cause, payment_intent_id, *moved), now)
     settle_returns(conn, purchase_id, f"{seen.stripe_dispute_id}:{cause}", now)
-    if rank == CLOSED_RANK and seen.status != LOST_DISPUTE:
+    if not is_open(seen.status) and seen.status != LOST_DISPUTE:
         _give_back_to_loser(conn, purchase_id, now)
 
 
@@ -201,7 +200,7 @@ def returned(conn: Connection, purchase_id: int) -> Returns:
 def _returns(conn: Connection, row: Row[Any], contests: Sequence[Row[Any]]) -> Returns:
     succeeded = conn.scalars(_SUCCEEDED, {"of": row.id}).all()
     lost = [one.amount for one in contests if one.status == LOST_DISPUTE]
-    contested = [one.amount for one in contests if one.status in OPEN_DISPUTES]
+    contested = [one.amount for one in contests if is_open(one.status)]
     return returns(row.gross_amount, succeeded, lost, contested)
 
 
@@ -264,7 +263,7 @@ def _settle_hold(conn: Connection, row: Row[Any], contests: Sequence[Row[Any]], 
     if row.hold_reason == NO_EDITION and not _lacks_edition(row):
         release(conn, row.id, now)
         row = sales.required(conn, row.id)
-    open_ids = [one.stripe_dispute_id for one in contests if one.status in OPEN_DISPUTES]
+    open_ids = [one.stripe_dispute_id for one in contests if is_open(one.status)]
     if open_ids and (row.hold_reason is None or row.hold_reason.startswith(DISPUTE_HOLD)):
         reason = f"{DISPUTE_HOLD}{open_ids[0]}"
         take_over(conn, row.id, reason, now)

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, String, Table, cast, exists, select
 
-from domain.refunds import LOST_DISPUTE, OPEN_DISPUTES
+from domain.refunds import CLOSED_DISPUTES, LOST_DISPUTE
 from domain.states import (
     BatchStatus,
     ConversionState,
@@ -54,7 +54,7 @@ def _check(name: str, says: str, table: Table, find: Find) -> Check:
 
 _REFUNDED = exists().where(refunds.c.purchase_id == purchases.c.id, refunds.c.state == "succeeded")
 _ASKED_BY_BANK = exists().where(
-    disputes.c.purchase_id == purchases.c.id, disputes.c.status.in_(among(sorted({*OPEN_DISPUTES, LOST_DISPUTE})))
+    disputes.c.purchase_id == purchases.c.id, disputes.c.status.not_in(among(sorted(CLOSED_DISPUTES - {LOST_DISPUTE})))
 )
 _UNREFUNDED = ~_REFUNDED & ~_ASKED_BY_BANK
 

@@ -213,6 +213,26 @@ def test_a_partial_refund_and_a_won_dispute_leave_the_same_due_in_any_order(orde
     assert rows == [("pending_conversion", 1_566_667, 0, 0)]
 
 
+INQUIRY_CLOSED = _dispute(1, "warning_closed", 0, 1)
+
+
+@settings(max_examples=8)
+@given(_orders((*DISPUTE_LOST[:1], INQUIRY_CLOSED, _dispute(1, "needs_response", 300, 2))))
+def test_what_is_disputed_for_real_after_its_inquiry_was_closed_is_held_in_any_order(order: list[Fact]) -> None:
+    sale, rows, _ = _play(_then(_sold(1), _minted(1), _priced(1)), order)
+    assert sale == [("completed", 0, "dispute dp_1")]
+    assert rows == [("on_hold", 2_350_000, 0, 0)]
+
+
+def test_a_dispute_in_a_state_that_stripe_adds_some_day_is_open_until_it_has_an_outcome_that_we_know() -> None:
+    setting = _then(_sold(1), _minted(1), _priced(1))
+    odd = _dispute(1, "pre_arbitration", 300, 1)
+    _, rows, _ = _play(setting, [odd])
+    assert rows == [("on_hold", 2_350_000, 0, 0)]
+    _, rows, _ = _play(setting, [odd, _dispute(1, "won", 0, 2), odd])
+    assert rows == [("pending_conversion", 2_350_000, 0, 0)]
+
+
 OPENED = (_dispute(1, "needs_response", 0, 1), _dispute(1, "needs_response", 300, 1))
 WON = (_dispute(1, "won", 300, 2), _dispute(1, "won", 0, 2))
 
