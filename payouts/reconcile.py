@@ -4,7 +4,7 @@ Daily, and when an operator asks. Everything is read and judged in pages: lists 
 database. USDC that Circle moves for nobody of ours stops all sends at once; whatever is red alerts.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -27,7 +27,7 @@ from storage.reconciliation.mirrors import CircleRow, StripeRow
 from storage.reconciliation.reports import FindingRow
 from storage.reconciliation.strays import StraysPage
 from storage.store import Store
-from storage.treasury.movement_rows import movement_sum
+from storage.treasury.movement_rows import movement_sum_at
 from storage.treasury.outflows import orphans
 from storage.verification import CHECKS
 from storage.work import Claim, fenced
@@ -36,7 +36,8 @@ log = structlog.get_logger(__name__)
 
 BALANCE_TRIES = 6
 BALANCE_WAIT_SECONDS = 10.0
-"""A movement is booked within the follower's poll of 30 s at most: a balance that differs for a minute does differ."""
+"""A movement is booked within the follower's poll of 30 s at most: what the books don't say after a minute of a moment
+at which the chain was asked, they don't say. While a batch is sent there is no rest to wait for."""
 PROGRESS_SECONDS = 1.0
 """Between two words on how far the rules are: on a small database all of them take less."""
 
@@ -52,8 +53,13 @@ class CircleLists(Protocol):
 
 
 class Amount(Protocol):
+    """What stood in an account at a slot."""
+
     @property
     def amount(self) -> int: ...
+
+    @property
+    def slot(self) -> int: ...
 
 
 class Balances(Protocol):
@@ -196,17 +202,25 @@ class _Run:
             (self._platform.usdc_account, Asset.USDC, chain.get_token_amount),
             (self._platform.address, Asset.SOL, chain.get_balance),
         ):
-            for attempt in range(BALANCE_TRIES):
-                before = await self._store.read(lambda conn, a=account, b=asset: movement_sum(conn, a, b))  # type: ignore[misc]
-                held = (await read(account)).amount
-                after = await self._store.read(lambda conn, a=account, b=asset: movement_sum(conn, a, b))  # type: ignore[misc]
-                if held in (before, after):
-                    break
-                if attempt == BALANCE_TRIES - 1:
-                    why = f"the chain holds {held} {asset}, the movements seen sum up to {after}"
-                    await self._add("chain", 0, 0, [FindingRow(Colour.RED, "chain", account, "balance", why)])
-                    break
+            why = await self._differs(account, asset, read)
+            if why is not None:
+                await self._add("chain", 0, 0, [FindingRow(Colour.RED, "chain", account, "balance", why)])
+
+    async def _differs(self, account: str, asset: Asset, read: Callable[[str], Awaitable[Amount]]) -> str | None:
+        told: list[Amount] = []
+
+        def look(conn: Connection) -> list[int]:
+            return [movement_sum_at(conn, account, asset, one.slot) for one in told]
+
+        while len(told) < BALANCE_TRIES:
+            if told:
                 await self._clock.sleep(BALANCE_WAIT_SECONDS)
+            told.append(await read(account))
+            booked = await self._store.read(look)
+            if any(sums_up == one.amount for sums_up, one in zip(booked, told, strict=True)):
+                return None
+        held = f"the chain holds {told[0].amount} {asset} at slot {told[0].slot}"
+        return f"{held}, the movements seen up to it sum up to {booked[0]}"
 
     async def _check_rules(self) -> None:
         told = self._clock.monotonic()

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, exists, func, or_, select
 
 from domain.ledger import Asset
+from domain.states import TransferState
 from storage.tables import (
     balance_transactions,
     chain_movements,
@@ -16,6 +17,7 @@ from storage.tables import (
     purchases,
     refunds,
     transfer_attempts,
+    transfers,
 )
 from storage.treasury.movement_rows import MovementKind
 
@@ -81,16 +83,30 @@ def _is_stray(row: Row[Any]) -> bool:
 
 
 def of_circle(conn: Connection, after: int, usdc_token_id: str, installed_at: datetime) -> StraysPage:
-    """Outbound USDC that Circle made, or is making, for nobody of ours, and that no person has accepted."""
-    c = circle_transactions.c
-    ours = exists().where(transfer_attempts.c.circle_transaction_id == c.circle_id)
+    """Outbound USDC that Circle made, or is making, for nobody of ours, and that no person has accepted. The answer to
+    an order may be on its way, or lost, while Circle lists it: under its reference, once."""
+    c, others = circle_transactions.c, circle_transactions.alias()
+    named = exists().where(transfer_attempts.c.circle_transaction_id == c.circle_id)
+    again = exists().where(
+        others.c.reference == c.reference,
+        others.c.id != c.id,
+        ~exists().where(transfer_attempts.c.circle_transaction_id == others.c.circle_id),
+    )
+    meant = exists().where(
+        transfers.c.reference == c.reference,
+        transfers.c.destination_address == c.destination,
+        transfers.c.amount == c.amount,
+        transfer_attempts.c.transfer_id == transfers.c.id,
+        transfer_attempts.c.state == TransferState.SUBMITTED,
+        transfer_attempts.c.circle_transaction_id.is_(None),
+    )
     accepted = exists().where(
         chain_movements.c.signature == c.signature,
         chain_movements.c.asset == Asset.USDC,
         chain_movements.c.kind != MovementKind.ORPHAN,
     )
     rows = conn.execute(
-        select(circle_transactions, or_(ours, accepted).label("explained"))
+        select(circle_transactions, or_(named, meant & ~again, accepted).label("explained"))
         .where(c.id > after)
         .order_by(c.id)
         .limit(PAGE_ROWS)

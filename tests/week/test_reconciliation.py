@@ -1,11 +1,13 @@
 """Stripe, the ledger, Circle and the chain held against each other, in the whole world on virtual time."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
 
+from sandbox.faults import Fault, Rule
 from tests.week.checker import rows_of
 from tests.week.people import on_virtual_time
 from tests.week.selling import DUE, Market, skip_to, written
@@ -76,6 +78,43 @@ async def test_usdc_that_circle_moves_for_nobody_of_ours_stops_all_sends_and_the
     switch = await shop.world.operator("GET", "/admin/api/sends")
     assert "no payout of ours asked for it" in switch.body["paused"]
     assert rows_of(shop.world, "SELECT set_by FROM switches")[0]["set_by"] == "reconciliation"
+    await shop.world.close()
+
+
+@on_virtual_time
+async def test_an_order_whose_answer_is_lost_is_ours_and_the_report_stops_nothing(tmp_path: Path) -> None:
+    shop = Market(VirtualWorld(tmp_path, AGENT_TREASURY_POLL_MS="10000"))
+    await shop.open("ada")
+    await shop.sell("ada")
+    await shop.deposited(DUE)
+    orders = shop.world.circle.faults
+    orders.add(Rule("POST /v1/w3s/developer/transactions/transfer", Fault.LOSE_ANSWER, times=100))
+    await shop.plan()
+    await shop.until_work_says("unknown outcome")
+    _, red = await reconciled(shop)
+    assert red == []
+    assert (await shop.world.operator("GET", "/admin/api/sends")).body == {"paused": None}
+    orders.clear()
+    await shop.batch_is("settled")
+    assert shop.paid() == {"ada": DUE}
+    await shop.world.close()
+
+
+@on_virtual_time
+async def test_a_wallet_that_is_never_at_rest_is_held_against_the_books_of_one_moment(tmp_path: Path) -> None:
+    shop = Market(VirtualWorld(tmp_path, AGENT_TREASURY_POLL_MS="17000"))
+    await shop.open("ada")
+
+    async def go_on() -> None:
+        while True:
+            shop.fund(1_000_000)
+            await shop.world.clock.sleep(0.2)
+
+    arriving = asyncio.create_task(go_on())
+    await shop.world.clock.sleep(30)
+    _, red = await reconciled(shop)
+    arriving.cancel()
+    assert red == []
     await shop.world.close()
 
 
