@@ -12,8 +12,18 @@ from storage.history import advance, note
 from storage.sales.purchases import PAYMENT_FAILED
 from storage.sales.returns import settle_returns
 from storage.statements import change_of
-from storage.tables import batches, circle_notifications, jobs, payouts, purchases, stripe_events, transfers, users
-from storage.work import BY_HAND, enqueue, retry, revive
+from storage.tables import (
+    batches,
+    circle_notifications,
+    group_members,
+    jobs,
+    payouts,
+    purchases,
+    stripe_events,
+    transfers,
+    users,
+)
+from storage.work import BY_HAND, PACKED_KINDS, enqueue, retry, revive
 
 _ASKED = "retry asked for by an operator"
 SOURCES = {"jobs": jobs, "stripe_events": stripe_events, "circle_notifications": circle_notifications}
@@ -101,7 +111,8 @@ RETRIES: Mapping[str, Retry] = {
 
 
 def retry_row(conn: Connection, source: str, row_id: int, now: datetime) -> None:
-    """Run a parked job or inbox row again, with all its attempts. Raises RequestError 404 or 409.
+    """Run a parked job or inbox row again, with all its attempts; what failed with it goes back first, since its step
+    would find nothing to do. Raises RequestError 404 or 409.
 
     What a person pays or gets back by hand stays before him: no step runs it, and as work that is due it would be seen
     by nobody.
@@ -114,6 +125,25 @@ def retry_row(conn: Connection, source: str, row_id: int, now: datetime) -> None
         raise RequestError(409, "by_hand", f"nothing can run it again, a person must settle it: {row.last_error}")
     if not retry(conn, table, row_id, now):
         raise RequestError(409, "not_parked", f"row {row_id} of {source} is not parked")
+    if source == "jobs":
+        _take_up_failed(conn, row, now)
+
+
+def _take_up_failed(conn: Connection, job: Row[Any], now: datetime) -> None:
+    if job.kind == "wallet":
+        if conn.scalar(select(users.c.wallet_state).where(users.c.id == int(job.subject))) == WalletState.FAILED:
+            retry_wallet(conn, int(job.subject), now)
+        return
+    if job.kind == "transfer":
+        mine = payouts.c.transfer_id == int(job.subject)
+    elif job.kind in PACKED_KINDS:
+        inside = select(group_members.c.transfer_id).where(group_members.c.group_id == int(job.subject))
+        mine = payouts.c.transfer_id.in_(inside)
+    else:
+        return
+    failed = select(payouts.c.purchase_id).where(mine, payouts.c.state == UsdcStatus.FAILED).limit(1)
+    while (purchase_id := conn.scalar(failed)) is not None:
+        retry_distribution(conn, purchase_id, now)
 
 
 def close_row(conn: Connection, source: str, row_id: int, reason: str, now: datetime) -> None:
