@@ -149,7 +149,9 @@ def _sold_in(conn: Connection, session: Mapping[str, Any], now: datetime) -> int
 
 
 def session_completed(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
-    """checkout.session.completed and .async_payment_succeeded: the purchase exists, and holds an edition once paid."""
+    """checkout.session.completed and .async_payment_succeeded: the purchase exists, and holds an edition once paid. Who
+    finds none left has lost the race when his payment is booked, and not before: only then is the chain asked whose the
+    NFT is."""
     purchase_id = _sold_in(conn, subject, now)
     row = rows.required(conn, purchase_id)
     if subject.get("payment_status") != "paid" or row.status not in (
@@ -159,7 +161,9 @@ def session_completed(conn: Connection, subject: Mapping[str, Any], happened: da
         return
     if _integer(subject, "amount_total") != row.gross_amount or subject.get("currency") != "usd":
         raise Rejected("amount_mismatch", f"purchase {purchase_id}: the Session's total is not what was asked for")
-    if rows.take_edition(conn, row, now) and row.status == PurchaseStatus.PAYMENT_COMPLETED:
+    if row.status == PurchaseStatus.PENDING:
+        rows.reserve_edition(conn, row, now)
+    elif rows.take_edition(conn, row, now):
         enqueue(conn, "mint", purchase_id, now)
 
 

@@ -157,13 +157,19 @@ def take_edition(conn: Connection, row: Row[Any], now: datetime) -> bool:
 
     `row` is the purchase as this transaction has read and locked it.
     """
-    if row.edition_held or row.status_reason == SOLD_OUT:
+    if row.status_reason == SOLD_OUT:
         return bool(row.edition_held)
-    if hold_edition(conn, row.id, now):
+    if reserve_edition(conn, row, now):
         return True
     conn.execute(change_of(purchases), {"which": row.id, "status_reason": SOLD_OUT})
     enqueue(conn, "refund", row.id, now)
     return False
+
+
+def reserve_edition(conn: Connection, row: Row[Any], now: datetime) -> bool:
+    """Take one edition for a purchase that its Session calls paid, if one is left and it has none; False where it has
+    none all the same. `row` as for `take_edition`."""
+    return bool(row.edition_held) or hold_edition(conn, row.id, now)
 
 
 def hold_edition(conn: Connection, purchase_id: int, now: datetime) -> bool:
