@@ -12,6 +12,7 @@
     │   └── IllegalTransition
     ├── InsufficientBalanceError  the platform wallet does not cover what is to be sent
     ├── RequestError              a user's request can't be served; carries the HTTP status
+    │   └── KeyUsed
     └── LedgerImbalance           money does not add up: stop the daemon
 
 Gateways translate what their libraries raise into these at the border; nothing else travels further.
@@ -109,6 +110,18 @@ class RequestError(PaymentSystemError):
     def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
         super().__init__(message)
         self.status, self.code, self.field = status, code, field
+
+
+class KeyUsed(RequestError):
+    """A sender's own key stands for another wish of his already."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            409,
+            "idempotency_key_used",
+            "something else was asked for with this idempotency_key: load the page again, or take a new key",
+            "idempotency_key",
+        )
 
 
 class LedgerImbalance(PaymentSystemError):

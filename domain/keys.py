@@ -63,6 +63,16 @@ def conversion_key(order_uuid: UUID) -> UUID:
     return uuid4_shaped("conversion", str(order_uuid))
 
 
+def announced_uuid(idempotency_key: str) -> UUID:
+    """Of a conversion that an operator announces with a key of his own: twice the same is the same conversion."""
+    return uuid4_shaped("announced", idempotency_key)
+
+
+def published_uuid(author: UUID, idempotency_key: str) -> UUID:
+    """Of a content that its author publishes with a key of his own."""
+    return uuid4_shaped("published", str(author), idempotency_key)
+
+
 def purchase_transfer_key(payment_intent_id: str, recipient_number: int, attempt: int) -> UUID:
     """Circle idempotency key of one purchase's transfer to its recipient number n (1 for the first)."""
     return uuid4_shaped("transfer", payment_intent_id, str(recipient_number), str(attempt))

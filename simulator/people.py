@@ -5,10 +5,12 @@ again a little later, a few times.
 """
 
 import asyncio
+import hashlib
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from solders.pubkey import Pubkey
 
@@ -46,6 +48,11 @@ def account_of(name: str) -> dict[str, str]:
     return {"email": f"{name}@example.com", "password": PASSWORD}
 
 
+def key_of(wish: str) -> str:
+    """By which somebody asks for the same once more."""
+    return str(UUID(bytes=hashlib.sha256(wish.encode()).digest()[:16], version=4))
+
+
 @dataclass(slots=True)
 class Person:
     name: str
@@ -81,6 +88,7 @@ class Cast:
     creators: list[Person] = field(default_factory=list)
     buyers: list[Person] = field(default_factory=list)
     works: list[Work] = field(default_factory=list)
+    titles: int = 0
     paid: int = 0
     accepted: set[str] = field(default_factory=set)
     """Signatures of outflows that the operator declared his own."""
@@ -143,12 +151,17 @@ class Cast:
         return person
 
     async def _publish(
-        self, author: Person, editions: int | None = None, shares: tuple[tuple[Person, int], ...] = ()
+        self,
+        author: Person,
+        editions: int | None = None,
+        shares: tuple[tuple[Person, int], ...] = (),
+        dice: random.Random | None = None,
     ) -> Work:
-        price = self.dice.choice(PRICES_CENTS)
-        title = f"Sunrise {len(self.works)}"
+        price = (dice or self.dice).choice(PRICES_CENTS)
+        title, self.titles = f"Sunrise {self.titles}", self.titles + 1
         ipfs_hash = content_id(title.encode())
         body: dict[str, Any] = {"title": title, "description": "", "price_cents": price, "ipfs_hash": ipfs_hash}
+        body["idempotency_key"] = key_of(title)
         if editions is not None:
             body["editions"] = editions
         if shares:
@@ -159,6 +172,13 @@ class Cast:
         shared = shares or ((author, 10_000),)
         self.works.append(Work(int(made.body["id"]), price, shared, editions, title, ipfs_hash))
         return self.works[-1]
+
+    async def publish(self, dice: random.Random) -> None:
+        """Some creator has made another work; he asks again when he isn't told that it is for sale."""
+        try:
+            await self._publish(dice.choice(self.creators), dice=dice)
+        except RuntimeError as error:
+            self.stage.trace.tell("nothing is published:", error)
 
     # --- the shop ---------------------------------------------------------------------------------------------
 

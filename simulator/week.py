@@ -24,7 +24,7 @@ from simulator.own_wallets import OwnWallets
 from simulator.people import Cast
 from simulator.scenario import WITH_DICE_OF_THEIR_OWN, FaultKind, Scenario
 from simulator.stage import Stage
-from simulator.whims import Whims
+from simulator.whims import DOLLARS_CENTS, Whims
 from simulator.world import DATABASE
 from storage.engines import engine_library
 
@@ -37,6 +37,7 @@ RUSHES = 0.5
 """Share of weeks in which many want the same work at once."""
 MOVES, FREEZES = 0.3, 0.3
 """Share of weeks in which a creator names another address, or has his account frozen."""
+LATEST_WISH_SECONDS = 40
 STRANGERS = 2
 PLANS_MOST = 2
 AFTER_A_PLAN_SECONDS = (60, 900, 7_200)
@@ -123,6 +124,7 @@ class _World:
         ) | frozenset(kind for kind in scenario.faults & WITH_DICE_OF_THEIR_OWN if self._is_chosen(kind))
         self._mints_pay = False
         self._whims = random.Random(f"whims of {scenario.seed}")
+        self._askers = random.Random(f"askers of {scenario.seed}")
 
     def _is_chosen(self, kind: FaultKind) -> bool:
         chance = random.Random(f"whether {kind} in {self._scenario.seed}").random()
@@ -236,8 +238,18 @@ class _World:
                 self._plan(plot, cast, operator)
             for at in self._moments(plot):
                 plot.add(at, whims.act)
+        if FaultKind.LOST_COMMITS in self._kinds:
+            self._wishes(plot, cast, whims)
         self._looks(plot, cast)
         return plot
+
+    def _wishes(self, plot: "_Plot", cast: Cast, whims: Whims) -> None:
+        """Where an answer may be lost though it was done, people ask for what could be done twice."""
+        for at in plot.busy:
+            plot.add(at + self._askers.uniform(0, LATEST_WISH_SECONDS), partial(cast.publish, self._askers))
+            if self._scenario.operators:
+                cents = self._askers.choice(DOLLARS_CENTS)
+                plot.add(at + self._askers.uniform(0, LATEST_WISH_SECONDS), partial(whims.announce, cents))
 
     def _moves(self, plot: "_Plot", cast: Cast, own: OwnWallets) -> None:
         """An account that is frozen is nothing to wait for: somebody has to pay again."""

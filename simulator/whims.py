@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from simulator.operator import Operator
-from simulator.people import Cast
+from simulator.people import Cast, key_of
 from simulator.treasurer import Treasurer
 from simulator.world import Answer
 
@@ -24,6 +24,7 @@ class Whims:
     def __init__(self, cast: Cast, operator: Operator, dice: random.Random) -> None:
         self._cast, self._operator, self._dice = cast, operator, dice
         self._treasurer = Treasurer(cast, operator, dice)
+        self._announced = 0
 
     async def act(self) -> None:
         acts: tuple[Callable[[], Awaitable[None]], ...] = (
@@ -131,8 +132,18 @@ class Whims:
 
     async def _announce(self) -> None:
         """Dollars that are to become USDC; they release nothing."""
-        cents = self._dice.choice(DOLLARS_CENTS)
-        await self._ask("POST", "conversions", {"usd_cents": cents, "note": BECAUSE["reason"]})
+        await self.announce(self._dice.choice(DOLLARS_CENTS))
+
+    async def announce(self, cents: int) -> None:
+        """Asked for again by its own key when no answer comes."""
+        self._announced += 1
+        note = f"wire {self._announced}"
+        wish = {"usd_cents": cents, "note": note, "idempotency_key": key_of(note)}
+        stage, path = self._cast.stage, "/admin/api/conversions"
+        answer = await self._cast.ask("POST", path, wish, self._operator.token, admin=True)
+        stage.trace.tell("on a whim", note, "of", cents, answer.status if answer else "no answer")
+        if answer is not None and answer.status == 500:
+            stage.findings.add(f"an operator's wish was answered with a failure: {path}: {answer.body}")
 
     async def _order(self) -> None:
         """USDC from Circle Mint that nobody needs, taken back a while later if nobody has agreed to it by then."""

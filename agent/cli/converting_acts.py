@@ -1,8 +1,11 @@
 """What `conversion` does."""
 
+import asyncio
+from contextlib import suppress
+
 import typer
 
-from agent.cli.client import AdminClient, CommandFailed
+from agent.cli.client import AdminClient, AnswerLost, CommandFailed
 from agent.cli.looking import FAILED, asker
 from agent.cli.money_acts import NOBODY_TO_ASK
 from agent.cli.operations import checked, print_json
@@ -10,13 +13,15 @@ from agent.cli.tables import console, show_facts, show_rows
 from agent.cli.terminal import StandardTerminal
 from agent.cli.texts import base_units
 from agent.web.admin.batch_bodies import Approval
-from agent.web.admin.treasury_bodies import NewConversion
+from agent.web.admin.treasury_bodies import Conversion, NewConversion
 from agent.web.bodies import Reason
 from agent.web.conversion_bodies import ConversionOrder, MintDeposits, NewOrder, OrderPage, WireInstructions
 from config.admin_access import load_admin_access
 from domain.money import parse_decimal
+from ports.system import SystemIds
 
 ROOT = "/admin/api/conversions"
+AGAIN_SECONDS = (1.0, 5.0, 15.0)
 
 
 async def announce(usd: str, usdc: str | None, note: str, as_json: bool) -> int:
@@ -24,14 +29,24 @@ async def announce(usd: str, usdc: str | None, note: str, as_json: bool) -> int:
         cents = parse_decimal(usd, 2)
     except ValueError as error:
         raise CommandFailed(f"--usd: {error}") from None
-    wish = checked(NewConversion, usd_cents=cents, expected_usdc=usdc, note=note)
+    key = str(SystemIds().uuid())
+    wish = checked(NewConversion, usd_cents=cents, expected_usdc=usdc, note=note, idempotency_key=key)
     async with AdminClient(load_admin_access()) as client:
-        made = await client.announce(wish)
+        made = await _announced(client, wish)
     if as_json:
         print_json(made.model_dump(mode="json"))
     else:
         typer.echo(f"Conversion {made.id}: {usd} USD, {made.expected_usdc} USDC expected")
     return 0
+
+
+async def _announced(client: AdminClient, wish: NewConversion) -> Conversion:
+    """Asked again when the answer is lost: by its key it is announced once."""
+    for seconds in AGAIN_SECONDS:
+        with suppress(AnswerLost):
+            return await client.announce(wish)
+        await asyncio.sleep(seconds)
+    return await client.announce(wish)
 
 
 async def propose(usdc: str | None, note: str, as_json: bool) -> int:

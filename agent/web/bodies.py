@@ -23,10 +23,15 @@ Money = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$", examples=["2.35"]
 _USDC = r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$"
 Usdc = Annotated[Line, Field(pattern=_USDC, examples=["112.50"])]
 """What somebody asks for: a decimal string of USDC, up to 6 places."""
+_KEY = r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+IdempotencyKey = Annotated[Line, Field(pattern=_KEY, examples=["7c9e6679-7425-40de-944b-e07fc1f90ae7"])]
+"""A random UUID (version 4) of the sender's own. The same wish with the same key again is done once, and answered as it
+was; with another wish the key is refused (409 `idempotency_key_used`)."""
 IN_WORDS = {
     _LINE: "write it in one line, without control characters",
     _PROSE: "write it without control characters",
     _USDC: "write it in digits with a point and at most 6 places, like 112.50",
+    _KEY: "write a random UUID (version 4) in small letters",
     "int_parsing": "write a whole number in digits",
     "missing": "it is left out",
 }

@@ -58,6 +58,7 @@ class Contents:
                 PublishedContent,
                 status=201,
                 takes=NewContentBody,
+                errors=(409,),
                 rate=CONTENTS,
             ),
             Endpoint("GET", path, public, self.page, "What is for sale, newest first", ContentPage, query=Paging),
@@ -79,6 +80,7 @@ class Contents:
             ipfs_hash=wish.ipfs_hash,
             teaser_link=wish.teaser_link,
             shares=read_shares(wish.collaborators),
+            idempotency_key=wish.idempotency_key,
         )
         author_id, now = call.user_id, self._clock.now()
         content_id = await self._store.write(lambda conn: contents.publish(conn, author_id, new, now))

@@ -23,7 +23,7 @@ READS = frozenset({"GET", "HEAD"})
 TRY_AGAIN = "try again"
 LOOK_FIRST = "it may have been done all the same: look before you ask again"
 """Of a COMMIT whose answer was lost nobody knows whether it took effect. Most acts can't be done twice (a version, a
-state or a name speaks against it); a conversion can be announced twice."""
+state, a name or the sender's own key speaks against it)."""
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 

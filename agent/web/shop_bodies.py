@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.web.bodies import INT_MAX, Answer, Asked, Bps, Line, Moment, Money, Prose, RowId, Warned
+from agent.web.bodies import INT_MAX, Answer, Asked, Bps, IdempotencyKey, Line, Moment, Money, Prose, RowId, Warned
 
 PRICE_MIN_CENTS = 50
 """Stripe's least charge."""
@@ -31,6 +31,7 @@ class NewContentBody(Asked):
     ipfs_hash: IpfsHash | None = None
     teaser_link: Annotated[Line, Field(max_length=500)] | None = None
     collaborators: Annotated[list[Collaborator], Field(max_length=COLLABORATORS_MAX, default_factory=list)]
+    idempotency_key: IdempotencyKey | None = None
 
 
 class Share(Answer):

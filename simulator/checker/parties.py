@@ -17,6 +17,7 @@ def parties(db: Database, records: Records) -> Iterator[str]:
     yield from _sold(db, records.people)
     yield from _shared(db, records.people)
     yield from _sent_where(db, records, records.people)
+    yield from _asked_once(db)
 
 
 def _sold(db: Database, people: People) -> Iterator[str]:
@@ -61,6 +62,14 @@ def _sent_where(db: Database, records: Records, people: People) -> Iterator[str]
     for row in db.rows(sql):
         if wallets.get(row["place"]) != row["uuid"] and row["place"] not in people.addresses.get(row["email"], ()):
             yield f"I6: what is {row['email']}'s goes to {row['place']}, which is not his"
+
+
+def _asked_once(db: Database) -> Iterator[str]:
+    """I7: no two wishes of one person bear the same title, or the same note, however often he asked."""
+    for table, name, whose in (("contents", "title", "author_id, title"), ("conversions", "note", "note")):
+        sql = f"SELECT {name} named, COUNT(*) n FROM {table} WHERE {name} <> '' GROUP BY {whose} HAVING COUNT(*) > 1"
+        for row in db.rows(sql):
+            yield f"I7: {row['named']!r} was asked for once and is in {table} {row['n']} times"
 
 
 def nfts(db: Database, records: Records) -> Iterator[str]:

@@ -4,18 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from domain.errors import RequestError
+from domain.errors import KeyUsed, RequestError
+from domain.keys import published_uuid
+from storage.errors import StoreBusy
 from storage.history import note
 from storage.sales import session_ends
+from storage.statements import insert_into
 from storage.tables import content_shares, contents, users
 
 
 @dataclass(frozen=True, slots=True)
 class NewContent:
-    """`uuid` is random and chosen before the transaction. `shares` is user id → basis points; empty = author alone."""
+    """`uuid` is random and chosen before the transaction; with the author's own `idempotency_key` it comes from that.
+    `shares` is user id → basis points; empty = author alone."""
 
     uuid: str
     title: str
@@ -25,6 +30,7 @@ class NewContent:
     ipfs_hash: str | None
     teaser_link: str | None
     shares: Mapping[int, int] = field(default_factory=dict)
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,15 @@ class Listed:
 
 
 def publish(conn: Connection, author_id: int, content: NewContent, now: datetime) -> int:
-    """Store a content. Raises RequestError 422 `unknown_collaborator`. Returns its id."""
+    """Store a content, once where the author has named a key. Raises RequestError 422 `unknown_collaborator`, KeyUsed,
+    and StoreBusy while another transaction stores the same. Returns its id."""
+    uuid = content.uuid
+    if content.idempotency_key is not None:
+        author = conn.execute(select(users.c.uuid).where(users.c.id == author_id)).scalar_one()
+        uuid = str(published_uuid(UUID(author), content.idempotency_key))
+        before = _published_before(conn, uuid, content)
+        if before is not None:
+            return before
     wanted = sorted(content.shares)
     if wanted:
         known = set(conn.scalars(select(users.c.id).where(users.c.id.in_(wanted))))
@@ -45,9 +59,9 @@ def publish(conn: Connection, author_id: int, content: NewContent, now: datetime
         if missing:
             raise RequestError(422, "unknown_collaborator", f"there is no user {missing[0]}", "collaborators")
     content_id = conn.scalar(
-        insert(contents)
+        insert_into(contents, conn.dialect.name)
         .values(
-            uuid=content.uuid,
+            uuid=uuid,
             author_id=author_id,
             title=content.title,
             description=content.description,
@@ -57,15 +71,29 @@ def publish(conn: Connection, author_id: int, content: NewContent, now: datetime
             teaser_link=content.teaser_link,
             created_at=now,
         )
+        .on_conflict_do_nothing(index_elements=[contents.c.uuid])
         .returning(contents.c.id)
     )
-    assert content_id is not None
+    if content_id is None:
+        raise StoreBusy("this content is being published")
     if wanted:
         conn.execute(
             insert(content_shares),
             [{"content_id": content_id, "user_id": user, "share_bps": content.shares[user]} for user in wanted],
         )
     return int(content_id)
+
+
+def _published_before(conn: Connection, uuid: str, content: NewContent) -> int | None:
+    """The id of this very content. Raises KeyUsed where its author's key is another one's."""
+    row = conn.execute(select(contents).where(contents.c.uuid == uuid)).one_or_none()
+    if row is None:
+        return None
+    names = ("title", "description", "price_cents", "editions", "ipfs_hash", "teaser_link")
+    was = [getattr(row, name) for name in names], _shares(conn, [row.id]).get(row.id, {})
+    if was != ([getattr(content, name) for name in names], dict(content.shares)):
+        raise KeyUsed
+    return int(row.id)
 
 
 def one(conn: Connection, content_id: int, *, taken_down: bool = False) -> Listed | None:

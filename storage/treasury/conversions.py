@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, select
 
+from domain.errors import KeyUsed
 from domain.ledger import conversion_sent
 from storage.books.ledger import post
+from storage.errors import StoreBusy
+from storage.statements import insert_into
 from storage.tables import conversions
 from storage.treasury.deposits import explain_deposits
 
@@ -27,9 +30,9 @@ class Announced:
 
 def announce(conn: Connection, conversion: Announced, now: datetime) -> int:
     """Store it and book the dollars into the clearing account. It explains deposits, also those that were faster; it
-    releases no money."""
+    releases no money. Raises StoreBusy while another transaction announces the same."""
     conversion_id = conn.scalar(
-        insert(conversions)
+        insert_into(conversions, conn.dialect.name)
         .values(
             uuid=conversion.uuid,
             usd_cents=conversion.usd_cents,
@@ -38,12 +41,24 @@ def announce(conn: Connection, conversion: Announced, now: datetime) -> int:
             signature=conversion.signature,
             created_at=now,
         )
+        .on_conflict_do_nothing(index_elements=[conversions.c.uuid])
         .returning(conversions.c.id)
     )
-    assert conversion_id is not None
+    if conversion_id is None:
+        raise StoreBusy("this conversion is being announced")
     post(conn, conversion_sent(conversion.uuid, conversion.usd_cents), now)
     explain_deposits(conn, now)
     return int(conversion_id)
+
+
+def announced_before(conn: Connection, wish: Announced) -> int | None:
+    """The id of this very conversion, if it is announced already. Raises KeyUsed where its UUID is another one's."""
+    row = conn.execute(select(conversions).where(conversions.c.uuid == wish.uuid)).one_or_none()
+    if row is None:
+        return None
+    if (row.usd_cents, row.expected_usdc, row.note) != (wish.usd_cents, wish.expected_usdc, wish.note):
+        raise KeyUsed
+    return int(row.id)
 
 
 def page(conn: Connection, before: int | None, limit: int) -> Sequence[Row[Any]]:

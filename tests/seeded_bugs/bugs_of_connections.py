@@ -1,15 +1,19 @@
 """Bugs that show where a connection breaks or leads elsewhere: COMMITs without an answer, redirects."""
 
+from itertools import count
 from typing import Any
 
 from pytest import MonkeyPatch
 
 import agent.steps.mint
+import agent.web.admin.treasury
 import agent.web.intake
 import gateways.circle_api.client
 import payouts.rails.circle_transfer
+import storage.sales.contents
 from agent.clock_watch import ClockWatch
 from domain.errors import Rejected
+from domain.keys import uuid4_shaped
 from ports.transport import HttpRequest, HttpResponse
 from simulator.scenario import FaultKind as F
 from storage.errors import StoreUnavailable
@@ -33,6 +37,14 @@ def _insisting(real: Any) -> Any:
             return await real(self, case, claim)
 
     return intend
+
+
+@bug(F.LOST_COMMITS)
+def takes_no_key_of_the_one_who_asks(patch: MonkeyPatch) -> None:
+    """Asked again by somebody who got no answer, it does again what it has done."""
+    tries = count()
+    for module, name in ((agent.web.admin.treasury, "announced_uuid"), (storage.sales.contents, "published_uuid")):
+        patch.setattr(module, name, lambda *told: uuid4_shaped(*map(str, told), str(next(tries))))
 
 
 @bug(F.LOST_COMMITS, F.LOST_EVENTS)

@@ -23,6 +23,7 @@ from agent.web.audit import born
 from agent.web.bodies import Paging
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.settings import WebSettings
+from domain.keys import announced_uuid
 from domain.money import (
     USDC_DECIMALS,
     cents_to_base_units,
@@ -93,6 +94,7 @@ class AdminTreasury:
                 Conversion,
                 status=201,
                 takes=NewConversion,
+                errors=(409,),
             ),
         ]
 
@@ -158,18 +160,22 @@ class AdminTreasury:
 
     async def announce(self, call: Call) -> Conversion:
         wish, now = call.taken(NewConversion), self._clock.now()
-        expected = wish.expected_usdc
+        expected, key, fresh = wish.expected_usdc, wish.idempotency_key, self._ids.uuid()
         announced = conversions.Announced(
-            uuid=str(self._ids.uuid()),
+            uuid=str(fresh if key is None else announced_uuid(key)),
             usd_cents=wish.usd_cents,
             expected_usdc=cents_to_base_units(wish.usd_cents)
             if expected is None
             else parse_decimal(expected, USDC_DECIMALS),
             note=wish.note,
         )
-        conversion_id = await self._store.write(
-            born(call, "announce", "conversion", now, lambda conn: conversions.announce(conn, announced, now))
-        )
+        make = born(call, "announce", "conversion", now, lambda conn: conversions.announce(conn, announced, now))
+
+        def write(conn: Connection) -> int:
+            before = conversions.announced_before(conn, announced)
+            return make(conn) if before is None else before
+
+        conversion_id = await self._store.write(write)
         return _conversion(await self._store.read(lambda conn: conversions.by_id(conn, conversion_id)))
 
     async def deposits(self, call: Call) -> DepositPage:

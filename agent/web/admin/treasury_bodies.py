@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.web.bodies import INT_MAX, Answer, Asked, Line, Moment, Money, Reason, Usdc
+from agent.web.bodies import INT_MAX, Answer, Asked, IdempotencyKey, Line, Moment, Money, Reason, Usdc
 
 
 class Balance(Answer):
@@ -85,6 +85,7 @@ class NewConversion(Asked):
     usd_cents: Annotated[int, Field(ge=1, le=INT_MAX // 10_000)]
     expected_usdc: Usdc | None = None
     note: Annotated[Line, Field(max_length=200)] = ""
+    idempotency_key: IdempotencyKey | None = None
 
 
 class Conversion(Answer):

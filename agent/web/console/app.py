@@ -64,7 +64,7 @@ class Console:
             secure=settings.admin_url.startswith("https://"),
         )
         files = Files()
-        facts = {"nav": NAVIGATION, "live": settings.livemode, "hours": settings.console_hours}
+        facts = {"nav": NAVIGATION, "live": settings.livemode, "hours": settings.console_hours, "fresh_key": ids.uuid}
         renderer = Renderer(site, clock, files, facts)
         self.entrance = Entrance(site, store, clock, ids, renderer, gatekeeper)
         asked = Api(api, ROOT)

@@ -70,6 +70,8 @@ class DollarsSent(Asked):
     usd: Usdc
     expected_usdc: Usdc | None = None
     note: str = ""
+    idempotency_key: str | None = None
+    """Of the form as it was shown: sent twice, it is one announcement."""
 
 
 def _announced(form: DollarsSent) -> NewConversion:
@@ -77,7 +79,7 @@ def _announced(form: DollarsSent) -> NewConversion:
         cents = parse_decimal(form.usd, 2)
     except ValueError:
         raise RequestError(422, "invalid_request", "usd: write dollars in digits, like 112.50", "usd") from None
-    wish = {"usd_cents": cents, "expected_usdc": form.expected_usdc, "note": form.note}
+    wish = {"usd_cents": cents, **form.model_dump(include={"expected_usdc", "note", "idempotency_key"})}
     return strict_json.read_as(NewConversion, wish)
 
 

@@ -43,7 +43,7 @@ class People:
             secure=settings.public_base_url.startswith("https://"),
         )
         files = Files()
-        facts = {"live": settings.livemode, "password_least": settings.password_least_chars}
+        facts = {"live": settings.livemode, "password_least": settings.password_least_chars, "fresh_key": ids.uuid}
         renderer = Renderer(site, clock, files, facts)
         self.entrance = Entrance(site, store, clock, ids, renderer, gatekeeper)
         asked = Api(api, "/api")

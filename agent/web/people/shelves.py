@@ -40,6 +40,8 @@ class OfferForm(Asked):
     editions: Annotated[str, Field(max_length=12)] = ""
     ipfs_hash: Annotated[str, Field(max_length=120)] = ""
     teaser_link: Annotated[str, Field(max_length=500)] = ""
+    idempotency_key: Annotated[str, Field(max_length=36)] = ""
+    """Of the form as it was shown: sent twice, it is one offer."""
 
 
 class ShelfQuery(Paging, Looked):
@@ -96,6 +98,7 @@ def _content(wish: OfferForm) -> NewContentBody:
         "editions": _number(wish.editions, 0, "editions") if wish.editions else None,
         "ipfs_hash": wish.ipfs_hash or None,
         "teaser_link": wish.teaser_link or None,
+        "idempotency_key": wish.idempotency_key or None,
     }
     return strict_json.read_as(NewContentBody, fields)
 
