@@ -99,6 +99,7 @@ def of_circle(conn: Connection, after: int, usdc_token_id: str, installed_at: da
         transfer_attempts.c.transfer_id == transfers.c.id,
         transfer_attempts.c.state == TransferState.SUBMITTED,
         transfer_attempts.c.circle_transaction_id.is_(None),
+        transfer_attempts.c.signature.is_(None),  # one that a person gave an outflow to is paid by that
     )
     accepted = exists().where(
         chain_movements.c.signature == c.signature,

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from domain.keys import transfer_key
 from storage.payouts import transfers
@@ -15,6 +15,7 @@ from storage.payouts.taking import take
 from storage.reconciliation import mirrors, strays
 from storage.reconciliation.mirrors import CircleRow
 from storage.store import Store
+from storage.tables import transfer_attempts
 from storage.tables import transfers as transfer_rows
 from storage.treasury import funding
 from tests.sales import PLATFORM, START, Sales
@@ -66,3 +67,12 @@ async def test_two_under_one_reference_are_not_both_ours(store: Store) -> None:
         return _strays(conn, ordered, replace(ordered, circle_id="c-2"))
 
     assert await store.write(story) == ["c-1", "c-2"]
+
+
+async def test_an_order_that_was_given_an_outflow_by_hand_explains_no_other(store: Store) -> None:
+    def story(conn: Connection) -> list[str]:
+        ordered = _ordered(conn)
+        conn.execute(update(transfer_attempts).values(signature="given by hand"))
+        return _strays(conn, ordered)
+
+    assert await store.write(story) == ["c-1"]
