@@ -34,7 +34,7 @@ from storage.sales import purchases as sales
 from storage.sales.holds import due_again, hold, release, take_over
 from storage.statements import ONE, change_of, fixed
 from storage.tables import disputes, ledger_entries, mint_attempts, payouts, purchases, refunds
-from storage.work import ask_no_more, ask_person, enqueue
+from storage.work import ask_no_more, ask_person, enqueue, revive
 
 _REFUND_ORDER = (RefundState.INTENDED, RefundState.PENDING, RefundState.SUCCEEDED, RefundState.FAILED)
 DISPUTE_HOLD = "dispute "
@@ -161,7 +161,9 @@ def _give_back_to_loser(conn: Connection, purchase_id: int, now: datetime) -> No
     """His bank gives the loser of a sold-out race nothing: his refund is due, which Stripe refused till now."""
     row = sales.required(conn, purchase_id)
     if row.status_reason == sales.SOLD_OUT and row.status != PurchaseStatus.REFUNDED:
-        enqueue(conn, "refund", purchase_id, now)
+        revive(
+            conn, "refund", purchase_id, now
+        )  # a dispute told of late: the refund has been given up, and waits for it
 
 
 def settle_returns(conn: Connection, purchase_id: int, cause: str, now: datetime) -> None:

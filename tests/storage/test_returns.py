@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, insert, sele
 from domain.evidence import Evidence
 from domain.ledger import SALES, Asset, debt_of, owed_to, payouts_distributed
 from domain.split import SplitRule
-from domain.states import CheckoutState, RefundState, UsdcStatus, WalletState
+from domain.states import CheckoutState, RefundState, UsdcStatus, WalletState, WorkState
 from storage import schema
 from storage.books.ledger import balance, post, total_imbalance
 from storage.history import advance
@@ -27,7 +27,7 @@ from storage.sales import returns
 from storage.sales.checkouts import Mark
 from storage.sales.purchases import Fee, Payment
 from storage.sales.returns import DisputeSeen, RefundSeen
-from storage.tables import checkouts, contents, disputes, payouts, purchases, users
+from storage.tables import checkouts, contents, disputes, jobs, payouts, purchases, users
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 Fact = Callable[[Connection], None]
@@ -231,6 +231,20 @@ def test_a_dispute_in_a_state_that_stripe_adds_some_day_is_open_until_it_has_an_
     assert rows == [("on_hold", 2_350_000, 0, 0)]
     _, rows, _ = _play(setting, [odd, _dispute(1, "won", 0, 2), odd])
     assert rows == [("pending_conversion", 2_350_000, 0, 0)]
+
+
+def test_a_losers_refund_that_was_given_up_while_his_dispute_was_unknown_is_due_once_the_bank_gives_him_nothing() -> (
+    None
+):
+    def given_up(conn: Connection) -> None:
+        conn.execute(update(contents).values(editions=1, editions_taken=1))
+        _sale(conn, 1)
+        conn.execute(update(jobs).where(jobs.c.kind == "refund").values(state=WorkState.PARKED))
+
+    def is_due(conn: Connection) -> None:
+        assert conn.scalars(select(jobs.c.state).where(jobs.c.kind == "refund")).all() == [WorkState.DUE]
+
+    _play(given_up, [_dispute(1, "needs_response", 300, 1), _dispute(1, "won", 0, 2), is_due])
 
 
 OPENED = (_dispute(1, "needs_response", 0, 1), _dispute(1, "needs_response", 300, 1))
