@@ -21,6 +21,17 @@ def cut_own_connection(conn: Connection) -> None:
     conn.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
 
+async def test_every_connection_flushes_what_it_answers_and_holds_nothing_for_long(
+    postgres_store: PostgresStore,
+) -> None:
+    def settings(conn: Connection) -> list[object]:
+        names = ("synchronous_commit", "idle_in_transaction_session_timeout", "statement_timeout")
+        return [conn.execute(text(f"SHOW {name}")).scalar_one() for name in names]
+
+    for ask in (postgres_store.write, postgres_store.append, postgres_store.read):
+        assert await ask(settings) == ["on", "10s", "10s"]
+
+
 async def test_a_lost_connection_answers_its_group_and_the_next_write_works(postgres_store: PostgresStore) -> None:
     writes = [postgres_store.write(cut_own_connection), postgres_store.write(scratch.note("beside"))]
     answers = await asyncio.gather(*writes, return_exceptions=True)
