@@ -33,8 +33,10 @@ SOON_BLOCKS = 50
 LOOK_AGAIN, LOOK_AGAIN_MOST = timedelta(seconds=5), timedelta(minutes=1)
 LOOK_FOR_A_PERSON_MOST = timedelta(minutes=10)
 """What waits for a person may wait for days, and each look lists what Circle and the chain have since the last one."""
-GO_ON_SECONDS = 2.0
-"""After a service that did not answer: the check goes on where it broke off."""
+PASSES = "passes"
+GO_ON, GO_ON_MOST = timedelta(seconds=2), timedelta(minutes=1)
+"""After a service that did not answer: the check goes on where it broke off. An endpoint that lies may go on for hours,
+and each check reads on in several histories."""
 LOOKED = timedelta(seconds=0.5)
 REFUNDS_SINCE = timedelta(days=1)
 """A restored database learns of refunds at its start: so long after, at most, it is looked which came after a mint. Of
@@ -90,13 +92,16 @@ class StartGate:
 
         Raises StartRefused for a database from before receipts that have since been closed.
         """
-        why, since = "", self._clock.monotonic()
+        why, held_up, since = "", "", self._clock.monotonic()
         while True:
             try:
                 await self._check()
             except (Retryable, OutcomeUnknown, Rejected) as error:
+                held_up_before, held_up = held_up, PASSES if _passes(error) else str(error)
+                if held_up != held_up_before:
+                    since = self._clock.monotonic()
                 if why != str(error):
-                    why, since = str(error), self._clock.monotonic()
+                    why = str(error)
                     log.warning("start gate waits", why=why)
                 self.waits_for = why
                 if await self._bell.wait(self._pause_after(error, since)):
@@ -109,12 +114,11 @@ class StartGate:
 
     def _pause_after(self, error: Exception, since: float) -> float:
         """The longer nothing has changed, the longer."""
-        for_a_person = isinstance(error, Unplaced)
-        if isinstance(error, Retryable) and not for_a_person:
-            return GO_ON_SECONDS
-        self._explaining.begin_anew()
         taken = timedelta(seconds=self._clock.monotonic() - since)
-        most = LOOK_FOR_A_PERSON_MOST if for_a_person else LOOK_AGAIN_MOST
+        if _passes(error):
+            return look_again_after(taken, GO_ON, GO_ON_MOST).total_seconds()
+        self._explaining.begin_anew()
+        most = LOOK_FOR_A_PERSON_MOST if isinstance(error, Unplaced) else LOOK_AGAIN_MOST
         return look_again_after(taken, LOOK_AGAIN, most).total_seconds()
 
     async def _check(self) -> None:
@@ -209,6 +213,11 @@ class StartGate:
 
         unminted = await self._store.read(find)
         return [sale for sale in unminted if sale not in self._looked_at][:SALES_LOOKED_AT]
+
+
+def _passes(error: Exception) -> bool:
+    """Whether nobody need act: a service or the database does not answer, or endpoints do not agree yet."""
+    return isinstance(error, Retryable) and not isinstance(error, Unplaced)
 
 
 def _may_have_sent(conn: Connection) -> bool:

@@ -17,7 +17,7 @@ def look_again_after(taken: timedelta, least: timedelta, most: timedelta) -> tim
 
 _BLOCKHASH_LIVES = timedelta(minutes=2)
 """At least: 150 slots are a minute, and more where slots are slow."""
-_SEND_AGAIN_MOST = timedelta(seconds=30)
+_SEND_AGAIN_MOST = timedelta(minutes=5)
 
 
 def send_again_after(taken: timedelta, every: timedelta) -> timedelta:

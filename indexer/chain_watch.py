@@ -65,6 +65,8 @@ class ChainWatch:
     ) -> None:
         self._guard, self._rpc, self._store, self._clock = guard, rpc, store, clock
         self._observer, self._look_seconds = observer, look_seconds
+        self.check_seconds = CHECK_SECONDS
+        """From the next check on."""
         self._problem = ""
         self._asked = 0
         self._due = clock.monotonic() + CHECK_SECONDS
@@ -92,7 +94,7 @@ class ChainWatch:
             await self._look_around()
             if self._clock.monotonic() >= self._due:
                 all_well = await self._check_again()
-                self._due = self._clock.monotonic() + (CHECK_SECONDS if all_well else AGAIN_SECONDS)
+                self._due = self._clock.monotonic() + (self.check_seconds if all_well else AGAIN_SECONDS)
             self._observer.chain_trouble(len(self.trouble()), self._rpc.pace.seconds)
 
     async def _look_around(self) -> None:

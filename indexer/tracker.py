@@ -41,8 +41,11 @@ CACHE_SLOTS = 100
 LIFE_SLOTS = 145
 """A signature that was made so few slots ago may still land, whatever its last valid block is said to be: that comes
 from one endpoint, with the blockhash. A blockhash lives for 150 blocks, and is signed for within a few of its own."""
+QUIET_PART = 4
+"""As in `domain.waits`: a fate is seen a quarter later than it could have been, at most."""
 LONGEST_PAUSE_SECONDS = 15.0
-"""While the endpoints fail."""
+"""While the endpoints fail, or nothing has come of what is open for longer than it can land: an endpoint that lies, or
+stands still, leaves it unproven for hours."""
 
 _FATES = {
     "processed": WatchState.WATCHING,
@@ -93,6 +96,7 @@ class SignatureTracker:
         self._root = 0
         self._next_final: int | None = None
         self._all_followed = False
+        self._news_at = clock.monotonic()
 
     @property
     def open_now(self) -> int:
@@ -198,12 +202,18 @@ class SignatureTracker:
         slot_seconds = self._rpc.pace.seconds
         if not open_now:
             await self._bell.wait(self._idle_seconds)
+            self._news_at = self._clock.monotonic()
             await self._clock.sleep(SOON_SLOTS * slot_seconds)
             return
         slots = NET_SLOTS if self._all_followed and not failures else POLL_SLOTS
-        seconds = slots * slot_seconds * 2.0 ** min(failures, 10)
+        seconds = max(slots * slot_seconds * 2.0 ** min(failures, 10), self._quiet_seconds() / QUIET_PART)
         if await self._bell.wait(min(seconds, LONGEST_PAUSE_SECONDS)):
+            self._news_at = self._clock.monotonic()
             await self._clock.sleep(SOON_SLOTS * slot_seconds)
+
+    def _quiet_seconds(self) -> float:
+        """For how long nothing was new, beyond the life of a blockhash."""
+        return self._clock.monotonic() - self._news_at - LIFE_SLOTS * self._rpc.pace.seconds
 
     async def _ask(self, batch: Sequence[Watched]) -> list[Watched]:
         """Store what the statuses say; returns the rows that the endpoint does not know."""
@@ -282,6 +292,7 @@ class SignatureTracker:
         now = self._clock.now()
         if not news:
             return
+        self._news_at = self._clock.monotonic()
         if await self._store.write(lambda conn: record_fates(conn, news, now)):
             self._wake()
             if any(fate.state is WatchState.FINALIZED for fate in news):

@@ -21,7 +21,7 @@ from domain.keys import KEY_TRUSTED_FOR, conversion_key
 from domain.money import format_usdc
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
 from domain.states import ConversionState
-from domain.waits import CLOCKS_DIFFER
+from domain.waits import CLOCKS_DIFFER, look_again_after
 from gateways.circle_mint import DepositFacts, MintTransfer, RecipientFacts
 from payouts.rails.stops import PAUSED, why_paused
 from ports.clock import Clock, SendWindow
@@ -34,8 +34,9 @@ from storage.work import Claim, fenced
 
 log = structlog.get_logger(__name__)
 
-LOOK = timedelta(minutes=5)
-"""Between two looks for wired dollars: wires take hours, and Circle books them in batches."""
+LOOK, LOOK_MOST = timedelta(minutes=5), timedelta(minutes=30)
+"""Between two looks for what a person does: wires take hours and Circle books them in batches; an address is approved
+when somebody is there."""
 POLL = timedelta(seconds=15)
 """Between two looks at a transfer on its way; a finalized deposit makes the order due by itself."""
 SWITCHED_OFF = timedelta(hours=1)
@@ -107,12 +108,13 @@ class ConversionStep:
         wires = [_deposit(one) for one in await self._mint.deposits(order.created_at - CLOCKS_DIFFER)]
         now = self._clock.now()
         await self._store.write(fenced(claim, lambda conn: rows.looked(conn, order.id, available, wires, now)))
+        later = look_again_after(now - order.created_at, LOOK, LOOK_MOST)
         if available < order.amount:
             lacking = format_usdc(order.amount - available)
-            return Again(LOOK, f"{lacking} USD are still to be wired: Circle Mint holds {format_usdc(available)}")
+            return Again(later, f"{lacking} USD are still to be wired: Circle Mint holds {format_usdc(available)}")
         recipient = await self._recipient()
         if recipient is None:
-            return Again(LOOK, f"{self._terms.address} is no verified recipient yet: add it in Circle Mint's console")
+            return Again(later, f"{self._terms.address} is no verified recipient yet: add it in Circle Mint's console")
         intended = await self._store.write(fenced(claim, lambda conn: self._intend(conn, order, recipient)))
         return None if intended else Again(timedelta(0), "the order was changed or stopped meanwhile")
 

@@ -78,6 +78,7 @@ class Process:
             in_real_time=self.settings.pays_in_real_time,
             converts=self.settings.converts,
         )
+        daemon.engine.chain.check_seconds *= around.nudge_slowness
         slowed = tuple(replace(one, every=one.every * around.nudge_slowness) for one in recurring)
         schedule = Schedule(ports.store, self.clock, daemon.engine.worker.wake, slowed)
         self.tasks = [asyncio.create_task(background(daemon, schedule.run_on_clock))]

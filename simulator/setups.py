@@ -54,7 +54,7 @@ def drawn(scenario: Scenario, dice: random.Random, workers: int) -> dict[str, st
     if scenario.payout_mode == "realtime" and dice.random() < SHARE_OF_ATOMIC:
         chosen |= {"AGENT_ATOMIC_SETTLEMENT": "true", "AGENT_USER_WALLETS": "user"}
     if workers > 1:
-        chosen["AGENT_IDLE_SECONDS"] = "600"
+        chosen["AGENT_IDLE_SECONDS"] = "3600"
     rarer = _rarer(random.Random(f"settings of {scenario.seed}"))
     converting = _converting(random.Random(f"wires of {scenario.seed}"), scenario)
     return chosen | rarer | converting | dict(scenario.settings)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from domain.errors import Rejected
 from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from domain.split import SplitRule
+from domain.waits import look_again_after
 from gateways.stripe_facts import ChargeFacts, PaymentIntentFacts
 from ports.clock import Clock
 from storage.sales import purchases as rows
@@ -18,8 +19,8 @@ from storage.work import Claim
 
 FIRST_WAIT = timedelta(seconds=2)
 """Balance transactions were seen about three seconds after success (reference: Stripe, section 1.3)."""
-LONG_WAIT = timedelta(minutes=5)
-AGE_FOR_LONG_WAIT = timedelta(minutes=2)
+LONGEST_WAIT = timedelta(hours=1)
+"""Some payments have no fee for days. `charge.updated` tells of it, and wakes this step."""
 
 
 class StripeFees(Protocol):
@@ -44,8 +45,8 @@ class FeeStep:
             charge_id = (await self._stripe.fetch_payment_intent(row.stripe_payment_intent_id)).latest_charge
         charge = None if charge_id is None else await self._stripe.fetch_charge_with_fee(charge_id)
         if charge is None or charge.balance_transaction is None:
-            old = self._clock.now() - claim.created_at > AGE_FOR_LONG_WAIT
-            return Again(LONG_WAIT if old else FIRST_WAIT, "Stripe has not named the fee yet")
+            wait = look_again_after(self._clock.now() - claim.created_at, FIRST_WAIT, LONGEST_WAIT)
+            return Again(wait, "Stripe has not named the fee yet")
         found = charge.balance_transaction
         if found.currency != "usd" or charge.payment_intent != row.stripe_payment_intent_id:
             raise Rejected("fee_mismatch", f"{found.id} is in {found.currency} or of another payment")

@@ -31,6 +31,8 @@ from sandbox.solana_node.slots import Commitment
 
 SIGNINGS_DISTINCT = 1_000
 """So many equal transfers on one blockhash still have different signatures."""
+SENT_AGAIN_POLLS = 5
+"""What is not on the chain is sent again so many polls later: real senders repeat about every two seconds."""
 BEFORE_LANDING = frozenset({State.INITIATED, State.CLEARED, State.QUEUED, State.SENT})
 
 
@@ -229,7 +231,7 @@ class Transfers:
         if not self._expired(transaction):
             with contextlib.suppress(NodeError):  # only the blockhash's end decides about these bytes
                 self._chain.send_raw(transaction.wire)
-            self._later(transaction, self._pace.polling)
+            self._later(transaction, SENT_AGAIN_POLLS * self._pace.polling)
             return
         self._sign(transaction)
         self.signed_again += 1

@@ -135,7 +135,10 @@ SUM = select(func.sum(chain_movements.c.amount)).where(
 
 def movement_sum_at(conn: Connection, account: str, asset: Asset, slot: int) -> int:
     """What the account held at the end of a slot, by all that was booked."""
-    return int(conn.scalar(SUM.where(chain_movements.c.slot <= slot), {"of": account, "in": asset}) or 0)
+    return int(conn.scalar(_SUM_AT, {"of": account, "in": asset, "slot": slot}) or 0)
+
+
+_SUM_AT = SUM.where(chain_movements.c.slot <= bindparam("slot"))
 
 
 def booked_signatures(conn: Connection, account: str, asset: Asset, signatures: Sequence[str]) -> set[str]:
