@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import structlog
 from sqlalchemy import Connection
 
+from agent.steps.mint_funds import MintFunds
 from agent.steps.mint_payouts import MintPayouts
 from chain.nft import NftPlan, NftStandard
 from chain.transactions import signature_of, with_signature
@@ -23,7 +24,7 @@ from domain.nft_texts import edition_in, metadata_uri, nft_name
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
 from domain.realtime import Part
 from domain.states import MintState, WatchState
-from domain.waits import send_again_after
+from domain.waits import look_again_after, send_again_after
 from gateways.circle_api import Lane
 from ports.clock import Clock
 from ports.ids import Ids
@@ -44,7 +45,8 @@ FEE_WAIT = timedelta(seconds=30)
 """A restored database learns the fee of a sale that was paid before; its step fetches it."""
 FINALITY_ROUNDS = 8
 """A safety net, in intervals of sending: what is confirmed is made due when it is final or a fork takes it back."""
-WAITS_FOR_WALLET = "waiting_for_wallet"
+WAITS_FOR_WALLET, WAITS_FOR_SOL = "waiting_for_wallet", "waiting_for_sol"
+SOL_WAIT, SOL_WAIT_MOST = timedelta(minutes=1), timedelta(minutes=10)
 
 
 class MintChain(Protocol):
@@ -109,6 +111,7 @@ class MintStep:
         self._store, self._clock, self._ids = store, clock, ids
         self._chain, self._witness, self._signer = chain, witness, signer
         self._standard, self._terms = standard, terms
+        self._funds = MintFunds(chain, standard)
 
     async def run(self, claim: Claim) -> Outcome:
         purchase_id = int(claim.subject)
@@ -122,17 +125,25 @@ class MintStep:
             case = await self._intend(case, claim)
         plan = plan_of(case.live)
         if case.live.state == MintState.INTENDED:
-            lamports = await self._chain.lamports(plan.mint_address)
-            there = await self._there(case, plan, claim, lamports)
-            if there is not None:
-                return there
-            if case.gives_back and not lamports:
-                return self._taken_back(case)
-            case = await self._sign(case, plan, claim, lamports)
+            signed = await self._from_intent(case, plan, claim)
+            if not isinstance(signed, MintCase):
+                return signed
+            case = signed
         if case.attempt is None or case.attempt.signature is None:
             return Again(timedelta(0), "is planned or signed anew")
         with looking_up(may_have_happened=True):
             return await self._follow(case, plan, claim)
+
+    async def _from_intent(self, case: MintCase, plan: NftPlan, claim: Claim) -> MintCase | Outcome:
+        """The case with its signed bytes, unless it has ended, or waits, before anything was signed."""
+        lamports = await self._chain.lamports(plan.mint_address)
+        there = await self._there(case, plan, claim, lamports)
+        if there is not None:
+            return there
+        if case.gives_back and not lamports:
+            return self._taken_back(case)
+        short = await self._funds.lacking(plan) if case.dead_attempts else None
+        return await self._sign(case, plan, claim, lamports) if short is None else self._waits_for_sol(case, short)
 
     async def look(self, claim: Claim) -> Outcome:
         """As `run`, as far as the NFT is there already: nothing is signed or sent. What can't be seen is looked at
@@ -195,6 +206,11 @@ class MintStep:
             say: Commit = lambda conn: rows.say(conn, purchase_id, WAITS_FOR_WALLET)  # noqa: E731
             return Again(WALLET_WAIT, "waits for the buyer's wallet", commit=say)
         return Again(REFUND_WAIT, WAITS_FOR_REFUND) if case.gives_back else None
+
+    def _waits_for_sol(self, case: MintCase, short: str) -> Outcome:
+        purchase_id, taken = case.purchase.id, self._clock.now() - case.live.created_at
+        say: Commit = lambda conn: rows.say(conn, purchase_id, WAITS_FOR_SOL)  # noqa: E731
+        return Again(look_again_after(taken, SOL_WAIT, SOL_WAIT_MOST), short, commit=say)
 
     async def _intend(self, case: MintCase, claim: Claim) -> MintCase:
         uuid, now, terms, purchase_id = self._ids.uuid(), self._clock.now(), self._terms, case.purchase.id
@@ -330,7 +346,8 @@ class MintStep:
         if maker is not None:
             return await self._made_by(maker, case, plan, claim)
         bury: Commit = lambda conn: rows.dead(conn, attempt.id, proof, now)  # noqa: E731
-        if case.dead_attempts + 1 >= self._terms.attempts_max:
+        used_up = case.dead_attempts + 1 >= self._terms.attempts_max
+        if used_up and await self._funds.lacking(plan) is None:
             return Refused("attempts_used_up", str(proof["why"]), bury)
         return Again(timedelta(0), f"attempt {attempt.attempt} is dead: {proof['why']}", commit=bury)
 

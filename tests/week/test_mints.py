@@ -275,7 +275,7 @@ async def test_a_restored_database_adopts_the_nft_that_was_minted_after_the_back
 
 
 @on_virtual_time
-async def test_without_sol_the_mint_fails_with_its_reason_and_a_retry_after_funding_completes_it(
+async def test_without_sol_a_mint_waits_after_its_first_attempt_and_goes_on_by_itself_when_sol_has_come(
     tmp_path: Path,
 ) -> None:
     shop = gallery(tmp_path, AGENT_ATTEMPTS_MAX="2")
@@ -284,18 +284,49 @@ async def test_without_sol_the_mint_fails_with_its_reason_and_a_retry_after_fund
     platform = Pubkey.from_string(world.platform.address)
     world.node.place_account(platform, Account(1_000_000, b"", SYSTEM_PROGRAM))
     token, _ = await shop.pay()
-    shown = await purchase_becomes(shop, 1, status="failed")
-    assert "expired" in shown["purchase"]["status_reason"]
-    assert [one["state"] for one in shown["mints"]] == ["dead", "dead"]
-    assert await parked(world) == [("mint", "attempts_used_up")]
+    shown = await purchase_becomes(shop, 1, status="minting", status_reason="waiting_for_sol")
+    await world.clock.sleep(7_200)
+    shown = await purchase_becomes(shop, 1, status="minting", status_reason="waiting_for_sol")
+    assert [one["state"] for one in shown["mints"]] == ["dead", "intended"]
+    assert await parked(world) == []
     assert (await shop.library(token))[0]["status"] == "minting"
     world.node.place_account(platform, Account(START_LAMPORTS, b"", SYSTEM_PROGRAM))
-    retried = await world.operator("POST", "/admin/api/retry/mint/1")
-    assert retried.status == 202
-    shown = await is_minted(shop, ["dead", "dead", "finalized"])
+    shown = await is_minted(shop, ["dead", "finalized"])
     assert shown["purchase"]["status_reason"] is None
-    again = await world.operator("POST", "/admin/api/retry/mint/1")
-    assert (again.status, again.body["error"]["code"]) == (409, "not_failed")
+    assert nfts(world) == 1
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_mint_whose_only_attempt_found_no_sol_is_not_failed_by_it(tmp_path: Path) -> None:
+    shop = gallery(tmp_path, AGENT_ATTEMPTS_MAX="1")
+    world = shop.world
+    await shop.open()
+    platform = Pubkey.from_string(world.platform.address)
+    world.node.place_account(platform, Account(1_000_000, b"", SYSTEM_PROGRAM))
+    await shop.pay()
+    await purchase_becomes(shop, 1, status="minting", status_reason="waiting_for_sol")
+    world.node.place_account(platform, Account(START_LAMPORTS, b"", SYSTEM_PROGRAM))
+    await is_minted(shop, ["dead", "finalized"])
+    await shop.close()
+
+
+@on_virtual_time
+async def test_a_sale_refunded_while_its_mint_waits_for_sol_is_never_minted(tmp_path: Path) -> None:
+    shop = gallery(tmp_path)
+    world = shop.world
+    await shop.open()
+    platform = Pubkey.from_string(world.platform.address)
+    world.node.place_account(platform, Account(1_000_000, b"", SYSTEM_PROGRAM))
+    await shop.pay()
+    await purchase_becomes(shop, 1, status="minting", status_reason="waiting_for_sol")
+    (sale,) = rows_of(world, "SELECT stripe_payment_intent_id pi FROM purchases")
+    world.stripe.controls.refund(sale["pi"])
+    shown = await purchase_becomes(shop, 1, status="refunded")
+    assert [one["state"] for one in shown["mints"]] == ["dead", "dead"]
+    world.node.place_account(platform, Account(START_LAMPORTS, b"", SYSTEM_PROGRAM))
+    await world.clock.sleep(1_800)
+    assert nfts(world) == 0
     await shop.close()
 
 
