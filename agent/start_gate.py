@@ -33,6 +33,8 @@ SOON_BLOCKS = 50
 LOOK_AGAIN, LOOK_AGAIN_MOST = timedelta(seconds=5), timedelta(minutes=1)
 LOOK_FOR_A_PERSON_MOST = timedelta(minutes=10)
 """What waits for a person may wait for days, and each look lists what Circle and the chain have since the last one."""
+WENT_ON_SECONDS = 5.0
+"""A check that has gone on for so long before it broke off is no longer the one that breaks off at once, in vain."""
 PASSES = "passes"
 GO_ON, GO_ON_MOST = timedelta(seconds=2), timedelta(minutes=1)
 """After a service that did not answer: the check goes on where it broke off. An endpoint that lies may go on for hours,
@@ -94,11 +96,13 @@ class StartGate:
         """
         why, held_up, since = "", "", self._clock.monotonic()
         while True:
+            begun = self._clock.monotonic()
             try:
                 await self._check()
             except (Retryable, OutcomeUnknown, Rejected) as error:
                 held_up_before, held_up = held_up, PASSES if _passes(error) else str(error)
-                if held_up != held_up_before:
+                went_on = _passes(error) and self._clock.monotonic() - begun > WENT_ON_SECONDS
+                if went_on or held_up != held_up_before:
                     since = self._clock.monotonic()
                 if why != str(error):
                     why = str(error)

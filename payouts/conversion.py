@@ -209,7 +209,8 @@ class ConversionStep:
             return Again(POLL, f"Circle Mint: {found.status}", commit=learn)
         why = f"Circle Mint: failed, {found.error_code or 'without a reason'}"
         if not await self._is_absent(order, now):
-            return Again(POLL, f"{why}; not yet proven that nothing left", commit=learn)
+            again = look_again_after(now - order.sent_at, POLL, LOOK)
+            return Again(again, f"{why}; not yet proven that nothing left", commit=learn)
         return self._dead(order, {"why": why, "circle": found.id, "signature": signature}, learn)
 
     def _announcing(self, order: Row[Any], learn: Commit, signature: str, uuid: UUID, now: datetime) -> Commit:

@@ -8,6 +8,7 @@ from functools import cache
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from agent.steps.events_sweep import SWEPT_TYPES
 from ports.virtual import VirtualClock
 from sandbox.circle_service import CircleService, setup_platform
 from sandbox.mint_service import MintService
@@ -26,6 +27,8 @@ ADMIN_TOKEN = "admin-token-of-the-virtual-world"
 START_LAMPORTS = 50_000_000_000
 STRIPE_KEY = "sk_test_virtual"
 STRIPE_SECRET = "whsec_virtual"
+UNHANDLED = "payment_intent.created"
+"""One type is told of that changes nothing, as installations are that have the endpoint of somebody else's example."""
 CIRCLE_KEY = "TEST_API_KEY:id:secret"
 MINT_KEY = "SAND_API_KEY:id:secret"
 ENTITY_SECRET = "ab" * 32
@@ -53,7 +56,9 @@ class Outside:
         self.stripe = StripeService(
             clock.now_ms, random.Random(rng.getrandbits(64)), secret_keys=(STRIPE_KEY,), timing=FAST
         )
-        endpoint = self.stripe.controls.add_webhook(f"{AGENT_URL}/api/checkout/webhook/", ["*"], secret=STRIPE_SECRET)
+        endpoint = self.stripe.controls.add_webhook(
+            f"{AGENT_URL}/api/checkout/webhook/", [*SWEPT_TYPES, UNHANDLED], secret=STRIPE_SECRET
+        )
         self.webhook_id = str(endpoint["id"])
         self.mint = MintService(
             clock=clock.now_ms,
