@@ -87,8 +87,18 @@ def sign_up(conn: Connection, user: NewUser, invite_code: str, now: datetime) ->
     return user_id
 
 
+def require_free(conn: Connection, former: FormerUser) -> None:
+    """Raises RequestError 409 `email_taken` or `web3auth_sub_taken`: one account has each."""
+    if by_email(conn, former.account.email) is not None:
+        raise RequestError(409, "email_taken", "there is another account with this e-mail address", "email")
+    same = users.c.web3auth_sub == former.web3auth_sub
+    if former.web3auth_sub is not None and conn.scalar(select(users.c.id).where(same)) is not None:
+        raise RequestError(409, "web3auth_sub_taken", "there is another account with this web3auth_sub", "web3auth_sub")
+
+
 def bring_over(conn: Connection, former: FormerUser, now: datetime) -> int:
-    """Make a user from before, without a Circle wallet. Raises RequestError 409 `email_taken`."""
+    """Make a user from before, without a Circle wallet. Raises as `require_free`."""
+    require_free(conn, former)
     return _insert(
         conn,
         former.account,

@@ -13,7 +13,7 @@ from domain.states import WalletState
 from storage import tables
 from storage.history import advance
 from storage.people.users import ensure_invite
-from tests.web.shop import INVITE, PASSWORD, START, Shop
+from tests.web.shop import INVITE, PASSWORD, START, Reply, Shop
 
 SIGN_UP = {"email": "a@example.com", "password": PASSWORD, "invite_code": INVITE}
 OWNER = "9WzDXwBbmkg8ZTbNMqUxvQRAyrZzDsGYdLVL9zYtAWWM"
@@ -203,6 +203,19 @@ async def test_a_user_from_before_is_prompted_changes_his_address_with_a_cool_of
         asked = await shop.send("POST", "/api/wallet/circle/", token=token)
         assert (asked.status, asked.body) == (expected, {"wallet_state": "queued"})
     assert [job["kind"] for job in await shop.all(tables.jobs)] == ["wallet"]
+
+
+async def test_a_user_from_before_who_is_there_already_is_a_409_that_says_by_what(shop: Shop) -> None:
+    former = {"email": "old@example.com", "password": PASSWORD, "wallet_address": OWNER, "web3auth_sub": "sub-1"}
+
+    async def bring(**changes: str) -> Reply:
+        return await shop.send("POST", "/admin/api/users", {**former, **changes}, "admin-operator", admin=True)
+
+    assert (await bring()).status == 201
+    again, other = await bring(web3auth_sub="sub-2"), await bring(email="new@example.com")
+    assert (again.status, again.code) == (409, "email_taken")
+    assert (other.status, other.code) == (409, "web3auth_sub_taken")
+    assert len(await shop.all(tables.users)) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from agent.web.accounts import AddressCheck, check_wallet_address, normal_email
 from agent.web.admin.import_bodies import Imported, ImportedRow, ImportRow, ImportWish
@@ -15,7 +15,6 @@ from ports.ids import Ids
 from storage.books import audit
 from storage.people import users
 from storage.store import Store
-from storage.tables import users as user_rows
 
 PROVIDERS = ("external", "web3auth")
 
@@ -54,7 +53,7 @@ class AdminImport:
             _require_once(former, row.line, seen)
             if _is_known(conn, former):
                 return ImportedRow(line=row.line, outcome="known")
-            _require_free(conn, former)
+            users.require_free(conn, former)
             if wish.dry_run:
                 return ImportedRow(line=row.line, outcome="new")
             user_id = users.bring_over(conn, former, now)
@@ -109,12 +108,3 @@ def _is_known(conn: Connection, former: users.FormerUser) -> bool:
     """The same file again: nothing to do."""
     row = users.by_email(conn, former.account.email)
     return row is not None and row.wallet_address == former.wallet_address
-
-
-def _require_free(conn: Connection, former: users.FormerUser) -> None:
-    """Raises RequestError 409."""
-    if users.by_email(conn, former.account.email) is not None:
-        raise RequestError(409, "email_taken", "there is another account with this e-mail address", "email")
-    same = user_rows.c.web3auth_sub == former.web3auth_sub
-    if former.web3auth_sub is not None and conn.scalar(select(user_rows.c.id).where(same)) is not None:
-        raise RequestError(409, "web3auth_sub_taken", "there is another account with this web3auth_sub", "web3auth_sub")
