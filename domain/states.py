@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from domain.errors import IllegalTransition
 
+STATE_CHARS = 24
+"""What a column of a state holds. Names of states that others may add some day are cut to it at the border."""
+
 
 class PurchaseStatus(StrEnum):
     PENDING = "pending"

@@ -15,7 +15,7 @@ from domain.errors import Rejected
 from domain.keys import is_payment_intent_id
 from domain.outcomes import Commit, Done, Outcome, Refused, nothing
 from domain.refunds import refund_state
-from domain.states import CheckoutState, PurchaseStatus
+from domain.states import STATE_CHARS, CheckoutState, PurchaseStatus
 from ports.clock import Clock
 from storage.history import advance
 from storage.sales import early_reversals
@@ -219,7 +219,7 @@ def disputed(conn: Connection, subject: Mapping[str, Any], happened: datetime, n
     seen = DisputeSeen(
         _required_text(subject, "id"),
         _integer(subject, "amount"),
-        _required_text(subject, "status"),
+        _required_text(subject, "status")[:STATE_CHARS],
         withdrawn,
         fee,
         happened,

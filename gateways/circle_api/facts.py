@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from domain.money import parse_decimal
+from domain.states import STATE_CHARS
 from gateways.answers import (
     Json,
     boolean,
@@ -238,7 +239,7 @@ class SubscriptionFacts:
 def read_state(theirs: str) -> str:
     """A transaction state under one spelling."""
     state = _OTHER_SPELLINGS.get(theirs, theirs)
-    return state if state in KNOWN_STATES else f"UNKNOWN:{theirs}"
+    return state if state in KNOWN_STATES else f"UNKNOWN:{theirs}"[:STATE_CHARS]
 
 
 def _units(amount: str, decimals: int | None) -> int | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.money import USDC_DECIMALS, parse_decimal
+from domain.states import STATE_CHARS
 from gateways.answers import Json, ShapeError, mapping, moment, optional_mapping, optional_text, text
 
 COMPLETE, FAILED = "complete", "failed"
@@ -65,7 +66,7 @@ class DepositFacts:
         money = mapping(obj, "amount")
         currency = text(money, "currency")
         units = units_of(money) if currency == "USD" else 0
-        return cls(text(obj, "id"), units, currency, text(obj, "status"), moment(obj, "createDate"))
+        return cls(text(obj, "id"), units, currency, text(obj, "status")[:STATE_CHARS], moment(obj, "createDate"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class MintTransfer:
         currency = text(money, "currency")
         return cls(
             id=text(obj, "id"),
-            status=text(obj, "status"),
+            status=text(obj, "status")[:STATE_CHARS],
             units=units_of(money) if currency == "USD" else 0,
             currency=currency,
             address=text(to, "address") if leaves else None,

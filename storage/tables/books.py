@@ -2,6 +2,7 @@
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, String, Table, Text, UniqueConstraint
 
+from domain.states import STATE_CHARS
 from storage.tables.columns import metadata, moment, money, ref, row_id
 
 ledger_entries = Table(
@@ -55,8 +56,8 @@ state_history = Table(
     row_id(),
     Column("machine", String(24), nullable=False),
     Column("subject", String(64), nullable=False),
-    Column("before", String(24)),
-    Column("after", String(24), nullable=False),
+    Column("before", String(STATE_CHARS)),
+    Column("after", String(STATE_CHARS), nullable=False),
     Column("reason", Text),
     moment("at"),
     Index("ix_state_history_subject", "machine", "subject"),

@@ -88,7 +88,7 @@ def ref(name: str, target: str, *, nullable: bool = False, index: bool = True) -
 
 def state(name: str, enum: type[StrEnum]) -> tuple[Column[str], CheckConstraint]:
     values = ", ".join(f"'{member.value}'" for member in enum)
-    return Column(name, String(24), nullable=False), CheckConstraint(f"{name} IN ({values})", name=name)
+    return Column(name, String(states.STATE_CHARS), nullable=False), CheckConstraint(f"{name} IN ({values})", name=name)
 
 
 def work() -> list[Any]:

@@ -25,7 +25,7 @@ conversion_orders = Table(
     Column("body", Text),
     moment("sent_at", nullable=True),
     Column("circle_transfer_id", String(64), unique=True),
-    Column("circle_status", String(24)),
+    Column("circle_status", String(states.STATE_CHARS)),
     moment("circle_status_since", nullable=True),
     Column("signature", String(128), unique=True),
     Column("proof", Text),
@@ -60,7 +60,7 @@ mint_deposits = Table(
     row_id(),
     Column("circle_deposit_id", String(64), nullable=False, unique=True),
     money("amount"),
-    Column("status", String(24), nullable=False),
+    Column("status", String(states.STATE_CHARS), nullable=False),
     moment("circle_created_at"),
     moment("seen_at"),
 )

@@ -146,7 +146,7 @@ transfer_attempts = Table(
     Column("source_address", String(64), nullable=False),
     Column("body", Text, nullable=False),
     Column("circle_transaction_id", String(64), unique=True),
-    Column("circle_state", String(24)),
+    Column("circle_state", String(states.STATE_CHARS)),
     moment("circle_updated_at", nullable=True),
     Column("signature", String(128), index=True),
     Column("error_reason", Text),

@@ -131,6 +131,30 @@ async def test_a_refund_that_comes_before_the_payment_is_told_is_booked_before_a
     assert (due_at > MONDAY) == (place < 2)
 
 
+async def test_a_dispute_in_a_state_with_a_name_longer_than_any_of_today_holds_its_sale(store: Store) -> None:
+    def story(conn: Connection) -> None:
+        shop = Sales("platform-usdc")
+        buyer, content = shop.user(conn, "buyer"), shop.content(conn, shop.user(conn, "ada"))
+        payment = purchases.c.stripe_payment_intent_id
+        told = conn.scalar(select(payment).where(purchases.c.id == shop.sold(conn, content, buyer)))
+        status = "awaiting_the_decision_of_the_card_network"
+        disputed: dict[str, Any] = {
+            "id": "dp_1",
+            "amount": 300,
+            "status": status,
+            "payment_intent": told,
+            "balance_transactions": [],
+        }
+        add_stripe_events(conn, [event("evt_1", "charge.dispute.updated", disputed)])
+
+    await store.write(story)
+    ends, lane = Ends(), Lane("events", Queue(stripe_events), 1)
+    steps = {"stripe_event": StripeEventStep(store, HandClock())}
+    async with running(Worker(store, HandClock(), SeededIds(random.Random(1)), steps, [lane], ends, retries_max=3)):
+        await ends.until("done")
+    assert (await store.read(lambda conn: conn.scalar(select(purchases.c.hold_reason)))) == "dispute dp_1"
+
+
 async def test_a_session_of_something_else_that_runs_out_is_no_work_for_a_person(store: Store) -> None:
     """Nothing was paid for it, whoever made it."""
     foreign: dict[str, Any] = {"id": "cs_1", "payment_intent": None, "payment_status": "unpaid", "metadata": {}}

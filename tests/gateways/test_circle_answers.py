@@ -114,7 +114,10 @@ async def test_a_send_whose_public_key_can_not_be_fetched_has_not_happened() -> 
 
 @pytest.mark.parametrize(
     ("theirs", "ours"),
-    [("CANCELED", "CANCELLED"), ("CANCELLED", "CANCELLED"), ("WAITING", "UNKNOWN:WAITING"), ("STUCK", "STUCK")],
+    [
+        *(("CANCELED", "CANCELLED"), ("CANCELLED", "CANCELLED"), ("WAITING", "UNKNOWN:WAITING"), ("STUCK", "STUCK")),
+        ("WAITING_FOR_A_SECOND_LOOK", "UNKNOWN:WAITING_FOR_A_SE"),
+    ],
 )
 async def test_states_are_read_under_one_spelling_and_new_ones_are_tolerated(
     world: World, theirs: str, ours: str
