@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, case, func, select
 
 from domain.ledger import TREASURY, Asset, debt_of, owed_to
+from domain.states import PAYOUT_PENDING
 from storage.tables import chain_movements, ledger_balances, nettings, payouts, users
 from storage.treasury.funding import promised
 from storage.verification.check import Check, Finding, at_once, by_rows
@@ -40,6 +41,14 @@ def _accounts(conn: Connection, first: int, last: int) -> Iterator[Finding]:
                 yield Finding(f"users {row.recipient_id}", why)
 
 
+def _nothing_left(conn: Connection, first: int, last: int) -> Iterator[Finding]:
+    """Nobody would ever pay it, nor settle its batch."""
+    waits = payouts.c.id.between(first, last) & payouts.c.state.in_(PAYOUT_PENDING)
+    used_up = select(payouts.c.id, payouts.c.state).where(waits, payouts.c.amount <= payouts.c.netted_amount)
+    for row in conn.execute(used_up.order_by(payouts.c.id)):
+        yield Finding(f"payouts {row.id}", f"it is {row.state}, and nothing of it is left to be paid")
+
+
 def _treasury(conn: Connection) -> Iterator[Finding]:
     """The ledger's treasury is the sum of the movements on chain; no more is promised than it holds."""
     sums = select(chain_movements.c.asset, func.sum(chain_movements.c.amount)).group_by(chain_movements.c.asset)
@@ -68,6 +77,12 @@ DUES = (
         ("I2", "I11"),
         "what is owed to each recipient, and his debt, is what his payouts say",
         by_rows(users, _accounts),
+    ),
+    Check(
+        "something-to-pay",
+        ("I12",),
+        "of each payout that waits something is left to be paid",
+        by_rows(payouts, _nothing_left),
     ),
     Check("treasury", ("I11",), "the books hold what the chain has moved, and promise no more", at_once(_treasury)),
 )

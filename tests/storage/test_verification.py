@@ -220,6 +220,11 @@ TOUCHES: dict[str, tuple[str, str, list[str]]] = {
         ],
     ),
     "a mint's number": ("mint-attempts", "mint_attempts 1", ["UPDATE mint_attempts SET attempt = 2 WHERE id = 1"]),
+    "a payout that nobody would pay": (
+        "something-to-pay",
+        "payouts 1",
+        ["UPDATE payouts SET state = 'pending_distribution', netted_amount = amount WHERE id = 1"],
+    ),
     "a debt": ("accounts-of-recipients", "users 1", ["UPDATE nettings SET undone_at = 1 WHERE recipient_id = 1"]),
     "a deposit": (
         "treasury",
