@@ -13,8 +13,8 @@ from datetime import timedelta
 
 import structlog
 
-from agent.assembly import Ports
 from agent.file_limit import connections_for, raise_file_limit
+from agent.gateway_assembly import Ports
 from agent.identity import StartRefused
 from agent.loop_watch import LoopWatch
 from agent.notify import ServiceManager

@@ -10,8 +10,9 @@ import structlog
 from sqlalchemy import Connection
 
 from agent import identity
-from agent.assembly import Engine, Gateways, Ports, build_engine, build_gateways
+from agent.assembly import Engine, build_engine
 from agent.contract.report import require_contract_report
+from agent.gateway_assembly import Gateways, Ports, build_gateways
 from agent.identity import StartRefused
 from config.settings import Settings
 from domain.errors import Rejected, Retryable

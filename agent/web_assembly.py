@@ -4,10 +4,12 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 
-from agent.assembly import Engine, Gateways, Ports, split_rule
+from agent.assembly import Engine
 from agent.clock_watch import ClockWatch
+from agent.gateway_assembly import Gateways, Ports
 from agent.probe import Probe
 from agent.reading_assembly import payout_way
+from agent.step_assembly import split_rule
 from agent.waking_store import WakingStore
 from agent.web.admin.money import ReadTreasury
 from agent.web.app import Outside, WebApp

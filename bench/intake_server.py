@@ -10,8 +10,9 @@ import sys
 import uvloop
 from aiohttp import web
 
-from agent.assembly import build_engine, build_gateways
+from agent.assembly import build_engine
 from agent.daemon import services, spare_the_collector, system_ports
+from agent.gateway_assembly import build_gateways
 from agent.web.front import WebFront
 from agent.web_assembly import build_web
 from bench.intake_events import WEBHOOK_PATH, WEBHOOK_SECRET

@@ -1,7 +1,7 @@
 """The map of all steps, as data: what each moves, what makes it due, whom it asks, and what it makes due.
 
 Nothing runs from this map. It is where reading begins, `docs/FLOW.md` is rendered from it, and a test holds it against
-what `agent/assembly.py` wires. In the order in which a sale meets the steps.
+what `agent/assembly.py` and `agent/step_assembly.py` wire. In the order in which a sale meets the steps.
 """
 
 from collections.abc import Mapping

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from multidict import CIMultiDict, MultiDict
 
-from agent.assembly import Ports
+from agent.gateway_assembly import Ports
 from agent.schedule import Schedule, nudges
 from agent.startup import Daemon, background, prepare
 from agent.web.app import WebApp

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.assembly import Engine, Ports, build_engine, build_gateways
+from agent.assembly import Engine, build_engine
 from agent.cli import app
+from agent.gateway_assembly import Ports, build_gateways
 from agent.steps.stripe_event import HANDLERS
 from config.settings import Settings, load_settings
 from docs import render

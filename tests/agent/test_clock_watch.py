@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
-from agent.assembly import Ports, build_engine, build_gateways
+from agent.assembly import build_engine
 from agent.clock_watch import HEARD, SKEW_MOST_SECONDS, ClockWatch
+from agent.gateway_assembly import Ports, build_gateways
 from config.settings import load_settings
 from domain.flow import STEPS
 from metrics import Metrics
