@@ -363,6 +363,8 @@ class Mischief:
         await lost.wait()
         self._begun.remove(begun)
         begun[1].undo()
+        if self._day is not None:
+            return  # another such day has begun meanwhile
         refused = circle.faults.add(Rule(ORDERS, Fault.STATUS, FOR_EVER, status=503))
         self._day = _Day(clock.monotonic() + KEYS_KEPT_SECONDS, self._remembered(), refused)
         self.stage.trace.tell("Circle has taken an order of which it has not told, and takes no more")
