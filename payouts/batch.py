@@ -20,7 +20,7 @@ from storage.work import Claim
 
 log = structlog.get_logger(__name__)
 
-LOOK_AGAIN = timedelta(minutes=15)
+LOOK_AGAIN = timedelta(hours=1)
 """A safety net: approvals, deposits, finished transfers, pauses, settled batches and payouts that become less or leave
 the batch make it due themselves."""
 

@@ -351,7 +351,7 @@ class Mischief:
         """Those of now, a day later. On some of these days Circle takes no orders, from one on that it has taken and
         whose answer is lost: whoever asks again reaches it when it has forgotten."""
         circle, clock = self.stage.circle, self.stage.clock
-        if self._own_dice(FaultKind.FORGOTTEN_KEYS).random() >= SHARE_WITHOUT_ORDERS or self._day is not None:
+        if self._own_dice(FaultKind.FORGOTTEN_KEYS).random() >= SHARE_WITHOUT_ORDERS or self._has_day():
             known = self._remembered()
             await clock.sleep(KEYS_KEPT_SECONDS)
             self._forget(known)
@@ -363,12 +363,15 @@ class Mischief:
         await lost.wait()
         self._begun.remove(begun)
         begun[1].undo()
-        if self._day is not None:
-            return  # another such day has begun meanwhile
+        if self._has_day():
+            return  # another one has begun meanwhile
         refused = circle.faults.add(Rule(ORDERS, Fault.STATUS, FOR_EVER, status=503))
         self._day = _Day(clock.monotonic() + KEYS_KEPT_SECONDS, self._remembered(), refused)
         self.stage.trace.tell("Circle has taken an order of which it has not told, and takes no more")
         await self._pass_day()
+
+    def _has_day(self) -> bool:
+        return self._day is not None
 
     async def _pass_day(self) -> None:
         day, clock = self._day, self.stage.clock

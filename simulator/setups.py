@@ -54,7 +54,7 @@ def drawn(scenario: Scenario, dice: random.Random, workers: int) -> dict[str, st
     if scenario.payout_mode == "realtime" and dice.random() < SHARE_OF_ATOMIC:
         chosen |= {"AGENT_ATOMIC_SETTLEMENT": "true", "AGENT_USER_WALLETS": "user"}
     if workers > 1:
-        chosen["AGENT_IDLE_SECONDS"] = "3600"
+        chosen["AGENT_IDLE_SECONDS"] = "10800"
     rarer = _rarer(random.Random(f"settings of {scenario.seed}"))
     converting = _converting(random.Random(f"wires of {scenario.seed}"), scenario)
     return chosen | rarer | converting | dict(scenario.settings)
@@ -62,7 +62,7 @@ def drawn(scenario: Scenario, dice: random.Random, workers: int) -> dict[str, st
 
 def _converting(dice: random.Random, scenario: Scenario) -> dict[str, str]:
     """Nothing comes from a day cap here but waiting, beyond the checker's patience. Circle's word alone ends no order:
-    the balance is read every hour, which is what that waits for."""
+    the balance is read every three hours, which is what that waits for."""
     how = "circle_mint" if dice.random() < SHARE_CONVERTING else "manual"
     if dict(scenario.settings).get("AGENT_CONVERSION", how) == "manual":
         return {}
@@ -70,7 +70,7 @@ def _converting(dice: random.Random, scenario: Scenario) -> dict[str, str]:
         "AGENT_CONVERSION": "circle_mint",
         "AGENT_CAP_CONVERSION": str(dice.choice(CAPS)),
         "AGENT_CAP_CONVERSION_DAY": str(DAY_CAP),
-        "AGENT_TREASURY_POLL_MS": "3600000",
+        "AGENT_TREASURY_POLL_MS": "10800000",
     }
 
 

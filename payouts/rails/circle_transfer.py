@@ -32,7 +32,7 @@ from storage.work import Claim, fenced
 
 log = structlog.get_logger(__name__)
 
-POLL, POLL_FOLLOWED, POLL_MOST = timedelta(seconds=3), timedelta(seconds=20), timedelta(minutes=1)
+POLL, POLL_FOLLOWED, POLL_MOST = timedelta(seconds=3), timedelta(seconds=20), timedelta(minutes=10)
 """Circle's notifications and the chain wake a transfer; beside them it is looked at, the longer it takes the more
 rarely: once its signature is followed the chain will tell, and Circle is asked for another one only."""
 UNKNOWN_WAIT = timedelta(minutes=10)
