@@ -11,6 +11,7 @@ import pytest
 from ports.virtual import VirtualLoop
 from sandbox.faults import Fault, Rule
 from sandbox.stripe_service.timing import DAY_MS
+from simulator.outside import UNHANDLED
 from tests.week.people import (
     entries,
     eventually,
@@ -174,7 +175,7 @@ async def test_unknown_types_are_stored_and_wrong_modes_are_not_booked(tmp_path:
     await shop.open()
     token, session_id = await open_session(shop, "bob")
     controls = world.stripe.controls
-    strange = controls.forge_event("tax.settings.updated", {"object": "tax.settings"})["id"]
+    strange = controls.forge_event(UNHANDLED, {"object": "payment_intent"})["id"]
     session = world.stripe._world.books.sessions.get(session_id)
     assert session is not None
     live = {
