@@ -120,11 +120,12 @@ def _payment_intent(subject: Mapping[str, Any], name: str) -> str | None:
 
 
 def payment_succeeded(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
-    """payment_intent.succeeded: the sale is paid."""
+    """payment_intent.succeeded: the sale is paid, and its Session open no more, whichever of the two is told first."""
     payment_intent_id = _payment_intent(subject, "id")
     if payment_intent_id is None:
         raise Rejected("malformed_event", "the payment_intent has no id")
     purchase_id = rows.ensure(conn, _mark(subject), now, payment_intent_id=payment_intent_id)
+    complete(conn, purchase_id, now)
     payment = Payment(
         payment_intent_id,
         _text(subject, "latest_charge"),

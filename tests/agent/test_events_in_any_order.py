@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from agent.steps.stripe_event import StripeEventStep
+from agent.steps.stripe_event import StripeEventStep, payment_succeeded
 from agent.worker import Lane, Worker
 from domain.outcomes import Commit, Outcome
 from ports.virtual import SeededIds
@@ -129,6 +129,19 @@ async def test_a_refund_that_comes_before_the_payment_is_told_is_booked_before_a
     mint = select(jobs.c.due_at).where(jobs.c.kind == "mint")
     due_at = await store.read(lambda conn: conn.execute(mint).scalar_one())
     assert (due_at > MONDAY) == (place < 2)
+
+
+async def test_who_has_paid_gets_another_session_though_the_end_of_his_first_one_was_not_told(store: Store) -> None:
+    def story(conn: Connection) -> None:
+        shop = Sales("platform-usdc")
+        buyer, content = shop.user(conn, "buyer"), shop.content(conn, shop.user(conn, "ada"))
+        first = shop.opened(conn, content, buyer, MONDAY)
+        assert shop.opened(conn, content, buyer, MONDAY).id == first.id
+        paid = {"id": PAYMENT, "amount_received": 300, "currency": "usd", "metadata": {"checkout": first.uuid}}
+        payment_succeeded(conn, paid, MONDAY, MONDAY)
+        assert shop.opened(conn, content, buyer, MONDAY).id != first.id
+
+    await store.write(story)
 
 
 async def test_a_dispute_in_a_state_with_a_name_longer_than_any_of_today_holds_its_sale(store: Store) -> None:
