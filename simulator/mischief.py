@@ -135,7 +135,8 @@ class Mischief:
     async def end(self) -> None:
         """Everything is well again: the people who run the outside have mended it, which may take Circle a day, and
         those who run the daemons have given them the keys that are good."""
-        self.stage.until_death, self.stage.is_slow, self.stage.kept_down = NEVER, False, 0
+        self.stage.until_death, self.stage.is_slow = NEVER, False
+        self.stage.let_up_for_good()
         begun, self._begun = self._begun, []
         for kind, ended in begun:
             self._undo(kind, ended)
@@ -243,11 +244,11 @@ class Mischief:
             await stage.money_leaves.wait()
         seconds = dice.choice(OUTAGE_SECONDS)
         stage.trace.tell("nobody is there for", seconds)
-        stage.kept_down += 1
+        stage.keep_down()
         for process in stage.processes:
             await stage.kill(process)
         await stage.clock.sleep(seconds)
-        stage.kept_down -= 1
+        stage.let_up()
 
     async def _fill_disk(self, lasts: float) -> None:
         """From before the first transaction that needs room. A process that starts anew finds it full as well."""
@@ -303,7 +304,7 @@ class Mischief:
             await self._back_up_until_money_leaves(backup, latest)
         else:
             await stage.clock.sleep(age)
-        stage.kept_down += 1
+        stage.keep_down()
         for process in stage.processes:
             await stage.kill(process)
         await stage.clock.sleep(self.backup_dice.choice(PUTTING_BACK_SECONDS))
@@ -314,7 +315,7 @@ class Mischief:
         stage.records.restore()
         self.struck[FaultKind.OLD_BACKUP] += 1
         stage.trace.tell("the backup is put back")
-        stage.kept_down -= 1
+        stage.let_up()
 
     async def _back_up_before_money_leaves(self, backup: Path, latest: float) -> None:
         """Just before an order or a packed payout goes out: its rows are there, and nothing of what became of it. It

@@ -74,8 +74,9 @@ class Stage(World):
         """So many points are passed before somebody dies at one."""
         self.is_slow = False
         """The network takes its time, and tasks run in other orders."""
-        self.kept_down = 0
-        """Dead processes stay dead for so many reasons: somebody works on the database file, the machine is off."""
+        self._kept_down = 0
+        self._may_start = asyncio.Event()
+        self._may_start.set()
         self.replays = (self.circle.custody.replays, self.outside.mint.replays)
         """What each of Circle's services remembers of idempotency keys."""
         self.on_outflow: list[Callable[[str], None]] = []
@@ -121,6 +122,22 @@ class Stage(World):
         """Let a process die now; its keeper starts it again."""
         process.life.die()
 
+    def keep_down(self) -> None:
+        """Dead processes stay dead for one reason more: somebody works on the database file, the machine is off."""
+        self._kept_down += 1
+        self._may_start.clear()
+
+    def let_up(self) -> None:
+        """One of the reasons is gone."""
+        self._kept_down = max(0, self._kept_down - 1)
+        if not self._kept_down:
+            self._may_start.set()
+
+    def let_up_for_good(self) -> None:
+        """Whatever the reasons were."""
+        self._kept_down = 0
+        self._may_start.set()
+
     def who_answers(self) -> Process | None:
         up = [process for process in self.processes if process.web is not None and not process.life.is_dead]
         return self.dice.choice(up) if up else None
@@ -130,8 +147,7 @@ class Stage(World):
             dead = asyncio.Event()
             life = Life(process.name, self._dies, self._dither)
             life.on_death = dead.set
-            while self.kept_down:
-                await self.clock.sleep(1)
+            await self._may_start.wait()
             if await self._started(process, life):
                 await self._until_end(process, dead)
             self.crash_points += life.points
