@@ -35,6 +35,8 @@ IDLE_SECONDS = 30.0
 """How long an idle worker waits for a wake-up before it looks for itself (design.md, section 1)."""
 ACCESS_WAIT = timedelta(minutes=1)
 """Until work that an operator holds up is tried again; it uses up no attempt."""
+REFUSED_MOST_SECONDS = 8.0
+"""Between looks while the database can't be used; it is seconds away, or somebody's night."""
 RETRY_BASE = timedelta(seconds=1)
 RETRY_MAX = timedelta(minutes=15)
 
@@ -102,6 +104,8 @@ class Worker:
         """Held by whoever claims."""
         self._running: set[Claim] = set()
         self._busy = asyncio.Event()
+        self._refused = 0
+        """How often in a row the database could not be asked."""
 
     def wake(self) -> None:
         self._wake.set()
@@ -146,11 +150,13 @@ class Worker:
             wanted, now = self._wanted(), self._clock.now()
             try:
                 found = await self._store.write(lambda conn: self._look(conn, wanted, now))
+                self._refused = 0
             except StoreBroken:
                 raise
             except StoreUnavailable as error:
-                log.warning("database unavailable", error=str(error))
-                found = _Found([], 1.0)
+                found = _Found([], min(2.0**self._refused, REFUSED_MOST_SECONDS))
+                self._refused += 1
+                log.warning("database unavailable", error=str(error), times=self._refused)
             self._start(group, found)
 
     def _wanted(self, leaving: Lane | None = None) -> list[tuple[Lane, int]]:
