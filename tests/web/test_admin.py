@@ -309,6 +309,8 @@ async def test_an_announced_conversion_is_booked_in_dollars_and_releases_no_usdc
     assert (await get(shop, "/admin/api/conversions")).body["items"][0]["note"] == "wire 7"
     for wrong in ({"usd_cents": 0}, {"usd_cents": 100, "expected_usdc": "1e3"}, {"usd_cents": "5"}):
         assert (await post(shop, "/admin/api/conversions", wrong)).status == 422
+    nothing = await post(shop, "/admin/api/conversions", {"usd_cents": 100, "expected_usdc": "0.00"})
+    assert (nothing.status, nothing.code) == (422, "amount_zero")
 
 
 async def test_the_preview_names_creators_by_amount_and_fails_when_the_balance_cannot_be_read(shop: Shop) -> None:

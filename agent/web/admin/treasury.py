@@ -23,6 +23,7 @@ from agent.web.audit import born
 from agent.web.bodies import Paging
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.settings import WebSettings
+from domain.errors import RequestError
 from domain.keys import announced_uuid
 from domain.money import (
     USDC_DECIMALS,
@@ -169,6 +170,8 @@ class AdminTreasury:
             else parse_decimal(expected, USDC_DECIMALS),
             note=wish.note,
         )
+        if announced.expected_usdc == 0:
+            raise RequestError(422, "amount_zero", "expect more than nothing", "expected_usdc")
         make = born(call, "announce", "conversion", now, lambda conn: conversions.announce(conn, announced, now))
 
         def write(conn: Connection) -> int:
