@@ -13,8 +13,9 @@ from pathlib import Path
 
 import structlog
 
-from config.settings import load_settings
 from sandbox.faults import Fault, Rule
+from simulator import mint_console
+from simulator.keyring import Keyring
 from simulator.life import Life
 from simulator.process import Process
 from simulator.scenario import WITH_DICE_OF_THEIR_OWN, FaultKind
@@ -91,15 +92,14 @@ class Mischief:
     backup_dice: random.Random = field(init=False)
     _own: dict[FaultKind, random.Random] = field(default_factory=dict)
     _begun: list[tuple[FaultKind, Ended]] = field(default_factory=list)
-    _settings: dict[str, str] = field(default_factory=dict)
-    _untold: dict[str, str] = field(default_factory=dict)
-    """Keys that the daemons don't know yet."""
+    _keys: Keyring = field(init=False)
     _day: _Day | None = None
     _death_span: int = 0
     _end: float = 0.0
 
     def __post_init__(self) -> None:
         self.backup_dice = random.Random(f"backup {self.seed}")
+        self._keys = Keyring(self.stage)
 
     def _own_dice(self, kind: FaultKind) -> random.Random:
         if kind not in self._own:
@@ -146,7 +146,7 @@ class Mischief:
             process.life.go_on()
             if process.store is not None:
                 process.store.inner.limit_pages(None)
-        await self._tell_keys()
+        await self._keys.tell()
         if FaultKind.NO_SOL in self.kinds:
             give_sol(self.stage)  # once more: a fork may have taken back what came at a storm's end
         await self._pass_day()
@@ -163,6 +163,8 @@ class Mischief:
             FaultKind.DEATH: self._die,
             FaultKind.OUTAGES: self._switch_off,
             FaultKind.FORGOTTEN_KEYS: self._forget_keys,
+            FaultKind.MINT_KEYS: self._lock_out_of_mint,
+            FaultKind.BY_HAND: self._convert_by_hand,
         }
         if kind in own:
             await own[kind](lasts)
@@ -392,33 +394,39 @@ class Mischief:
 
     async def _rotate(self, _: float) -> None:
         """Webhook secret and Circle key are replaced; some time later the daemons are told and restarted."""
-        stage = self.stage
-        number = self.struck[FaultKind.ROTATED_KEYS] + 1
         self.struck[FaultKind.ROTATED_KEYS] += 1
-        secret, key = f"whsec_virtual{number}", f"TEST_API_KEY:id{number}:secret"
-        before = stage.settings.webhook_secrets
-        stage.stripe.controls.roll_secret(stage.outside.webhook_id, self.dice.choice((0, 86_400_000)), secret)
-        entity = stage.circle.custody.entity
-        entity.api_keys = frozenset({*entity.api_keys, key})
-        stage.trace.tell("keys are rotated")
-        if self.dice.random() < 0.5:
-            entity.api_keys = frozenset({key})
-        self._untold = {"STRIPE_WEBHOOK_SECRET": ",".join({secret: 0, before[0]: 0}), "CIRCLE_W3S_API_KEY": key}
-        await stage.clock.sleep(self.dice.choice((1, 600, 20_000)))
-        await self._tell_keys()
+        self._keys.rotate(self.struck[FaultKind.ROTATED_KEYS], self.dice)
+        await self.stage.clock.sleep(self.dice.choice((1, 600, 20_000)))
+        await self._keys.tell()
 
-    async def _tell_keys(self) -> None:
-        if not self._untold:
+    async def _lock_out_of_mint(self, _: float) -> None:
+        """In the middle of a conversion: 401 until the daemons are told the new key, 403 until the rights are back."""
+        stage, dice = self.stage, self._own_dice(FaultKind.MINT_KEYS)
+        if not stage.settings.converts:
             return
-        stage, told = self.stage, self._untold
-        self._settings |= told
-        self._untold = {}
-        stage.settings = load_settings({**stage.environment, **self._settings})
-        for process in stage.processes:
-            process.settings = stage.settings
-            await stage.kill(process)
-        stage.circle.custody.entity.api_keys = frozenset({told["CIRCLE_W3S_API_KEY"]})
-        stage.trace.tell("the daemons know the new keys")
+        holds = dice.choice((mint_console.converts, mint_console.MintConsole(stage).is_ordering))
+        await self._at_next(dice.choice(stage.processes), dice.choice(("before call", "after call")), holds)
+        seconds = dice.choice(mint_console.LOCKED_OUT_SECONDS)
+        self.struck[FaultKind.MINT_KEYS] += 1
+        if dice.random() < mint_console.SHARE_WITHOUT_RIGHTS:
+            with mint_console.MintConsole(stage).without_rights():
+                await stage.clock.sleep(seconds)
+            return
+        self._keys.replace_at_mint(dice)
+        await stage.clock.sleep(seconds)
+        await self._keys.tell()
+
+    async def _convert_by_hand(self, _: float) -> None:
+        """At any time, or in the middle of a conversion."""
+        stage, dice = self.stage, self._own_dice(FaultKind.BY_HAND)
+        if not stage.settings.converts:
+            return
+        if dice.random() < mint_console.SHARE_WHILE_CONVERTING:
+            await self._at_next(
+                dice.choice(stage.processes), dice.choice((None, "before call", "after call")), mint_console.converts
+            )
+        await mint_console.MintConsole(stage).transfer(dice)
+        self.struck[FaultKind.BY_HAND] += 1
 
 
 def _nothing() -> None:

@@ -185,7 +185,7 @@ class Cast:
     async def buy(self) -> None:
         """Somebody buys something: most pay at once, some are declined first, some never come back."""
         buyer, work, manner = self.dice.choice(self.buyers), self.dice.choice(self.works), self.dice.random()
-        await self._shop(buyer, work, manner)
+        await self.shop(buyer, work, manner)
 
     async def rush(self) -> None:
         """A work of few editions is new, many open its page at once, and more of them pay than there are editions: all
@@ -199,7 +199,7 @@ class Cast:
         hesitates = self.dice.choice(HESITATES_IN_A_RUSH_SECONDS)
         async with asyncio.TaskGroup() as group:
             for buyer in self.buyers:
-                group.create_task(self._shop(buyer, work, HESITATES, hesitates))
+                group.create_task(self.shop(buyer, work, HESITATES, hesitates))
 
     async def newcomer(self) -> None:
         """Somebody signs up and pays before he has a wallet; the treasurer has sent money ahead of sales, and most
@@ -214,7 +214,7 @@ class Cast:
         await self.deposit(work.price_cents * 9_000)
         self.without_pin, switches.auto_pin = self.without_pin + 1, False
         try:
-            await self._shop(await self._sign_up(f"newcomer{self.newcomers}"), work, PAYS_AT_ONCE)
+            await self.shop(await self._sign_up(f"newcomer{self.newcomers}"), work, PAYS_AT_ONCE)
             await self.stage.clock.sleep(self.dice.choice(FINDS_HIS_PIN_SECONDS))
         except RuntimeError as error:
             self.stage.trace.tell("a newcomer gives up:", error)
@@ -222,7 +222,15 @@ class Cast:
             self.without_pin -= 1
             switches.auto_pin = self.without_pin == 0
 
-    async def _shop(self, buyer: Person, work: Work, manner: float, hesitates: float | None = None) -> None:
+    async def shop(
+        self,
+        buyer: Person,
+        work: Work,
+        manner: float,
+        hesitates: float | None = None,
+        until: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`until` is waited for when the page is open, by somebody who pays at once otherwise."""
         wish = {"content_id": work.id, "payment_method": "card"}
         opened = await self.ask("POST", "/api/checkout/stripe/", wish, buyer.token)
         if opened is None or opened.status != 200:
@@ -237,6 +245,8 @@ class Cast:
                 await self.stage.clock.sleep(20)
             elif manner <= HESITATES:
                 await self.stage.clock.sleep(hesitates or self.dice.choice(HESITATES_SECONDS))
+            if until is not None:
+                await until()
             if manner > PAYS:
                 self.stage.trace.tell(buyer.name, "leaves", session, "unpaid")
                 return
@@ -296,7 +306,7 @@ class Cast:
         await self.stage.clock.sleep(self.dice.choice((5, 600)))
         before = {who.id for who, _ in self.sold[payment["session"]].shares}
         works = [work for work in self.works if before & {who.id for who, _ in work.shares}]
-        await self._shop(self.dice.choice(self.buyers), self.dice.choice(works), PAYS_AT_ONCE)
+        await self.shop(self.dice.choice(self.buyers), self.dice.choice(works), PAYS_AT_ONCE)
 
     def _give_back(self, payment: Any, cents: int) -> str | None:
         """The refund's id; None when Stripe refuses it."""

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping
 
-from simulator.scenario import Scenario
+from simulator.scenario import CONVERTING, FEW_FAULTS, FaultKind, Scenario
 
 ROUNDING_STEPS = (10_000, 10_000, 100, 1)
 """With the cent as its step a split never leaves a remainder."""
@@ -61,17 +61,25 @@ def drawn(scenario: Scenario, dice: random.Random, workers: int) -> dict[str, st
 
 
 def _converting(dice: random.Random, scenario: Scenario) -> dict[str, str]:
-    """Nothing comes from a day cap here but waiting, beyond the checker's patience. Circle's word alone ends no order:
-    the balance is read every three hours, which is what that waits for."""
-    how = "circle_mint" if dice.random() < SHARE_CONVERTING else "manual"
+    """A day's cap is high, or lets through in two days what a week needs: more waiting would be beyond the checker's
+    patience. Circle's word alone ends no order: the balance is read every three hours, which is what that waits
+    for."""
+    how = "circle_mint" if dice.random() < SHARE_CONVERTING or _is_asked_for(scenario) else "manual"
     if dict(scenario.settings).get("AGENT_CONVERSION", how) == "manual":
         return {}
+    cap = dice.choice(CAPS)
+    binds = FaultKind.BY_HAND in scenario.faults and cap == min(CAPS)
     return {
         "AGENT_CONVERSION": "circle_mint",
-        "AGENT_CAP_CONVERSION": str(dice.choice(CAPS)),
-        "AGENT_CAP_CONVERSION_DAY": str(DAY_CAP),
+        "AGENT_CAP_CONVERSION": str(cap),
+        "AGENT_CAP_CONVERSION_DAY": str(cap * max(2, scenario.purchases // 2) if binds else DAY_CAP),
         "AGENT_TREASURY_POLL_MS": "10800000",
     }
+
+
+def _is_asked_for(scenario: Scenario) -> bool:
+    """By somebody who names, with few others, what meets conversions only."""
+    return bool(scenario.faults & CONVERTING) and len(scenario.faults) <= FEW_FAULTS
 
 
 def _rarer(dice: random.Random) -> dict[str, str]:

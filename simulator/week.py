@@ -15,6 +15,7 @@ from typing import Any
 from ports.virtual import VirtualLoop
 from simulator import setups
 from simulator.creators import Creators
+from simulator.latecomers import COME_BEFORE_SECONDS, Latecomers
 from simulator.life import Killed
 from simulator.listening import listening
 from simulator.mint_desk import MintDesk
@@ -22,7 +23,7 @@ from simulator.mischief import Mischief
 from simulator.operator import Operator
 from simulator.own_wallets import OwnWallets
 from simulator.people import Cast
-from simulator.scenario import WITH_DICE_OF_THEIR_OWN, FaultKind, Scenario
+from simulator.scenario import FEW_FAULTS, WITH_DICE_OF_THEIR_OWN, FaultKind, Scenario
 from simulator.stage import Stage
 from simulator.whims import DOLLARS_CENTS, Whims
 from simulator.world import DATABASE
@@ -66,8 +67,6 @@ UNTOUCHED_SECONDS = 30 * 3_600
 round has moved is booked by then."""
 SHARE_OF_FAULTS = 0.5
 """Of the kinds that are allowed, so many are at work in one world: with all of them at once, little would happen."""
-FEW_FAULTS = 3
-"""So many and fewer are all at work: somebody who names them means them together."""
 
 
 @dataclass(slots=True)
@@ -124,6 +123,7 @@ class _World:
         ) | frozenset(kind for kind in scenario.faults & WITH_DICE_OF_THEIR_OWN if self._is_chosen(kind))
         self._mints_pay = False
         self._whims = random.Random(f"whims of {scenario.seed}")
+        self._latecomers: Latecomers | None = None
         self._askers = random.Random(f"askers of {scenario.seed}")
 
     def _is_chosen(self, kind: FaultKind) -> bool:
@@ -143,6 +143,8 @@ class _World:
         mischief = Mischief(stage, dice, self._kinds, self._scenario.seed)
         cast = Cast(stage, random.Random(self._dice.getrandbits(64)))
         self._creators = Creators(cast)
+        if FaultKind.LATE_BUYERS in self._kinds:
+            self._latecomers = Latecomers(cast, random.Random(f"latecomers of {self._scenario.seed}"))
         with listening(stage.findings.add, stage.scrutiny.tells):
             try:
                 await self._play_until_broken(stage, cast, mischief)
@@ -150,6 +152,7 @@ class _World:
                 await stage.close()
         faults = mischief.struck
         faults[FaultKind.DEATH] = stage.deaths if FaultKind.DEATH in self._kinds else 0
+        faults[FaultKind.LATE_BUYERS] = self._latecomers.paid if self._latecomers is not None else 0
         faults[FaultKind.FORGOTTEN_KEYS] += sum(replays.taken_for_new for replays in stage.replays)
         violations = stage.findings.told()
         return Outcome(
@@ -238,6 +241,8 @@ class _World:
                 self._plan(plot, cast, operator)
             for at in self._moments(plot):
                 plot.add(at, whims.act)
+        if self._latecomers is not None:
+            plot.add(BEFORE_MONDAY_SECONDS - COME_BEFORE_SECONDS, self._latecomers.come)
         if FaultKind.LOST_COMMITS in self._kinds:
             self._wishes(plot, cast, whims)
         self._looks(plot, cast)

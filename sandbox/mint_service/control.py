@@ -6,7 +6,7 @@ from sandbox.circle_service.fields import Fields, Json
 from sandbox.circle_service.wire import parse_amount
 from sandbox.faults import Faults
 from sandbox.mint_service.api import Account
-from sandbox.mint_service.books import USDC_DECIMALS
+from sandbox.mint_service.books import USDC_DECIMALS, Recipient
 
 
 class Control:
@@ -21,6 +21,8 @@ class Control:
         match (method, *path.split("/")):
             case ("POST", "wire"):
                 return self._wire(call)
+            case ("POST", "transfer"):
+                return self._transfer(call)
             case ("POST", "recipients"):
                 return self._recipient(call)
             case ("GET" | "POST", "switches"):
@@ -46,9 +48,23 @@ class Control:
         """`address` was added and approved in Circle's console."""
         address = call.text("address", required=True) or ""
         call.done()
+        return self._known(address).view()
+
+    def _transfer(self, call: Fields) -> dict[str, object]:
+        """`usd` as a decimal string leaves the account by somebody's hand in Circle's console, to `address`, or to the
+        first of the recipients."""
+        usd, address = call.text("usd", required=True) or "", call.text("address")
+        call.done()
         books = self._account.books
-        known = next((one for one in books.recipients if one.address == address), None)
-        if known is None:
-            return books.know(address, "added in the console", verified=True).view()
-        known.status = "active"
-        return known.view()
+        recipient = books.recipients[0] if address is None else self._known(address)
+        made = books.order("", recipient, parse_amount(usd, USDC_DECIMALS))
+        self._account.sending.begin(made)
+        return made.view()
+
+    def _known(self, address: str) -> Recipient:
+        books = self._account.books
+        found = next((one for one in books.recipients if one.address == address), None)
+        if found is None:
+            return books.know(address, "added in the console", verified=True)
+        found.status = "active"
+        return found

@@ -35,7 +35,8 @@ class MintService:
         api_keys: frozenset[str],
         switches: Switches | None = None,
     ) -> None:
-        self._api_keys = api_keys
+        self.api_keys = api_keys
+        """May be exchanged at any time, as a person does in Circle's console."""
         self._request_ids = random.Random(rng.getrandbits(64))
         self.faults = Faults(random.Random(rng.getrandbits(64)))
         self.books = Books(clock, random.Random(rng.getrandbits(64)), switches or Switches())
@@ -86,7 +87,7 @@ class MintService:
         scheme, _, key = (header or "").partition(" ")
         if scheme != "Bearer" or not key.strip():
             raise malformed_authorization()
-        if key.strip() not in self._api_keys:
+        if key.strip() not in self.api_keys:
             raise unknown_credentials()
 
     def _private(self, request: Request) -> Response:

@@ -11,13 +11,18 @@ from simulator.checker.records import Records
 UNITS_PER_CENT = 10_000
 COMPLETE, FAILED = "complete", "failed"
 BY_TRANSACTION = "SELECT COALESCE(SUM({}), 0) FROM conversions WHERE signature IS NOT NULL"
+TAKEN_BEFORE = """
+    SELECT SUM(d.amount) FROM deposit_matches d JOIN chain_movements m ON m.id = d.movement_id
+    JOIN conversions c ON c.id = d.conversion_id WHERE m.signature = ? AND c.signature IS NULL
+"""
+"""What conversions that somebody had announced took of a deposit, before it was known whose it is."""
 
 
 def ordered(records: Records) -> Iterator[str]:
     """At any instant: one key orders once, nothing is ordered that nobody agreed to, and none of what is not there."""
     if records.mint is None:
         return
-    theirs = records.mint.transfers
+    theirs = [one for one in records.mint.transfers if not records.is_by_hand(one.id)]
     if records.restored:  # what failed moved nothing: a forgotten key may be used again by who knows of no use of it
         theirs = [one for one in theirs if one.status != FAILED]
     for key, times in Counter(one.key for one in theirs).items():
@@ -28,7 +33,8 @@ def ordered(records: Records) -> Iterator[str]:
         if times > agreed[units]:
             yield f"I7: {times} transfers of {units} were ordered at Circle Mint, {agreed[units]} were agreed to"
     for one in theirs:
-        if one.error_code == "insufficient_funds":
+        taken_by_hand = len(theirs) < len(records.mint.transfers)  # between the look at the balance and the order
+        if one.error_code == "insufficient_funds" and not taken_by_hand:
             yield f"I11: transfer {one.id} of {one.units} was ordered, and Circle Mint did not hold as much"
 
 
@@ -61,21 +67,25 @@ def at_rest(db: Database, records: Records) -> Iterator[str]:
     rows = db.rows("SELECT * FROM conversion_orders")
     by_id = {row["circle_transfer_id"]: row for row in rows}
     by_key = {row["idempotency_key"]: row for row in rows}
-    explained_by_hand = 0
+    explained_by_hand = elsewhere = in_part = 0
     for one in records.mint.transfers:
         row = by_id.get(one.id) or by_key.get(one.key)
         state = None if row is None else row["state"]
-        if row is None and records.restored and _is_explained(db, one):
+        if row is not None and records.is_by_hand(one.id):
+            in_part += db.number(TAKEN_BEFORE, one.tx_hash)
+        if not records.is_platform(one.address):
+            elsewhere += one.units if one.status == COMPLETE else 0
+        elif row is None and (records.restored or records.is_by_hand(one.id)) and _is_explained(db, one):
             explained_by_hand += one.units
         elif one.status == COMPLETE and state != "done":
             yield f"I6: transfer {one.id} is complete at Circle Mint, and with us it is {state}"
         elif one.status == FAILED and one.id in by_id and state != "failed":
             yield f"I6: transfer {one.id} failed at Circle Mint, and with us it is {state}"
     wired = sum(one.units for one in records.mint.deposits if one.status == COMPLETE)
-    left = wired - records.mint.available - explained_by_hand
+    left = wired - records.mint.available - explained_by_hand - elsewhere
     sent = db.number(BY_TRANSACTION.format("usd_cents")) * UNITS_PER_CENT
     came = db.number(BY_TRANSACTION.format("received"))
-    if (sent, came) != (left, left):
+    if (sent, came + in_part) != (left, left):
         yield f"I11: {left} left the account at Circle Mint, {sent} are booked as sent and {came} as come"
     yield from _clearing(db, records)
 

@@ -59,6 +59,8 @@ class People:
     """E-mail address → where that person has wanted to be paid, beside the wallet that Circle made for him."""
     agreed: dict[str, int] = field(default_factory=dict)
     """Order of USDC from Circle Mint, by its UUID → base units that its approvers agreed to, or were about to."""
+    by_hand: set[str] = field(default_factory=set)
+    """Transfers that somebody made in Circle Mint's console, by Circle's ids."""
 
 
 class Records:
@@ -138,6 +140,13 @@ class Records:
     def orders(self) -> list[Any]:
         """Every outbound transaction that Circle ever made."""
         return [one for one in self._circle.custody.transactions.all() if one.kind == OUTBOUND]
+
+    def is_by_hand(self, transfer_id: str) -> bool:
+        """Whether somebody made it in Circle Mint's console."""
+        return self.people is not None and transfer_id in self.people.by_hand
+
+    def is_platform(self, address: str) -> bool:
+        return address == str(self._platform)
 
     def wallets(self) -> dict[str, str]:
         """Every wallet that Circle made: address → whose it is, by the id that we gave him."""

@@ -1,5 +1,6 @@
 """Bugs in converting dollars at Circle Mint."""
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -9,7 +10,7 @@ import payouts.conversion
 import payouts.conversion_listing
 import storage.treasury.conversion_orders
 import storage.treasury.conversions
-from domain.errors import OutcomeUnknown
+from domain.errors import AccessRefused, OutcomeUnknown
 from domain.keys import uuid4_shaped
 from domain.outcomes import nothing as no_commit
 from gateways.circle_mint import MintGateway, MintTransfer
@@ -65,5 +66,30 @@ def calls_an_order_failed_when_its_answer_is_lost(patch: MonkeyPatch) -> None:
 def adopts_nothing_that_circle_mint_lists(patch: MonkeyPatch) -> None:
     async def place(self: Any, one: Any) -> None:
         return
+
+    patch.setattr(payouts.conversion_listing.ConversionListingStep, "_place", place)
+
+
+@bug(F.MINT_KEYS, conversion=CIRCLE_MINT)
+def calls_an_order_failed_when_its_key_is_refused(patch: MonkeyPatch) -> None:
+    """Whoever may not even look at a transfer has none, surely."""
+    real = of(payouts.conversion.ConversionStep, "_sending")
+
+    async def sending(self: Any, order: Any, claim: Any) -> Any:
+        try:
+            return await real(self, order, claim)
+        except AccessRefused as error:
+            return self._dead(order, {"why": str(error)}, no_commit)
+
+    patch.setattr(payouts.conversion.ConversionStep, "_sending", sending)
+
+
+@bug(F.BY_HAND, conversion=CIRCLE_MINT)
+def takes_what_was_sent_elsewhere_for_its_own(patch: MonkeyPatch) -> None:
+    """Every transfer that Circle Mint lists comes to the platform wallet, surely."""
+    real = of(payouts.conversion_listing.ConversionListingStep, "_place")
+
+    async def place(self: Any, one: Any) -> None:
+        await real(self, replace(one, address=self._address))
 
     patch.setattr(payouts.conversion_listing.ConversionListingStep, "_place", place)

@@ -11,7 +11,7 @@ import storage.recovery.packed_adoption
 import storage.sales.refunds
 from simulator.scenario import FaultKind as F
 from storage.sales.purchases import SOLD_OUT, required
-from storage.tables import purchases, refunds
+from storage.tables import payout_groups, purchases, refunds
 from storage.treasury.movements import book_adopted
 from storage.work import enqueue
 from tests.seeded_bugs.planting import bug, of
@@ -40,6 +40,21 @@ def forgets_whom_an_adopted_payout_has_paid(patch: MonkeyPatch) -> None:
     def adopt(conn: Any, outflow: Any, payer: Any, new_uuid: Any, now: Any, named: Any = ()) -> bool:
         book_adopted(conn, outflow.signature, now)
         return True
+
+    patch.setattr(storage.recovery.packed_adoption, "adopt", adopt)
+
+
+@bug(F.OLD_BACKUP, purchases=9, rail="solana", grouping="creator")
+def adopts_no_group_by_its_receipt(patch: MonkeyPatch) -> None:
+    """A packed payout whose group the backup knows is taken for one that it does not."""
+    real = of(storage.recovery.packed_adoption, "adopt")
+
+    def adopt(conn: Any, outflow: Any, *told: Any, **named: Any) -> bool:
+        mine = payout_groups.c.receipt_address == outflow.receipt_address
+        if conn.scalar(select(payout_groups.c.id).where(mine)) is not None:
+            book_adopted(conn, outflow.signature, told[2])
+            return True
+        return bool(real(conn, outflow, *told, **named))
 
     patch.setattr(storage.recovery.packed_adoption, "adopt", adopt)
 

@@ -9,6 +9,9 @@ from pytest import MonkeyPatch
 import agent.steps.stripe_event
 import domain.calendar
 import payouts.plan
+import storage.payouts.planning
+import storage.payouts.taking
+from simulator.scenario import FaultKind as F
 from tests.seeded_bugs.planting import bug, of
 
 
@@ -36,3 +39,15 @@ def dates_a_sale_before_its_payment(patch: MonkeyPatch) -> None:
         return replace(made, paid_at=made.paid_at - timedelta(hours=30))
 
     patch.setattr(agent.steps.stripe_event, "Payment", payment)
+
+
+@bug(F.LATE_BUYERS, purchases=9)
+def counts_the_second_of_the_cut_off_to_the_week_before(patch: MonkeyPatch) -> None:
+    """Nobody has paid at nine sharp, surely."""
+    real = of(storage.payouts.planning, "payable")
+
+    def payable(terms: Any) -> Any:
+        return real(replace(terms, cutoff=terms.cutoff + timedelta(seconds=1)))
+
+    patch.setattr(storage.payouts.planning, "payable", payable)
+    patch.setattr(storage.payouts.taking, "payable", payable)
