@@ -171,7 +171,9 @@ class ConversionStep:
 
     async def _look_up(self, order: Row[Any], paused: str | None) -> Outcome:
         """Sent before, and not to be sent again now. Circle Mint has neither a reference nor a look-up by key: the
-        transfer of this amount to our address since then, while no other is under way, is it."""
+        transfer of this amount to our address since then, while no other is under way, is it. Of several (somebody
+        made one by hand) the first that has not failed: they differ in nothing, and the others are found by the
+        listing once this order has its own."""
         listed = [
             one
             async for one in self._mint.transfers(order.sent_at - CLOCKS_DIFFER)
@@ -179,10 +181,8 @@ class ConversionStep:
         ]
         known = await self._store.read(lambda conn: rows.known_transfers(conn, [one.id for one in listed]))
         left = [one for one in listed if one.id not in known]
-        if len(left) == 1:
-            return await self._judge(order, left[0])
         if left:
-            return Unknown(UNKNOWN_WAIT, f"Circle Mint lists {len(left)} transfers that it may be: look at its console")
+            return await self._judge(order, min(left, key=lambda one: (one.has_failed, one.create_date, one.id)))
         if paused is not None:
             return Again(PAUSED, f"{paused}; Circle Mint lists no transfer of this order yet")
         sent = f"sent at {order.sent_at:%Y-%m-%d %H:%M} UTC"

@@ -38,6 +38,15 @@ def test_what_goes_wrong_around_an_order_brings_its_usdc_once(faults: frozenset[
     assert outcome.faults.total() > 0
 
 
+@pytest.mark.timeout(600)
+def test_a_key_that_is_refused_and_other_hands_in_the_console_lose_nothing() -> None:
+    """And who names what meets conversions only gets a world that converts."""
+    kinds = frozenset({FaultKind.MINT_KEYS, FaultKind.BY_HAND})
+    outcome = simulate(Scenario(7, purchases=3, faults=kinds, operators=True))
+    assert outcome.violations == [], "\n".join(story_of(outcome, "simulate"))
+    assert kinds <= outcome.faults.keys()
+
+
 def test_a_share_of_the_worlds_converts_and_no_other_setting_depends_on_it() -> None:
     converting = 0
     for seed in range(200):

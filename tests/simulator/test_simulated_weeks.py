@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from agent.cli import app
 from simulator.report import story_of
 from simulator.runs import faults_named, scenarios
-from simulator.scenario import ALL_FAULTS, Scenario
+from simulator.scenario import ALL_FAULTS, FaultKind, Scenario
 from simulator.week import simulate
 
 SEEDS = (23, pytest.param(21, marks=pytest.mark.soak))
@@ -35,6 +35,14 @@ def test_without_faults_everybody_is_served_also_where_two_must_approve() -> Non
     assert outcome.purchases > 2
     assert not outcome.faults
     assert outcome.deaths == 0
+
+
+@pytest.mark.timeout(600)
+def test_who_pays_around_the_cut_off_is_paid_for_by_the_right_monday() -> None:
+    late = frozenset({FaultKind.LATE_BUYERS})
+    outcome = simulate(Scenario(3, weeks=1, purchases=3, faults=late, operators=True))
+    assert outcome.violations == [], "\n".join(story_of(outcome, "simulate"))
+    assert outcome.faults[FaultKind.LATE_BUYERS] > 0
 
 
 def test_the_command_reports_what_the_issue_of_a_run_is(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """A shop whose operator converts through Circle Mint, and what happens at its bank."""
 
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from sandbox.faults import Fault, Rule
 from sandbox.mint_service.books import Transfer
+from sandbox.service import Request
 from tests.week.checker import rows_of
 from tests.week.selling import Market
 from tests.week.virtual_world import MONDAY, VirtualWorld
@@ -41,6 +43,11 @@ class Converting(Market):
         """A person's bank sends dollars to Circle Mint."""
         books = self.mint.books
         self.mint._sending.expect(books.wired(books.wires[0], usdc))
+
+    def transfer_by_hand(self, usdc: int) -> None:
+        """Somebody sends to the platform wallet in Circle Mint's console."""
+        body = json.dumps({"usd": f"{usdc // USDC}.00"}).encode()
+        assert self.mint.handle(Request("POST", "/_sandbox/transfer", "", {}, body)).status == 200
 
     def fault(self, fault: Fault, match: str = "POST /v1/businessAccount/transfers", times: int = 1) -> None:
         self.mint.faults.add(Rule(match, fault, times))

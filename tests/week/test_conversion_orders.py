@@ -110,6 +110,34 @@ async def test_an_order_older_than_its_key_is_trusted_is_looked_up_and_never_sen
     await shop.close()
 
 
+@pytest.mark.parametrize(("fault", "transfers"), [(Fault.LOSE_ANSWER, 2), (Fault.LOSE_REQUEST, 1)])
+@on_virtual_time
+async def test_of_an_order_s_transfer_and_one_like_it_by_hand_each_becomes_one_order(
+    fault: Fault, transfers: int, tmp_path: Path
+) -> None:
+    """Nobody can tell which is which once the key is too old: the order waited for ever."""
+    shop = converting(tmp_path)
+    world = shop.world
+    await shop.open("ada")
+    shop.wire(300 * USDC)
+    shop.fault(fault)
+    shop.fault(Fault.STATUS, times=1_000_000)
+    await shop.ordered("100.00")
+    await shop.until_order_says("unknown outcome")
+    shop.transfer_by_hand(100 * USDC)
+    await world.stop()
+    await skip_to(world, world.clock.now() + timedelta(hours=13))
+    await world.start()
+    await shop.order_is("done")
+    await world.clock.sleep(3_700)  # what is not known is looked for hourly
+    orders = [await shop.order_is("done", number) for number in range(1, transfers + 1)]
+    assert [one["origin"] for one in orders] == ["order", "adopted"][:transfers]
+    assert {one["circle_transfer_id"] for one in orders} == {one.id for one in shop.transfers}
+    assert shop.deposits() == [(100 * USDC, 0)] * transfers
+    assert await parked(world) == []
+    await shop.close()
+
+
 @on_virtual_time
 async def test_sends_that_are_paused_caps_and_a_second_order_hold_an_order_back(tmp_path: Path) -> None:
     shop = converting(tmp_path)

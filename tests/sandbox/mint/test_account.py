@@ -4,10 +4,12 @@ import uuid
 from typing import Any
 
 import pytest
+from solders.keypair import Keypair
 
 from tests.sandbox.mint.world import PLATFORM, ROOT, World
 
 USDC = 10**6
+BANK = str(Keypair.from_seed(b"b" * 32).pubkey())
 RANDOM_ID = "0f6b3d1c-2a54-4c8e-9b7f-1d2e3f4a5b6c"
 
 
@@ -48,6 +50,20 @@ def test_a_transfer_moves_usdc_on_the_chain_and_is_complete_once_that_is_final(w
     assert landed is not None and landed.err is None
     assert world.usdc_of(PLATFORM) == 250_100_000
     assert world.get("/balances").data["available"][0]["amount"] == "49.90"
+
+
+def test_what_is_moved_in_the_console_is_listed_like_any_transfer_and_a_key_may_be_exchanged(world: World) -> None:
+    world.funded("300.00")
+    assert world.control("transfer", usd="100.00").status == 200
+    world.pass_ms(1_000)
+    assert world.control("transfer", usd="50.00", address=BANK).status == 200
+    world.pass_ms(60_000)
+    told = [(one["amount"]["amount"], one["destination"]["address"]) for one in world.get("/transfers").data]
+    assert told == [("50.00", BANK), ("100.00", PLATFORM)]
+    assert (world.usdc_of(PLATFORM), world.usdc_of(BANK)) == (100 * USDC, 50 * USDC)
+    world.mint.api_keys = frozenset({"SAND_API_KEY:another:key"})
+    assert world.get("/balances").failure == (401, 401)
+    assert world.call("GET", f"{ROOT}/balances", key="SAND_API_KEY:another:key").status == 200
 
 
 def test_the_same_key_makes_one_transfer_and_another_body_is_refused(world: World) -> None:
