@@ -21,6 +21,7 @@ from ports.clock import Clock
 from ports.ids import Ids
 from storage import queues, work
 from storage.errors import StoreBroken, StoreUnavailable
+from storage.operation.set_back import WAITS_MOST, bring_back
 from storage.queues import Queue
 from storage.store import Store
 from storage.work import Claim, LeaseLost
@@ -106,6 +107,9 @@ class Worker:
         self._busy = asyncio.Event()
         self._refused = 0
         """How often in a row the database could not be asked."""
+        self._ahead = clock.now().timestamp() - clock.monotonic()
+        """As the clock was at the last look: what it put off then, it put off by its own measure."""
+        self._set_back = False
 
     def wake(self) -> None:
         self._wake.set()
@@ -147,10 +151,11 @@ class Worker:
     async def _claim_due(self, group: asyncio.TaskGroup) -> None:
         """Claim what is due in every open lane, and start on it."""
         async with self._looking:
-            wanted, now = self._wanted(), self._clock.now()
+            wanted, now = self._wanted(), self._moment()
             try:
                 found = await self._store.write(lambda conn: self._look(conn, wanted, now))
                 self._refused = 0
+                self._set_back = False
             except StoreBroken:
                 raise
             except StoreUnavailable as error:
@@ -158,6 +163,17 @@ class Worker:
                 self._refused += 1
                 log.warning("database unavailable", error=str(error), times=self._refused)
             self._start(group, found)
+
+    def _moment(self) -> datetime:
+        """Now, for a look, which brings back what a clock that was set back since had put off by more than that: it may
+        have been ahead for less than a nudge's interval, and then nothing else tells of it."""
+        now = self._clock.now()
+        ahead = now.timestamp() - self._clock.monotonic()
+        if self._ahead - ahead > WAITS_MOST.total_seconds():
+            self._set_back = True
+            log.warning("the clock was set back: what it has put off is due", seconds=round(self._ahead - ahead))
+        self._ahead = ahead
+        return now
 
     def _wanted(self, leaving: Lane | None = None) -> list[tuple[Lane, int]]:
         """The lanes with room, and how much: with the place that a step of `leaving` is about to leave."""
@@ -169,6 +185,8 @@ class Worker:
         lane that has room left is due."""
         claimed: list[tuple[Lane, Claim]] = []
         moments: list[datetime | None] = []
+        if self._set_back:
+            bring_back(conn, now)
         due = queues.next_due(conn, [lane.queue for lane, _ in wanted], now)
         for (lane, room), waiting in zip(wanted, due, strict=True):
             claims: list[Claim] = []
@@ -255,13 +273,14 @@ class Worker:
             self.wake()
             return
         async with self._looking:
-            wanted, now = self._wanted(leaving=lane), self._clock.now()
+            wanted, now = self._wanted(leaving=lane), self._moment()
 
             def write(conn: Connection) -> _Found:
                 self._write(conn, claim, outcome)
                 return self._look(conn, wanted, now)
 
             self._start(group, await self._store.write(write))
+            self._set_back = False
 
     def _write(self, conn: Connection, claim: Claim, outcome: Outcome) -> None:
         """What becomes of the row comes first, for it fails when the lease is lost. What the commit makes due by the

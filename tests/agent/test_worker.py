@@ -99,13 +99,20 @@ class GatedStore(WakingStore):
             self.under_way -= 1
 
 
+class SetClock(HandClock):
+    """Set by hand, while the time that passes does not depend on it."""
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
 @asynccontextmanager
-async def working(store: Store, step: Step) -> AsyncIterator[tuple[Worker, Ends]]:
+async def working(store: Store, step: Step, clock: HandClock | None = None) -> AsyncIterator[tuple[Worker, Ends]]:
     ends = Ends()
     lane = Lane("pay", Queue(jobs, frozenset({PAY})), WIDTH)
     worker = Worker(
         store,
-        HandClock(),
+        clock or HandClock(),
         SeededIds(random.Random(1)),
         {PAY: step},
         [lane],
@@ -133,6 +140,20 @@ async def test_what_a_step_leaves_behind_is_claimed_in_the_transaction_that_sett
     async with working(WakingStore(store, lambda: commits.append(None)), ChainStep()) as (_, ends):
         await until(lambda: len(ends.heard) == STEPS)
     assert len(commits) == 1 + STEPS
+
+
+async def test_what_was_put_off_by_a_clock_that_is_set_back_is_due_at_the_next_look(store: Store) -> None:
+    """The clock was ahead for less than a nudge's interval: no nudge tells of it."""
+    clock = SetClock()
+    step = ScriptedStep(store, (Again(timedelta(minutes=1), "not yet"), False), (Done(), False))
+    async with working(store, step, clock) as (worker, ends):
+        clock.time += timedelta(days=8)
+        await store.write(lambda conn: work.enqueue(conn, PAY, 0, clock.time))
+        worker.wake()
+        await ends.until("again")
+        clock.time -= timedelta(days=8)
+        worker.wake()
+        await ends.until("again", "done")
 
 
 async def test_a_lane_is_never_wider_than_it_was_made_whoever_claims_for_it(store: Store) -> None:
