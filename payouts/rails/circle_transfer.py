@@ -23,7 +23,7 @@ from domain.states import TransferState, WatchState
 from domain.waits import look_again_after
 from gateways.circle_api import CircleTransaction
 from payouts.rails.circle_orders import CircleOrders, CircleTransfers
-from payouts.rails.stops import PAUSED, lock_cap, why_stopped
+from payouts.rails.stops import PAUSED, lock_cap, why_no_sol, why_stopped
 from ports.clock import Clock, SendWindow
 from storage.payouts import transfers as rows
 from storage.payouts.transfers import TransferCase, watch_state
@@ -150,7 +150,7 @@ class CircleTransferStep:
         def save(conn: Connection) -> TransferCase | str:
             lock_cap(conn, terms.day_cap)
             case = rows.load(conn, transfer_id, lock=True)
-            stopped = self._stopped(conn, case)
+            stopped = self._stopped(conn, case) or (why_no_sol(conn) if case.dead_attempts else None)
             if stopped is not None:
                 return stopped
             transfer = case.transfer

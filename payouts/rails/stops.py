@@ -5,12 +5,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from chain.programs import TOKEN_ACCOUNT_SIZE
 from storage.operation.switches import SENDS_PAUSED, why_on
 from storage.payouts import transfers
 from storage.payouts.batches import WAITING
 from storage.payouts.planning import lock_plans
+from storage.treasury.chain_facts import fact
+from storage.treasury.chain_rows import reading
 from storage.treasury.outflows import orphans
 
+FEE_LAMPORTS = 100_000
+"""Room for the fee, 5,000 for the signature and what Circle bids beside it: it names that afterwards only."""
+ACCOUNT_OVERHEAD = 128
+"""Bytes that each account pays rent for beside its data: a wallet has none but these."""
 PAUSED = timedelta(minutes=1)
 """Until the next look at what stops a send; whoever lifts it makes the work due himself where he can."""
 
@@ -29,6 +36,19 @@ def lock_cap(conn: Connection, day_cap: int) -> None:
     """To the end of the transaction nobody else begins anything under the cap of the day."""
     if day_cap:
         lock_plans(conn)
+
+
+def why_no_sol(conn: Connection) -> str | None:
+    """What is missing for a transfer that makes its receiver's account, by the balance and the rent that were read
+    last. Asked once an attempt has died: every further one would too, and use up what is left to the transfer."""
+    held, rent = reading(conn, "treasury_sol"), fact(conn, "rent_lamports")
+    if held is None or rent is None:
+        return None
+    wallets_own = int(rent) * ACCOUNT_OVERHEAD // (ACCOUNT_OVERHEAD + TOKEN_ACCOUNT_SIZE)
+    need = int(rent) + wallets_own + FEE_LAMPORTS
+    if held.amount >= need:
+        return None
+    return f"a transfer may need {need} lamports, the platform wallet has {held.amount}: send SOL"
 
 
 def why_stopped(conn: Connection, batch: Row[Any], begins: int, day_cap: int, now: datetime) -> str | None:

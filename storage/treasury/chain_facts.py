@@ -57,6 +57,12 @@ def _seen(dialect: str) -> Insert:
     )
 
 
+def fact(conn: Connection, name: str) -> str | None:
+    """What is known by that name; None before the first look at the chain."""
+    value: str | None = conn.scalar(select(chain_facts.c.value).where(chain_facts.c.name == name))
+    return value
+
+
 def known_facts(conn: Connection) -> Sequence[ChainFact]:
     """All that is stored, by name."""
     rows = conn.execute(_KNOWN)
