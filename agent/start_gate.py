@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy import Connection
 
 from agent.explaining import Explaining
+from agent.gate_patience import GatePatience, Unplaced, passes
 from agent.late_landings import Heights, LateLandings
 from domain.errors import OutcomeUnknown, Rejected, Retryable
 from domain.waits import look_again_after
@@ -30,16 +31,7 @@ log = structlog.get_logger(__name__)
 LANDINGS, LOOKS = "transactions of an earlier process to land or expire", "looks for NFTs"
 SOON_BLOCKS = 50
 """Before the end of the wait for late landings: what is explained after it is not explained right before it as well."""
-LOOK_AGAIN, LOOK_AGAIN_MOST = timedelta(seconds=5), timedelta(minutes=1)
-LOOK_FOR_A_PERSON_MOST = timedelta(minutes=10)
-"""What waits for a person may wait for days, and each look lists what Circle and the chain have since the last one."""
-WENT_ON_SECONDS = 5.0
-"""A check that has gone on for so long before it broke off is no longer the one that breaks off at once, in vain."""
-PASSES = "passes"
-GO_ON, GO_ON_MOST = timedelta(seconds=2), timedelta(minutes=1)
-"""After a service that did not answer: the check goes on where it broke off. An endpoint that lies may go on for hours,
-and each check reads on in several histories."""
-LOOKED = timedelta(seconds=0.5)
+LOOKED, LOOKED_MOST = timedelta(seconds=0.5), timedelta(minutes=1)
 REFUNDS_SINCE = timedelta(days=1)
 """A restored database learns of refunds at its start: so long after, at most, it is looked which came after a mint. Of
 one that is known to be restored all that it has learned of, until a gate opens on it."""
@@ -47,10 +39,6 @@ SALES_LOOKED_AT = 200
 """In one round, each by one question to the chain."""
 ORDERS_LOOKED_AT = 100
 """In one round, each by a question to Circle at most."""
-
-
-class Unplaced(Retryable):
-    """Something left, and nothing says yet whom it paid."""
 
 
 class StartGate:
@@ -94,36 +82,25 @@ class StartGate:
 
         Raises StartRefused for a database from before receipts that have since been closed.
         """
-        why, held_up, since = "", "", self._clock.monotonic()
+        why, patience = "", GatePatience(self._clock)
         while True:
-            begun = self._clock.monotonic()
+            patience.begin()
             try:
                 await self._check()
             except (Retryable, OutcomeUnknown, Rejected) as error:
-                held_up_before, held_up = held_up, PASSES if _passes(error) else str(error)
-                went_on = _passes(error) and self._clock.monotonic() - begun > WENT_ON_SECONDS
-                if went_on or held_up != held_up_before:
-                    since = self._clock.monotonic()
                 if why != str(error):
                     why = str(error)
                     log.warning("start gate waits", why=why)
                 self.waits_for = why
-                if await self._bell.wait(self._pause_after(error, since)):
-                    since = self._clock.monotonic()
+                if not passes(error):
+                    self._explaining.begin_anew()
+                if await self._bell.wait(patience.seconds_after(error)):
+                    patience.lose()
                 continue
             self.is_open, self.waits_for = True, ""
             log.info("start gate open")
             self._wake()
             return
-
-    def _pause_after(self, error: Exception, since: float) -> float:
-        """The longer nothing has changed, the longer."""
-        taken = timedelta(seconds=self._clock.monotonic() - since)
-        if _passes(error):
-            return look_again_after(taken, GO_ON, GO_ON_MOST).total_seconds()
-        self._explaining.begin_anew()
-        most = LOOK_FOR_A_PERSON_MOST if isinstance(error, Unplaced) else LOOK_AGAIN_MOST
-        return look_again_after(taken, LOOK_AGAIN, most).total_seconds()
 
     async def _check(self) -> None:
         await self._begin_to_wait()
@@ -197,7 +174,7 @@ class StartGate:
         while await self._store.read(holds):
             self.waits_for = what
             taken = timedelta(seconds=self._clock.monotonic() - begun)
-            await self._clock.sleep(look_again_after(taken, LOOKED, LOOK_AGAIN_MOST).total_seconds())
+            await self._clock.sleep(look_again_after(taken, LOOKED, LOOKED_MOST).total_seconds())
         self.waits_for = before
 
     async def _look_for_orders(self) -> None:
@@ -217,11 +194,6 @@ class StartGate:
 
         unminted = await self._store.read(find)
         return [sale for sale in unminted if sale not in self._looked_at][:SALES_LOOKED_AT]
-
-
-def _passes(error: Exception) -> bool:
-    """Whether nobody need act: a service or the database does not answer, or endpoints do not agree yet."""
-    return isinstance(error, Retryable) and not isinstance(error, Unplaced)
 
 
 def _may_have_sent(conn: Connection) -> bool:
