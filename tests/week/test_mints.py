@@ -8,13 +8,10 @@ from typing import Any
 
 import pytest
 import structlog
-from solders.account import Account
-from solders.pubkey import Pubkey
 from sqlalchemy import select
 
 from domain.states import RefundState
 from sandbox.faults import Fault, Rule
-from sandbox.solana_node.accounts import SYSTEM_PROGRAM
 from simulator.world import DATABASE
 from storage.engines.sqlite import open_writer
 from storage.sales.returns import RefundSeen, record_refund
@@ -271,65 +268,6 @@ async def test_a_restored_database_adopts_the_nft_that_was_minted_after_the_back
     shown = await purchase_becomes(shop, 1, status="completed", nft_mint_address=mine["nft_mint_address"])
     assert nfts(world) == 1
     assert shown["purchase"]["network_cost_lamports"] == platform_spent(world)
-    await shop.close()
-
-
-async def poor(folder: Path, attempts_max: int = 8) -> Gallery:
-    """A shop whose platform wallet lacks the SOL that a mint costs."""
-    shop = gallery(folder, AGENT_ATTEMPTS_MAX=str(attempts_max))
-    await shop.open()
-    set_lamports(shop, 1_000_000)
-    return shop
-
-
-def set_lamports(shop: Gallery, lamports: int) -> None:
-    platform = Pubkey.from_string(shop.world.platform.address)
-    shop.world.node.place_account(platform, Account(lamports, b"", SYSTEM_PROGRAM))
-
-
-@on_virtual_time
-async def test_without_sol_a_mint_waits_after_its_first_attempt_and_goes_on_by_itself_when_sol_has_come(
-    tmp_path: Path,
-) -> None:
-    shop = await poor(tmp_path, attempts_max=2)
-    world = shop.world
-    token, _ = await shop.pay()
-    shown = await purchase_becomes(shop, 1, status="minting", status_reason="waiting_for_sol")
-    await world.clock.sleep(7_200)
-    shown = await purchase_becomes(shop, 1, status="minting", status_reason="waiting_for_sol")
-    assert [one["state"] for one in shown["mints"]] == ["dead", "intended"]
-    assert await parked(world) == []
-    assert (await shop.library(token))[0]["status"] == "minting"
-    set_lamports(shop, START_LAMPORTS)
-    shown = await is_minted(shop, ["dead", "finalized"])
-    assert shown["purchase"]["status_reason"] is None
-    assert nfts(world) == 1
-    await shop.close()
-
-
-@on_virtual_time
-async def test_a_mint_whose_only_attempt_found_no_sol_is_not_failed_by_it(tmp_path: Path) -> None:
-    shop = await poor(tmp_path, attempts_max=1)
-    await shop.pay()
-    await purchase_becomes(shop, 1, status="minting", status_reason="waiting_for_sol")
-    set_lamports(shop, START_LAMPORTS)
-    await is_minted(shop, ["dead", "finalized"])
-    await shop.close()
-
-
-@on_virtual_time
-async def test_a_sale_refunded_while_its_mint_waits_for_sol_is_never_minted(tmp_path: Path) -> None:
-    shop = await poor(tmp_path)
-    world = shop.world
-    await shop.pay()
-    await purchase_becomes(shop, 1, status="minting", status_reason="waiting_for_sol")
-    (sale,) = rows_of(world, "SELECT stripe_payment_intent_id pi FROM purchases")
-    world.stripe.controls.refund(sale["pi"])
-    shown = await purchase_becomes(shop, 1, status="refunded")
-    assert [one["state"] for one in shown["mints"]] == ["dead", "dead"]
-    set_lamports(shop, START_LAMPORTS)
-    await world.clock.sleep(1_800)
-    assert nfts(world) == 0
     await shop.close()
 
 
