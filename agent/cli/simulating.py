@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from simulator.cores import in_order
+from simulator.progress import Progress as ProgressLines
 from simulator.report import Report, story_of
 from simulator.runs import faults_named, scenarios
 from simulator.scenario import Scenario
@@ -55,11 +56,15 @@ def run(wish: Wish) -> int:
     outcomes = (
         _replayed(worlds, console) if wish.replay else in_order(simulate, worlds, min(wish.processes, len(worlds)))
     )
+    lines = None if wish.replay or errors.is_terminal else ProgressLines("simulate", wish.weeks, "weeks")
     columns = (TextColumn("weeks"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, disable=wish.replay, transient=True) as progress:
+    with Progress(*columns, console=errors, disable=wish.replay or lines is not None, transient=True) as progress:
         task = progress.add_task("", total=wish.weeks)
         for outcome in outcomes:
-            report.add(outcome)
+            if lines is None:
+                report.add(outcome)
+            else:
+                lines.add(report, outcome, report.weeks + outcome.scenario.weeks)
             progress.advance(task, outcome.scenario.weeks)
     for outcome in report.failed[:STORIES_SHOWN]:
         for line in story_of(outcome, wish.again(outcome.scenario)):

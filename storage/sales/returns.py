@@ -161,9 +161,8 @@ def _give_back_to_loser(conn: Connection, purchase_id: int, now: datetime) -> No
     """His bank gives the loser of a sold-out race nothing: his refund is due, which Stripe refused till now."""
     row = sales.required(conn, purchase_id)
     if row.status_reason == sales.SOLD_OUT and row.status != PurchaseStatus.REFUNDED:
-        revive(
-            conn, "refund", purchase_id, now
-        )  # a dispute told of late: the refund has been given up, and waits for it
+        # The dispute may have been told of late: then the refund was given up meanwhile.
+        revive(conn, "refund", purchase_id, now)
 
 
 def settle_returns(conn: Connection, purchase_id: int, cause: str, now: datetime) -> None:

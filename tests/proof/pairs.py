@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from itertools import combinations, takewhile
 
 from simulator.cores import cores, in_order
+from simulator.progress import Progress
 from simulator.report import Report
 from simulator.scenario import FaultKind, Scenario
 from simulator.week import simulate
 from tests.proof.document import Account
-from tests.proof.progress import Progress
 
 PURCHASES = 24
 """The fewest for which the simulator gathers three creators."""

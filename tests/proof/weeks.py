@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from itertools import count, takewhile
 
 from simulator.cores import cores, in_order
+from simulator.progress import Progress
 from simulator.report import Report
 from simulator.runs import WEEKS_OF_A_WORLD
 from simulator.scenario import ALL_FAULTS, Scenario
 from simulator.week import simulate
 from tests.proof.document import Account
-from tests.proof.progress import Progress
 
 PURCHASES = 10
 """A week, at most: what goes wrong between few sales is found sooner, and told in fewer words."""

@@ -8,7 +8,7 @@ import pytest
 
 from domain.money import format_usdc, parse_decimal
 from sandbox.faults import Fault
-from tests.week.mint_account import ORDERS, USDC, converting
+from tests.week.mint_account import ORDERS, USDC, Converting, converting
 from tests.week.people import on_virtual_time, parked
 from tests.week.selling import DUE, skip_to
 
@@ -88,6 +88,16 @@ async def test_an_order_that_was_sent_is_looked_up_however_long_nobody_answers(t
     await shop.close()
 
 
+async def sent_in_vain(shop: Converting, fault: Fault) -> None:
+    """An order that was sent once, and whose outcome nobody can tell since."""
+    await shop.open("ada")
+    shop.wire(300 * USDC)
+    shop.fault(fault)
+    shop.fault(Fault.STATUS, times=1_000_000)
+    await shop.ordered("100.00")
+    await shop.until_order_says("unknown outcome")
+
+
 @pytest.mark.parametrize(("fault", "state"), [(Fault.LOSE_ANSWER, "done"), (Fault.LOSE_REQUEST, "failed")])
 @on_virtual_time
 async def test_an_order_older_than_its_key_is_trusted_is_looked_up_and_never_sent_again(
@@ -95,12 +105,7 @@ async def test_an_order_older_than_its_key_is_trusted_is_looked_up_and_never_sen
 ) -> None:
     shop = converting(tmp_path)
     world = shop.world
-    await shop.open("ada")
-    shop.wire(300 * USDC)
-    shop.fault(fault)
-    shop.fault(Fault.STATUS, times=1_000_000)
-    await shop.ordered("100.00")
-    await shop.until_order_says("unknown outcome")
+    await sent_in_vain(shop, fault)
     await world.stop()
     await skip_to(world, world.clock.now() + timedelta(hours=13))
     await world.start()
@@ -118,12 +123,7 @@ async def test_of_an_order_s_transfer_and_one_like_it_by_hand_each_becomes_one_o
     """Nobody can tell which is which once the key is too old: the order waited for ever."""
     shop = converting(tmp_path)
     world = shop.world
-    await shop.open("ada")
-    shop.wire(300 * USDC)
-    shop.fault(fault)
-    shop.fault(Fault.STATUS, times=1_000_000)
-    await shop.ordered("100.00")
-    await shop.until_order_says("unknown outcome")
+    await sent_in_vain(shop, fault)
     shop.transfer_by_hand(100 * USDC)
     await world.stop()
     await skip_to(world, world.clock.now() + timedelta(hours=13))

@@ -1,4 +1,4 @@
-"""What a long part of the proof has come to so far, on the standard error: it may run for hours."""
+"""What a long run has come to so far, on the standard error: it may take hours, and nobody need sit before it."""
 
 import sys
 import time
@@ -11,16 +11,18 @@ QUIET_SECONDS = 30.0
 
 
 class Progress:
-    def __init__(self, part: str, wanted: int, unit: str) -> None:
+    """Lines, where no terminal shows a bar."""
+
+    def __init__(self, part: str, wanted: int, unit: str, quiet_seconds: float = QUIET_SECONDS) -> None:
         self._part, self._wanted, self._unit = part, wanted, unit
-        self._told = time.monotonic()
+        self._quiet_seconds, self._told = quiet_seconds, time.monotonic()
 
     def add(self, report: Report, outcome: Outcome, done: int) -> None:
         """`done`: of the wanted units, with this one."""
         report.add(outcome)
         for found in outcome.violations:
             self._tell(f"seed {outcome.scenario.seed}: {found}")
-        if outcome.violations or time.monotonic() > self._told + QUIET_SECONDS:
+        if outcome.violations or time.monotonic() > self._told + self._quiet_seconds:
             self._told = time.monotonic()
             self._tell(f"{done} of {self._wanted} {self._unit}, {len(report.violations)} violations")
 
