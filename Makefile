@@ -40,7 +40,7 @@ ci: ## what CI runs: lint, types, test
 bench: $(INSTALLED) ## the figures of bench/, as ratios within one run
 	@set -e; for name in $(BENCHES); do $(PYTHON_IN_VENV) -m bench.$$name; done
 
-soak: $(INSTALLED) ## the long tests, then all parts of the proof (MINUTES=n to bound them); writes docs/PROOF.md
+soak: $(INSTALLED) ## the long tests, then all parts of the proof (MINUTES=n to bound them, Ctrl-C to end early); writes docs/PROOF.md
 	@$(PYTHON_IN_VENV) -m pytest -q -m soak $(ARGS)
 	@$(PYTHON_IN_VENV) -m tests.proof $(if $(MINUTES),--minutes $(MINUTES))
 

@@ -3,11 +3,12 @@
 import gc
 import multiprocessing
 import os
-import signal
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
+from multiprocessing.connection import wait
 from typing import TypeVar
 
 from storage.engines import engine_library
@@ -25,7 +26,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def in_order(do: Callable[[A], R], asked: Iterable[A], processes: int) -> Iterator[R]:
+def in_order(do: Callable[[A], R], asked: Iterable[A], processes: int) -> Generator[R, None, None]:
     """What `do`, a function of a module, answers to each, in the order in which it was asked, by so many processes; in
     this one if one is enough. `asked` is read little by little. What `do` raises is raised here."""
     if processes <= 1:
@@ -43,7 +44,17 @@ def in_order(do: Callable[[A], R], asked: Iterable[A], processes: int) -> Iterat
 
 
 def _settle_in() -> None:
-    """Ctrl-C is for whoever asked, who then asks no more; what was imported stays, and is not looked at for garbage."""
+    """In a group of its own: Ctrl-C, and what a supervisor sends to a whole group, are for whoever asked, who then asks
+    no more. What was imported stays, and is not looked at for garbage."""
+    os.setpgrp()
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     engine_library.install()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
+
+
+def _leave_with_parent() -> None:
+    """Nobody else ends a process whose parent was killed: it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

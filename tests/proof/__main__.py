@@ -1,10 +1,11 @@
 """Writes docs/PROOF.md, part by part: `python -m tests.proof [PART ...] [--minutes M] [--seed S] ...`. See --help.
 
 Run by `make soak`. With `--minutes` each part gets its share of that time and stops there; its section then says how
-far it came. Exit 1 when a part found a violation.
+far it came; with Ctrl-C too, and no other part begins. Exit 1 when a part found a violation, 130 when it was ended.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from storage.engines import engine_library
 
 engine_library.install()
 
+from simulator.until import Stop, Until  # noqa: E402
 from tests.proof import bugs, fuzz, kills, load, model, pairs, power, weeks  # noqa: E402
 from tests.proof.document import Account, write  # noqa: E402
 
-FOR_EVER = 1e9
+ENDED = 130
+"""As of what Ctrl-C has ended."""
 
 
 @dataclass(frozen=True)
@@ -25,19 +28,19 @@ class Part:
 
     title: str
     share: int
-    run: Callable[[argparse.Namespace, float], Account]
-    """Given the figures that were asked for and the seconds it has at most."""
+    run: Callable[[argparse.Namespace, Until], Account]
+    """Given the figures that were asked for and the time that it has at most."""
 
 
 PARTS: Mapping[str, Part] = {
-    "weeks": Part("Weeks of all faults", 3, lambda asked, seconds: weeks.run(asked.weeks, asked.seed, seconds)),
-    "pairs": Part("Faults alone and in pairs", 2, lambda asked, seconds: pairs.run(asked.seed, seconds)),
-    "bugs": Part("Seeded bugs", 3, lambda _, seconds: bugs.run(seconds)),
-    "kills": Part("Kills", 3, lambda asked, seconds: kills.run(asked.kills, asked.purchases, asked.seed, seconds)),
-    "load": Part("Load", 1, lambda asked, seconds: load.run(asked.load_minutes, asked.rate, asked.seed, seconds)),
-    "power": Part("Power loss", 1, lambda asked, seconds: power.run(asked.cuts, asked.seed, seconds)),
-    "model": Part("Money beside a model", 1, lambda asked, seconds: model.run(asked.histories, asked.seed, seconds)),
-    "fuzz": Part("Mangled answers", 1, lambda asked, seconds: fuzz.run(asked.answers, seconds)),
+    "weeks": Part("Weeks of all faults", 3, lambda asked, until: weeks.run(asked.weeks, asked.seed, until)),
+    "pairs": Part("Faults alone and in pairs", 2, lambda asked, until: pairs.run(asked.seed, until)),
+    "bugs": Part("Seeded bugs", 3, lambda _, until: bugs.run(until)),
+    "kills": Part("Kills", 3, lambda asked, until: kills.run(asked.kills, asked.purchases, asked.seed, until)),
+    "load": Part("Load", 1, lambda asked, until: load.run(asked.load_minutes, asked.rate, asked.seed, until)),
+    "power": Part("Power loss", 1, lambda asked, until: power.run(asked.cuts, asked.seed, until)),
+    "model": Part("Money beside a model", 1, lambda asked, until: model.run(asked.histories, asked.seed, until)),
+    "fuzz": Part("Mangled answers", 1, lambda asked, until: fuzz.run(asked.answers, until)),
 }
 
 
@@ -60,13 +63,16 @@ def main() -> int:
     chosen = [PARTS[name] for name in PARTS if name in asked.parts or not asked.parts]
     whole = sum(part.share for part in chosen)
     found = 0
-    for part in chosen:
-        seconds = FOR_EVER if asked.minutes is None else asked.minutes * 60 * part.share / whole
-        account = part.run(asked, seconds)
-        write(part.title, account, [one.title for one in PARTS.values()])
-        found += len(list(account.violations))
-        print(f"{part.title}: {account.done}, {len(list(account.violations))} violations", flush=True)  # noqa: T201
-    return 1 if found else 0
+    with Stop() as stop:
+        for part in chosen:
+            if stop.asked:
+                break
+            seconds = math.inf if asked.minutes is None else asked.minutes * 60 * part.share / whole
+            account = part.run(asked, Until(stop, seconds))
+            write(part.title, account, [one.title for one in PARTS.values()])
+            found += len(list(account.violations))
+            print(f"{part.title}: {account.done}, {len(list(account.violations))} violations", flush=True)  # noqa: T201
+    return 1 if found else ENDED if stop.asked else 0
 
 
 if __name__ == "__main__":

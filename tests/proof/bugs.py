@@ -1,11 +1,10 @@
 """The hunt for the seeded bugs: does the simulator find what is wrong?"""
 
 import re
-import time
 from collections.abc import Iterator
-from itertools import takewhile
 
 from simulator.cores import cores, in_order
+from simulator.until import Until
 from tests.proof.document import Account
 from tests.seeded_bugs.bugs import BUGS
 from tests.seeded_bugs.hunt import SEEDS_MOST, Hit, hunt
@@ -20,24 +19,23 @@ WORDS = re.compile(r"\w{24,}")
 """Ids, addresses, signatures."""
 
 
-def run(seconds: float) -> Account:
+def run(until: Until) -> Account:
     """Every bug at ever more seeds, until all are found, the seeds are used up or the time is over."""
     found: dict[str, Hit | None] = dict.fromkeys((bug.name for bug in BUGS), None)
-    began, last = time.monotonic(), 0
+    last = 0
 
     def missing() -> Iterator[tuple[str, int]]:
         nonlocal last
         for last in range(1, SEEDS_MOST + 1):
             yield from ((name, last) for name, hit in found.items() if hit is None)
 
-    in_time = takewhile(lambda _: time.monotonic() < began + seconds, missing())
-    for name, hit in in_order(_hunted, in_time, cores()):
+    for name, hit in until.each(in_order(_hunted, missing(), cores())):
         found[name] = found[name] or hit
     hits = [hit.seed for hit in found.values() if hit is not None]
     return Account(
         f"each of the {len(BUGS)} found within {SEEDS_MOST} seeds",
         f"{len(hits)} found, up to seed {max(hits, default=0)}",
-        time.monotonic() - began,
+        until.taken,
         {},
         [f"{name} was not found within {SEEDS_MOST} seeds" for name in found if last == SEEDS_MOST and not found[name]],
         "\n".join([*HEAD, *(_row(*one) for one in found.items())]),

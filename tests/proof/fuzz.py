@@ -1,7 +1,6 @@
 """Circle's and the RPC's answers mangled at random, question by question."""
 
-import time
-
+from simulator.until import Until
 from tests.gateways import test_fuzzed_answers as circle
 from tests.indexer import test_fuzzed_answers as rpc
 from tests.proof.document import Account
@@ -10,16 +9,16 @@ AT_ONCE = 40
 """Answers between two looks at the clock, drawn anew each time; the everyday slice has other numbers and is fixed."""
 
 
-def run(answers: int, seconds: float) -> Account:
+def run(answers: int, until: Until) -> Account:
     """So many answers to each question, or as many as fit into the time; a question that breaks is asked no more."""
-    began, found = time.monotonic(), list[str]()
+    found = list[str]()
     asked = {("Circle", name): circle.fuzz for name in circle.CALLS} | {
         ("RPC", name): rpc.fuzz for name in rpc.QUESTIONS
     }
     given = dict.fromkeys(asked, 0)
-    while asked and min(given[question] for question in asked) < answers and time.monotonic() < began + seconds:
+    while asked and min(given[question] for question in asked) < answers and not until.over():
         for question, fuzz in list(asked.items()):
-            if time.monotonic() > began + seconds:
+            if until.over():
                 break
             try:
                 fuzz(question[1], AT_ONCE)
@@ -30,7 +29,7 @@ def run(answers: int, seconds: float) -> Account:
     return Account(
         f"{answers} mangled answers to each of {len(given)} questions",
         f"{min(given.values())} to each, {sum(given.values())} in all",
-        time.monotonic() - began,
+        until.taken,
         {},
         found,
         "Questions: " + ", ".join(" ".join(question) for question in given) + ".",

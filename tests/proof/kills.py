@@ -3,9 +3,9 @@
 import asyncio
 import shutil
 import tempfile
-import time
 from pathlib import Path
 
+from simulator.until import Until
 from tests.databases import DURABLE_CONFIGURATION, PostgresServer, running_server
 from tests.proof.document import Account
 from tests.soak.siege import Plan, Siege, besiege
@@ -15,19 +15,18 @@ KEPT = Path("build")
 """Not under version control."""
 
 
-def run(kills: int, purchases: int, seed: int, seconds: float) -> Account:
+def run(kills: int, purchases: int, seed: int, until: Until) -> Account:
     """Half of each figure with one daemon on SQLite, half with three replicas on PostgreSQL; rails in turn by seed."""
-    began = time.monotonic()
-    half = Plan(-(-kills // 2), -(-purchases // 2), seed, seconds=seconds / 2)
+    half = Plan(-(-kills // 2), -(-purchases // 2), seed, until=until.part(1 / 2))
     alone = _besieged(half)
-    three = Plan(half.kills, half.purchases, seed + 1, REPLICAS, rail="solana", seconds=seconds / 2)
+    three = Plan(half.kills, half.purchases, seed + 1, REPLICAS, rail="solana", until=until.part(1 / 2))
     with running_server(DURABLE_CONFIGURATION) as server:
         together = _besieged(three, server)
     struck = alone.struck + together.struck
     return Account(
         f"{kills} kills over {purchases} purchases",
         f"{alone.kills + together.kills} kills over {alone.purchases + together.purchases} purchases",
-        time.monotonic() - began,
+        until.taken,
         {
             "seeds": f"{half.seed} and {three.seed}",
             "one daemon on SQLite, rail circle": _told(alone),

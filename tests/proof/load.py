@@ -2,9 +2,9 @@
 
 import asyncio
 import tempfile
-import time
 from pathlib import Path
 
+from simulator.until import Until
 from tests.proof.document import Account
 from tests.soak.load import DUPLICATES, OUT_OF_ORDER, Held, Outcome, hold
 
@@ -16,12 +16,11 @@ STARTED_SECONDS = 60.0
 """What start and end of the processes take of the time that is given."""
 
 
-def run(minutes: float, per_second: int, seed: int, seconds: float) -> Account:
+def run(minutes: float, per_second: int, seed: int, until: Until) -> Account:
     """At that rate for so many minutes, or for as long as there is time."""
-    held = Held(per_second, max(10.0, min(minutes * 60, seconds - STARTED_SECONDS)), seed)
-    began = time.monotonic()
+    held = Held(per_second, max(10.0, min(minutes * 60, until.seconds - STARTED_SECONDS)), seed)
     with tempfile.TemporaryDirectory() as folder:
-        outcome = asyncio.run(hold(held, Path(folder)))
+        outcome = asyncio.run(hold(held, Path(folder), lambda: not until.over()))
     answers = outcome.answers
     figures = {
         "seed": seed,
@@ -36,8 +35,8 @@ def run(minutes: float, per_second: int, seed: int, seconds: float) -> Account:
     }
     return Account(
         f"{minutes:g} minutes of {per_second} new events a second against the daemon on SQLite",
-        f"{held.seconds / 60:.1f} minutes",
-        time.monotonic() - began,
+        f"{outcome.seconds / 60:.1f} minutes",
+        until.taken,
         figures,
         _found(outcome, held),
     )
@@ -50,6 +49,6 @@ def _found(outcome: Outcome, held: Held) -> list[str]:
         found.append(f"{outcome.stored_twice} events are stored twice")
     if outcome.left:
         found.append(f"{outcome.left} events are stored and not worked on")
-    if held.seconds >= LONG_ENOUGH_SECONDS and outcome.grown_megabytes() > MEMORY_GROWTH_MEGABYTES:
+    if outcome.seconds >= LONG_ENOUGH_SECONDS and outcome.grown_megabytes() > MEMORY_GROWTH_MEGABYTES:
         found.append(f"the daemon's memory grew by {outcome.grown_megabytes():.0f} MB")
     return found

@@ -1,7 +1,6 @@
 """Money moved at random beside the reference model, history after history."""
 
-import time
-
+from simulator.until import Until
 from tests.proof.document import Account
 from tests.storage.test_money_machine import Money, play
 
@@ -10,11 +9,11 @@ AT_ONCE = 10
 """Histories between two looks at the clock."""
 
 
-def run(histories: int, seed: int, seconds: float) -> Account:
+def run(histories: int, seed: int, until: Until) -> Account:
     """So many histories, or as many as fit into the time; the first that differs from the model ends it."""
-    began, found = time.monotonic(), list[str]()
+    found = list[str]()
     played = moved = batches = 0
-    while played < histories and time.monotonic() < began + seconds and not found:
+    while played < histories and not until.over() and not found:
         before = Money.histories, Money.moves
         try:
             play(min(AT_ONCE, histories - played), MOVES, seed + batches)
@@ -26,7 +25,7 @@ def run(histories: int, seed: int, seconds: float) -> Account:
     return Account(
         f"{histories} histories of up to {MOVES} moves",
         f"{played} histories, {moved} moves",
-        time.monotonic() - began,
+        until.taken,
         {"seeds": f"{seed} to {seed + max(0, batches - 1)}, {AT_ONCE} histories each"},
         found,
     )

@@ -1,13 +1,13 @@
 """Every kind of fault alone, and every two together, over one week's batch of the simulator's creators."""
 
-import time
 from collections.abc import Iterator
-from itertools import combinations, takewhile
+from itertools import combinations
 
 from simulator.cores import cores, in_order
 from simulator.progress import Progress
 from simulator.report import Report
 from simulator.scenario import FaultKind, Scenario
+from simulator.until import Until
 from simulator.week import simulate
 from tests.proof.document import Account
 
@@ -21,19 +21,18 @@ def kinds() -> Iterator[frozenset[FaultKind]]:
         yield from (frozenset(chosen) for chosen in combinations(FaultKind, size))
 
 
-def run(seed: int, seconds: float) -> Account:
+def run(seed: int, until: Until) -> Account:
     """A world for each, until all have been or the time is over."""
-    report, began, wanted = Report(), time.monotonic(), list(kinds())
+    report, wanted = Report(), list(kinds())
     progress = Progress("pairs", len(wanted), "worlds")
     asked = (Scenario(seed + number, 1, PURCHASES, chosen, operators=True) for number, chosen in enumerate(wanted))
-    in_time = takewhile(lambda _: time.monotonic() < began + seconds, asked)
-    for number, outcome in enumerate(in_order(simulate, in_time, cores()), start=1):
+    for number, outcome in enumerate(until.each(in_order(simulate, asked, cores())), start=1):
         progress.add(report, outcome, number)
     singles = len(FaultKind)
     return Account(
         f"each of {singles} kinds alone and each of {len(wanted) - singles} pairs, a week of three creators each",
         f"{min(singles, report.worlds)} kinds alone, {max(0, report.worlds - singles)} pairs",
-        time.monotonic() - began,
+        until.taken,
         {
             "seeds": f"from {seed} on, in the order of the kinds' names in `simulator/scenario.py`",
             "purchases": report.purchases,

@@ -3,9 +3,9 @@
 import asyncio
 import random
 import tempfile
-import time
 from pathlib import Path
 
+from simulator.until import Until
 from storage import schema
 from storage.engines.durability import MUST_BE_ON
 from storage.engines.sqlite import open_writer
@@ -19,19 +19,19 @@ SERVER_DEATHS_EACH = 5
 """So many failures of the file for each death of the server: that one takes longer to come back."""
 
 
-def run(cuts: int, seed: int, seconds: float) -> Account:
+def run(cuts: int, seed: int, until: Until) -> Account:
     """So many failures, or as many as fit into the time."""
-    return asyncio.run(_run(cuts, seed, seconds))
+    return asyncio.run(_run(cuts, seed, until))
 
 
-async def _run(cuts: int, seed: int, seconds: float) -> Account:
-    began, dice = time.monotonic(), random.Random(seed)
+async def _run(cuts: int, seed: int, until: Until) -> Account:
+    dice = random.Random(seed)
     file, server, control = Loss(), Loss(), Loss()
     with tempfile.TemporaryDirectory() as folder, running_server(DURABLE_CONFIGURATION) as postgres:
         template = _template(Path(folder))
         said = await durable(postgres)
         found = [f"PostgreSQL's {name} is {said[name]}" for name in MUST_BE_ON if said[name] != "on"]
-        while file.cuts + server.cuts < cuts and time.monotonic() < began + seconds:
+        while file.cuts + server.cuts < cuts and not until.over():
             if file.cuts >= SERVER_DEATHS_EACH * (server.cuts + 1):
                 server.add(await cut_postgres(postgres, dice.randint(*EVENTS)))
                 continue
@@ -49,7 +49,7 @@ async def _run(cuts: int, seed: int, seconds: float) -> Account:
         "acknowledged and lost": len(file.lost) + len(server.lost),
         "control with synchronous=NORMAL": f"lost {len(control.lost)} of {2 * control.acknowledged}, as it must",
     }
-    return Account(f"{cuts} failures", f"{file.cuts + server.cuts}", time.monotonic() - began, figures, found)
+    return Account(f"{cuts} failures", f"{file.cuts + server.cuts}", until.taken, figures, found)
 
 
 async def _once(template: Path, dice: random.Random, level: str | None = None) -> Loss:

@@ -1,14 +1,14 @@
 """Simulated weeks of all faults, world after world."""
 
-import time
 from collections.abc import Iterator
-from itertools import count, takewhile
+from itertools import count
 
 from simulator.cores import cores, in_order
 from simulator.progress import Progress
 from simulator.report import Report
 from simulator.runs import WEEKS_OF_A_WORLD
 from simulator.scenario import ALL_FAULTS, Scenario
+from simulator.until import Until
 from simulator.week import simulate
 from tests.proof.document import Account
 
@@ -16,12 +16,11 @@ PURCHASES = 10
 """A week, at most: what goes wrong between few sales is found sooner, and told in fewer words."""
 
 
-def run(weeks: int, seed: int, seconds: float) -> Account:
+def run(weeks: int, seed: int, until: Until) -> Account:
     """Worlds with and without people at work, until there are so many weeks or the time is over."""
-    report, began = Report(), time.monotonic()
+    report = Report()
     progress = Progress("weeks", weeks, "weeks")
-    asked = takewhile(lambda _: time.monotonic() < began + seconds, _scenarios(weeks, seed))
-    for outcome in in_order(simulate, asked, cores()):
+    for outcome in until.each(in_order(simulate, _scenarios(weeks, seed), cores())):
         progress.add(report, outcome, report.weeks + outcome.scenario.weeks)
     told = report.as_json()
     figures = {
@@ -37,7 +36,7 @@ def run(weeks: int, seed: int, seconds: float) -> Account:
     return Account(
         f"{weeks} weeks",
         f"{told['weeks']} weeks in {told['worlds']} worlds",
-        time.monotonic() - began,
+        until.taken,
         figures,
         [f"seed {one['seed']}, {one['weeks']} week(s): {one['found']}" for one in told["violations"]],
         "\n".join(["| fault | times |", "|---|---|", *rows]),

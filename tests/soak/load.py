@@ -9,7 +9,7 @@ import contextlib
 import heapq
 import itertools
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,6 +68,11 @@ class Outcome:
     left: int = 0
     stored_twice: int = 0
 
+    @property
+    def seconds(self) -> float:
+        """How long it was held."""
+        return len(self.memory) * SAMPLE_SECONDS
+
     def grown_megabytes(self) -> float:
         """How much more the daemon holds in the last fifth of the time than it did in the second."""
         fifth = len(self.memory) // 5
@@ -77,16 +82,17 @@ class Outcome:
         return (after[len(after) // 2] - before[len(before) // 2]) / MEGABYTE
 
 
-async def hold(held: Held, folder: Path, database_url: str | None = None) -> Outcome:
-    """The load against `python main.py run`, started for it beside the sandbox's services."""
-    options = WorldOptions(folder / "data", port_base=0, seed=held.seed, database_url=database_url, rsa_bits=2048)
+async def hold(held: Held, folder: Path, goes_on: Callable[[], bool] = lambda: True) -> Outcome:
+    """The load against `python main.py run`, started for it beside the sandbox's services; it ends early when it no
+    longer `goes_on`."""
+    options = WorldOptions(folder / "data", port_base=0, seed=held.seed, rsa_bits=2048)
     outcome = Outcome()
     async with running_world(options) as world:
         secrets = f"{world.identity.stripe_webhook_secret},{WEBHOOK_SECRET}"
         settings = world.environment | {"STRIPE_WEBHOOK_SECRET": secrets}
         async with running_daemon(settings, f"{world.agent_url}/readyz", folder / "daemon.log") as process:
             async with _hangers_on(held, world.ports.agent), _watched(process.pid, outcome):
-                await _send(held, world.ports.agent, outcome)
+                await _send(held, world.ports.agent, outcome, goes_on)
             await _drained(world.admin_url, world.identity.admin_token)
         await _judge(settings["DATABASE_URL"], outcome)
     return outcome
@@ -111,13 +117,13 @@ def arrivals(held: Held) -> Iterator[tuple[float, int]]:
         yield heapq.heappop(waiting)
 
 
-async def _send(held: Held, port: int, outcome: Outcome) -> None:
+async def _send(held: Held, port: int, outcome: Outcome, goes_on: Callable[[], bool]) -> None:
     due: asyncio.Queue[tuple[float, Delivery] | None] = asyncio.Queue()
     made: dict[int, Delivery] = {}
 
     async def pace() -> None:
         began = clock.monotonic()
-        for at, number in arrivals(held):
+        for at, number in itertools.takewhile(lambda _: goes_on(), arrivals(held)):
             if (ahead := began + at - clock.monotonic()) > 0:
                 await asyncio.sleep(ahead)
             if number not in made:

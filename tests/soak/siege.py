@@ -27,6 +27,7 @@ from sandbox.week.stages import Stages
 from sandbox.week.wire import Wire
 from sandbox.world import World, WorldOptions, now_ms, running_world
 from simulator.checker import Records
+from simulator.until import Stop, Until
 from storage.errors import StoreUnavailable
 from tests.databases import PostgresServer
 from tests.soak.fleet import Fleet, again_and_again
@@ -59,7 +60,7 @@ class Plan:
     """Purchases in each."""
     rail: str = "circle"
     grouping: str = "purchase"
-    seconds: float = 1e9
+    until: Until = field(default_factory=lambda: Until(Stop()))
     share_of_short: float = 0.4
     """Of the lives that end while the daemon still starts."""
 
@@ -81,7 +82,7 @@ class Siege:
 
 async def besiege(plan: Plan, folder: Path, server: PostgresServer | None = None) -> Siege:
     """On the server's new database; without one, on an SQLite file, which takes one replica alone."""
-    began, siege = time.monotonic(), Siege()
+    siege = Siege()
     url = None if server is None else await _new_database(server)
     options = WorldOptions(
         folder / "data",
@@ -99,17 +100,17 @@ async def besiege(plan: Plan, folder: Path, server: PostgresServer | None = None
         weather.begin()
 
         def dies() -> bool:
-            return fleet.kills < plan.kills and time.monotonic() < began + plan.seconds
+            return fleet.kills < plan.kills and not plan.until.over()
 
         fleet = Fleet(world, folder, plan.replicas, plan.share_of_short, dice)
         async with fleet, _dying(fleet, server, siege, dice, dies):
-            while dies() or (siege.purchases < plan.purchases and time.monotonic() < began + plan.seconds):
+            while dies() or (siege.purchases < plan.purchases and not plan.until.over()):
                 await _week(world, plan, siege)
             weather.end()
             siege.violations += await _at_rest(world.environment["DATABASE_URL"], records)
         siege.kills, siege.struck = fleet.kills, weather.struck
         siege.acknowledged = len(records.sent.acknowledged)
-    siege.seconds = time.monotonic() - began
+    siege.seconds = plan.until.taken
     return siege
 
 
