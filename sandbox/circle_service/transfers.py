@@ -31,8 +31,9 @@ from sandbox.solana_node.slots import Commitment
 
 SIGNINGS_DISTINCT = 1_000
 """So many equal transfers on one blockhash still have different signatures."""
-SENT_AGAIN_POLLS = 5
-"""What is not on the chain is sent again so many polls later: real senders repeat about every two seconds."""
+SENT_AGAIN_POLLS, SENT_AGAIN_POLLS_MOST = 5, 75
+"""What is not on the chain is sent again so many polls later: real senders repeat about every two seconds at first, and
+what has not landed by then is waited for ever longer, twice within the life of a blockhash at least."""
 BEFORE_LANDING = frozenset({State.INITIATED, State.CLEARED, State.QUEUED, State.SENT})
 
 
@@ -231,7 +232,7 @@ class Transfers:
         if not self._expired(transaction):
             with contextlib.suppress(NodeError):  # only the blockhash's end decides about these bytes
                 self._chain.send_raw(transaction.wire)
-            self._later(transaction, SENT_AGAIN_POLLS * self._pace.polling)
+            self._later(transaction, self._until_sent_again(transaction))
             return
         self._sign(transaction)
         self.signed_again += 1
@@ -241,6 +242,11 @@ class Transfers:
             self._refused_by_node(transaction, error)
             return
         self._later(transaction, self._pace.polling)
+
+    def _until_sent_again(self, transaction: Transaction) -> int:
+        """Half as long as it has been on its way."""
+        polls = (self._clock() - transaction.update_ms) // (2 * self._pace.polling)
+        return max(SENT_AGAIN_POLLS, min(SENT_AGAIN_POLLS_MOST, polls)) * self._pace.polling
 
     def _watch_confirmed(self, transaction: Transaction) -> None:
         assert transaction.tx_hash is not None
