@@ -27,6 +27,6 @@ def test_what_is_asked_is_read_little_by_little_and_what_fails_is_told() -> None
     answers = in_order(int, asked(), 2)
     assert [next(answers), next(answers)] == [0, 1]
     assert len(read) == 2 * AHEAD + 1
-    answers.close()  # type: ignore[attr-defined]
+    answers.close()
     with pytest.raises(ValueError, match="nonsense"):
         list(in_order(int, ["1", "nonsense"], 2))
