@@ -83,13 +83,13 @@ async def watching(folder: Path, target: str, token: str = "", job: str = "payme
         alertmanager = f"127.0.0.1:{free_port()}"
         manager = ["prometheus-alertmanager", f"--config.file={_alertmanager(folder, chat)}"]
         manager += [f"--storage.path={folder}/am", f"--web.listen-address={alertmanager}", "--cluster.listen-address="]
-        async with _running(manager, folder / "alertmanager.log"):
-            await _ready(session, f"http://{alertmanager}/-/ready")
+        async with running(manager, folder / "alertmanager.log"):
+            await ready(session, f"http://{alertmanager}/-/ready")
             address = f"127.0.0.1:{free_port()}"
             command = ["prometheus", f"--config.file={_prometheus(folder, {job: target}, token, alertmanager)}"]
             command += [f"--storage.tsdb.path={folder}/tsdb", f"--web.listen-address={address}"]
-            async with _running(command, folder / "prometheus.log"):
-                await _ready(session, f"http://{address}/-/ready")
+            async with running(command, folder / "prometheus.log"):
+                await ready(session, f"http://{address}/-/ready")
                 yield Monitors(f"http://{address}", chat, session)
 
 
@@ -154,7 +154,7 @@ async def _listening(chat: Chat) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _running(command: Sequence[str], log: Path) -> AsyncIterator[None]:
+async def running(command: Sequence[str], log: Path) -> AsyncIterator[None]:
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
     try:
@@ -169,7 +169,7 @@ async def _running(command: Sequence[str], log: Path) -> AsyncIterator[None]:
                 await process.wait()
 
 
-async def _ready(session: aiohttp.ClientSession, url: str) -> None:
+async def ready(session: aiohttp.ClientSession, url: str) -> None:
     async with asyncio.timeout(READY_SECONDS):
         while True:
             try:
