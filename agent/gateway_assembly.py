@@ -7,6 +7,7 @@ from config.settings import Settings
 from gateways.circle_api import CircleGateway, Rates
 from gateways.circle_mint import MintGateway
 from gateways.circle_mint.gateway import MINT_RATES
+from gateways.key_guard import KeyGuard
 from gateways.stripe_api import StripeGateway
 from indexer.fast_path import FastPath
 from indexer.rpc.pool import RpcPool
@@ -43,6 +44,11 @@ class Gateways:
     rpc: RpcPool
     clock: ClockWatch
     """What their answers say of our clock."""
+
+    @property
+    def keys(self) -> dict[str, KeyGuard]:
+        """Of our keys, by the services' names as metrics call them."""
+        return {"stripe": self.stripe.key, "circle": self.circle.key, "circle_mint": self.mint.key}
 
 
 def build_gateways(settings: Settings, ports: Ports, metrics: Metrics) -> Gateways:

@@ -14,6 +14,7 @@ from agent.assembly import Engine, build_engine
 from agent.contract.report import require_contract_report
 from agent.gateway_assembly import Gateways, Ports, build_gateways
 from agent.identity import StartRefused
+from agent.key_watch import KeyWatch
 from config.settings import Settings
 from domain.errors import Rejected, Retryable
 from domain.waits import look_again_after
@@ -132,7 +133,9 @@ async def check_world(daemon: Daemon) -> None:
 async def background(daemon: Daemon, schedule: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Everything that runs until cancelled. Raises what must stop the daemon."""
     engine = daemon.engine
+    keys = KeyWatch(daemon.ports.clock, daemon.gateways.keys, daemon.metrics.key_refused)
     async with asyncio.TaskGroup() as group:
+        group.create_task(keys.run())
         group.create_task(engine.worker.run())
         group.create_task(engine.tracker.run())
         group.create_task(engine.follower.run())

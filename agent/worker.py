@@ -15,7 +15,16 @@ from typing import NamedTuple, Protocol
 import structlog
 from sqlalchemy import Connection
 
-from domain.errors import AccessRefused, LedgerImbalance, Misuse, NotLookedUp, OutcomeUnknown, Rejected, Retryable
+from domain.errors import (
+    AccessRefused,
+    KeyRefused,
+    LedgerImbalance,
+    Misuse,
+    NotLookedUp,
+    OutcomeUnknown,
+    Rejected,
+    Retryable,
+)
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
 from ports.clock import Clock
 from ports.ids import Ids
@@ -247,7 +256,8 @@ class Worker:
             case Retryable():
                 return self._once_more(claim, error)
             case AccessRefused():
-                log.error("refused whatever is asked: an operator must act", code=error.code, error=str(error))
+                if not isinstance(error, KeyRefused):  # which `agent.key_watch` tells once for all
+                    log.error("refused whatever is asked: an operator must act", code=error.code, error=str(error))
                 return Again(ACCESS_WAIT, f"an operator must act: {error}")
             case Rejected():
                 return Refused(error.code, str(error))

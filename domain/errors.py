@@ -8,6 +8,8 @@
     ├── OutcomeUnknown            something may have happened outside: look it up, never a new key
     │   └── AlreadyProcessed      the chain has this very transaction: read it back
     ├── Rejected                  refused for good, with a code: an operator or the user must act
+    │   └── AccessRefused         refused whatever is asked: the work waits until an operator has acted
+    │       └── KeyRefused        our key is not taken: the service is asked for nothing until it is
     ├── Misuse                    our own mistake: an illegal transition, a key reused with other parameters
     │   └── IllegalTransition
     ├── InsufficientBalanceError  the platform wallet does not cover what is to be sent
@@ -81,6 +83,11 @@ class Rejected(PaymentSystemError):
 class AccessRefused(Rejected):
     """Refused whatever is asked: the key, the entity or the platform wallet is stopped. Nothing was done, and nothing
     of the work is at fault: it waits until an operator has acted."""
+
+
+class KeyRefused(AccessRefused):
+    """The service does not take our key, or is not asked because it did not take it a moment ago. Whoever keeps the
+    key says so once, for all the work that waits."""
 
 
 class Misuse(PaymentSystemError):

@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from domain.errors import Rejected, Retryable
+from domain.errors import AccessRefused, Rejected, Retryable
 from gateways.bad_signature import BadSignature
 from gateways.circle_api.facts import NotificationKey
 from ports.clock import Clock
@@ -58,6 +58,8 @@ class NotificationVerifier:
         self._count_fetch()
         try:
             fetched = await self._fetch_key(key_id)
+        except AccessRefused as error:
+            raise Retryable(str(error)) from error
         except Rejected as error:
             raise BadSignature("unknown key id") from error
         key = _load(fetched, key_id)

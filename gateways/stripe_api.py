@@ -7,9 +7,10 @@ from urllib.parse import quote_plus
 
 import stripe
 
-from domain.errors import Misuse
+from domain.errors import KeyRefused, Misuse
 from gateways.answers import Json, ShapeError
 from gateways.border import garbled, held_up, no_answer
+from gateways.key_guard import KeyGuard
 from gateways.stripe_client import build_client
 from gateways.stripe_errors import translate
 from gateways.stripe_facts import (
@@ -48,8 +49,8 @@ class StripeGateway:
     hours; after that Stripe may have forgotten the key, so look the object up first.
 
     All methods raise Retryable, OutcomeUnknown (calls with a key only), Rejected, or Misuse (a key reused with other
-    parameters). Answers are read as the JSON that Stripe sent: the SDK's objects convert some fields, and to make them
-    takes longer than the rest of a call.
+    parameters). While our secret key is refused no call is made (`key`). Answers are read as the JSON that Stripe sent:
+    the SDK's objects convert some fields, and to make them takes longer than the rest of a call.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class StripeGateway:
         self._clock = clock
         self._api_base = api_base
         self._client = build_client(transport, secret_key, api_base, deadline_seconds)
+        self.key = KeyGuard("Stripe", self._ask_for_key)
 
     def __repr__(self) -> str:
         return f"StripeGateway({self._api_base!r}, secret_key='***')"
@@ -203,11 +205,18 @@ class StripeGateway:
             cursor = following
 
     async def _get(self, what: str, path: str, read: Read[T], params: Mapping[str, Any] = _NONE) -> T:
+        self.key.require(f"Stripe: {what}")
         return await self._ask(what, self._client.raw_request_async("get", path, **params), read)
 
     async def _post(self, what: str, path: str, params: Mapping[str, Any], key: str, read: Read[T]) -> T:
+        self.key.require(f"Stripe: {what}")
         call = self._client.raw_request_async("post", path, **params, idempotency_key=key)
         return await self._ask(what, call, read, has_effect=True)
+
+    async def _ask_for_key(self) -> BalanceFacts:
+        return await self._ask(
+            "ask for our key", self._client.raw_request_async("get", "/v1/balance"), BalanceFacts.read
+        )
 
     async def _ask(
         self, what: str, call: Awaitable[stripe.StripeResponse], read: Read[T], *, has_effect: bool = False
@@ -220,7 +229,10 @@ class StripeGateway:
             raise no_answer(error, call_name, has_effect=has_effect) from error
         except stripe.StripeError as error:
             # `from None`: the SDK's exception carries the whole body, which may hold a client secret.
-            raise translate(error, call_name, self._clock.now(), has_effect=has_effect) from None
+            meant = translate(error, call_name, self._clock.now(), has_effect=has_effect)
+            if isinstance(meant, KeyRefused):
+                self.key.refuse(meant)
+            raise meant from None
         except ShapeError as error:
             raise garbled(str(error), call_name, has_effect=has_effect) from error
         except _SDK_TRIPPED as error:

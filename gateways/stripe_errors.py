@@ -5,13 +5,13 @@ from datetime import datetime
 
 import stripe
 
-from domain.errors import Misuse, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
+from domain.errors import AccessRefused, KeyRefused, Misuse, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
 from gateways.border import garbled, one_line, retry_after_seconds
 
 UNAUTHORIZED = "stripe_unauthorized"
-"""Code of `Rejected` for a key that Stripe does not know (401): nothing can be sent until an operator acts."""
+"""Code of `KeyRefused` for a key that Stripe does not know (401): nothing can be sent until an operator acts."""
 FORBIDDEN = "stripe_forbidden"
-"""Code of `Rejected` for a restricted key that lacks a right (403)."""
+"""Code of `AccessRefused` for a restricted key that lacks a right (403)."""
 INVALID_REQUEST = "invalid_request"
 """Code of `Rejected` for a parameter that Stripe refuses without a code of its own (it names the parameter)."""
 
@@ -51,9 +51,9 @@ def translate(error: stripe.StripeError, call: str, now: datetime, *, has_effect
     """The domain error for what the SDK raised."""
     status = error.http_status
     message = f"{call}: {one_line(str(error))} (HTTP {status})"
-    refusal = _refusal_code(error)
+    refusal = _refusal(error, message)
     if refusal is not None:
-        return Rejected(refusal, message)
+        return refusal
     if isinstance(error, stripe.IdempotencyError):
         return Misuse(message)
     if status is None or 200 <= status < 300:
@@ -64,12 +64,13 @@ def translate(error: stripe.StripeError, call: str, now: datetime, *, has_effect
     return Retryable(message, retry_after_seconds(error.headers or {}, now))
 
 
-def _refusal_code(error: stripe.StripeError) -> str | None:
+def _refusal(error: stripe.StripeError, message: str) -> Rejected | None:
     if isinstance(error, stripe.AuthenticationError):
-        return UNAUTHORIZED
+        return KeyRefused(UNAUTHORIZED, message)
     if isinstance(error, stripe.PermissionError):
-        return FORBIDDEN
-    return _definitive_code(error)
+        return AccessRefused(FORBIDDEN, message)
+    code = _definitive_code(error)
+    return None if code is None else Rejected(code, message)
 
 
 def _definitive_code(error: stripe.StripeError) -> str | None:

@@ -96,6 +96,9 @@ class Families(EdgeFamilies):
         self.call_seconds = self._histogram(
             "outgoing_request_seconds", "Duration of HTTP calls to other services.", CALL_SECONDS, "service"
         )
+        self.key_refused = self._gauge(
+            "key_refused", "1 while the service refuses our key and is not asked.", "service"
+        )
         self.clock_skew = self._gauge(
             "clock_skew_seconds",
             "How far our clock is ahead of what Stripe, Circle and the RPC providers date their answers with.",

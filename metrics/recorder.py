@@ -90,6 +90,10 @@ class Metrics(EdgeMetrics):
         self._at_hand(self._families.calls, service, self._outcome(outcome)).inc()
         self._at_hand(self._families.call_seconds, service).observe(seconds)
 
+    def key_refused(self, service: str, refused: bool) -> None:
+        """Whether a service refuses our key."""
+        self._families.key_refused.labels(_SERVICES(service)).set(int(refused))
+
     def clock_skew(self, seconds: float) -> None:
         """Of our clock against the others', ahead is positive."""
         self._families.clock_skew.set(seconds)

@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection, Row
 
-from domain.errors import AccessRefused, Misuse, Rejected, looking_up
+from domain.errors import AccessRefused, KeyRefused, Misuse, Rejected, looking_up
 from domain.keys import KEY_TRUSTED_FOR, conversion_key
 from domain.money import format_usdc
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
@@ -51,6 +51,10 @@ CHAIN = "SOL"
 
 
 class CircleMint(Protocol):
+    def require_key(self) -> None:
+        """Raises KeyRefused while our key is refused: nothing would leave."""
+        ...
+
     async def available(self) -> int: ...
 
     async def deposits(self, since: datetime) -> Sequence[DepositFacts]: ...
@@ -158,9 +162,14 @@ class ConversionStep:
             return Again(PAUSED, paused)
         if was_sent and (paused is not None or now - order.sent_at > KEY_TRUSTED_FOR):
             return await self._look_up(order, paused)
+        self._mint.require_key()
         await self._store.write(fenced(claim, lambda conn: rows.first_send(conn, order.id, now)))
         try:
             found = await self._mint.order_transfer(UUID(order.idempotency_key), json.loads(order.body), window)
+        except KeyRefused:
+            if not was_sent:
+                await self._store.write(fenced(claim, lambda conn: rows.not_sent(conn, order.id, now)))
+            raise
         except AccessRefused:
             raise
         except Rejected as error:

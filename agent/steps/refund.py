@@ -7,11 +7,10 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row
 
-from domain.errors import Rejected
+from domain.errors import AccessRefused, Rejected
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, nothing
 from domain.refunds import refund_state
 from domain.states import RefundState
-from gateways.stripe_errors import FORBIDDEN, UNAUTHORIZED
 from gateways.stripe_facts import RefundFacts
 from ports.clock import Clock, SendWindow
 from ports.ids import Ids
@@ -24,7 +23,6 @@ from storage.work import Claim, enqueue, fenced
 STRIPE_KEY_TRUSTED_FOR = timedelta(hours=12)
 """Stripe may forget an idempotency key after 24 h; well before that the refund is looked up instead."""
 POLL = timedelta(minutes=10)
-KEY_REFUSED = frozenset({UNAUTHORIZED, FORBIDDEN})
 ALREADY_REFUNDED = "charge_already_refunded"
 """Stripe's refusal when the whole charge went back before."""
 CHARGED_BACK = "charge_disputed"
@@ -99,7 +97,7 @@ class RefundStep:
             return Done(lambda conn: self._by_others(conn, refund, now))
         if error.code == CHARGED_BACK and refund.reason == SOLD_OUT:
             return await self._contested(refund, error)
-        if refund.reason == SOLD_OUT or refund.stripe_refund_id is not None or error.code in KEY_REFUSED:
+        if refund.reason == SOLD_OUT or refund.stripe_refund_id is not None or isinstance(error, AccessRefused):
             raise error
         return Refused(error.code, str(error), lambda conn: rows.refused(conn, refund.id, error.code, now))
 

@@ -10,7 +10,7 @@ from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.rates import Rate
 from agent.web.settings import WebSettings
 from agent.web.shop_bodies import CheckoutBegun, CheckoutWish
-from domain.errors import OutcomeUnknown, Rejected, RequestError, Retryable
+from domain.errors import AccessRefused, OutcomeUnknown, Rejected, RequestError, Retryable
 from domain.states import CheckoutState
 from ports.clock import Clock
 from ports.ids import Ids
@@ -164,6 +164,8 @@ class Shop:
                 return await self._stripe.create_checkout_session(checkout.params, checkout.idempotency_key)
             except (Retryable, OutcomeUnknown):
                 continue
+            except AccessRefused:
+                break
         raise RequestError(503, "stripe_unavailable", "Stripe does not answer now; ask again, nothing is lost")
 
     async def _abandon(self, checkout: Checkout, reason: str) -> None:

@@ -1,18 +1,26 @@
 """One request to Circle: turn, headers, ciphertext, answer, errors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import orjson
 
-from domain.errors import AccessRefused, Misuse, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
+from domain.errors import AccessRefused, KeyRefused, Misuse, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
 from gateways.answers import Json, ShapeError, integer, mapping, parse_object, text
 from gateways.border import garbled, held_up, no_answer, one_line, retry_after_seconds
 from gateways.circle_api.cipher import EntityCipher
-from gateways.circle_api.error_codes import ENTITY_SECRET_INVALID, IDEMPOTENCY_KEY_USED, W3S, ErrorCodes, Verdict
+from gateways.circle_api.error_codes import (
+    ENTITY_SECRET_INVALID,
+    IDEMPOTENCY_KEY_USED,
+    PUBLIC_KEY_PATH,
+    W3S,
+    ErrorCodes,
+    Verdict,
+)
 from gateways.circle_api.rates import CallClass, Rates, build_paces
+from gateways.key_guard import KeyGuard
 from ports.clock import Clock, SendWindow
 from ports.ids import Ids
 from ports.transport import HttpRequest, HttpResponse, Transport, TransportError
@@ -20,7 +28,6 @@ from ports.transport import HttpRequest, HttpResponse, Transport, TransportError
 DEADLINE_SECONDS = 30.0
 HOLD_SECONDS = 1.0
 """Pause of a class after a 429 without Retry-After: Circle counts by the second."""
-PUBLIC_KEY_PATH = "/v1/w3s/config/entity/publicKey"
 _ACCESS_STATUSES = frozenset({401, 403})
 
 
@@ -28,7 +35,7 @@ _ACCESS_STATUSES = frozenset({401, 403})
 class Call:
     """`has_effect`: whether it changes anything at Circle, so that a lost answer leaves the outcome unknown.
     `takes_secret`: whether the body carries a ciphertext of the entity secret. `favoured`: the reserved lane. `window`:
-    when it is over, the call is not sent any more (Retryable)."""
+    when it is over, the call is not sent any more (Retryable). `asks_for_key`: it is sent though the key is refused."""
 
     name: str
     method: str
@@ -41,6 +48,7 @@ class Call:
     takes_secret: bool = False
     favoured: bool = False
     window: SendWindow | None = None
+    asks_for_key: bool = False
 
 
 def read_call(name: str, path: str, query: Mapping[str, str] | None = None, user_token: str | None = None) -> Call:
@@ -59,7 +67,7 @@ class CircleClient:
     """Sends calls at Circle's rates and translates every failure.
 
     Each call is tried once, but for one case: when Circle can't decrypt the entity secret, the public key is fetched
-    anew and the call is sent again; nothing had happened.
+    anew and the call is sent again; nothing had happened. While the key is refused none is sent (`key`).
     """
 
     def __init__(
@@ -84,6 +92,7 @@ class CircleClient:
         self._paces = build_paces(rates, clock)
         self._cipher = None if entity_secret is None else EntityCipher(entity_secret, self._fetch_public_key)
         self._codes = codes
+        self.key = KeyGuard(codes.service, self._ask_for_key)
 
     def __repr__(self) -> str:
         return f"CircleClient({self._base!r}, api_key='***')"
@@ -118,13 +127,15 @@ class CircleClient:
         code, known = refusal.code, self._codes.verdicts
         message = f"{self._named(call)}: {one_line(refusal.message)} (HTTP {refusal.status}, code {code})"
         verdict = known[code][0] if code in known else None
+        of_key = refusal.status == 401 and (call.user_token is None or code in self._codes.account_wide)
+        access = KeyRefused if of_key else AccessRefused
         if refusal.status == 429 or verdict is Verdict.LATER:
             return Retryable(message, retry_after_seconds(refusal.headers, self._clock.now()))
         if verdict is not None and refusal.status < 500:
-            return (AccessRefused if code in self._codes.account_wide else Rejected)(str(code), message)
+            return (access if code in self._codes.account_wide else Rejected)(str(code), message)
         # 156020 comes as 403 and yet tells of an effect, not of a right.
         if refusal.status in _ACCESS_STATUSES and code != IDEMPOTENCY_KEY_USED:
-            return AccessRefused(str(refusal.status), message)
+            return access(str(refusal.status), message)
         if call.has_effect:
             return OutcomeUnknown(message)
         return Retryable(message, retry_after_seconds(refusal.headers, self._clock.now()))
@@ -136,9 +147,11 @@ class CircleClient:
         return f"{self._codes.service}: {call.name}"
 
     async def _send(self, call: Call) -> Json:
+        self._require_key(call)
         body = await self._body(call)
         pace = self._paces[call.rate]
         await pace.turn(favoured=call.favoured)
+        self._require_key(call)
         if call.window is not None and call.window.is_over:
             raise held_up(self._named(call))
         try:
@@ -147,7 +160,20 @@ class CircleClient:
             raise no_answer(error, self._named(call), has_effect=call.has_effect) from error
         if response.status == 429:
             pace.hold(retry_after_seconds(response.headers, self._clock.now()) or HOLD_SECONDS)
-        return self._read(call, response)
+        try:
+            return self._read(call, response)
+        except CircleRefusal as refusal:
+            meant = self.judge(call, refusal)
+            if isinstance(meant, KeyRefused):
+                self.key.refuse(meant)
+            raise
+
+    def _require_key(self, call: Call) -> None:
+        if not call.asks_for_key:
+            self.key.require(self._named(call))
+
+    async def _ask_for_key(self) -> None:
+        await self.answer(replace(read_call("ask for our key", self._codes.asked_for_key), asks_for_key=True))
 
     def _read(self, call: Call, response: HttpResponse) -> Json:
         try:

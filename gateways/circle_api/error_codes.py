@@ -90,11 +90,14 @@ PAUSES_SENDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ErrorCodes:
-    """What the codes of one of Circle's services mean. `service` is its name for messages."""
+    """What the codes of one of Circle's services mean. `service` is its name for messages; `asked_for_key` is read to
+    learn whether it takes our key."""
 
     service: str
     verdicts: Mapping[int, tuple[Verdict, str]]
     account_wide: frozenset[int]
+    asked_for_key: str
 
 
-W3S = ErrorCodes("Circle", VERDICTS, ACCOUNT_WIDE)
+PUBLIC_KEY_PATH = "/v1/w3s/config/entity/publicKey"
+W3S = ErrorCodes("Circle", VERDICTS, ACCOUNT_WIDE, PUBLIC_KEY_PATH)

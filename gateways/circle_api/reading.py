@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from gateways.answers import Json, ShapeError, rows, text
 from gateways.circle_api.client import Call, CircleClient, read_call
+from gateways.key_guard import KeyGuard
 
 PAGE_ROWS = 50
 """Circle's largest page."""
@@ -20,6 +21,14 @@ class CircleCalls:
 
     def __init__(self, client: CircleClient) -> None:
         self._client = client
+
+    @property
+    def key(self) -> KeyGuard:
+        return self._client.key
+
+    def require_key(self) -> None:
+        """Before a first call is written down: raises KeyRefused where it would not leave."""
+        self.key.require("not begun")
 
     async def _data(self, call: Call, read: Read[T]) -> T:
         return self._shaped(call, read, await self._client.data(call))

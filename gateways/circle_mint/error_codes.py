@@ -18,4 +18,5 @@ MINT = ErrorCodes(
         404: (Verdict.LATER, "not found or not visible"),
     },
     frozenset({3, 4, 401}),
+    "/v1/businessAccount/balances",
 )

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from domain.errors import Misuse
+from domain.errors import KeyRefused, Misuse
 from domain.keys import KEY_TRUSTED_FOR
 from domain.money import USDC_DECIMALS
 from gateways.circle_api import CircleTransaction, TransactionPage
@@ -22,6 +22,10 @@ further back: an attempt before this one may have left an order that nobody has 
 
 
 class CircleTransfers(Protocol):
+    def require_key(self) -> None:
+        """Raises KeyRefused while our key is refused: nothing would leave."""
+        ...
+
     async def submit_transfer(
         self, key: UUID, body_fields: Mapping[str, Any], window: SendWindow
     ) -> CircleTransaction: ...
@@ -50,9 +54,16 @@ class CircleOrders:
             return await self._circle.fetch_transaction(attempt.circle_transaction_id)
         if self._is_old(case):
             return await self.find(case)
+        self._circle.require_key()
         now = self._clock.now()
         await self._store.write(fenced(claim, lambda conn: rows.first_send(conn, attempt.id, now)))
-        return await self._circle.submit_transfer(UUID(attempt.idempotency_key), json.loads(attempt.body), window)
+        try:
+            return await self._circle.submit_transfer(UUID(attempt.idempotency_key), json.loads(attempt.body), window)
+        except KeyRefused:
+            if attempt.first_sent_at is None:
+                over = self._clock.now()
+                await self._store.write(fenced(claim, lambda conn: rows.not_sent(conn, attempt.id, now, over)))
+            raise
 
     async def find(self, case: TransferCase) -> CircleTransaction | None:
         """Circle has no filter by reference, so the listing since the attempt's birth is read: the newest under it that

@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from domain.errors import Rejected, looking_up
+from domain.errors import KeyRefused, Rejected, looking_up
 from domain.evidence import Evidence, TransferIntent
 from domain.keys import transfer_key
 from domain.money import format_usdc_exact
@@ -176,6 +176,8 @@ class CircleTransferStep:
             seen = await (orders.fetch_or_submit(case, claim, window) if stopped is None else orders.find(case))
             if seen is None and stopped is not None:
                 return Unknown(UNKNOWN_WAIT, f"{stopped}; Circle lists no such transfer yet")
+        except KeyRefused:
+            raise
         except Rejected as error:
             return await self._refused(case, error, claim)
         return await self._told(case, seen, claim)
@@ -192,6 +194,8 @@ class CircleTransferStep:
             return self._give_up(case, f"{error.code}: {error}")
         try:
             seen = await self._orders.find(case)
+        except KeyRefused:
+            raise
         except Rejected as unread:
             return Unknown(UNKNOWN_WAIT, f"sent before, refused now ({error}), and not to be looked for: {unread}")
         return await self._told(case, seen, claim, f"; sent again it was refused: {error}")
@@ -243,8 +247,8 @@ class CircleTransferStep:
         return Again(self._poll_of(case, followed), f"Circle: {seen.state}", commit=note)
 
     def _poll_of(self, case: TransferCase, followed: bool) -> timedelta:
-        attempt = case.live
-        taken = self._clock.now() - (attempt.first_sent_at or attempt.created_at)
+        now, sent_at = self._clock.now(), case.live.first_sent_at
+        taken = timedelta(0) if sent_at is None else now - sent_at  # None: sent in this run
         return look_again_after(taken, POLL_FOLLOWED if followed else POLL, POLL_MOST)
 
     def _noting(self, case: TransferCase, seen: CircleTransaction) -> Commit:

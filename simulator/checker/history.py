@@ -19,7 +19,8 @@ EDGES: Mapping[str, str] = {
         netted-pending_conversion -on_hold
     """,
     "transfer": """
-        -intended -submitted intended-submitted intended-finalized intended-dead submitted-finalized submitted-dead
+        -intended -submitted intended-submitted submitted-intended intended-finalized intended-dead submitted-finalized
+        submitted-dead
     """,
     "mint": """
         -intended intended-signed intended-finalized intended-dead signed-sent signed-finalized signed-dead

@@ -206,6 +206,13 @@ def first_send(conn: Connection, order_id: int, now: datetime) -> None:
     conn.execute(update(conversion_orders).where(mine).values(sent_at=now))
 
 
+def not_sent(conn: Connection, order_id: int, sent_at: datetime) -> None:
+    """Our key was refused at the first send, which therefore did nothing."""
+    mine = (conversion_orders.c.id == order_id) & (conversion_orders.c.sent_at == sent_at)
+    unknown = conversion_orders.c.circle_transfer_id.is_(None)
+    conn.execute(update(conversion_orders).where(mine, unknown).values(sent_at=None))
+
+
 def seen(conn: Connection, order_id: int, circle_id: str, status: str, signature: str | None, now: datetime) -> None:
     """What Circle says of the transfer; `circle_status_since` moves only with the status."""
     order = required(conn, order_id, lock=True)

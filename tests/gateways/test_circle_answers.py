@@ -7,8 +7,8 @@ from uuid import UUID
 import orjson
 import pytest
 
-from domain.errors import OutcomeUnknown, PaymentSystemError, Rejected, Retryable
-from gateways.circle_api import CircleGateway, Lane, Rates
+from domain.errors import AccessRefused, KeyRefused, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
+from gateways.circle_api import CircleGateway, Lane, Rates, UserToken
 from gateways.circle_api.error_codes import PAUSES_SENDS, VERDICTS, Verdict
 from ports.transport import HttpRequest, TransportError
 from simulator.wire import ServiceTransport
@@ -204,3 +204,34 @@ async def test_no_secret_shows_in_an_error() -> None:
     assert str(refusal.value).endswith("API parameter invalid [entitySecretCiphertext] (HTTP 400, code 2)")
     assert refusal.value.__cause__ is None
     assert orjson.loads(orjson.dumps(str(refusal.value))) and RSA_PEM.decode() not in str(refusal.value)
+
+
+async def test_after_a_refusal_of_the_key_nothing_is_sent_until_the_call_that_asks_for_it_is_answered() -> None:
+    found: list[Answer] = [answer(401, {"code": 401, "message": "no"})]
+    transport = ScriptedTransport(lambda _request: found[0])
+    circle = gateway_over(transport, SkippingClock(), Rates.fast(), API_KEY, SECRET)
+    for _ in range(3):
+        with pytest.raises(KeyRefused, match="no"):
+            await circle.fetch_transaction("t")
+    assert len(transport.sent) == 1
+    for still in (found[0], answer(503, {"code": -1, "message": "away"}), TransportError("reset", sent=True)):
+        found[0] = still
+        assert not await circle.key.is_taken()
+        with pytest.raises(KeyRefused):
+            circle.require_key()
+    found[0] = answer(403, {"code": 3, "message": "no right to that"})
+    assert await circle.key.is_taken()
+    circle.require_key()
+    assert len(transport.sent) == 5
+    with pytest.raises(AccessRefused):
+        await circle.fetch_transaction("t")
+    assert len(transport.sent) == 6
+
+
+@pytest.mark.parametrize("code", [155103, 777])
+async def test_a_user_s_token_that_is_refused_stops_nobody_else(code: int) -> None:
+    transport = ScriptedTransport(lambda _request: answer(401, {"code": code, "message": "no"}))
+    circle = gateway_over(transport, SkippingClock(), Rates.fast(), API_KEY, SECRET)
+    with pytest.raises(PaymentSystemError):
+        await circle.user_transaction(UserToken("user", "key"), "t")
+    circle.require_key()

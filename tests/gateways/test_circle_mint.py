@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.errors import AccessRefused, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
+from domain.errors import AccessRefused, KeyRefused, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
 from gateways.circle_api.rates import Rates
 from gateways.circle_mint import MintGateway
 from ports.transport import HttpRequest, HttpResponse, TransportError
@@ -107,7 +107,7 @@ async def test_a_lost_or_broken_answer_leaves_an_order_unknown_and_a_look_retrya
     ("status", "told", "wanted"),
     [
         (400, {"code": 2, "message": "API parameter invalid"}, Rejected),
-        (401, {"code": 401, "message": "Malformed authorization."}, AccessRefused),
+        (401, {"code": 401, "message": "Malformed authorization."}, KeyRefused),
         (403, {"code": 3, "message": "Forbidden"}, AccessRefused),
         (404, {"code": 404, "message": "Not found."}, Retryable),
         (409, {"code": 409, "message": "conflict"}, OutcomeUnknown),

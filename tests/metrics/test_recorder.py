@@ -159,6 +159,7 @@ def test_every_name_carries_its_unit_and_follows_the_conventions() -> None:
         "reconciliation_findings",
         "stripe_webhook_enabled",
         "platform_usdc_below_threshold",
+        "key_refused",
         "purchases_waiting_for_wallet",
         "purchases_waiting_for_wallet_too_long",
     }
