@@ -25,6 +25,7 @@ from domain.errors import (
     Rejected,
     Retryable,
 )
+from domain.foreign_text import kept
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
 from ports.clock import Clock
 from ports.ids import Ids
@@ -323,6 +324,7 @@ class Worker:
             now = self._clock.now()
             work.again(conn, claim, now, now, why, claim.attempts + 1)
             return
+        why = kept(why, work.WHY_CHARS)
         step = self._steps.get(claim.kind)
         (step.parked(claim, code, why) if step is not None else nothing)(conn)
         work.park(conn, claim, code, why)

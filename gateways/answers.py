@@ -5,6 +5,9 @@ from typing import Any
 
 import orjson
 
+from domain.foreign_text import WORDS_CHARS, fits, kept
+from domain.money import AMOUNT_MAX
+
 Json = dict[str, Any]
 
 
@@ -37,10 +40,37 @@ def text(obj: Json, name: str) -> str:
     return value
 
 
+def optional_identifier(obj: Json, name: str, most: int) -> str | None:
+    """An id, an address or a signature, which is stored whole or not at all; an empty one is none."""
+    value = optional_text(obj, name) or None
+    if value is not None and not fits(value, most):
+        raise ShapeError(f"'{name}' is longer than {most} characters, or no plain text")
+    return value
+
+
+def identifier(obj: Json, name: str, most: int) -> str:
+    value = optional_identifier(obj, name, most)
+    if value is None or not value.strip():
+        raise ShapeError(f"'{name}' is missing")
+    return value
+
+
+def optional_words(obj: Json, name: str, most: int) -> str | None:
+    """What somebody wrote, or a name out of a list that may grow: as far as it can be stored; empty is None."""
+    value = optional_text(obj, name)
+    return kept(value, most) if value else None
+
+
+def words(obj: Json, name: str, most: int) -> str:
+    return kept(text(obj, name), most)
+
+
 def optional_integer(obj: Json, name: str) -> int | None:
     value = obj.get(name)
     if value is not None and type(value) is not int:
         raise ShapeError(f"'{name}' is not an integer")
+    if value is not None and abs(value) > AMOUNT_MAX:
+        raise ShapeError(f"'{name}' is out of range")
     return value
 
 
@@ -80,22 +110,24 @@ def rows(obj: Json, name: str) -> list[Json]:
     return value
 
 
-def texts(obj: Json, name: str) -> tuple[str, ...]:
-    """A list of strings; absent and null read as empty."""
+def texts(obj: Json, name: str, most: int | None = None) -> tuple[str, ...]:
+    """A list of strings, of ids where `most` is given; absent and null read as empty."""
     value = obj.get(name)
     if value is None:
         return ()
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ShapeError(f"'{name}' is not a list of strings")
+    if most is not None and not all(fits(item, most) for item in value):
+        raise ShapeError(f"'{name}' holds what is no id")
     return tuple(value)
 
 
 def text_map(obj: Json, name: str) -> dict[str, str]:
-    """A map of strings (Stripe's metadata); absent and null read as empty."""
+    """A map of strings (Stripe's metadata), as far as they can be stored; absent and null read as empty."""
     value = optional_mapping(obj, name) or {}
     if not all(isinstance(entry, str) for entry in value.values()):
         raise ShapeError(f"'{name}' holds something else than strings")
-    return value
+    return {entry: kept(written, WORDS_CHARS) for entry, written in value.items()}
 
 
 def moment(obj: Json, name: str) -> datetime:

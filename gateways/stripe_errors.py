@@ -6,6 +6,7 @@ from datetime import datetime
 import stripe
 
 from domain.errors import AccessRefused, KeyRefused, Misuse, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
+from domain.foreign_text import TYPE_CHARS, kept
 from gateways.border import garbled, one_line, retry_after_seconds
 
 UNAUTHORIZED = "stripe_unauthorized"
@@ -83,7 +84,7 @@ def _definitive_code(error: stripe.StripeError) -> str | None:
     # The SDK fills `error.code` for some of its classes only.
     code = envelope.get("code")
     if envelope["type"] == "card_error":
-        return str(code or "card_error")
+        return kept(str(code or "card_error"), TYPE_CHARS)
     if code is None:
         return INVALID_REQUEST
     return code if code in DEFINITIVE_CODES else None

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from domain.foreign_text import CURRENCY_CHARS, STRIPE_ID_CHARS, TYPE_CHARS
 from gateways.answers import (
     Json,
     ShapeError,
     boolean,
+    identifier,
     integer,
     mapping,
+    optional_identifier,
     optional_integer,
     optional_text,
     rows,
@@ -17,6 +20,7 @@ from gateways.answers import (
     text_map,
     texts,
     unix_moment,
+    words,
 )
 
 
@@ -43,7 +47,7 @@ class SessionFacts:
     def read(cls, obj: Json) -> "SessionFacts":
         _is(obj, "checkout.session")
         return cls(
-            id=text(obj, "id"),
+            id=identifier(obj, "id", STRIPE_ID_CHARS),
             url=optional_text(obj, "url"),
             status=optional_text(obj, "status"),
             payment_status=text(obj, "payment_status"),
@@ -76,7 +80,7 @@ class PaymentIntentFacts:
     def read(cls, obj: Json) -> "PaymentIntentFacts":
         _is(obj, "payment_intent")
         return cls(
-            id=text(obj, "id"),
+            id=identifier(obj, "id", STRIPE_ID_CHARS),
             status=text(obj, "status"),
             amount=integer(obj, "amount"),
             amount_received=optional_integer(obj, "amount_received") or 0,
@@ -105,11 +109,11 @@ class BalanceTransactionFacts:
     def read(cls, obj: Json) -> "BalanceTransactionFacts":
         _is(obj, "balance_transaction")
         facts = cls(
-            id=text(obj, "id"),
+            id=identifier(obj, "id", STRIPE_ID_CHARS),
             amount=integer(obj, "amount"),
             fee=integer(obj, "fee"),
             net=integer(obj, "net"),
-            currency=text(obj, "currency"),
+            currency=words(obj, "currency", CURRENCY_CHARS),
             status=text(obj, "status"),
             available_on=unix_moment(obj, "available_on"),
         )
@@ -144,7 +148,7 @@ class ChargeFacts:
         if booked is not None and not isinstance(booked, dict):
             raise ShapeError("'balance_transaction' is not expanded")
         return cls(
-            id=text(obj, "id"),
+            id=identifier(obj, "id", STRIPE_ID_CHARS),
             payment_intent=reference(obj, "payment_intent"),
             status=text(obj, "status"),
             paid=boolean(obj, "paid"),
@@ -177,7 +181,7 @@ class BalanceEntry:
         facts = BalanceTransactionFacts.read(obj)
         return cls(
             id=facts.id,
-            type=text(obj, "type"),
+            type=words(obj, "type", TYPE_CHARS),
             source=reference(obj, "source"),
             amount=facts.amount,
             fee=facts.fee,
@@ -204,7 +208,7 @@ class RefundFacts:
     def read(cls, obj: Json) -> "RefundFacts":
         _is(obj, "refund")
         return cls(
-            id=text(obj, "id"),
+            id=identifier(obj, "id", STRIPE_ID_CHARS),
             status=optional_text(obj, "status"),
             amount=integer(obj, "amount"),
             currency=text(obj, "currency"),
@@ -267,7 +271,7 @@ class EndpointFacts:
     @classmethod
     def read(cls, obj: Json) -> "EndpointFacts":
         _is(obj, "webhook_endpoint")
-        return cls(text(obj, "id"), text(obj, "url"), text(obj, "status") == "enabled")
+        return cls(identifier(obj, "id", STRIPE_ID_CHARS), text(obj, "url"), text(obj, "status") == "enabled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +296,7 @@ def read_page(obj: Json) -> tuple[list[Json], str | None]:
 def read_event(obj: Json) -> Json:
     """The event unchanged, once it is seen to be one."""
     _is(obj, "event")
-    text(obj, "id")
+    identifier(obj, "id", STRIPE_ID_CHARS)
     text(obj, "type")
     integer(obj, "created")
     boolean(obj, "livemode")
@@ -303,7 +307,9 @@ def read_event(obj: Json) -> Json:
 def reference(obj: Json, name: str) -> str | None:
     """The id of another object, whether Stripe sent the id or the object."""
     value = obj.get(name)
-    return text(value, "id") if isinstance(value, dict) else optional_text(obj, name)
+    if isinstance(value, dict):
+        return identifier(value, "id", STRIPE_ID_CHARS)
+    return optional_identifier(obj, name, STRIPE_ID_CHARS)
 
 
 def _is(obj: Json, kind: str) -> None:

@@ -31,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from domain.errors import PaymentSystemError
+from domain.foreign_text import kept
 from domain.states import WorkState
 from storage.queues import Queue
 from storage.statements import among, fixed, insert_into, varying
@@ -42,6 +43,7 @@ UNKNOWN_OUTCOME = "unknown outcome: "
 was so without an end."""
 PACKED_KINDS = ("packed_sign", "packed_send", "packed_settle")
 """The steps of a group's one transaction."""
+WHY_CHARS, CODE_CHARS = 2_000, 64
 BY_HAND = frozenset({"underpaid", "overnetted"})
 """Kinds that no step runs: parked from their birth, for a person."""
 
@@ -192,8 +194,8 @@ def _same(claimed: Claim) -> dict[str, Any]:
 def ask_person(conn: Connection, kind: str, subject: str, code: str, why: str, now: datetime) -> None:
     """Put something that no step can settle before a person: a row that is parked from its birth. One that is there is
     parked and says from now on what is so; one that a person has closed stays closed until that is something else."""
-    why = why[:2000]
-    asked = {"state": WorkState.PARKED, "error_code": code[:64], "last_error": why}
+    why = kept(why, WHY_CHARS)
+    asked = {"state": WorkState.PARKED, "error_code": kept(code, CODE_CHARS), "last_error": why}
     statement = insert_into(jobs, conn.dialect.name).values(
         kind=kind, subject=subject, due_at=now, created_at=now, **asked
     )
@@ -257,7 +259,7 @@ def finish(conn: Connection, claimed: Claim, now: datetime) -> None:
 def again(conn: Connection, claimed: Claim, due_at: datetime, now: datetime, why: str, attempts: int) -> None:
     """Run the row again at `due_at`, or at once when it was woken meanwhile. `attempts`: used up by then. Raises
     LeaseLost."""
-    due = {"woken": claimed.wakes, "now": now, "later": due_at, "tries": attempts, "why": why[:2000]}
+    due = {"woken": claimed.wakes, "now": now, "later": due_at, "tries": attempts, "why": kept(why, WHY_CHARS)}
     due["unknown"] = why.startswith(UNKNOWN_OUTCOME)
     _require_held(claimed, conn.execute(_again(claimed.table), {**_same(claimed), **due}).rowcount)
 
@@ -296,8 +298,8 @@ def park(conn: Connection, claimed: Claim, code: str, why: str) -> None:
         claimed,
         state=WorkState.PARKED,
         attempts=claimed.attempts + 1,
-        last_error=why[:2000],
-        error_code=code[:64],
+        last_error=kept(why, WHY_CHARS),
+        error_code=kept(code, CODE_CHARS),
         unknown_since=None,
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
+from domain.foreign_text import REFERENCE_CHARS, fits
 from domain.hints import is_news
 from domain.outcomes import Commit, Done, Outcome, nothing
 from ports.clock import Clock
@@ -33,20 +34,20 @@ class CircleNotificationStep:
     def _hint(self, conn: Connection, kind: str, content: Mapping[str, Any]) -> None:
         now = self._clock.now()
         if kind.startswith("challenges."):
-            user_id = wallets.id_by_uuid(conn, str(content.get("userId")))
+            user_id = wallets.id_by_uuid(conn, _text(content, "userId") or "")
             if user_id is not None:
                 enqueue(conn, "wallet", user_id, now)
         elif kind.startswith("transactions."):
             self._of_transaction(conn, content, now)
 
     def _of_transaction(self, conn: Connection, content: Mapping[str, Any], now: datetime) -> None:
-        tx_hash = content.get("txHash")
+        tx_hash = _text(content, "txHash")
         transfer = _transfer(conn, content)
         if transfer is not None:
             transfer_id, followed = transfer
             if is_news(content.get("state"), tx_hash, followed):
                 enqueue(conn, "transfer", transfer_id, now)
-        elif isinstance(tx_hash, str):
+        elif tx_hash is not None:
             mint_listing.hint(conn, tx_hash, now)
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
@@ -62,14 +63,20 @@ def _notification(body: bytes) -> Mapping[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def _text(content: Mapping[str, Any], name: str) -> str | None:
+    """None for what is no text, or can't be any of ours: others choose what their transfers' references hold."""
+    found = content.get(name)
+    return found if isinstance(found, str) and fits(found, REFERENCE_CHARS) else None
+
+
 def _transfer(conn: Connection, content: Mapping[str, Any]) -> tuple[int, str | None] | None:
     """The transfer told of, and the signature by which it is followed. While the answer to its order is on its way, or
     lost, its reference alone tells."""
-    found = conn.execute(_BY_TRANSACTION, {"of": str(content.get("id"))}).one_or_none()
+    found = conn.execute(_BY_TRANSACTION, {"of": _text(content, "id") or ""}).one_or_none()
     if found is not None:
         return found.transfer_id, found.signature
-    reference = content.get("refId")
-    transfer_id = conn.scalar(_BY_REFERENCE, {"of": str(reference)}) if reference else None
+    reference = _text(content, "refId")
+    transfer_id = conn.scalar(_BY_REFERENCE, {"of": reference}) if reference else None
     return None if transfer_id is None else (transfer_id, None)
 
 

@@ -12,7 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from domain.errors import Rejected
+from domain.foreign_text import STRIPE_ID_CHARS, WORDS_CHARS, fits, kept
 from domain.keys import is_payment_intent_id
+from domain.money import AMOUNT_MAX
 from domain.outcomes import Commit, Done, Outcome, Refused, nothing
 from domain.refunds import refund_state
 from domain.states import STATE_CHARS, CheckoutState, PurchaseStatus
@@ -84,32 +86,38 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _text(subject: Mapping[str, Any], name: str) -> str | None:
     value = subject.get(name)
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, dict) and isinstance(value.get("id"), str):
-        return str(value["id"])
-    raise Rejected("malformed_event", f"'{name}' is neither an id nor an object")
+    found = value.get("id") if isinstance(value, dict) else value
+    if found is None and value is None:
+        return None
+    if not isinstance(found, str):
+        raise Rejected("malformed_event", f"'{name}' is neither an id nor an object")
+    if not fits(found, STRIPE_ID_CHARS):
+        raise Rejected("malformed_event", f"'{name}' has another form than Stripe's ids")
+    return found
 
 
 def _integer(subject: Mapping[str, Any], name: str) -> int:
     value = subject.get(name)
     if isinstance(value, bool) or not isinstance(value, int):
         raise Rejected("malformed_event", f"'{name}' is not an integer")
+    if abs(value) > AMOUNT_MAX:
+        raise Rejected("malformed_event", f"'{name}' is out of range")
     return value
 
 
-def _metadata(subject: Mapping[str, Any]) -> Mapping[str, Any]:
+def _metadata(subject: Mapping[str, Any]) -> Mapping[str, str]:
+    """What is text in it."""
     found = subject.get("metadata")
-    return found if isinstance(found, dict) else {}
+    given = found if isinstance(found, dict) else {}
+    return {name: kept(text, WORDS_CHARS) for name, text in given.items() if isinstance(text, str)}
 
 
 def _mark(subject: Mapping[str, Any]) -> Mark:
     """What our Session and its payment carry; the UUIDs of content and buyer are empty on those of former times."""
     given = _metadata(subject)
-    checkout, content, buyer = (given.get(name) for name in ("checkout", "content", "buyer"))
-    if not isinstance(checkout, str):
+    if "checkout" not in given:
         raise Rejected("unknown_checkout", "the payment names no checkout of ours; it waits for a person")
-    return Mark(checkout, content if isinstance(content, str) else "", buyer if isinstance(buyer, str) else "")
+    return Mark(given["checkout"], given.get("content", ""), given.get("buyer", ""))
 
 
 def _payment_intent(subject: Mapping[str, Any], name: str) -> str | None:
@@ -198,13 +206,11 @@ def charge_updated(conn: Connection, subject: Mapping[str, Any], happened: datet
 
 def refund_changed(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:
     """refund.*: one refund, ours or made at Stripe, moved on."""
-    refund_id = _required_text(subject, "id")
-    uuid = _metadata(subject).get("refund")
     seen = RefundSeen(
-        refund_id,
+        _required_text(subject, "id"),
         _integer(subject, "amount"),
         refund_state(str(subject.get("status"))),
-        uuid if isinstance(uuid, str) else None,
+        _metadata(subject).get("refund"),
     )
     record_refund(conn, _known(conn, _payment_intent(subject, "payment_intent")), seen, now)
 
@@ -220,12 +226,20 @@ def disputed(conn: Connection, subject: Mapping[str, Any], happened: datetime, n
     seen = DisputeSeen(
         _required_text(subject, "id"),
         _integer(subject, "amount"),
-        _required_text(subject, "status")[:STATE_CHARS],
+        _status(subject),
         withdrawn,
         fee,
         happened,
     )
     record_dispute(conn, _known(conn, _payment_intent(subject, "payment_intent")), seen, now)
+
+
+def _status(subject: Mapping[str, Any]) -> str:
+    """As far as it can be kept: Stripe may add states of any length."""
+    found = subject.get("status")
+    if not isinstance(found, str):
+        raise Rejected("malformed_event", "'status' is no text")
+    return kept(found, STATE_CHARS)
 
 
 def _dispute_money(subject: Mapping[str, Any]) -> tuple[int, int]:

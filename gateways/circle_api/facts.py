@@ -3,15 +3,19 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from domain.foreign_text import ID_CHARS, REFERENCE_CHARS, SIGNATURE_CHARS, WORDS_CHARS, kept
 from domain.money import parse_decimal
 from domain.states import STATE_CHARS
 from gateways.answers import (
     Json,
     boolean,
+    identifier,
     mapping,
     moment,
+    optional_identifier,
     optional_integer,
     optional_text,
+    optional_words,
     text,
     texts,
 )
@@ -52,8 +56,8 @@ class WalletFacts:
     @classmethod
     def read(cls, obj: Json) -> "WalletFacts":
         return cls(
-            id=text(obj, "id"),
-            address=text(obj, "address"),
+            id=identifier(obj, "id", ID_CHARS),
+            address=identifier(obj, "address", ID_CHARS),
             blockchain=text(obj, "blockchain"),
             state=text(obj, "state"),
             custody_type=text(obj, "custodyType"),
@@ -143,9 +147,9 @@ class ChallengeFacts:
             id=text(obj, "id"),
             type=text(obj, "type"),
             status=text(obj, "status"),
-            correlation_ids=texts(obj, "correlationIds"),
+            correlation_ids=texts(obj, "correlationIds", ID_CHARS),
             error_code=optional_integer(obj, "errorCode"),
-            error_message=optional_text(obj, "errorMessage"),
+            error_message=optional_words(obj, "errorMessage", WORDS_CHARS),
         )
 
 
@@ -176,19 +180,19 @@ class CircleTransaction:
     @classmethod
     def read(cls, obj: Json) -> "CircleTransaction":
         return cls(
-            id=text(obj, "id"),
+            id=identifier(obj, "id", ID_CHARS),
             state=read_state(text(obj, "state")),
             transaction_type=text(obj, "transactionType"),
             blockchain=text(obj, "blockchain"),
             amounts=texts(obj, "amounts"),
-            wallet_id=optional_text(obj, "walletId") or None,
-            token_id=optional_text(obj, "tokenId") or None,
-            source_address=optional_text(obj, "sourceAddress") or None,
-            destination_address=optional_text(obj, "destinationAddress") or None,
-            ref_id=optional_text(obj, "refId") or None,
-            tx_hash=optional_text(obj, "txHash") or None,
-            error_reason=optional_text(obj, "errorReason") or None,
-            error_details=optional_text(obj, "errorDetails") or None,
+            wallet_id=optional_identifier(obj, "walletId", ID_CHARS),
+            token_id=optional_identifier(obj, "tokenId", ID_CHARS),
+            source_address=optional_identifier(obj, "sourceAddress", ID_CHARS),
+            destination_address=optional_identifier(obj, "destinationAddress", ID_CHARS),
+            ref_id=optional_words(obj, "refId", REFERENCE_CHARS),
+            tx_hash=optional_identifier(obj, "txHash", SIGNATURE_CHARS),
+            error_reason=optional_words(obj, "errorReason", WORDS_CHARS),
+            error_details=optional_words(obj, "errorDetails", WORDS_CHARS),
             create_date=moment(obj, "createDate"),
             update_date=moment(obj, "updateDate"),
         )
@@ -239,7 +243,7 @@ class SubscriptionFacts:
 def read_state(theirs: str) -> str:
     """A transaction state under one spelling."""
     state = _OTHER_SPELLINGS.get(theirs, theirs)
-    return state if state in KNOWN_STATES else f"UNKNOWN:{theirs}"[:STATE_CHARS]
+    return state if state in KNOWN_STATES else kept(f"UNKNOWN:{theirs}", STATE_CHARS)
 
 
 def _units(amount: str, decimals: int | None) -> int | None:

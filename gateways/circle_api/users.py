@@ -2,7 +2,8 @@
 
 from uuid import UUID
 
-from gateways.answers import Json, text
+from domain.foreign_text import ID_CHARS
+from gateways.answers import Json, identifier
 from gateways.circle_api.client import Call, CircleRefusal, path_part, read_call
 from gateways.circle_api.error_codes import USER_ALREADY_INITIALIZED, USER_EXISTS
 from gateways.circle_api.facts import (
@@ -109,4 +110,4 @@ class UserCalls(CircleCalls):
 
 
 def _challenge_id(data: Json) -> str:
-    return text(data, "challengeId")
+    return identifier(data, "challengeId", ID_CHARS)

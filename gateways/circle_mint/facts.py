@@ -7,9 +7,21 @@ a transfer always has one).
 from dataclasses import dataclass
 from datetime import datetime
 
+from domain.foreign_text import ID_CHARS, SIGNATURE_CHARS
 from domain.money import USDC_DECIMALS, parse_decimal
 from domain.states import STATE_CHARS
-from gateways.answers import Json, ShapeError, mapping, moment, optional_mapping, optional_text, text
+from gateways.answers import (
+    Json,
+    ShapeError,
+    identifier,
+    mapping,
+    moment,
+    optional_identifier,
+    optional_mapping,
+    optional_text,
+    text,
+    words,
+)
 
 COMPLETE, FAILED = "complete", "failed"
 VERIFIED = frozenset({"active", "verification_succeeded"})
@@ -66,7 +78,8 @@ class DepositFacts:
         money = mapping(obj, "amount")
         currency = text(money, "currency")
         units = units_of(money) if currency == "USD" else 0
-        return cls(text(obj, "id"), units, currency, text(obj, "status")[:STATE_CHARS], moment(obj, "createDate"))
+        status = words(obj, "status", STATE_CHARS)
+        return cls(identifier(obj, "id", ID_CHARS), units, currency, status, moment(obj, "createDate"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +131,13 @@ class MintTransfer:
         leaves = optional_text(to, "type") == "blockchain"
         currency = text(money, "currency")
         return cls(
-            id=text(obj, "id"),
-            status=text(obj, "status")[:STATE_CHARS],
+            id=identifier(obj, "id", ID_CHARS),
+            status=words(obj, "status", STATE_CHARS),
             units=units_of(money) if currency == "USD" else 0,
             currency=currency,
             address=text(to, "address") if leaves else None,
             chain=text(to, "chain") if leaves else None,
-            signature=optional_text(obj, "transactionHash"),
+            signature=optional_identifier(obj, "transactionHash", SIGNATURE_CHARS),
             error_code=optional_text(obj, "errorCode"),
             create_date=moment(obj, "createDate"),
         )

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from domain.foreign_text import kept
 from indexer.rpc.errors import (
     BLOCK_NOT_AVAILABLE,
     INVALID_PARAMS,
@@ -35,6 +36,7 @@ LAG_SLOTS_MOST = 50
 two or three."""
 ERRORS_MOST = 3
 """So many errors in a row and it counts as unwell until it answers again."""
+MESSAGE_CHARS = 300
 _AVERAGE_WEIGHT = 0.1
 """Of the newest call in the moving averages of latency and errors: they follow the last ten or so."""
 _NO_FAULT = frozenset(
@@ -187,7 +189,7 @@ class Endpoint:
         code = refusal.get("code") if isinstance(refusal, dict) else None
         if not isinstance(code, int):
             raise EndpointError(f"{self.label}: {method} was answered with an error of no known shape")
-        text = str(refusal.get("message"))[:300]
+        text = kept(str(refusal.get("message")), MESSAGE_CHARS)
         raise RpcRefusal(f"{self.label}: {method}: {text} ({code})", code, refusal.get("data"))
 
     def _done(self, method: str, begun: float, outcome: str, *, blame: bool) -> None:
