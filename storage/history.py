@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from domain.errors import Misuse
+from domain.errors import Misuse, Retryable
 from domain.states import (
     BatchStatus,
     CheckoutState,
@@ -88,8 +88,8 @@ def advance(conn: Connection, row_id: int, after: S, now: datetime, why: str | N
 
     `why` goes to the history row.
 
-    Raises IllegalTransition when the table of transitions has no such edge, Misuse when the row is gone or another
-    transaction moved it first (then the caller's whole transaction rolls back and runs again).
+    Raises IllegalTransition when the table of transitions has no such edge, Misuse when the row is gone, Retryable when
+    another transaction moved it first: then the caller's whole transaction rolls back and runs again.
     """
     found = conn.scalar(_standing(type(after)), {"which": row_id})
     if found is None:
@@ -107,7 +107,7 @@ def advance_from(
     require_transition(type(after)(before), after)
     moved = conn.execute(_moving(type(after)), {"which": row_id, "standing": before, column.name: after, **columns})
     if moved.rowcount != 1:
-        raise Misuse(f"{machine} {row_id} was moved by somebody else")
+        raise Retryable(f"{machine} {row_id} was moved by somebody else")
     note(conn, machine, row_id, before, after, now, why)
 
 
@@ -149,14 +149,15 @@ def moving(which: ColumnElement[bool], after: StrEnum, **columns: Any) -> Moving
 
 
 def advance_all(conn: Connection, move: Moving, now: datetime, why: str | None = None, **parameters: Any) -> int:
-    """`advance` for all rows that a move chooses, set-based; returns how many. Errors as there."""
+    """`advance` for all rows that a move chooses, set-based; returns how many. Errors as there: on PostgreSQL another
+    transaction may have made one more of them between two statements, which nobody has looked at."""
     befores = conn.scalars(move.befores, parameters).all()
     for before in set(befores):
         require_transition(type(move.after)(before), move.after)
     conn.execute(move.notes, {**parameters, "why": why, "moved_at": now})
     moved = conn.execute(move.moved, parameters)
     if moved.rowcount != len(befores):
-        raise Misuse(f"of {len(befores)} rows of {MACHINES[type(move.after)][0]} {moved.rowcount} were moved")
+        raise Retryable(f"of {len(befores)} rows of {MACHINES[type(move.after)][0]} {moved.rowcount} were moved")
     return len(befores)
 
 

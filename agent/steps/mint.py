@@ -122,7 +122,7 @@ class MintStep:
             waits = self._waits(case)
             if waits is not None:
                 return waits
-            case = await self._intend(case, claim)
+            case = await self._intend(case, claim, is_made=False)
         plan = plan_of(case.live)
         if case.live.state == MintState.INTENDED:
             signed = await self._from_intent(case, plan, claim)
@@ -159,7 +159,7 @@ class MintStep:
         if not lamports:
             return Done()
         if case.attempt is None:
-            case = await self._intend(case, claim)
+            case = await self._intend(case, claim, is_made=True)
         return await self._there(case, plan_of(case.live), claim, lamports) or Done()
 
     def address_of(self, payment_intent_id: str) -> str:
@@ -212,7 +212,7 @@ class MintStep:
         say: Commit = lambda conn: rows.say(conn, purchase_id, WAITS_FOR_SOL)  # noqa: E731
         return Again(look_again_after(taken, SOL_WAIT, SOL_WAIT_MOST), short, commit=say)
 
-    async def _intend(self, case: MintCase, claim: Claim) -> MintCase:
+    async def _intend(self, case: MintCase, claim: Claim, *, is_made: bool) -> MintCase:
         uuid, now, terms, purchase_id = self._ids.uuid(), self._clock.now(), self._terms, case.purchase.id
         seed = mint_seed(terms.derivation_secret, case.purchase.stripe_payment_intent_id)
         mint_address = self._standard.address(terms.platform_address, seed)
@@ -231,7 +231,7 @@ class MintStep:
                 symbol=terms.symbol,
                 uri=metadata_uri(case.content.ipfs_hash, terms.public_base_url, case.content.id),
             )
-            attempt_id = rows.intend(conn, purchase_id, uuid, intent, now)
+            attempt_id = rows.intend(conn, purchase_id, uuid, intent, now, is_made=is_made)
             if self._pays is not None:
                 self._pays.reserve(conn, purchase_id, attempt_id, plan_of(intent), now)
             return rows.attempted(conn, case)

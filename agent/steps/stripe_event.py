@@ -17,12 +17,11 @@ from domain.keys import is_payment_intent_id
 from domain.money import AMOUNT_MAX
 from domain.outcomes import Commit, Done, Outcome, Refused, nothing
 from domain.refunds import refund_state
-from domain.states import STATE_CHARS, CheckoutState, PurchaseStatus
+from domain.states import STATE_CHARS, PurchaseStatus
 from ports.clock import Clock
-from storage.history import advance
 from storage.sales import early_reversals
 from storage.sales import purchases as rows
-from storage.sales.checkouts import Mark, complete
+from storage.sales.checkouts import Mark, abandon, complete
 from storage.sales.early_reversals import EARLY
 from storage.sales.purchases import Payment
 from storage.sales.returns import DisputeSeen, RefundSeen, record_dispute, record_refund
@@ -187,8 +186,8 @@ def session_expired(conn: Connection, subject: Mapping[str, Any], happened: date
     was paid for one that is not ours."""
     mine = checkouts.c.uuid == str(_metadata(subject).get("checkout"))
     checkout = conn.execute(select(checkouts).where(mine)).one_or_none()
-    if checkout is not None and checkout.state in (CheckoutState.CREATING, CheckoutState.OPEN):
-        advance(conn, checkout.id, CheckoutState.EXPIRED, now)
+    if checkout is not None:
+        abandon(conn, checkout.id, "Stripe calls it expired", now)
 
 
 def charge_updated(conn: Connection, subject: Mapping[str, Any], happened: datetime, now: datetime) -> None:

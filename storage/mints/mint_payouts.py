@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, exists, func, insert, select, update
 
 from domain.ledger import Asset
 from domain.realtime import Part
@@ -96,9 +96,9 @@ def reserved(conn: Connection) -> int:
     return int(conn.scalar(RESERVED) or 0)
 
 
-def begun_since(conn: Connection, moment: datetime) -> int:
-    """What attempts begun since then and still under way pay; one that has landed counts as its group."""
-    return int(conn.scalar(_SUM.where(mint_attempts.c.created_at >= moment)) or 0)
+def begun_since(moment: datetime) -> Select[Any]:
+    """Asks what attempts begun since then and still under way pay; one that has landed counts as its group."""
+    return _SUM.where(mint_attempts.c.created_at >= moment)
 
 
 _SUM = select(func.sum(mint_payouts.c.amount)).select_from(mint_payouts.join(mint_attempts)).where(_PROMISED)

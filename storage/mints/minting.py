@@ -94,12 +94,17 @@ def attempted(conn: Connection, case: MintCase) -> MintCase:
 _ATTEMPTS = select(mint_attempts).where(mint_attempts.c.purchase_id == bindparam("of"))
 
 
-def intend(conn: Connection, purchase_id: int, uuid: UUID, intent: MintIntent, now: datetime) -> int:
+def intend(
+    conn: Connection, purchase_id: int, uuid: UUID, intent: MintIntent, now: datetime, *, is_made: bool = False
+) -> int:
     """Commit an attempt's intent; the purchase is `minting` from here on. The attempt's id. Raises Retryable when the
-    sale is not to be minted any more since it was looked at."""
+    sale is not to be minted any more since it was looked at, or everything is to be given back of it; but where its NFT
+    is there already (`is_made`)."""
     purchase = required(conn, purchase_id)
     if not is_ready(purchase):
         raise Retryable(f"purchase {purchase_id} is {purchase.status} meanwhile")
+    if not is_made and gives_all_back(conn, purchase):
+        raise Retryable(f"everything of purchase {purchase_id} is to be given back, as was asked for meanwhile")
     number = conn.scalar(_LAST_NUMBER, {"of": purchase_id})
     born = {"uuid": str(uuid), "purchase_id": purchase_id, "attempt": (number or 0) + 1, "created_at": now}
     attempt_id: int | None = conn.scalar(_INTEND, {**born, "state": MintState.INTENDED, **asdict(intent)})
@@ -117,7 +122,7 @@ def as_made(conn: Connection, attempt_id: int, uuid: UUID, name: str, number: in
     mint_adoption.bury_others(conn, planned.purchase_id, maker, now)
     mint_adoption.take_number(conn, planned.purchase_id, number, maker, now)
     intent = MintIntent(**{one.name: getattr(planned, one.name) for one in fields(MintIntent)})
-    intend(conn, planned.purchase_id, uuid, replace(intent, name=name), now)
+    intend(conn, planned.purchase_id, uuid, replace(intent, name=name), now, is_made=True)
 
 
 _LAST_NUMBER = select(func.max(mint_attempts.c.attempt)).where(mint_attempts.c.purchase_id == bindparam("of"))

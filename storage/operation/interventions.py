@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, select
 from domain.errors import RequestError
 from domain.states import PurchaseStatus
 from storage.history import note
+from storage.payouts import recipients
 from storage.people.users import required
 from storage.sales import holds, refunds
 from storage.sales import purchases as sales
@@ -58,6 +59,7 @@ def unhold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> No
         if not sales.hold_edition(conn, purchase_id, now):
             raise RequestError(409, "no_edition_left", "there is still no edition for this sale: refund it instead")
         enqueue(conn, "mint", purchase_id, now)
+    recipients.lock_of_sale(conn, purchase_id)
     holds.release(conn, purchase_id, now)
     note(conn, "hold", purchase_id, "held", "released", now, reason)
     settle_returns(conn, purchase_id, f"unhold:{now.timestamp():.6f}", now)

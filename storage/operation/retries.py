@@ -1,14 +1,15 @@
 """A person asks for failed work to run again: one, many or all of a kind, each checked against the states."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, cast, func, select, union
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, cast, func, select, union
 
 from domain.errors import RequestError
 from domain.states import BatchStatus, PurchaseStatus, UsdcStatus, WalletState, WorkState
 from storage.history import advance, note
+from storage.payouts import recipients
 from storage.sales.purchases import PAYMENT_FAILED
 from storage.sales.returns import settle_returns
 from storage.statements import change_of
@@ -62,13 +63,13 @@ def retry_distribution(conn: Connection, purchase_id: int, now: datetime) -> Non
     of them first, as of all that are due.
     """
     _purchase(conn, purchase_id)
-    chosen = payouts.c.purchase_id == purchase_id, payouts.c.state == UsdcStatus.FAILED
-    failed = conn.execute(select(payouts).where(*chosen)).all()
+    recipients.lock_of_sale(conn, purchase_id)
+    failed = _failed(conn, payouts.c.purchase_id == purchase_id)
     if not failed:
         raise RequestError(409, "not_failed", f"no payout of purchase {purchase_id} has failed")
     transfer_ids = {row.transfer_id for row in failed if row.transfer_id is not None}
-    together = select(payouts).where(payouts.c.transfer_id.in_(transfer_ids), payouts.c.state == UsdcStatus.FAILED)
-    again = {row.id: row.purchase_id for row in (*failed, *conn.execute(together))}
+    together = _failed(conn, payouts.c.transfer_id.in_(transfer_ids))
+    again = {row.id: row.purchase_id for row in (*failed, *together)}
     for payout_id in sorted(again):
         advance(conn, payout_id, UsdcStatus.PENDING_CONVERSION, now, _ASKED, reason=None)
     for sale in sorted(set(again.values())):
@@ -79,6 +80,12 @@ def retry_distribution(conn: Connection, purchase_id: int, now: datetime) -> Non
     for transfer_id in sorted(conn.scalars(alone.select_from(transfers.join(batches)))):
         revive(conn, "transfer", transfer_id, now)
     enqueue(conn, "fund", "treasury", now)
+
+
+def _failed(conn: Connection, which: ColumnElement[bool]) -> Sequence[Row[Any]]:
+    """Those of them that have, locked: one that a refund cancels or a person holds meanwhile does not come back."""
+    chosen = select(payouts).where(which, payouts.c.state == UsdcStatus.FAILED)
+    return conn.execute(chosen.order_by(payouts.c.id).with_for_update()).all()
 
 
 def _reopen(conn: Connection, batch_id: int, now: datetime) -> None:

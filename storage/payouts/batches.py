@@ -116,7 +116,8 @@ def move(conn: Connection, batch_id: int, status: BatchStatus, now: datetime, wh
 def start_transfers(conn: Connection, batch_id: int, now: datetime) -> None:
     """Make the work of each covered, unpaid payout of the batch due; set-based, idempotent. On the `circle` rail a job
     for each transfer, on `solana` one that packs them. A job that was parked when an earlier plan gave its transfer up
-    is due again; one that waits for a person because of an attempt that may still take effect goes on waiting."""
+    is due again, and one that somebody works on runs once more, who has perhaps found its transfer not covered; one
+    that waits for a person because of an attempt that may still take effect goes on waiting."""
     if by_id(conn, batch_id).rail == "solana":
         enqueue(conn, "pack", batch_id, now)
         return
@@ -133,10 +134,10 @@ def start_transfers(conn: Connection, batch_id: int, now: datetime) -> None:
     may_land = exists().where(
         transfer_attempts.c.transfer_id == payouts.c.transfer_id, transfer_attempts.c.state != TransferState.DEAD
     )
-    given_up = (jobs.c.kind == "transfer") & (jobs.c.state == WorkState.PARKED)
+    too_early = (jobs.c.state == WorkState.PARKED) | jobs.c.lease_until.is_not(None)
     conn.execute(
         update(jobs)
-        .where(given_up, jobs.c.subject.in_(select(subject).where(*covered, ~may_land)))
+        .where(jobs.c.kind == "transfer", too_early, jobs.c.subject.in_(select(subject).where(*covered, ~may_land)))
         .values(state=WorkState.DUE, due_at=now, attempts=0, wakes=jobs.c.wakes + 1)
     )
 

@@ -18,7 +18,8 @@ from storage.tables import disputes, nettings, payouts, refunds
 def pay(conn: Connection, transfer_ids: Sequence[int], evidence: Evidence, now: datetime) -> None:
     """The payouts of these transfers were moved by a finalized transaction that was read back.
 
-    In the transaction that books the movement. What came back of their sales meanwhile becomes their recipients' debt.
+    In the transaction that books the movement, and has locked the recipients. What came back of their sales meanwhile
+    becomes their recipients' debt.
     """
     mine = {"of": transfer_ids}
     paid = {recipient_id: int(amount) for recipient_id, amount in conn.execute(_OWED, mine)}

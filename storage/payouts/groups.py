@@ -18,7 +18,7 @@ from domain.ledger import Asset
 from domain.states import GroupState, PackedState, UsdcStatus
 from storage.attempts import parted, watch_of
 from storage.history import advance, note
-from storage.payouts import batches, receipts, transfers
+from storage.payouts import batches, receipts, recipients, transfers
 from storage.payouts.approvals import require_as_planned
 from storage.payouts.distribution import pay
 from storage.sales.returns import settle_unpaid
@@ -262,6 +262,7 @@ def paid(conn: Connection, group_id: int, evidence: Evidence, usdc_account: str,
     attempt = case.attempt
     if attempt is None:
         raise Misuse(f"group {group_id} has no live attempt")
+    recipients.lock_of_transfers(conn, [member.transfer_id for member in case.members])
     members = _locked_members(conn, group_id)
     for member in members:
         if member.unpaid != member.amount:

@@ -16,6 +16,7 @@ from domain.states import PAYOUT_PENDING, PackedState, TransferState, UsdcStatus
 from storage.attempts import parted, watch_of
 from storage.history import advance, advance_from, note
 from storage.mints import mint_payouts
+from storage.payouts import recipients
 from storage.payouts.approvals import require_as_planned
 from storage.payouts.batches import UNSETTLED, wake_when_done
 from storage.payouts.distribution import pay
@@ -188,6 +189,7 @@ def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_acc
     and a start gate's look may both have seen it. Raises Misuse when its payouts are due another amount than it moved:
     none of them is called paid then.
     """
+    recipients.lock_of_transfers(conn, [transfer_id])
     case = load(conn, transfer_id, lock=True)
     if case.attempt is None:
         raise Misuse(f"transfer {transfer_id} has no live attempt")
@@ -249,6 +251,7 @@ _ON_THEIR_WAY = (transfer_attempts.c.state == TransferState.SUBMITTED) & (
 
 def dead(conn: Connection, transfer_id: int, proof: Mapping[str, Any], now: datetime) -> None:
     """The live attempt never took and never will take effect; `proof` says why."""
+    recipients.lock_of_transfers(conn, [transfer_id])
     attempt = load(conn, transfer_id, lock=True).attempt
     if attempt is None:
         return
@@ -261,6 +264,7 @@ def dead(conn: Connection, transfer_id: int, proof: Mapping[str, Any], now: date
 def failed(conn: Connection, transfer_id: int, why: str, now: datetime) -> None:
     """Give the transfer's payouts up as `failed`, with the reason. Only with no attempt that may still take effect:
     a send whose outcome is unknown leaves them pending_distribution."""
+    recipients.lock_of_transfers(conn, [transfer_id])
     case = load(conn, transfer_id, lock=True)
     if case.attempt is not None and case.attempt.state != TransferState.INTENDED:
         return
@@ -277,7 +281,8 @@ def failed(conn: Connection, transfer_id: int, why: str, now: datetime) -> None:
 
 
 def begun_since(conn: Connection, moment: datetime) -> int:
-    """What attempts begun since then move (base units), of both rails and of mints that pay; the dead moved nothing."""
+    """What attempts begun since then move (base units), of both rails and of mints that pay; the dead moved nothing.
+    Read by one statement: what a mint pays counts as a group's from the moment on that it has landed."""
     single = (
         select(func.sum(transfers.c.amount))
         .select_from(transfers.join(transfer_attempts, transfer_attempts.c.transfer_id == transfers.c.id))
@@ -288,8 +293,8 @@ def begun_since(conn: Connection, moment: datetime) -> int:
         .select_from(payout_groups.join(group_attempts, group_attempts.c.group_id == payout_groups.c.id))
         .where(group_attempts.c.created_at >= moment, group_attempts.c.state != PackedState.DEAD)
     )
-    alone_or_packed = sum(int(conn.scalar(statement) or 0) for statement in (single, packed))
-    return alone_or_packed + mint_payouts.begun_since(conn, moment)
+    begun = (single, packed, mint_payouts.begun_since(moment))
+    return sum(int(part or 0) for part in conn.execute(select(*(one.scalar_subquery() for one in begun))).one())
 
 
 def unbegun(conn: Connection) -> int:

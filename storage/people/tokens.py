@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from domain.errors import RequestError
 from domain.keys import hash_secret
@@ -19,6 +19,8 @@ ROLES = ("viewer", "operator", "approver")
 """Roles of the operator's port; each includes those before it."""
 OF_SETTINGS = ("settings", "metrics")
 """Whose tokens those of the settings are."""
+_NAMES = 0x6E616D65
+"""Class of PostgreSQL's advisory locks on operators' names."""
 _OPERATORS = tokens.c.user_id.is_(None)
 """Theirs among a row for each sign-in of a user, by an index: only a user's token has one."""
 
@@ -57,6 +59,8 @@ _ISSUE = insert(tokens)
 def make(conn: Connection, token: NewToken, now: datetime) -> int:
     """Store an operator's token; its id. Raises RequestError 409 `name_taken`: two people never share a name, since
     approvals and the audit log know people by it."""
+    if conn.dialect.name == "postgresql":  # of two who take a name at once the second sees the first
+        conn.execute(select(func.pg_advisory_xact_lock(_NAMES, func.hashtext(token.name))))
     same = (tokens.c.name == token.name) & _OPERATORS
     live = tokens.c.revoked_at.is_(None) & (tokens.c.expires_at > now)
     if conn.scalar(select(tokens.c.id).where(same, live).limit(1)) is not None:

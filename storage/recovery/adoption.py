@@ -14,6 +14,7 @@ from domain.fitting import fit
 from domain.keys import purchase_reference
 from domain.states import PAYOUT_DUE, PurchaseStatus, TransferState, UsdcStatus
 from storage.history import advance, note
+from storage.payouts import recipients
 from storage.payouts.debts import net_debts
 from storage.payouts.membership import has_begun
 from storage.payouts.transfers import next_attempt, watch_signature
@@ -304,5 +305,6 @@ def promise_outcome(conn: Connection, transfer: Row[Any], now: datetime) -> None
     for payout in conn.execute(select(payouts).where(payouts.c.transfer_id == transfer.id)).all():
         if payout.state in waiting:
             advance(conn, payout.id, UsdcStatus.PENDING_DISTRIBUTION, now, "adopted: already sent", reason=None)
+    recipients.lock(conn, [transfer.recipient_id])
     net_debts(conn, transfer.recipient_id, now)
     revive(conn, "transfer", transfer.id, now)

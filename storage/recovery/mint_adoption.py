@@ -8,7 +8,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Row, select, update
 
 from domain.states import MintState
 from storage.history import advance, note
@@ -49,10 +49,10 @@ def take_number(conn: Connection, purchase_id: int, number: int, maker: str, now
 
 
 def _may_bear_its_own(conn: Connection, holder: Row[Any]) -> bool:
-    under_way = mint_attempts.c.state.not_in([MintState.INTENDED, MintState.DEAD])
-    return holder.minted_at is not None or bool(
-        conn.scalar(select(exists().where(mint_attempts.c.purchase_id == holder.id, under_way)))
-    )
+    """Whether its mint is final or signed. One that is not signed is locked: nobody signs it meanwhile."""
+    live = select(mint_attempts.c.state).where(mint_attempts.c.purchase_id == holder.id, _LIVE)
+    state = conn.scalar(live.with_for_update())
+    return holder.minted_at is not None or state not in (None, MintState.INTENDED)
 
 
 def _renumber(conn: Connection, sale: Row[Any], number: int | None, now: datetime, why: str) -> None:

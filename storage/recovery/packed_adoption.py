@@ -17,7 +17,7 @@ from domain.evidence import PackedOutflow
 from domain.fitting import Paid, fit
 from domain.states import GroupState, PackedState
 from storage.history import advance
-from storage.payouts import groups
+from storage.payouts import groups, recipients
 from storage.payouts.debts import net_debts
 from storage.payouts.groups import Member, NewGroup
 from storage.payouts.planning import lock_plans
@@ -52,7 +52,9 @@ def adopt(
     if group_id is None:
         return False
     _follow(conn, group_id, outflow, payer, now)
-    for recipient_id in conn.scalars(_RECIPIENTS, {"of": group_id}).all():
+    paid = conn.scalars(_RECIPIENTS, {"of": group_id}).all()
+    recipients.lock(conn, paid)
+    for recipient_id in paid:
         net_debts(conn, recipient_id, now)
     return True
 
@@ -101,11 +103,11 @@ def _of_plan(conn: Connection, member: Member, batch_id: int, named: Collection[
     return fit(member.amount, candidates(conn, mine, None))
 
 
-def _named_of(conn: Connection, recipients: Sequence[int], named: Collection[int]) -> set[int]:
+def _named_of(conn: Connection, there: Sequence[int], named: Collection[int]) -> set[int]:
     """Of which of these recipients payouts are named."""
     if not named:
         return set()
-    mine = payouts.c.id.in_(named) & payouts.c.recipient_id.in_(recipients)
+    mine = payouts.c.id.in_(named) & payouts.c.recipient_id.in_(there)
     return set(conn.scalars(select(payouts.c.recipient_id).where(mine)))
 
 

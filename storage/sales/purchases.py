@@ -15,6 +15,7 @@ from domain.states import PurchaseStatus, UsdcStatus
 from storage.books.ledger import post
 from storage.history import advance, advance_from, note
 from storage.mints import mint_payouts
+from storage.payouts import recipients
 from storage.sales import early_reversals, session_ends
 from storage.sales.checkouts import Mark, find
 from storage.statements import ONE, change_of, locked_row_of, row_of
@@ -273,6 +274,7 @@ def open_payouts(conn: Connection, purchase_id: int, now: datetime) -> bool:
         return True
     shares = shares_of(conn, row.content_id)
     parts = share_out(row.creator_amount, shares)
+    recipients.lock(conn, parts)
     author = conn.scalar(_AUTHOR, {"which": row.content_id})
     ordered = sorted(parts, key=lambda user: (user != author, user))
     state = UsdcStatus.ON_HOLD if row.hold_reason else UsdcStatus.PENDING_CONVERSION

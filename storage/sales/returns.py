@@ -26,7 +26,7 @@ from domain.refunds import (
 from domain.states import MintState, PurchaseStatus, RefundState, UsdcStatus
 from storage.books.ledger import post
 from storage.history import advance, note
-from storage.payouts import membership
+from storage.payouts import membership, recipients
 from storage.payouts.debts import net_debts, undo_surplus
 from storage.payouts.plan_bounds import keep_within_plan
 from storage.payouts.reserves import settle_reserve
@@ -168,6 +168,7 @@ def _give_back_to_loser(conn: Connection, purchase_id: int, now: datetime) -> No
 def settle_returns(conn: Connection, purchase_id: int, cause: str, now: datetime) -> None:
     """Make the purchase what its refunds and disputes say. `cause` names what changed, once per change."""
     row = sales.required(conn, purchase_id)
+    recipients.lock_of_sale(conn, purchase_id)
     contests = conn.execute(_DISPUTES, {"of": purchase_id}).all()
     told = _returns(conn, row, contests)
     if told.refunded != row.refunded_amount:
@@ -175,17 +176,18 @@ def settle_returns(conn: Connection, purchase_id: int, cause: str, now: datetime
     if _settle_status(conn, row, told.refunded >= row.gross_amount, now):
         row = sales.required(conn, purchase_id)
     _settle_hold(conn, row, contests, now)
-    recipients = _settle_dues(conn, row, told, cause, now)
-    for recipient_id in recipients:
+    settled = _settle_dues(conn, row, told, cause, now)
+    for recipient_id in settled:
         settle_reserve(conn, recipient_id, now)
         net_debts(conn, recipient_id, now)
-    if recipients:
+    if settled:
         enqueue(conn, "fund", "treasury", now)
 
 
 def settle_unpaid(conn: Connection, transfer_ids: Collection[int], now: datetime) -> None:
     """The attempt that may have paid these transfers is proven dead: what came back of their sales, was contested or
     held while it was under way takes its effect now, before another attempt pays what is no longer due."""
+    recipients.lock_of_transfers(conn, transfer_ids)
     waiting = (payouts.c.transfer_id.in_(transfer_ids)) & (payouts.c.state == UsdcStatus.PENDING_DISTRIBUTION)
     sold = select(payouts.c.purchase_id).where(waiting).distinct().order_by(payouts.c.purchase_id)
     for purchase_id in conn.scalars(sold).all():

@@ -22,7 +22,8 @@ def end_all(conn: Connection, content_id: int, now: datetime) -> None:
         literal(KIND), cast(checkouts.c.id, String), literal(WorkState.DUE.value), moment, moment, literal(0)
     ).where(checkouts.c.content_id == content_id, checkouts.c.state == CheckoutState.OPEN)
     born = insert_into(jobs, conn.dialect.name).from_select(columns, open_ones)
-    conn.execute(born.on_conflict_do_nothing(index_elements=[jobs.c.kind, jobs.c.subject]))
+    woken = {"due_at": moment, "wakes": jobs.c.wakes + 1}  # who looks at one now has perhaps seen an edition left
+    conn.execute(born.on_conflict_do_update(index_elements=[jobs.c.kind, jobs.c.subject], set_=woken))
 
 
 def end_if_over(conn: Connection, checkout_id: int, now: datetime) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from domain.errors import Misuse, RequestError
+from domain.errors import Misuse, RequestError, Retryable
 from domain.money import BASE_UNITS_PER_CENT
 from domain.states import ConversionState
 from storage.history import advance, note
@@ -201,7 +201,11 @@ def intend(conn: Connection, order_id: int, key: UUID, body: Mapping[str, Any], 
 
 
 def first_send(conn: Connection, order_id: int, now: datetime) -> None:
-    """From here on the transfer may exist at Circle, whatever the answer: committed before the call."""
+    """From here on the transfer may exist at Circle, whatever the answer: committed before the call. Raises Retryable
+    where a start gate has found it at Circle Mint since it was loaded: then it is not ordered any more."""
+    found = required(conn, order_id, lock=True).circle_transfer_id
+    if found is not None:
+        raise Retryable(f"{found} was found as its transfer meanwhile: it is not ordered")
     mine = (conversion_orders.c.id == order_id) & conversion_orders.c.sent_at.is_(None)
     conn.execute(update(conversion_orders).where(mine).values(sent_at=now))
 

@@ -11,6 +11,8 @@ from sqlalchemy.util import await_only
 
 from storage.engines import postgres_connections
 
+Act = Callable[[Connection], Any]
+"""What one replica does in one transaction."""
 SETTINGS = {**postgres_connections.WRITE_SETTINGS, "lock_timeout": "9s"}
 """As the daemon's, but for the patience: who waits for a lock here is seen waiting, however slow the machine is."""
 
@@ -35,6 +37,17 @@ async def until_it_waits(task: asyncio.Task[Any], url: URL) -> None:
 def _somebody_waits(conn: Connection) -> bool:
     waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     return bool(conn.scalar(text(waits)))
+
+
+async def at_once(url: URL, earlier: Act, later: Act) -> None:
+    """The later one runs while the earlier one is done, but not committed; both commit."""
+    async with replica(url) as one, replica(url) as other:
+        await one.run_sync(earlier)
+        meanwhile = asyncio.create_task(other.run_sync(later))
+        await until_it_waits(meanwhile, url)
+        await one.commit()
+        await meanwhile
+        await other.commit()
 
 
 class Between:

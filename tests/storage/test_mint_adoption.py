@@ -3,12 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import URL, Connection, select
 
 from domain.evidence import MintOutflow
 from domain.nft_texts import edition_in, nft_name
 from domain.split import SplitRule
 from domain.states import MintState
+from storage.engines.postgres import PostgresStore
 from storage.mints import mint_settlement, minting
 from storage.mints.minting import MintIntent
 from storage.payouts.upkeep import Payer
@@ -16,6 +17,7 @@ from storage.sales import purchases
 from storage.store import Store
 from storage.tables import contents, mint_attempts, state_history
 from tests.sales import PLATFORM, START, Sales
+from tests.storage.replicas import at_once
 from tests.storage.test_mint_settlement import ACCOUNT
 from tests.verified import first_findings
 
@@ -146,3 +148,28 @@ async def test_an_adopted_mint_that_paid_too_gives_its_sale_the_number_in_its_na
 )
 def test_a_number_is_read_from_a_name_of_that_title_only(name: str, number: int | None) -> None:
     assert edition_in(name, TITLE) == number
+
+
+async def test_a_mint_that_is_signed_at_the_moment_in_which_its_number_turns_out_to_be_another_ones_stays_signed(
+    postgres_store: PostgresStore, postgres_url: URL
+) -> None:
+    """It was called never signed, and what it was to pay was due once more, while its bytes were being sent."""
+    story = await postgres_store.write(lambda conn: Numbered(conn, 2))
+    first, second = story.sales
+
+    def is_signed(conn: Connection) -> None:
+        attempt = minting.load(conn, second).attempt
+        assert attempt is not None
+        minting.signed(conn, attempt.id, b"wire", "signature", 150, NOW)
+
+    def is_found(conn: Connection) -> None:
+        story.conn = conn
+        story.made_as(first, 2)
+
+    await at_once(postgres_url, is_signed, is_found)
+
+    def found(conn: Connection) -> list[str]:
+        story.conn = conn
+        return [state for state, _ in story.plans(second)]
+
+    assert await postgres_store.read(found) == [MintState.SIGNED]

@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import URL, Connection, select, update
 
 from domain.states import RefundState
+from storage import work
 from storage.engines.postgres import PostgresStore
+from storage.queues import Queue
 from storage.sales import checkouts, returns, session_ends
 from storage.sales.checkouts import Wanted
 from storage.sales.contents import set_taken_down
@@ -94,6 +96,29 @@ async def test_a_work_that_is_taken_down_ends_its_sessions_until_it_is_put_back(
     mine, down, late, found = await store.write(story)
     assert (down, late) == ([str(mine[0])], [str(one) for one in mine])
     assert found == ["cs_ann", None]
+
+
+async def test_a_session_whose_work_is_taken_down_again_while_it_is_looked_at_is_looked_at_once_more(
+    store: Store,
+) -> None:
+    """Who looked had seen it for sale again, and was about to end the work on it."""
+    shop = Sales("platform-usdc")
+
+    def story(conn: Connection) -> tuple[int, list[str]]:
+        work_id = limited(conn, shop, 2)
+        mine = opens(conn, shop, work_id, "ann")
+        set_taken_down(conn, work_id, True, "not his own", START)
+        (claimed,) = work.claim(
+            conn, Queue(jobs, frozenset({session_ends.KIND})), 1, "one", START, timedelta(seconds=30)
+        )
+        set_taken_down(conn, work_id, False, "it is", START)
+        assert session_ends.to_be_ended(conn, mine, START) is None
+        set_taken_down(conn, work_id, True, "not his own", START)
+        work.finish(conn, claimed, START)
+        return mine, ending(conn)
+
+    mine, found = await store.write(story)
+    assert found == [str(mine)]
 
 
 @pytest.mark.parametrize("opens_first", [True, False])
