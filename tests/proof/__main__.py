@@ -70,8 +70,8 @@ def main() -> int:
             seconds = math.inf if asked.minutes is None else asked.minutes * 60 * part.share / whole
             account = part.run(asked, Until(stop, seconds))
             write(part.title, account, [one.title for one in PARTS.values()])
-            found += len(list(account.violations))
-            print(f"{part.title}: {account.done}, {len(list(account.violations))} violations", flush=True)  # noqa: T201
+            found += len(account.violations)
+            print(f"{part.title}: {account.done}, {len(account.violations)} violations", flush=True)  # noqa: T201
     return 1 if found else ENDED if stop.asked else 0
 
 
