@@ -1,4 +1,4 @@
-"""The proxies' configurations in docs/INTAKE.md, run by a real nginx and a real Caddy before two that tell what reached
+"""The proxies' configurations in the documents, run by a real nginx and a real Caddy before two that tell what reached
 them."""
 
 import asyncio
@@ -15,7 +15,8 @@ from aiohttp import web
 from tests.deploy.monitors import free_port, ready, running
 from tests.programs import ROOT, needs
 
-EXAMPLES = ROOT / "docs/INTAKE.md"
+SPLIT, PLAIN = ROOT / "docs/INTAKE.md", ROOT / "docs/GOING_LIVE.md"
+"""Where Stripe's webhook has a process of its own, and where it has none."""
 WEBHOOK = "/api/checkout/webhook/"
 BODY = b'{"id": "evt_1",  "spaces and \xc3\xa9": "stay as they were signed"}\n'
 SOMEBODY_ELSE = "203.0.113.9"
@@ -67,20 +68,18 @@ class Proxied:
             return answer.status
 
 
-def example(language: str, places: dict[str, int]) -> str:
-    """The block of the document that follows the proxy's name; only addresses are others."""
-    text = EXAMPLES.read_text(encoding="utf-8")
-    found = re.search(rf"{language}[^\n]*:\n\n```\n(.*?)```", text, re.DOTALL)
-    assert found is not None, f"{EXAMPLES} has no example for {language}"
+def example(page: Path, name: str, places: dict[str, int]) -> str:
+    """The block of the page that follows the proxy's name; only addresses are others."""
+    found = re.search(rf"{name}[^\n]*:\n\n```\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None, f"{page} has no example for {name}"
     told = found[1]
     for address, port in places.items():
-        assert address in told, f"{address} is not in the example for {language}"
         told = told.replace(address, f"127.0.0.1:{port}")
     return told
 
 
-def of_nginx(folder: Path, port: int, places: dict[str, int]) -> list[str]:
-    told = example("nginx", places).replace("server_name", f"listen 127.0.0.1:{port};\n    server_name")
+def of_nginx(page: Path, folder: Path, port: int, places: dict[str, int]) -> list[str]:
+    told = example(page, "nginx", places).replace("server_name", f"listen 127.0.0.1:{port};\n    server_name")
     paths = "".join(
         f"{what}_temp_path {folder}/{what};\n" for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
@@ -92,8 +91,8 @@ def of_nginx(folder: Path, port: int, places: dict[str, int]) -> list[str]:
     return ["nginx", "-p", str(folder), "-c", str(config), "-g", "daemon off;"]
 
 
-def of_caddy(folder: Path, port: int, places: dict[str, int]) -> list[str]:
-    told = example("Caddy", places).replace("shop.example", f"http://127.0.0.1:{port}")
+def of_caddy(page: Path, folder: Path, port: int, places: dict[str, int]) -> list[str]:
+    told = example(page, "Caddy", places).replace("shop.example", f"http://127.0.0.1:{port}")
     config = folder / "Caddyfile"
     config.write_text(f"{{\n    admin off\n    storage file_system {folder}\n}}\n{told}", encoding="utf-8")
     return ["caddy", "run", "--config", str(config), "--adapter", "caddyfile"]
@@ -103,24 +102,20 @@ def of_caddy(folder: Path, port: int, places: dict[str, int]) -> list[str]:
 class Kind:
     """`start` gives its command; so many deliveries `tell` it that the intake is away, and Stripe repeats them."""
 
-    start: Callable[[Path, int, dict[str, int]], list[str]]
+    start: Callable[[Path, Path, int, dict[str, int]], list[str]]
     tell: int
 
 
-PROXIES = pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(Kind(of_nginx, tell=0), marks=needs("nginx"), id="nginx"),
-        pytest.param(Kind(of_caddy, tell=1), marks=needs("caddy"), id="caddy"),
-    ],
-)
+NGINX = pytest.param(Kind(of_nginx, tell=0), marks=needs("nginx"), id="nginx")
+CADDY = pytest.param(Kind(of_caddy, tell=1), marks=needs("caddy"), id="caddy")
+PROXIES = pytest.mark.parametrize("kind", [NGINX, CADDY])
 
 
 @asynccontextmanager
-async def proxied(kind: Kind, folder: Path) -> AsyncIterator[Proxied]:
+async def proxied(kind: Kind, folder: Path, page: Path = SPLIT) -> AsyncIterator[Proxied]:
     """The proxy, ready, before an intake that is not there yet and a daemon that is."""
     intake, daemon, port = Upstream(free_port()), Upstream(free_port()), free_port()
-    command = kind.start(folder, port, {"127.0.0.1:8090": intake.port, "127.0.0.1:8080": daemon.port})
+    command = kind.start(page, folder, port, {"127.0.0.1:8090": intake.port, "127.0.0.1:8080": daemon.port})
     async with daemon.listening(), running(command, folder / "proxy.log"), aiohttp.ClientSession() as session:
         await ready(session, f"http://127.0.0.1:{port}/there")
         yield Proxied(f"http://127.0.0.1:{port}", session, intake, daemon)
@@ -162,3 +157,12 @@ async def test_an_intake_that_can_not_store_leaves_events_to_the_daemon(kind: Ki
         statuses = [await world.deliver() for _ in range(DELIVERIES)]
     assert statuses[kind.tell :] == [200] * (DELIVERIES - kind.tell)
     assert [body for _, body, _ in world.daemon.heard] == [BODY] * (DELIVERIES - kind.tell)
+
+
+@pytest.mark.parametrize("kind", [CADDY])
+async def test_without_an_intake_the_daemon_has_all_of_it_as_it_was_sent(kind: Kind, tmp_path: Path) -> None:
+    async with proxied(kind, tmp_path, PLAIN) as world:
+        assert await world.deliver() == 200
+    [(path, body, forwarded)] = world.daemon.heard
+    assert (path, body) == (WEBHOOK, BODY)
+    assert forwarded.rpartition(",")[2].strip() == "127.0.0.1"
