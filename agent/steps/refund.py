@@ -1,10 +1,11 @@
 """Gives a buyer his money back, once: the loser of a sold-out race, or whom an operator names."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+import structlog
 from sqlalchemy import Connection, Row
 
 from domain.errors import AccessRefused, Rejected
@@ -14,11 +15,15 @@ from domain.states import RefundState
 from gateways.stripe_facts import RefundFacts
 from ports.clock import Clock, SendWindow
 from ports.ids import Ids
+from storage.recovery import refund_adoption
+from storage.recovery.refund_adoption import Marked
 from storage.sales import refunds as rows
 from storage.sales.purchases import SOLD_OUT
 from storage.sales.returns import RefundSeen, record_refund, returned
 from storage.store import Store
 from storage.work import Claim, enqueue, fenced
+
+log = structlog.get_logger(__name__)
 
 STRIPE_KEY_TRUSTED_FOR = timedelta(hours=12)
 """Stripe may forget an idempotency key after 24 h; well before that the refund is looked up instead."""
@@ -34,7 +39,7 @@ class StripeRefunds(Protocol):
         self, params: Mapping[str, Any], idempotency_key: str, window: SendWindow
     ) -> RefundFacts: ...
 
-    async def find_refund(self, payment_intent: str, metadata: Mapping[str, str]) -> RefundFacts | None: ...
+    async def list_refunds(self, payment_intent: str) -> Sequence[RefundFacts]: ...
 
     async def fetch_refund(self, refund_id: str) -> RefundFacts: ...
 
@@ -60,10 +65,9 @@ class RefundStep:
         if refund is None:
             return Done()
         try:
-            facts = await self._ask(refund)
+            return await self._ask(refund)
         except Rejected as error:
             return await self._refused(refund, error)
-        return self._conclude(refund, facts)
 
     async def _intent(self, claim: Claim) -> Row[Any] | None:
         """The refund to work on; an operator's is committed before this step is made due."""
@@ -78,15 +82,37 @@ class RefundStep:
 
         return await self._store.write(fenced(claim, save))
 
-    async def _ask(self, refund: Row[Any]) -> RefundFacts:
+    async def _ask(self, refund: Row[Any]) -> Outcome:
         if refund.stripe_refund_id is not None:
-            return await self._stripe.fetch_refund(refund.stripe_refund_id)
+            return self._conclude(refund, await self._stripe.fetch_refund(refund.stripe_refund_id))
         params, window = json.loads(refund.params), SendWindow(self._clock)
-        if self._clock.now() - refund.created_at > STRIPE_KEY_TRUSTED_FOR:
-            found = await self._stripe.find_refund(params["payment_intent"], {"refund": refund.uuid})
+        is_old = self._clock.now() - refund.created_at > STRIPE_KEY_TRUSTED_FOR
+        if is_old or await self._store.read(lambda conn: refund_adoption.is_from_before(conn, refund)):
+            found = await self._found(refund, params["payment_intent"])
             if found is not None:
                 return found
-        return await self._stripe.create_refund(params, refund.idempotency_key, window)
+        return self._conclude(refund, await self._stripe.create_refund(params, refund.idempotency_key, window))
+
+    async def _found(self, refund: Row[Any], payment_intent: str) -> Outcome | None:
+        """What Stripe's list says of a refund that was meant long ago, or by the rows of a backup; None where nothing
+        of it is there."""
+        listed = await self._stripe.list_refunds(payment_intent)
+        marked = [Marked(one.id, one.metadata["refund"], one.created) for one in listed if "refund" in one.metadata]
+        mine = [one for one in listed if one.metadata.get("refund") == refund.uuid]
+        if mine:
+            return self._conclude(refund, mine[0])
+        after = await self._store.read(lambda conn: refund_adoption.successor(conn, refund, marked))
+        if after is None:
+            return None
+        why = f"{after} was asked for after it, by rows that are lost: it had ended"
+        log.warning("a refund of a restored backup is not asked for", refund=refund.uuid, why=why)
+        return Again(timedelta(0), why, commit=lambda conn: self._ended(conn, refund, why))
+
+    def _ended(self, conn: Connection, refund: Row[Any], why: str) -> None:
+        """What became of the others is fetched; what a loser lacks still is asked for anew."""
+        now = self._clock.now()
+        rows.ended(conn, refund.id, why, now)
+        enqueue(conn, "refunds", refund.purchase_id, now)
 
     async def _refused(self, refund: Row[Any], error: Rejected) -> Outcome:
         """An operator's refund that Stripe refuses for what it is has failed, and he may ask for another. The loser's

@@ -78,4 +78,9 @@ def waiting(conn: Connection) -> int:
 
 def refused(conn: Connection, refund_id: int, code: str, now: datetime) -> None:
     """Stripe refused it for good: nothing was made, and another may be asked for."""
-    advance(conn, refund_id, RefundState.FAILED, now, f"Stripe refused: {code}")
+    ended(conn, refund_id, f"Stripe refused: {code}", now)
+
+
+def ended(conn: Connection, refund_id: int, why: str, now: datetime) -> None:
+    """Nothing was made, nor will be."""
+    advance(conn, refund_id, RefundState.FAILED, now, why)
