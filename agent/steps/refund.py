@@ -12,7 +12,8 @@ from domain.errors import AccessRefused, Rejected
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, nothing
 from domain.refunds import refund_state
 from domain.states import RefundState
-from gateways.stripe_facts import RefundFacts
+from gateways.stripe_errors import INVALID_REQUEST
+from gateways.stripe_facts import ChargeFacts, PaymentIntentFacts, RefundFacts
 from ports.clock import Clock, SendWindow
 from ports.ids import Ids
 from storage.recovery import refund_adoption
@@ -30,6 +31,8 @@ STRIPE_KEY_TRUSTED_FOR = timedelta(hours=12)
 POLL = timedelta(minutes=10)
 ALREADY_REFUNDED = "charge_already_refunded"
 """Stripe's refusal when the whole charge went back before."""
+TOO_MUCH = frozenset({INVALID_REQUEST, "amount_too_large"})
+"""Stripe's refusals when less is left of the charge than is asked for, and when something else is wrong with it."""
 CHARGED_BACK = "charge_disputed"
 """Stripe's refusal while the buyer's bank asks for the money, and after it has got it."""
 
@@ -38,6 +41,10 @@ class StripeRefunds(Protocol):
     async def create_refund(
         self, params: Mapping[str, Any], idempotency_key: str, window: SendWindow
     ) -> RefundFacts: ...
+
+    async def fetch_payment_intent(self, payment_intent: str) -> PaymentIntentFacts: ...
+
+    async def fetch_charge_with_fee(self, charge_id: str) -> ChargeFacts: ...
 
     async def list_refunds(self, payment_intent: str) -> Sequence[RefundFacts]: ...
 
@@ -72,15 +79,22 @@ class RefundStep:
     async def _intent(self, claim: Claim) -> Row[Any] | None:
         """The refund to work on; an operator's is committed before this step is made due."""
         purchase_id, uuid, key = int(claim.subject), self._ids.uuid(), self._ids.uuid()
-
-        def save(conn: Connection) -> Row[Any] | None:
-            refund = rows.under_way(conn, purchase_id)
-            if refund is None:
-                rows.intend_for_loser(conn, purchase_id, uuid, key, self._clock.now())
-                refund = rows.under_way(conn, purchase_id)
+        refund, loser = await self._store.read(
+            lambda conn: (rows.under_way(conn, purchase_id), rows.loser(conn, purchase_id))
+        )
+        if loser is None:
             return refund
+        left, now = await self._left(loser.stripe_payment_intent_id), self._clock.now()
+        intend = fenced(claim, lambda conn: rows.intend_for_loser(conn, purchase_id, left, uuid, key, now))
+        return await self._store.write(intend)
 
-        return await self._store.write(fenced(claim, save))
+    async def _left(self, payment_intent: str) -> int:
+        """Cents of a payment that did not go back yet, by Stripe's word: by hand part of it may have."""
+        paid = await self._stripe.fetch_payment_intent(payment_intent)
+        if paid.latest_charge is None:
+            return paid.amount_received
+        charge = await self._stripe.fetch_charge_with_fee(paid.latest_charge)
+        return charge.amount_captured - charge.amount_refunded
 
     async def _ask(self, refund: Row[Any]) -> Outcome:
         if refund.stripe_refund_id is not None:
@@ -123,6 +137,8 @@ class RefundStep:
             return Done(lambda conn: self._by_others(conn, refund, now))
         if error.code == CHARGED_BACK and refund.reason == SOLD_OUT:
             return await self._contested(refund, error)
+        if error.code in TOO_MUCH and refund.reason == SOLD_OUT and refund.stripe_refund_id is None:
+            return await self._too_much(refund, error)
         if refund.reason == SOLD_OUT or refund.stripe_refund_id is not None or isinstance(error, AccessRefused):
             raise error
         return Refused(error.code, str(error), lambda conn: rows.refused(conn, refund.id, error.code, now))
@@ -135,6 +151,16 @@ class RefundStep:
         if told.contested >= refund.amount:
             return Done(end)
         return Again(POLL, f"its dispute is not known yet: {error}", counts=True, commit=end)
+
+    async def _too_much(self, refund: Row[Any], error: Rejected) -> Outcome:
+        """Part of the loser's money went back by hand since his refund was meant: the rest is asked for under another
+        key."""
+        left = await self._left(json.loads(refund.params)["payment_intent"])
+        if left >= refund.amount:
+            raise error
+        why = f"of {refund.amount} cents {left} are left: part went back by hand"
+        end: Commit = lambda conn: rows.ended(conn, refund.id, why, self._clock.now())  # noqa: E731
+        return Again(timedelta(0), why, counts=True, commit=end)
 
     def _by_others(self, conn: Connection, refund: Row[Any], now: datetime) -> None:
         """The whole charge went back by somebody else's hand, or by a process whose rows are lost: what that was is

@@ -33,16 +33,27 @@ _STANDING = select(func.sum(refunds.c.amount)).where(
 )
 
 
-def intend_for_loser(conn: Connection, purchase_id: int, uuid: UUID, key: UUID, now: datetime) -> None:
-    """The loser of a sold-out race gets everything back, once, by whomever. While his bank asks for it, the bank
-    decides; what failed is tried anew when a person asks, or when the bank gives him nothing."""
+def loser(conn: Connection, purchase_id: int) -> Row[Any] | None:
+    """The sale, if it lost a race and its money is still to be asked for: the loser gets everything back, once, by
+    whomever. While his bank asks for it, the bank decides; what failed is tried anew when a person asks, or when the
+    bank gives him nothing."""
     row = required(conn, purchase_id)
     if row.status == PurchaseStatus.REFUNDED or returned(conn, purchase_id).contested >= row.gross_amount:
-        return
+        return None
     ours = (refunds.c.purchase_id == purchase_id) & refunds.c.idempotency_key.is_not(None)
     asked = conn.scalar(select(refunds.c.id).where(ours, refunds.c.state != RefundState.FAILED).limit(1))
-    if row.status_reason == SOLD_OUT and asked is None:
-        intend(conn, purchase_id, SOLD_OUT, row.gross_amount, uuid, key, now)
+    return row if row.status_reason == SOLD_OUT and asked is None else None
+
+
+def intend_for_loser(
+    conn: Connection, purchase_id: int, left: int, uuid: UUID, key: UUID, now: datetime
+) -> Row[Any] | None:
+    """What is under way, or is to be by now: `left` cents for the loser, as much as Stripe still holds of his payment;
+    of one that holds nothing any more Stripe is asked for all, and says so."""
+    row = loser(conn, purchase_id)
+    if row is not None:
+        intend(conn, purchase_id, SOLD_OUT, min(left, row.gross_amount) or row.gross_amount, uuid, key, now)
+    return under_way(conn, purchase_id)
 
 
 def intend(conn: Connection, purchase_id: int, reason: str, amount: int, uuid: UUID, key: UUID, now: datetime) -> None:

@@ -52,7 +52,7 @@ async def test_a_losers_refund_that_fails_is_not_made_anew_before_a_person_asks(
 
     def story(conn: Connection) -> tuple[list[Any], list[Any]]:
         loser = lost_race(conn, shop)
-        refunds.intend_for_loser(conn, loser, shop.uuid(), shop.uuid(), NOW)
+        refunds.intend_for_loser(conn, loser, 300, shop.uuid(), shop.uuid(), NOW)
         mine = refunds.under_way(conn, loser)
         assert mine is not None
         tell(conn, loser, "1", 300, RefundState.PENDING, mine.uuid)

@@ -82,7 +82,7 @@ async def test_no_edition_is_taken_from_a_sale_that_may_have_its_nft_or_whose_mo
 async def test_a_loser_whose_refund_was_asked_for_has_lost_for_good(store: Store) -> None:
     def story(conn: Connection) -> None:
         rival, loser = race(conn, 1, 2)
-        refunds.intend_for_loser(conn, loser, UUID(int=1), UUID(int=2), START)
+        refunds.intend_for_loser(conn, loser, 300, UUID(int=1), UUID(int=2), START)
         assert races.losers(conn) == []
         assert not races.let_win(conn, loser, rival, MAKER, START)
 

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from solders.pubkey import Pubkey
 
+from sandbox.faults import Fault, Rule
 from tests.week.checker import rows_of
 from tests.week.test_virtual_week import People, run_virtually
 from tests.week.virtual_world import VirtualWorld
@@ -280,6 +282,64 @@ def test_a_losers_refund_by_a_process_whose_rows_are_lost_counts_as_the_one_he_i
         ]
         assert rows_of(shop.world, "SELECT kind, last_error FROM jobs WHERE kind = 'refund'") == []
         assert (await shop.library(token))[0]["status"] == "refunded"
+        await shop.close()
+
+    run_virtually(story())
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_loser_who_got_a_part_back_by_hand_gets_the_rest(when: str, tmp_path: Path) -> None:
+    """Stripe refuses to give back all of a payment of which a part is gone, and a person was asked to finish it."""
+
+    async def story() -> None:
+        shop = Gallery(VirtualWorld(tmp_path))
+        token, loser = await shop.race_unheard()
+        controls: Any = shop.world.stripe.controls
+        if when == "before":
+            controls.refund(loser, 100)
+        else:
+            controls.add_fault(Rule("POST /v1/refunds", Fault.STATUS, times=1_000_000, status=503))
+        await shop.world.start()
+
+        async def is_meant() -> bool:
+            return bool(rows_of(shop.world, "SELECT id FROM refunds WHERE idempotency_key IS NOT NULL"))
+
+        await shop.world.until("his refund is meant", is_meant)
+        if when == "meanwhile":
+            controls.refund(loser, 100)
+            controls.refund(loser, 50)
+            controls.clear_faults()
+
+        async def is_given() -> bool:
+            shelf = await shop.library(token)
+            return bool(shelf) and shelf[0]["status"] == "refunded"
+
+        await shop.world.until("all of it went back", is_given)
+        await shop.world.clock.sleep(60)
+        ledger: Any = controls.ledger()
+        (paid,) = [one for one in ledger["payments"] if one["payment_intent"] == loser]
+        given = sorted(one["amount"] for one in paid["refunds"])
+        assert given == ([100, 200] if when == "before" else [50, 100, 150])
+        assert rows_of(shop.world, "SELECT kind FROM jobs WHERE kind = 'refund' OR state = 'parked'") == []
+        await shop.close()
+
+    run_virtually(story())
+
+
+def test_a_loser_whose_refund_is_refused_for_another_reason_waits_for_a_person(tmp_path: Path) -> None:
+    async def story() -> None:
+        shop = Gallery(VirtualWorld(tmp_path))
+        await shop.race_unheard()
+        refusal = b'{"error": {"type": "invalid_request_error", "message": "This payment can not be refunded."}}'
+        rule = Rule("POST /v1/refunds", Fault.STATUS, times=1_000_000, status=400, body=refusal)
+        shop.world.stripe.controls.add_fault(rule, inside=False)
+        await shop.world.start()
+
+        async def is_parked() -> bool:
+            return bool(rows_of(shop.world, "SELECT id FROM jobs WHERE kind = 'refund' AND state = 'parked'"))
+
+        await shop.world.until("a person is asked", is_parked)
+        assert [row["state"] for row in rows_of(shop.world, "SELECT state FROM refunds")] == ["intended"]
         await shop.close()
 
     run_virtually(story())
