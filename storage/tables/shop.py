@@ -31,7 +31,7 @@ content_shares = Table(
     "content_shares",
     metadata,
     Column("content_id", ROW_ID, ForeignKey("contents.id"), primary_key=True),
-    Column("user_id", ROW_ID, ForeignKey("users.id"), primary_key=True),
+    Column("user_id", ROW_ID, ForeignKey("users.id"), primary_key=True, index=True),
     Column("share_bps", Integer, nullable=False),
     CheckConstraint("share_bps > 0 AND share_bps <= 10000", name="share_bps"),
 )
