@@ -1,4 +1,4 @@
-"""The operator's short commands: `status`, `db upgrade`, `invite create`."""
+"""The operator's short commands: `status`, `db upgrade`, `invite create|list`."""
 
 from typing import Annotated
 
@@ -50,3 +50,13 @@ def create_invite(
     from agent.cli.operations import make_invite
 
     run_command(make_invite(uses, note, as_json), as_json)
+
+
+@invites.command("list")
+def list_invites(as_json: AsJson = False) -> None:
+    """Show the invite codes there are by their notes, and how often each can still be used. Works without the daemon
+    too."""
+    from agent.cli.looking import run_command
+    from agent.cli.people_acts import show_invites
+
+    run_command(show_invites(as_json), as_json)

@@ -1,13 +1,13 @@
-"""What `token create|list|revoke` do."""
+"""What `token create|list|revoke` and `invite list` do."""
 
 import typer
 
 from agent.cli.looking import asker
 from agent.cli.operations import checked, print_json
 from agent.cli.tables import console, show_rows
-from agent.web.admin.people_bodies import MadeToken, NewTokenBody, TokenPage, TokenRow
+from agent.web.admin.people_bodies import InvitePage, InviteRow, MadeToken, NewTokenBody, TokenPage, TokenRow
 
-ROOT = "/admin/api/tokens"
+ROOT, INVITES = "/admin/api/tokens", "/admin/api/invites"
 PAGE = 100
 
 
@@ -29,8 +29,7 @@ async def show_tokens(as_json: bool) -> int:
     async with asker(alone=True) as asks:
         before: int | None = None
         while True:
-            query = {"limit": str(PAGE)} | ({} if before is None else {"before": str(before)})
-            page = await asks.ask("GET", ROOT, TokenPage, query=query)
+            page = await asks.ask("GET", ROOT, TokenPage, query=_from(before))
             found += page.items
             before = page.next
             if before is None:
@@ -49,6 +48,35 @@ def _until(row: TokenRow) -> str:
     if row.revoked_at is not None:
         return f"revoked {row.revoked_at:%Y-%m-%d %H:%M}"
     return f"{row.expires_at:%Y-%m-%d %H:%M}" if row.valid else f"ended {row.expires_at:%Y-%m-%d}"
+
+
+async def show_invites(as_json: bool) -> int:
+    found: list[InviteRow] = []
+    async with asker(alone=True) as asks:
+        before: int | None = None
+        while True:
+            page = await asks.ask("GET", INVITES, InvitePage, query=_from(before))
+            found += page.items
+            before = page.next
+            if before is None:
+                break
+    if as_json:
+        print_json({"items": [row.model_dump(mode="json") for row in found]})
+        return 0
+    rows = [(str(row.id), row.note, _uses(row), f"{row.created_at:%Y-%m-%d %H:%M}") for row in found]
+    show_rows(console(), "", ("id", "note", "uses left", "made"), rows)
+    if not found:
+        typer.echo("No invites yet: make one with `python main.py invite create`.")
+    return 0
+
+
+def _uses(row: InviteRow) -> str:
+    return "unlimited" if row.uses_left is None else str(row.uses_left)
+
+
+def _from(before: int | None) -> dict[str, str]:
+    """The page of a list that begins there."""
+    return {"limit": str(PAGE)} | ({} if before is None else {"before": str(before)})
 
 
 async def revoke(token_id: int, as_json: bool) -> int:

@@ -70,6 +70,7 @@ def test_tokens_invites_people_the_schema_and_backups_need_no_daemon(
         ["token", "list"],
         ["token", "revoke", "1"],
         ["invite", "create"],
+        ["invite", "list"],
         ["users", "import", str(people), "--dry-run"],
         ["db", "upgrade"],
         ["backup", str(tmp_path / "kept.db")],

@@ -16,6 +16,7 @@ from agent.cli import money_acts, operations, people_acts, user_import, work_act
 from agent.cli.client import CommandFailed
 from storage import tables
 from storage.operation.switches import SENDS_PAUSED, why_on
+from storage.people import users
 from storage.queues import Queue
 from storage.work import claim, enqueue, park
 from tests.cli.conftest import House
@@ -157,6 +158,20 @@ async def test_a_token_is_made_listed_and_ended(at_home: House, ran: Ran) -> Non
         await people_acts.revoke(999, as_json=False)
     with pytest.raises(CommandFailed, match="--name: String should match"):
         await people_acts.make_token("../x\n", "viewer", 7, as_json=False)
+
+
+async def test_invites_are_listed_by_their_notes_and_what_is_left_of_them(at_home: House, ran: Ran) -> None:
+    codes = [
+        (await ran.json(operations.make_invite(uses, note, as_json=True)))["code"]
+        for uses, note in ((3, "for Ada"), (None, "for all"))
+    ]
+    await at_home.shop.store.write(lambda conn: [users.ensure_invite(conn, f"code-{n}", 1, START) for n in range(100)])
+    listed = await ran.json(people_acts.show_invites(as_json=True))
+    assert len(listed["items"]) == 103
+    assert [(one["note"], one["uses_left"]) for one in listed["items"][-3:-1]] == [("for all", None), ("for Ada", 3)]
+    lines = await ran.lines(people_acts.show_invites(as_json=False))
+    assert "for Ada" in lines and "unlimited" in lines
+    assert not any(code in lines for code in codes)
 
 
 GOOD = [str(Keypair.from_seed(bytes([number] * 32)).pubkey()) for number in (1, 2, 3)]

@@ -159,7 +159,9 @@ async def test_work_of_one_kind_stays_so_on_its_next_page_and_says_so(shop: Shop
 async def test_a_batch_is_followed_closely_until_it_is_settled(shop: Shop, visitor: Visitor) -> None:
     await batched(shop, status="sending")
     await signed_in(visitor, "viewer")
-    assert 'hx-trigger="every 2s"' in (await visitor.get("/console/batches/1")).text
+    page = await visitor.get("/console/batches/1")
+    assert 'hx-trigger="every 2s"' in page.text
+    assert '<span id="number">1</span>' in page.text
     await shop.store.write(lambda conn: conn.execute(update(tables.batches).values(status="settled")))
     assert 'hx-trigger="every 15s"' in (await visitor.get("/console/batches/1")).text
 
