@@ -124,7 +124,7 @@ async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
         wallet_wait=timedelta(days=settings.agent_mint_wait_days),
         payable=Payable(timedelta(days=settings.agent_hold_days), settings.require_available),
         database=database_path(settings.database_url.get_secret_value()),
-        realtime=daemon.engine.realtime.standing,
+        realtime=daemon.engine.realtime.backlog,
     )
     web = build_web(settings, ports, daemon.gateways, daemon.engine, daemon.metrics, daemon.platform_address, probe)
     most = connections_for(raise_file_limit(), CONNECTIONS_MAX)

@@ -22,7 +22,7 @@ from storage.payouts.receipts import closed_unknown
 from storage.payouts.upkeep import Payer
 from storage.recovery import adoption, packed_adoption
 from storage.recovery.adoption import Outflow
-from storage.recovery.placing import Standing, place
+from storage.recovery.placing import Placement, place
 from storage.store import Store
 from storage.treasury.outflows import kind_of, oldest_orphans
 
@@ -205,15 +205,15 @@ class Explaining:
             return True
         outflow, uuid, now = self._outflow(seen), self._ids.uuid(), self._clock.now()
         try:
-            standing = await self._store.write(lambda conn: place(conn, outflow, uuid, now))
+            placement = await self._store.write(lambda conn: place(conn, outflow, uuid, now))
         except Misuse:
             log.exception("an outflow contradicts what is known", circle=seen.id, reference=seen.ref_id)
             return False
-        if standing is Standing.ADOPTED:
+        if placement is Placement.ADOPTED:
             log.warning("outflow adopted", circle=seen.id, reference=seen.ref_id)
-        if standing in (Standing.KNOWN, Standing.ADOPTED) or ended:
+        if placement in (Placement.KNOWN, Placement.ADOPTED) or ended:
             return True  # should one that ended have moved money, the wallet's history shows it as unexplained
-        if standing is Standing.OTHER:
+        if placement is Placement.OTHER:
             # A person took it for his own. Where Circle's reference names what is still to be paid, that counts more.
             return not await self._store.read(lambda conn: adoption.names_due(conn, seen.ref_id or ""))
         return False

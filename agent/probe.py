@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy import Connection
 
-from domain.realtime import WHY, Standing
+from domain.realtime import WHY, Backlog
 from domain.states import BatchStatus
 from metrics import Metrics
 from ports.clock import Clock
@@ -46,7 +46,7 @@ class Probe:
         wallet_wait: timedelta,
         payable: Payable = ANY_TIME,
         database: Path | None = None,
-        realtime: Callable[[Connection], Standing | None] | None = None,
+        realtime: Callable[[Connection], Backlog | None] | None = None,
     ) -> None:
         self._store, self._clock, self._metrics = store, clock, metrics
         self._usdc_least, self._sol_least = usdc_least, sol_least
@@ -80,14 +80,14 @@ class Probe:
         now = self._clock.now()
         after = self._last_id
 
-        def look(conn: Connection) -> tuple[Readings, datetime | None, Vitals, Changes | int, Standing | None]:
+        def look(conn: Connection) -> tuple[Readings, datetime | None, Vitals, Changes | int, Backlog | None]:
             found = probes.read(conn, now - self._wallet_wait)
             late = probes.oldest_late(conn, self._payable, now)
             changed = last_change(conn) if after is None else changes_since(conn, after, now)
-            standing = None if self._realtime is None else self._realtime(conn)
-            return found, late, vitals.read(conn, now), changed, standing
+            backlog = None if self._realtime is None else self._realtime(conn)
+            return found, late, vitals.read(conn, now), changed, backlog
 
-        readings, late, vital, changes, standing = await self._store.read(look)
+        readings, late, vital, changes, backlog = await self._store.read(look)
         if isinstance(changes, int):
             self._last_id = changes
         else:
@@ -95,7 +95,7 @@ class Probe:
             self._count(changes)
         self._show(readings, late, now)
         self._show_vitals(vital, now)
-        self._show_realtime(standing)
+        self._show_realtime(backlog)
         self._looked_at = self._clock.monotonic()
         self._metrics.probed(now.timestamp())
 
@@ -145,10 +145,10 @@ class Probe:
         place = None if self._database is None else footprint(self._database)
         metrics.database(vital.size_bytes, *((None, None) if place is None else (place.wal, place.free)))
 
-    def _show_realtime(self, standing: Standing | None) -> None:
+    def _show_realtime(self, backlog: Backlog | None) -> None:
         found = {bar.value: (0, 0) for bar in WHY}
-        if standing is not None and standing.why is not None:
-            found[standing.why.value] = standing.left.payouts, standing.left.amount
+        if backlog is not None and backlog.why is not None:
+            found[backlog.why.value] = backlog.left.payouts, backlog.left.amount
         self._metrics.realtime_waits(found)
 
 

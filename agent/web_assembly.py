@@ -63,7 +63,7 @@ def build_web(
         database=database_path(settings.database_url.get_secret_value()),
         indexer=engine.index,
         trouble=partial(_trouble, engine, gateways),
-        realtime=engine.realtime.standing,
+        realtime=engine.realtime.backlog,
     )
     store = WakingStore(ports.store, engine.worker.wake)
     return WebApp(store, ports.clock, ports.ids, ports.executor, outside, web_settings(settings))

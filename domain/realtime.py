@@ -178,7 +178,7 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Backlog:
     """What real time has not paid of what is payable now, and why; None: nothing is left, or the next plan takes it."""
 
     left: Left

@@ -29,25 +29,25 @@ def lamport_movement(facts: TransactionFacts, wallet: str) -> Movement | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class BeforeAndAfter:
     """What an account held before and after a transaction."""
 
     before: int
     after: int
 
 
-def usdc_standing(facts: TransactionFacts, account: str, usdc_mint: str) -> Standing | None:
+def usdc_held(facts: TransactionFacts, account: str, usdc_mint: str) -> BeforeAndAfter | None:
     """Base units in a token account; None where it was not one of USDC from beginning to end, or is not named."""
     ours = [one for one in (*facts.token_movements, *facts.tokens_kept) if one.account == account]
     if len(ours) != 1 or ours[0].mint != usdc_mint:
         return None
-    return Standing(ours[0].before or 0, ours[0].after or 0)
+    return BeforeAndAfter(ours[0].before or 0, ours[0].after or 0)
 
 
-def lamport_standing(facts: TransactionFacts, wallet: str) -> Standing | None:
+def lamports_held(facts: TransactionFacts, wallet: str) -> BeforeAndAfter | None:
     """None where the wallet is not named."""
     ours = [one for one in (*facts.lamport_movements, *facts.lamports_kept) if one.account == wallet]
-    return Standing(ours[0].before, ours[0].after) if len(ours) == 1 else None
+    return BeforeAndAfter(ours[0].before, ours[0].after) if len(ours) == 1 else None
 
 
 def moment(facts: TransactionFacts) -> datetime | None:

@@ -13,7 +13,7 @@ from domain.states import BatchStatus
 from ports.clock import Clock
 from storage.payouts import batches
 from storage.payouts.approvals import approvers
-from storage.payouts.batches import Standing
+from storage.payouts.batches import Outstanding
 from storage.payouts.plan_bounds import beyond_plan, note_changes
 from storage.store import Store
 from storage.work import Claim
@@ -43,24 +43,24 @@ class BatchStep:
     async def run(self, claim: Claim) -> Outcome:
         batch_id = int(claim.subject)
 
-        def look(conn: Connection) -> tuple[Any, Standing, int | None, int, int]:
-            row, standing = batches.by_id(conn, batch_id), batches.standing(conn, batch_id)
+        def look(conn: Connection) -> tuple[Any, Outstanding, int | None, int, int]:
+            row, outstanding = batches.by_id(conn, batch_id), batches.outstanding(conn, batch_id)
             agreed, largest = len(approvers(conn, batch_id)), batches.largest_transfer(conn, batch_id)
-            return row, standing, batches.waiting(conn, before=batch_id), agreed, largest
+            return row, outstanding, batches.waiting(conn, before=batch_id), agreed, largest
 
-        row, standing, older, agreed, largest = await self._store.read(look)
-        if standing.open_payouts == 0:
+        row, outstanding, older, agreed, largest = await self._store.read(look)
+        if outstanding.open_payouts == 0:
             return Done(lambda conn: self._settle(conn, batch_id))
         if row.paused:
             return Again(LOOK_AGAIN, f"paused: {row.pause_reason}")
         if row.status in (BatchStatus.PLANNED, BatchStatus.WAITING_APPROVAL):
-            stopped = self._agree(batch_id, agreed) or self._cap(batch_id, largest, standing.unpaid)
+            stopped = self._agree(batch_id, agreed) or self._cap(batch_id, largest, outstanding.unpaid)
             if stopped is not None:
                 return stopped
         if older is not None:
             return Again(LOOK_AGAIN, f"batch {older} is served first")
-        if standing.uncovered and row.status != BatchStatus.SENDING:
-            return self._wait(batch_id, standing)
+        if outstanding.uncovered and row.status != BatchStatus.SENDING:
+            return self._wait(batch_id, outstanding)
         return Again(LOOK_AGAIN, "sending", commit=lambda conn: self._send(conn, batch_id))
 
     def _agree(self, batch_id: int, agreed: int) -> Outcome | None:
@@ -83,9 +83,9 @@ class BatchStep:
         now = self._clock.now()
         return Again(LOOK_AGAIN, why, commit=lambda conn: batches.set_paused(conn, batch_id, why, now))
 
-    def _wait(self, batch_id: int, standing: Standing) -> Outcome:
-        have = standing.unpaid - standing.uncovered
-        short = InsufficientBalanceError(standing.unpaid, have)
+    def _wait(self, batch_id: int, outstanding: Outstanding) -> Outcome:
+        have = outstanding.unpaid - outstanding.uncovered
+        short = InsufficientBalanceError(outstanding.unpaid, have)
         log.warning("batch waits for funds", batch=batch_id, need=short.need, have=short.have, short=short.short)
         now = self._clock.now()
         return Again(
@@ -97,7 +97,10 @@ class BatchStep:
     def _send(self, conn: Connection, batch_id: int) -> None:
         """Under the job's lease: covered payouts are only ever looked at in the transaction that starts them."""
         now = self._clock.now()
-        if batches.standing(conn, batch_id).uncovered and batches.by_id(conn, batch_id).status != BatchStatus.SENDING:
+        if (
+            batches.outstanding(conn, batch_id).uncovered
+            and batches.by_id(conn, batch_id).status != BatchStatus.SENDING
+        ):
             return
         refused = beyond_plan(conn, batch_id)
         if refused is not None:
@@ -113,7 +116,7 @@ class BatchStep:
 
     def _settle(self, conn: Connection, batch_id: int) -> None:
         now = self._clock.now()
-        if batches.standing(conn, batch_id).open_payouts == 0:
+        if batches.outstanding(conn, batch_id).open_payouts == 0:
             note_changes(conn, batch_id, now)
             batches.move(conn, batch_id, BatchStatus.SETTLED, now)
             batches.wake_open(conn, now)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from domain import realtime
 from domain.money import format_usdc
 from domain.outcomes import Again, Commit, Done, Outcome, nothing
-from domain.realtime import WHY, Bar, PayoutMode, RealtimeRules, Standing
+from domain.realtime import WHY, Backlog, Bar, PayoutMode, RealtimeRules
 from payouts.plan import Planned, Planner
 from ports.clock import Clock
 from ports.ids import Ids
@@ -39,7 +39,7 @@ class Turn:
     """What one look did. `wait`: how long the last plan still gathers."""
 
     planned: Planned | None = None
-    standing: Standing | None = None
+    backlog: Backlog | None = None
     wait: timedelta | None = None
 
 
@@ -72,16 +72,16 @@ class RealtimePlanner:
 
         return await self._store.write(plan)
 
-    def standing(self, conn: Connection) -> Standing | None:
+    def backlog(self, conn: Connection) -> Backlog | None:
         """For whoever looks; None when the mode is weekly. Addresses are judged without the chain."""
-        return self._standing(conn) if self.is_on else None
+        return self._backlog(conn) if self.is_on else None
 
-    def _standing(self, conn: Connection) -> Standing:
+    def _backlog(self, conn: Connection) -> Backlog:
         now = self._clock.now()
         waits = left(conn, self._planner.terms(now, now), self._planner.judge)
         if not waits.payouts:
-            return Standing(waits, None)
-        return Standing(waits, realtime.why_left(self._rules, platform(conn, self._account, now), waits))
+            return Backlog(waits, None)
+        return Backlog(waits, realtime.why_left(self._rules, platform(conn, self._account, now), waits))
 
     def _gathers(self, conn: Connection) -> timedelta | None:
         """How long the last plan still gathers; a clock that was set back ends it."""
@@ -96,7 +96,7 @@ class RealtimePlanner:
             terms = replace(self._planner.terms(now, now, outside), at_once=AtOnce(rules.ceiling))
             terms = narrowed(conn, terms, self._planner.judge, realtime.room(rules, stands))
             planned = self._planner.plan_in(conn, key, terms, APPROVER)
-        return Turn(planned, self._standing(conn))
+        return Turn(planned, self._backlog(conn))
 
 
 class RealtimeStep:
@@ -112,25 +112,25 @@ class RealtimeStep:
         turn = await self._planner.plan()
         if turn.wait is not None:
             return Again(turn.wait, "the last plan is a moment old: what is sold meanwhile comes together")
-        assert turn.standing is not None
-        self._tell(turn.standing)
-        if turn.standing.left.payouts and turn.standing.why is None:
+        assert turn.backlog is not None
+        self._tell(turn.backlog)
+        if turn.backlog.left.payouts and turn.backlog.why is None:
             return Again(GATHERS, "more is payable than one batch may hold")
         return Done()
 
-    def _tell(self, standing: Standing) -> None:
+    def _tell(self, backlog: Backlog) -> None:
         """One line for each change, not for each sale; a restart tells it again."""
-        if standing.why == self._told:
+        if backlog.why == self._told:
             return
-        self._told = standing.why
-        if standing.why is None:
+        self._told = backlog.why
+        if backlog.why is None:
             log.info("no sale waits for the weekly batch any more")
             return
-        waits = standing.left
+        waits = backlog.left
         log.warning(
             "sales wait for the weekly batch",
-            reason=standing.why.value,
-            why=WHY[standing.why],
+            reason=backlog.why.value,
+            why=WHY[backlog.why],
             payouts=waits.payouts,
             usdc=format_usdc(waits.amount),
         )

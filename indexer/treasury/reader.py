@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from domain.ledger import Asset
 from indexer.effects.facts import TransactionFacts
 from indexer.effects.match import receipts_closed
-from indexer.movements import Standing, lamport_standing, usdc_standing
+from indexer.movements import BeforeAndAfter, lamports_held, usdc_held
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
 from indexer.rpc.values import ListedSignature
@@ -31,8 +31,8 @@ class TransactionReader:
     def __init__(self, rpc: RpcPool, read_back: ReadBack) -> None:
         self._rpc, self._read_back = rpc, read_back
         self._statements = {
-            Asset.USDC: Statement(read_back, self._usdc_standing, SMALL_UNITS),
-            Asset.SOL: Statement(read_back, self._sol_standing, SMALL_LAMPORTS),
+            Asset.USDC: Statement(read_back, self._usdc_held, SMALL_UNITS),
+            Asset.SOL: Statement(read_back, self._sol_held, SMALL_LAMPORTS),
         }
 
     async def in_order(
@@ -46,14 +46,14 @@ class TransactionReader:
         """Any of a history, each as two endpoints show it."""
         return await together([self._read_back.read_back(one) for one in await self._wanted(track, chunk)])
 
-    def _usdc_standing(self, facts: TransactionFacts) -> Standing | None:
-        return usdc_standing(facts, self._read_back.usdc_account, self._read_back.usdc_mint)
+    def _usdc_held(self, facts: TransactionFacts) -> BeforeAndAfter | None:
+        return usdc_held(facts, self._read_back.usdc_account, self._read_back.usdc_mint)
 
-    def _sol_standing(self, facts: TransactionFacts) -> Standing | None:
+    def _sol_held(self, facts: TransactionFacts) -> BeforeAndAfter | None:
         """More follows from a receipt's end than from lamports."""
         ours = self._read_back
         closed = receipts_closed(facts, ours.wallet, ours.usdc_mint, ours.usdc_account)
-        return None if closed else lamport_standing(facts, ours.wallet)
+        return None if closed else lamports_held(facts, ours.wallet)
 
     async def _wanted(self, track: Track, chunk: Sequence[ListedSignature]) -> list[str]:
         """A failed transaction moved no token; it costs its payer the fee."""

@@ -8,7 +8,7 @@ after the first and before the second. So of many that bring little each, only e
 from collections.abc import Callable, Collection, Sequence
 
 from indexer.effects.facts import TransactionFacts
-from indexer.movements import Standing
+from indexer.movements import BeforeAndAfter
 from indexer.readback import ReadBack
 from indexer.rpc.testimony import Testimony
 from indexer.together import together
@@ -17,15 +17,15 @@ from indexer.together import together
 class Statement:
     """Keeps what stood in the account after the last transaction that was read.
 
-    `standing`: what it held before and after a transaction; None has two endpoints show it. Who brings less than
+    `held`: what it held before and after a transaction; None has two endpoints show it. Who brings less than
     `small` is one endpoint's word, how much all of them bring is not. Whatever leaves the account, or brings more, two
     show.
     """
 
     def __init__(
-        self, read_back: ReadBack, standing: Callable[[TransactionFacts], Standing | None], small: int
+        self, read_back: ReadBack, held: Callable[[TransactionFacts], BeforeAndAfter | None], small: int
     ) -> None:
-        self._read_back, self._standing, self._small = read_back, standing, small
+        self._read_back, self._held, self._small = read_back, held, small
         self._end: tuple[str, int | None] = "", None
 
     async def read(self, since: str | None, signatures: Sequence[str], until: str) -> list[TransactionFacts]:
@@ -52,8 +52,8 @@ class Statement:
         return brought == 0 or (brought is not None and facts.succeeded and 0 < brought < self._small)
 
     def _brought(self, facts: TransactionFacts) -> int | None:
-        standing = self._standing(facts)
-        return None if standing is None else standing.after - standing.before
+        held = self._held(facts)
+        return None if held is None else held.after - held.before
 
     def _unproven(
         self, facts: Sequence[TransactionFacts], marks: Sequence[int], balance: int | None
@@ -62,12 +62,12 @@ class Statement:
         unproven: list[int] = []
         begun, slot = 0, 0
         for mark in marks:
-            between, standing = range(begun, mark), self._standing(facts[mark])
+            between, held = range(begun, mark), self._held(facts[mark])
             in_order = all(slot <= facts[place].slot <= facts[mark].slot for place in between)
             brought = sum(self._brought(facts[place]) or 0 for place in between)
-            if not in_order or balance is None or standing is None or balance + brought != standing.before:
+            if not in_order or balance is None or held is None or balance + brought != held.before:
                 unproven += between
-            balance, slot, begun = None if standing is None else standing.after, facts[mark].slot, mark + 1
+            balance, slot, begun = None if held is None else held.after, facts[mark].slot, mark + 1
         return unproven, balance
 
     async def _prove(

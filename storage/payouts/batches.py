@@ -34,7 +34,7 @@ UNSETTLED = batches.c.status.in_(among((*WAITING, BatchStatus.SENDING)))
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Outstanding:
     """What is still to be paid by a batch: `open_payouts` of `unpaid` base units, of which `uncovered` wait for
     conversion."""
 
@@ -50,17 +50,17 @@ def by_id(conn: Connection, batch_id: int) -> Row[Any]:
     return row
 
 
-def standing(conn: Connection, batch_id: int) -> Standing:
-    rows = conn.execute(_STANDING, {"of": batch_id}).all()
+def outstanding(conn: Connection, batch_id: int) -> Outstanding:
+    rows = conn.execute(_OUTSTANDING, {"of": batch_id}).all()
     amounts = {row.state: int(row.amount) for row in rows}
-    return Standing(
+    return Outstanding(
         open_payouts=sum(row.payouts for row in rows),
         unpaid=sum(amounts.values()),
         uncovered=amounts.get(UsdcStatus.PENDING_CONVERSION, 0),
     )
 
 
-_STANDING = (
+_OUTSTANDING = (
     select(
         payouts.c.state,
         func.count().label("payouts"),

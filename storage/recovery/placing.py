@@ -16,7 +16,7 @@ from storage.treasury.outflows import kind_of
 EXPLAINED = frozenset(MovementKind) - {MovementKind.ORPHAN, MovementKind.OTHER}
 
 
-class Standing(Enum):
+class Placement(Enum):
     """What the rows say of a transaction that Circle lists."""
 
     KNOWN = auto()
@@ -27,7 +27,7 @@ class Standing(Enum):
     UNEXPLAINED = auto()
 
 
-def place(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> Standing:
+def place(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> Placement:
     """Give what Circle lists to the payout that it fits. What is booked as a payout for its amount and recipient alone
     is an order's of which nobody knows the signature, or looks like one: the list tells which."""
     lock_plans(conn)  # the gates of several replicas read one list
@@ -36,11 +36,11 @@ def place(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> Stan
     is_unclaimed = signature is not None and movements.is_unclaimed(conn, signature)
     if adoption.is_known(conn, outflow.circle_id):
         adoption.note_ended(conn, outflow.circle_id, outflow.state)
-        return Standing.KNOWN
+        return Placement.KNOWN
     if kind in EXPLAINED and not is_unclaimed:
-        return Standing.KNOWN
+        return Placement.KNOWN
     if adoption.adopt(conn, outflow, uuid, now):
-        return Standing.ADOPTED
+        return Placement.ADOPTED
     if signature is not None and is_unclaimed:
         movements.disown(conn, signature, now)
-    return Standing.OTHER if kind is MovementKind.OTHER else Standing.UNEXPLAINED
+    return Placement.OTHER if kind is MovementKind.OTHER else Placement.UNEXPLAINED

@@ -13,7 +13,7 @@ from chain.addresses import ata
 from config.settings import DEVNET_USDC
 from domain.evidence import Evidence
 from domain.ledger import Asset
-from domain.realtime import Bar, Left, Standing
+from domain.realtime import Backlog, Bar, Left
 from domain.states import BatchStatus, UsdcStatus, WorkState
 from metrics import Metrics
 from storage import inbox, work
@@ -300,7 +300,7 @@ async def test_what_is_unproven_waits_or_was_never_backed_up_is_shown(store: Sto
         usdc_least=THRESHOLD,
         sol_least=SOL_LEAST,
         wallet_wait=14 * DAY,
-        realtime=lambda _: Standing(Left(payouts=3, amount=7), Bar.DAY_CAP),
+        realtime=lambda _: Backlog(Left(payouts=3, amount=7), Bar.DAY_CAP),
     )
 
     def arrange(conn: Connection) -> int:

@@ -149,7 +149,9 @@ async def test_what_a_refund_leaves_of_a_payout_just_as_debts_have_used_it_up_is
         creator.refund(creator.newer, 100, RefundState.SUCCEEDED)
         batch_id = creator.plan("offcycle:2")
         creator.refund(creator.due, 200, RefundState.SUCCEEDED)
-        assert batches.standing(conn, batch_id).open_payouts == 0, "nothing of it is left, and its batch waits for it"
+        assert batches.outstanding(conn, batch_id).open_payouts == 0, (
+            "nothing of it is left, and its batch waits for it"
+        )
         assert conn.scalar(select(jobs.c.id).where(jobs.c.kind == "batch", jobs.c.subject == str(batch_id)))
         assert first_findings(conn) == {}
         shown = creator.shown()

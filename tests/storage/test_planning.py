@@ -90,8 +90,8 @@ async def test_an_address_that_became_payable_after_the_chain_was_read_is_paid_b
     for have_read in (1, 2):
         planned = await plan()
         assert planned is not None
-        standing = await inline_store.read(lambda conn, of=planned.batch_id: batches.standing(conn, of))  # type: ignore[misc]
-        assert standing.open_payouts == 1
+        outstanding = await inline_store.read(lambda conn, of=planned.batch_id: batches.outstanding(conn, of))  # type: ignore[misc]
+        assert outstanding.open_payouts == 1
         assert len(read) == have_read
     assert not set(read[0]) & set(read[1])
     assert await plan() is None

@@ -136,8 +136,8 @@ async def test_covered_sales_are_planned_at_once_oldest_first_and_approved_by_th
     made = await planner.plan()
     assert made.planned is not None and made.planned.key.startswith("realtime:")
     assert await shop.planned() == [[first, second]]
-    standing = await store.read(lambda conn: batches.standing(conn, 1))
-    assert (standing.unpaid, standing.uncovered) == (2 * DUE, 0), "nothing is planned that is not covered"
+    outstanding = await store.read(lambda conn: batches.outstanding(conn, 1))
+    assert (outstanding.unpaid, outstanding.uncovered) == (2 * DUE, 0), "nothing is planned that is not covered"
 
     def approved(conn: Connection) -> tuple[Sequence[str], str]:
         row = batches.by_id(conn, 1)
@@ -145,8 +145,8 @@ async def test_covered_sales_are_planned_at_once_oldest_first_and_approved_by_th
         return approvals.approvers(conn, 1), row.status
 
     assert await store.read(approved) == (["realtime"], "planned")
-    assert made.standing is not None and made.standing.why is Bar.FUNDS
-    assert (made.standing.left.payouts, made.standing.left.amount) == (1, DUE)
+    assert made.backlog is not None and made.backlog.why is Bar.FUNDS
+    assert (made.backlog.left.payouts, made.backlog.left.amount) == (1, DUE)
     await shop.sell(fund=DUE)
     assert (await planner.plan()).wait == GATHERS, "a plan gathers what comes in the moments after it"
     assert (await later(clock, planner)).planned is not None
@@ -170,7 +170,7 @@ async def test_what_the_rules_of_a_plan_leave_out_real_time_leaves_out_too(inlin
     _, planner = planners(inline_store, clock, denied=[address])
     made = await planner.plan()
     assert await shop.planned() == [[fine]]
-    assert made.standing is not None and made.standing.why is None, "no plan would take them, so nothing falls back"
+    assert made.backlog is not None and made.backlog.why is None, "no plan would take them, so nothing falls back"
     await shop.do(lambda conn: holds.release(conn, held, START))
     clock.at = START + timedelta(days=2, seconds=1)
     await planner.plan()
@@ -184,7 +184,7 @@ async def test_a_payout_above_a_cap_waits_and_the_others_do_not(inline_store: In
     big, small = await shop.sell("big", "ada", fund=100 * DUE)
     made = await planner.plan()
     assert await shop.planned() == [[small]]
-    assert made.standing is not None and made.standing.why is Bar.PAYOUT_CAP
+    assert made.backlog is not None and made.backlog.why is Bar.PAYOUT_CAP
     clock.at = MONDAY_NINE
     assert await weekly.plan_weekly() is not None
     assert await shop.planned() == [[small], [big]], "the Monday takes it, where a person sees it above the cap"
@@ -198,7 +198,7 @@ async def test_a_batch_keeps_within_its_cap_and_the_next_takes_the_rest(
     _, planner = planners(inline_store, clock, grouping=grouping, batch_cap=2 * DUE)
     sales = await shop.sell("ada", "bob", "ada", fund=100 * DUE)
     made = await planner.plan()
-    assert made.standing is not None and (made.standing.left.payouts, made.standing.why) == (1, None)
+    assert made.backlog is not None and (made.backlog.left.payouts, made.backlog.why) == (1, None)
     await later(clock, planner)
     assert await shop.planned() == [sales[:2], sales[2:]]
 
@@ -210,7 +210,7 @@ async def test_a_day_moves_no_more_than_its_cap_and_the_next_day_goes_on(inline_
     await planner.plan()
     made = await later(clock, planner)
     assert await shop.planned() == [[first]]
-    assert made.standing is not None and made.standing.why is Bar.DAY_CAP
+    assert made.backlog is not None and made.backlog.why is Bar.DAY_CAP
     await shop.do(lambda conn: shop.sales.pay(conn, 1, clock.at))
     assert (await later(clock, planner)).planned is None, "what was paid today still counts today"
     clock.at += timedelta(days=1)
@@ -226,7 +226,7 @@ async def test_the_pause_switch_and_an_older_batch_that_waits_come_before_real_t
     (sale,) = await shop.sell("ada", fund=DUE)
     await shop.do(lambda conn: turn(conn, SENDS_PAUSED, True, "looked into", "ada", START))
     made = await planner.plan()
-    assert made.planned is None and made.standing is not None and made.standing.why is Bar.PAUSED
+    assert made.planned is None and made.backlog is not None and made.backlog.why is Bar.PAUSED
     await shop.do(lambda conn: turn(conn, SENDS_PAUSED, False, "", "ada", START))
     (big,) = await shop.sell("big")
     assert await weekly.plan_off_cycle("somebody") is not None  # of both; 8.46 of it is not covered
@@ -234,7 +234,7 @@ async def test_the_pause_switch_and_an_older_batch_that_waits_come_before_real_t
     assert (await planner.plan()).planned is None
     await shop.sell(fund=BIG_DUE + DUE)
     made = await planner.plan()
-    assert made.planned is None and made.standing is not None and made.standing.why is Bar.OLDER_BATCH
+    assert made.planned is None and made.backlog is not None and made.backlog.why is Bar.OLDER_BATCH
     await shop.do(lambda conn: batches.move(conn, 1, BatchStatus.SENDING, clock.at))
     assert (await planner.plan()).planned is not None, "a batch that sends has had its turn"
     assert await shop.planned() == [[sale, big], [young]]
@@ -251,7 +251,7 @@ async def test_what_left_a_plan_for_a_reason_of_its_own_is_not_planned_again_and
     second, other = await shop.sell("ada", "bob")
     made = await later(clock, planner)
     assert await shop.planned() == [[first], [other]]
-    assert made.standing is not None and made.standing.why is Bar.LEFT_OUT
+    assert made.backlog is not None and made.backlog.why is Bar.LEFT_OUT
     clock.at = MONDAY_NINE
     await weekly.plan_weekly()
     assert await shop.planned() == [[first], [other], [first, second]]

@@ -21,7 +21,7 @@ from storage.payouts.planning import PlanTerms
 from storage.payouts.taking import take
 from storage.people import users
 from storage.recovery.adoption import Outflow
-from storage.recovery.placing import Standing, place
+from storage.recovery.placing import Placement, place
 from storage.sales import early_reversals, returns
 from storage.sales.returns import DisputeSeen, RefundSeen
 from storage.tables import batches, conversions, jobs, payouts, purchases, transfer_attempts
@@ -376,7 +376,7 @@ async def test_the_gates_of_two_replicas_that_list_an_unknown_order_at_once_adop
         task = asyncio.create_task(other.run_sync(lambda conn: place(conn, outflow, UUID(int=2), NOW)))
         await until_it_waits(task, postgres_url)
         await one.commit()
-        assert (first, await task) == (Standing.ADOPTED, Standing.KNOWN)
+        assert (first, await task) == (Placement.ADOPTED, Placement.KNOWN)
         await other.commit()
     assert await postgres_store.read(lambda conn: conn.scalar(select(func.count()).select_from(transfer_attempts))) == 1
 

@@ -29,7 +29,7 @@ from agent.web.settings import WebSettings
 from chain.addresses import check_payout_owner
 from domain.errors import Rejected, Retryable
 from domain.evidence import PackedOutflow
-from domain.realtime import Standing
+from domain.realtime import Backlog
 from gateways.circle_api.facts import ChallengeFacts, CircleTransaction, NotificationKey, UserToken
 from gateways.circle_mint import WireInstructions
 from gateways.circle_signature import NotificationVerifier
@@ -211,7 +211,7 @@ class Shop:
         self.usdc_account = "PlatformUsdcAccount"
         self.usdc: int | None = 0
         self.treasury: tuple[int, int] | None = (0, 0)
-        self.realtime: Standing | None = None
+        self.realtime: Backlog | None = None
         self.packed: dict[str, PackedOutflow] = {}
         self.at_circle: set[str] = set()
         self.wires: list[WireInstructions] = []

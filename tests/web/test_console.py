@@ -13,7 +13,7 @@ from agent.web.console.app import NAVIGATION
 from agent.web.endpoint import Access, Endpoint, Face
 from agent.web.messages import WebRequest
 from agent.web.pages.files import FOLDER
-from domain.realtime import Bar, Left, Standing
+from domain.realtime import Backlog, Bar, Left
 from storage import tables
 from storage.work import ask_person
 from tests.plans import growing, plans_kept
@@ -71,7 +71,7 @@ async def test_a_token_opens_a_session_whose_cookie_no_script_and_no_other_site_
 
 
 async def test_the_overview_says_what_real_time_leaves_to_the_monday(shop: Shop, visitor: Visitor) -> None:
-    shop.realtime = Standing(Left(payouts=3, amount=7_050_000, uncovered=3), Bar.FUNDS)
+    shop.realtime = Backlog(Left(payouts=3, amount=7_050_000, uncovered=3), Bar.FUNDS)
     await signed_in(visitor, "viewer")
     words = (await visitor.get("/console/")).words
     assert "Not paid in real time: 3 payouts, 7.05 USDC: the platform wallet's free USDC does not cover" in words

@@ -19,7 +19,7 @@ from payouts.plan import Planner, PlanRules
 from ports.virtual import SeededIds
 from storage.engines.postgres import PostgresStore
 from storage.operation.listings import INSTALLED_AT
-from storage.payouts.batches import standing
+from storage.payouts.batches import outstanding
 from storage.payouts.planning import PlanTerms
 from storage.payouts.taking import take
 from storage.store import Store
@@ -333,7 +333,7 @@ async def test_eight_off_cycle_plans_at_once_take_each_payout_once(store: Store)
     planners = [planner_at(store, START + timedelta(hours=1), number) for number in range(8)]
     made = await asyncio.gather(*(planner.plan_off_cycle("somebody") for planner in planners))
     planned = [one.batch_id for one in made if one is not None]
-    assert await store.read(lambda conn: sum(standing(conn, batch).open_payouts for batch in planned)) == 5
+    assert await store.read(lambda conn: sum(outstanding(conn, batch).open_payouts for batch in planned)) == 5
     rows = await store.read(lambda conn: conn.execute(select(batches.c.payout_count)).scalars().all())
     assert sum(rows) == 5
     assert 0 not in rows

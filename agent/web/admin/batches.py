@@ -150,7 +150,7 @@ class AdminBatches:
 
 def batch_row(conn: Connection, row: Any) -> BatchRow:
     """A batch with where its payouts stand."""
-    standing = batches.standing(conn, row.id)
+    outstanding = batches.outstanding(conn, row.id)
     return BatchRow(
         id=row.id,
         uuid=row.uuid,
@@ -168,8 +168,8 @@ def batch_row(conn: Connection, row: Any) -> BatchRow:
         settled_at=row.settled_at,
         created_at=row.created_at,
         payouts=batches.counts(conn, row.id),
-        unpaid=format_usdc(standing.unpaid),
-        uncovered=format_usdc(standing.uncovered),
+        unpaid=format_usdc(outstanding.unpaid),
+        uncovered=format_usdc(outstanding.uncovered),
     )
 
 

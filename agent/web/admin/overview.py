@@ -13,7 +13,7 @@ from agent.web.payout_way import PayoutWayBody
 from agent.web.settings import WebSettings
 from domain.calendar import next_batch_time
 from domain.money import format_cents, format_sol, format_usdc
-from domain.realtime import WHY, Standing
+from domain.realtime import WHY, Backlog
 from domain.states import UsdcStatus, WorkState
 from ports.clock import Clock
 from storage.mints import mint_payouts
@@ -21,7 +21,7 @@ from storage.operation.switches import SENDS_PAUSED, why_on
 from storage.reading import glance, operator_views, probes
 from storage.store import Store
 
-ReadRealtime = Callable[[Connection], Standing | None]
+ReadRealtime = Callable[[Connection], Backlog | None]
 """What real-time payout leaves to the weekly batch; None where sales are paid by the week."""
 DAYS = 14
 """Two Mondays are always among them."""
@@ -171,10 +171,10 @@ class AdminOverview:
         )
 
 
-def _realtime(standing: Standing | None) -> Realtime | None:
-    if standing is None:
+def _realtime(backlog: Backlog | None) -> Realtime | None:
+    if backlog is None:
         return None
-    left, why = standing.left, standing.why
+    left, why = backlog.left, backlog.why
     return Realtime(
         number=left.payouts,
         amount=format_usdc(left.amount),
