@@ -15,7 +15,7 @@ from storage.engines import engine_library
 engine_library.install()
 
 from simulator.until import Stop, Until  # noqa: E402
-from tests.proof import bugs, fuzz, kills, load, model, pairs, power, weeks  # noqa: E402
+from tests.proof import bugs, fuzz, kills, load, model, pairs, partitions, power, weeks  # noqa: E402
 from tests.proof.document import Account, write  # noqa: E402
 
 ENDED = 130
@@ -37,6 +37,7 @@ PARTS: Mapping[str, Part] = {
     "pairs": Part("Faults alone and in pairs", 2, lambda asked, until: pairs.run(asked.seed, until)),
     "bugs": Part("Seeded bugs", 3, lambda _, until: bugs.run(until)),
     "kills": Part("Kills", 3, lambda asked, until: kills.run(asked.kills, asked.purchases, asked.seed, until)),
+    "partitions": Part("Partitions", 2, lambda asked, until: partitions.run(asked.seed, until)),
     "load": Part("Load", 1, lambda asked, until: load.run(asked.load_minutes, asked.rate, asked.seed, until)),
     "power": Part("Power loss", 1, lambda asked, until: power.run(asked.cuts, asked.seed, until)),
     "model": Part("Money beside a model", 1, lambda asked, until: model.run(asked.histories, asked.seed, until)),

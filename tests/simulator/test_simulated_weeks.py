@@ -1,6 +1,8 @@
 """Weeks in which everything goes wrong: a slice of what `make soak` does by the thousand."""
 
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,9 @@ from simulator.runs import faults_named, scenarios
 from simulator.scenario import ALL_FAULTS, FaultKind, Scenario
 from simulator.week import simulate
 
+ZONES = ("NZST-12NZDT,M9.5.0,M4.1.0/3", "EST5EDT,M3.2.0,M11.1.0")
+"""Auckland and New York, written out, so that no table of zones is needed: another day, and another hour each half
+year."""
 SEEDS = (23, pytest.param(21, marks=pytest.mark.soak))
 
 
@@ -43,6 +48,23 @@ def test_who_pays_around_the_cut_off_is_paid_for_by_the_right_monday() -> None:
     outcome = simulate(Scenario(3, weeks=1, purchases=3, faults=late, operators=True))
     assert outcome.violations == [], "\n".join(story_of(outcome, "simulate"))
     assert outcome.faults[FaultKind.LATE_BUYERS] > 0
+
+
+@pytest.fixture
+def in_its_own_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    yield monkeypatch
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_a_monday_is_the_same_monday_wherever_the_machine_stands(in_its_own_zone: pytest.MonkeyPatch) -> None:
+    scenario = Scenario(3, weeks=1, purchases=2, faults=frozenset({FaultKind.LATE_BUYERS}), operators=True)
+    hashes = set()
+    for zone in ("UTC0", *ZONES):
+        in_its_own_zone.setenv("TZ", zone)
+        time.tzset()
+        hashes.add(simulate(scenario).trace_hash)
+    assert len(hashes) == 1
 
 
 def test_the_command_reports_what_the_issue_of_a_run_is(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -24,12 +24,21 @@ REFUSES = "cannot start: the database"
 class Fleet:
     """Use as a context manager; `live_and_die` until cancelled or enough, then the last of each place lives on."""
 
-    def __init__(self, world: World, folder: Path, replicas: int, share_of_short: float, dice: random.Random) -> None:
+    def __init__(
+        self,
+        world: World,
+        folder: Path,
+        own: Sequence[Mapping[str, str]],
+        dice: random.Random,
+        share_of_short: float = 0.0,
+    ) -> None:
+        """`own`: for each replica, which of its settings are not the world's."""
         self._world, self._folder, self._dice = world, folder, dice
         self._share_of_short = share_of_short
-        self._replicas = replicas
-        self._own = [{"AGENT_LISTEN": _address(), "AGENT_ADMIN_LISTEN": _address()} for _ in range(replicas)]
+        self._own = [{**settings, "AGENT_LISTEN": _address(), "AGENT_ADMIN_LISTEN": _address()} for settings in own]
         self.kills = 0
+        self.living: dict[int, asyncio.subprocess.Process] = {}
+        """By their places, those that are ready."""
 
     async def __aenter__(self) -> "Fleet":
         self._stack = AsyncExitStack()
@@ -41,25 +50,31 @@ class Fleet:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
+    @property
+    def ready_urls(self) -> list[str]:
+        """Where each replica says whether it is ready."""
+        return [_ready_url(own) for own in self._own]
+
     async def live_and_die(self, goes_on: Callable[[], bool]) -> None:
         """Every replica dies again and again, each at moments of its own, while it `goes_on`; then all live until this
         is cancelled. Raises AssertionError when one ends by itself."""
         async with asyncio.TaskGroup() as group:
-            for place in range(self._replicas):
+            for place in range(len(self._own)):
                 group.create_task(self._lives(place, random.Random(self._dice.random()), goes_on))
 
     async def _lives(self, place: int, dice: random.Random, goes_on: Callable[[], bool]) -> None:
         settings = self._world.environment | self._own[place]
-        ready = f"http://{settings['AGENT_LISTEN']}/readyz"
         log = self._folder / f"replica-{place}.log"
         while True:
             try:
-                async with running_daemon(settings, ready, log) as process:
+                async with running_daemon(settings, _ready_url(settings), log) as process:
+                    self.living[place] = process
                     ended = asyncio.create_task(process.wait())
                     life = dice.uniform(*(SHORT_LIFE if dice.random() < self._share_of_short else LONG_LIFE))
                     await asyncio.wait([ended], timeout=life if goes_on() else None)
                     if ended.done():
                         raise AssertionError(f"a replica ended by itself: {log.read_text()[-3000:]}")
+                    del self.living[place]
                     process.send_signal(signal.SIGKILL)
                     await ended
                     self.kills += 1
@@ -75,6 +90,10 @@ async def again_and_again(
     while goes_on():
         await asyncio.sleep(dice.uniform(*gaps))
         await act()
+
+
+def _ready_url(settings: Mapping[str, str]) -> str:
+    return f"http://{settings['AGENT_LISTEN']}/readyz"
 
 
 def _address() -> str:

@@ -65,9 +65,18 @@ class Plan:
     """Of the lives that end while the daemon still starts."""
 
 
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A week's outcome. `commands` are runs of distribute_usdc_batch that had to be repeated."""
+
+    purchases: int
+    commands: int
+    violations: Sequence[str]
+
+
 @dataclass(slots=True)
 class Siege:
-    """What came of it. `commands` are runs of distribute_usdc_batch that had to be repeated."""
+    """What came of it. `commands` as in `Played`."""
 
     kills: int = 0
     server_deaths: int = 0
@@ -79,11 +88,18 @@ class Siege:
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
+    def add(self, week: Played) -> None:
+        """Its violations are told with its number."""
+        self.weeks += 1
+        self.purchases += week.purchases
+        self.commands += week.commands
+        self.violations += [f"week {self.weeks}: {found}" for found in week.violations]
+
 
 async def besiege(plan: Plan, folder: Path, server: PostgresServer | None = None) -> Siege:
     """On the server's new database; without one, on an SQLite file, which takes one replica alone."""
     siege = Siege()
-    url = None if server is None else await _new_database(server)
+    url = None if server is None else await new_database(server)
     options = WorldOptions(
         folder / "data",
         port_base=0,
@@ -102,19 +118,19 @@ async def besiege(plan: Plan, folder: Path, server: PostgresServer | None = None
         def dies() -> bool:
             return fleet.kills < plan.kills and not plan.until.over()
 
-        fleet = Fleet(world, folder, plan.replicas, plan.share_of_short, dice)
+        fleet = Fleet(world, folder, [{}] * plan.replicas, dice, plan.share_of_short)
         async with fleet, _dying(fleet, server, siege, dice, dies):
             while dies() or (siege.purchases < plan.purchases and not plan.until.over()):
-                await _week(world, plan, siege)
+                siege.add(await play_week(world, plan.seed * 1_000 + siege.weeks, plan.week))
             weather.end()
-            siege.violations += await _at_rest(world.environment["DATABASE_URL"], records)
+            siege.violations += await at_rest(world.environment["DATABASE_URL"], records)
         siege.kills, siege.struck = fleet.kills, weather.struck
         siege.acknowledged = len(records.sent.acknowledged)
     siege.seconds = plan.until.taken
     return siege
 
 
-async def _new_database(server: PostgresServer) -> str:
+async def new_database(server: PostgresServer) -> str:
     """As the daemon's own role sees it, with the least rights."""
     own = await server.restricted(await server.upgraded_database())
     return own.render_as_string(hide_password=False)
@@ -143,31 +159,31 @@ async def _dying(
             task.cancel()
 
 
-async def _week(world: World, plan: Plan, siege: Siege) -> None:
-    """One more week of new people; its violations are told with its number."""
+async def play_week(world: World, seed: int, purchases: int) -> Played:
+    """One more week of new people. Who is not served at once asks again."""
+    commands = 0
 
     async def distribute(arguments: Sequence[str]) -> Finished:
         """The command, run again by its operator while the daemon is down or does not know something yet."""
+        nonlocal commands
         give_up = time.monotonic() + PATIENCE_SECONDS
         while True:
             finished = await run_command(["distribute_usdc_batch", *arguments], world.environment)
             if finished.exit_code != DAEMON_AWAY or time.monotonic() > give_up:
                 return finished
-            siege.commands += 1
+            commands += 1
 
     access = Access.read(world.options.data_dir / ACCESS_FILE)
     access = replace(access, solana_rpc=access.solana_rpc.rstrip("/") + OBSERVER)
-    people = plan_week(plan.seed * 1_000 + siege.weeks, plan.week, CREATORS)
+    people = plan_week(seed, purchases, CREATORS)
     async with aiohttp.ClientSession() as session:
         wire = Wire(session, PATIENCE_SECONDS)
         with Stages(Console(quiet=True)) as stages:
             outcome = await Week(access, people, wire, stages, distribute, no_progress_seconds=PATIENCE_SECONDS).play()
-    siege.violations += [f"week {siege.weeks + 1}: {found}" for found in outcome.violations]
-    siege.weeks += 1
-    siege.purchases += outcome.report["purchases"]
+    return Played(outcome.report["purchases"], commands, outcome.violations)
 
 
-async def _at_rest(url: str, records: Records) -> list[str]:
+async def at_rest(url: str, records: Records) -> list[str]:
     """What the checker finds when nothing changes its mind any more; [] as soon as it finds nothing. The server may
     still be recovering from its last death."""
     give_up = time.monotonic() + REST_SECONDS
