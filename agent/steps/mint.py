@@ -72,6 +72,10 @@ class MintWitness(Protocol):
 
 
 class Signer(Protocol):
+    def require_key(self) -> None:
+        """Raises KeyRefused while our key is refused: nothing could be signed."""
+        ...
+
     async def sign_transaction(self, wallet_id: str, raw_wire: bytes, memo: str, lane: Lane) -> str: ...
 
 
@@ -245,6 +249,7 @@ class MintStep:
         """
         if case.live.wallet_id != self._terms.wallet_id:
             raise Misuse(f"mint {case.live.uuid} was planned for another platform wallet")
+        self._signer.require_key()
         purchase_id, attempt_id = case.purchase.id, case.live.id
         mint_size, _ = self._standard.rent_sizes(plan)
         rent = await self._chain.minimum_rent(mint_size)

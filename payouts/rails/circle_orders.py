@@ -41,6 +41,10 @@ class CircleOrders:
     def __init__(self, store: Store, clock: Clock, circle: CircleTransfers, blockchain: str) -> None:
         self._store, self._clock, self._circle, self._blockchain = store, clock, circle, blockchain
 
+    def require_key(self) -> None:
+        """Raises KeyRefused while nothing could be ordered."""
+        self._circle.require_key()
+
     def would_be_sent_again(self, case: TransferCase) -> bool:
         """Whether its outcome is unknown and its key still good: where Circle never got it, that is a new order."""
         attempt = case.live

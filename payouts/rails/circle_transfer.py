@@ -137,6 +137,7 @@ class CircleTransferStep:
     async def _begun(self, case: TransferCase, claim: Claim) -> TransferCase | str:
         """The case with its attempt; or what stops it, which is asked until the attempt was sent."""
         if case.attempt is None:
+            self._orders.require_key()
             return await self._intend(case.transfer.id, claim)
         if case.attempt.state == TransferState.INTENDED:
             return await self._store.read(lambda conn: self._stopped(conn, case)) or case

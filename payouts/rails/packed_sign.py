@@ -52,6 +52,10 @@ class SignChain(Protocol):
 
 
 class Signer(Protocol):
+    def require_key(self) -> None:
+        """Raises KeyRefused while our key is refused: nothing could be signed."""
+        ...
+
     async def sign_transaction(self, wallet_id: str, raw_wire: bytes, memo: str, lane: Lane) -> str: ...
 
 
@@ -127,6 +131,7 @@ class PackedSignStep:
 
     async def _sign(self, case: GroupCase, plan: PackedPlan, view: PackedView, claim: Claim) -> Outcome:
         terms = self._terms
+        self._signer.require_key()
         rent = await self._chain.minimum_rent(programs.TOKEN_ACCOUNT_SIZE)
         need = max(0, rent - view.receipt_lamports) + transaction_fee(terms.priority_lamports)
         if view.wallet_lamports < need:

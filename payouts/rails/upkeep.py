@@ -47,6 +47,10 @@ class UpkeepWitness(Protocol):
 
 
 class Signer(Protocol):
+    def require_key(self) -> None:
+        """Raises KeyRefused while our key is refused: nothing could be signed."""
+        ...
+
     async def sign_transaction(self, wallet_id: str, raw_wire: bytes, memo: str, lane: Lane) -> str: ...
 
 
@@ -85,6 +89,7 @@ class UpkeepStep:
         if stopped is not None:
             return Again(PAUSED, stopped)
         terms, upkeep_id = self._terms, case.row.id
+        self._signer.require_key()
         blockhash, last_valid_block_height = await self._chain.latest_blockhash()
         wire = self._build(case, blockhash)
         failure = await self._chain.simulate(wire)

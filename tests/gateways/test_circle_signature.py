@@ -124,3 +124,12 @@ async def test_circle_being_away_is_not_taken_for_a_bad_signature(world: World, 
     with pytest.raises(Retryable):
         await NotificationVerifier(fetch, SkippingClock()).verify(delivery.body, *signed(delivery))
     assert not issubclass(BadSignature, OutcomeUnknown)
+
+
+async def test_while_circle_refuses_our_own_key_a_notification_is_not_taken_for_forged(
+    world: World, delivery: Delivery
+) -> None:
+    gateway, _ = gateway_to(world, key="TEST_API_KEY:other:key")
+    verifier = NotificationVerifier(gateway.notification_public_key, SkippingClock())
+    with pytest.raises(Retryable):
+        await verifier.verify(delivery.body, *signed(delivery))

@@ -20,7 +20,8 @@ from tests.week.mint_account import USDC, converting
 from tests.week.people import on_virtual_time, open_session, shelf_says
 from tests.week.selling import DUE, Market, skip_to
 from tests.week.test_operator_refunds import Desk
-from tests.week.virtual_world import CIRCLE_URL, STRIPE_URL, VirtualWorld
+from tests.week.test_withdrawals import ask, holder
+from tests.week.virtual_world import CIRCLE_URL, RPC_URL, STRIPE_URL, VirtualWorld
 
 CREATORS = ("ada", "ben", "cyd", "dan", "eve", "fay")
 ASKED_FOR_KEY = "/v1/w3s/config/entity/publicKey"
@@ -95,6 +96,8 @@ async def test_while_circle_refuses_the_key_one_call_asks_and_all_goes_on_when_i
         begun = len(world.transport.sent)
         await world.clock.sleep(3600)
         assert 11 <= len(calls(world, CIRCLE_URL, begun)) <= 13
+        asked_chain = b"".join(sent.body for sent in world.transport.sent[begun:] if sent.url.startswith(RPC_URL))
+        assert asked_chain.count(b"getLatestBlockhash") + asked_chain.count(b"simulateTransaction") < 10
         assert [line["event"] for line in lines if line["log_level"] == "error"] == [REFUSED]
         assert nothing_given_up(world) and set(shop.states()) == {"pending_distribution"}
         world.circle.custody.entity.api_keys = frozenset({KEY})
@@ -180,3 +183,19 @@ async def test_while_stripe_refuses_the_key_fees_and_refunds_wait_and_buyers_are
     await desk.shows("both fees are known", pending_distribution="3.916667")
     assert (await world.call("POST", "/api/checkout/stripe/", wish, stranger)).status == 200
     await desk.close()
+
+
+@on_virtual_time
+async def test_a_withdrawal_that_is_wished_for_meanwhile_is_made_when_the_key_is_taken(tmp_path: Path) -> None:
+    world = VirtualWorld(tmp_path)
+    await world.start()
+    token, _ = await holder(world, "ada")
+    world.circle.custody.entity.api_keys = frozenset({"TEST_API_KEY:other:key"})
+    refused = [await ask(world, token) for _ in range(2)]
+    assert [(one.status, one.body["error"]["code"]) for one in refused] == [(503, "circle_unavailable")] * 2
+    world.circle.custody.entity.api_keys = frozenset({KEY})
+    await world.clock.sleep(LONGEST_PAUSE)
+    made = await ask(world, token)
+    assert (made.status, made.body["state"]) == (201, "challenge")
+    assert [row["state"] for row in rows_of(world, "SELECT state FROM withdrawals")] == ["challenge"]
+    await world.close()
