@@ -51,7 +51,8 @@ RPC_PER_SECOND = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One batch: payouts a second between its first and its last finalized transaction, and what it took besides."""
+    """One batch: payouts a second between its first and its last finalized transaction, and what it took besides.
+    `refused`: calls that were beyond Circle's rates."""
 
     per_second: float
     batch_seconds: float
@@ -59,6 +60,7 @@ class Ran:
     rent_lamports: int
     transactions: int
     rss_mb: int
+    refused: int
 
 
 def plan_alone(creators: int, purchases: int) -> dict[str, object]:
@@ -77,11 +79,11 @@ def main(creators: int, purchases: int, one_by_one: int) -> dict[str, object]:
         _fill(root / "eve.db", eve)
         plan_seconds, _ = asyncio.run(_plan(root / "eve.db"))
         print(f"plan of {creators} creators, {purchases} purchases: {plan_seconds:.3f} s")
-        single = asyncio.run(_run(root / "circle", Eve(one_by_one, one_by_one, eve.now), "circle", "v0"))
+        single = asyncio.run(pay_out(root / "circle", Eve(one_by_one, one_by_one, eve.now), "circle", "v0"))
         _tell(f"{one_by_one} transfers, one call each", single)
         packed = {}
         for version in ("v0", "v1"):
-            packed[version] = asyncio.run(_run(root / version, eve, "solana", version))
+            packed[version] = asyncio.run(pay_out(root / version, eve, "solana", version))
             _tell(f"{creators} creators packed in {version}", packed[version])
     return {
         "plan_seconds": round(plan_seconds, 3),
@@ -129,8 +131,11 @@ async def _plan(path: Path) -> tuple[float, float]:
     return seconds, cpu
 
 
-async def _run(folder: Path, eve: Eve, rail: str, version: str) -> Ran:
-    """Plan the eve's batch in a world of its own and wait until it is settled."""
+async def pay_out(
+    folder: Path, eve: Eve, rail: str, version: str, trouble: Callable[[World], None] = lambda _: None
+) -> Ran:
+    """Plan the eve's batch in a world of its own, with what `trouble` does to it, and wait until it is settled. Raises
+    AssertionError unless the chain shows each creator's due, and nothing else."""
     options = WorldOptions(
         folder, port_base=0, circle_limits="real", grouping="creator", rail=rail, packed_format=version
     )
@@ -148,6 +153,7 @@ async def _run(folder: Path, eve: Eve, rail: str, version: str) -> Ran:
             memory: list[int] = []
             watcher = asyncio.create_task(_watch(daemon.pid, memory))
             await _until_deposited(client)
+            trouble(world)
             began = time.perf_counter()
             batch = await client.plan()
             assert batch is not None
@@ -217,6 +223,7 @@ def _measured(world: World, database: Path, eve: Eve, seconds: float, memory: in
         rent_lamports=costs - fees,
         transactions=len(paid),
         rss_mb=memory // 2**20,
+        refused=world.circle.rates.refused,
     )
 
 
