@@ -82,6 +82,8 @@ class Link:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
                 await self._while_in(HOLDS_REQUESTS)
+                if far.is_closing():
+                    break
                 far.write(data)
                 await far.drain()
                 if self._trouble is Trouble.RESET:
@@ -95,11 +97,13 @@ class Link:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
                 await self._while_in(HOLDS_ANSWERS)
-                while self._trouble is Trouble.DRIP and len(data) > 1:
+                while self._trouble is Trouble.DRIP and len(data) > 1 and not writer.is_closing():
                     self.struck += 1
                     writer.write(data[:1])
                     data = data[1:]
                     await self._changes_within(DRIP_SECONDS)
+                if writer.is_closing():
+                    break  # it was reset: nobody hears this answer
                 writer.write(data)
                 await writer.drain()
         await self._while_in(HOLDS_ANSWERS)

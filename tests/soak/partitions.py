@@ -230,8 +230,8 @@ def _struck(case: Case, places: Sequence[int], cables: Sequence[Cables], fleet: 
 
 async def _until_ready(fleet: Fleet, session: aiohttp.ClientSession) -> None:
     """Every replica by its own word. Unbounded: the caller's patience is."""
-    for url in fleet.ready_urls:
-        while not await _is_ready(session, url):
+    for place, url in enumerate(fleet.ready_urls):
+        while place not in fleet.living or not await _is_ready(session, url):
             await asyncio.sleep(POLL_SECONDS)
 
 
