@@ -99,6 +99,9 @@ class CircleTransferStep:
             return Again(PAUSED, begun)
         if begun.live.state == TransferState.FINALIZED:
             return Done()
+        overtaken = await self._overtaken(case) if case.attempt is not None else None
+        if overtaken is not None:
+            return overtaken
         with looking_up(begun.live.state == TransferState.SUBMITTED):
             return await self._look(begun, claim, window)
 
@@ -142,6 +145,22 @@ class CircleTransferStep:
         if case.attempt.state == TransferState.INTENDED:
             return await self._store.read(lambda conn: self._stopped(conn, case)) or case
         return case
+
+    async def _overtaken(self, case: TransferCase) -> Outcome | None:
+        """The end of an attempt that never left, as while our key was refused, and whose sale is held by now or had
+        money come back: that takes its effect before another attempt. Circle's list has the word as well."""
+        attempt = case.live
+        if attempt.state != TransferState.INTENDED or attempt.signature or attempt.circle_transaction_id:
+            return None
+        why = await self._store.read(lambda conn: rows.why_overtaken(conn, case))
+        if why is None:
+            return None
+        try:
+            if await self._orders.find(case) is not None:
+                return None
+        except Rejected as error:
+            return Again(PAUSED, f"{why}, and Circle can't be asked for it: {error}")
+        return self._dead(case, {"why": f"never sent: {why}"}, nothing, retry=True)
 
     async def _intend(self, transfer_id: int, claim: Claim) -> TransferCase | str:
         """Decided from what this transaction sees: a refund may have made it less, another transfer used up the day's

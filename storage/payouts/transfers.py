@@ -20,7 +20,7 @@ from storage.payouts import recipients
 from storage.payouts.approvals import require_as_planned
 from storage.payouts.batches import UNSETTLED, wake_when_done
 from storage.payouts.distribution import pay
-from storage.sales.returns import settle_returns, settle_unpaid
+from storage.sales.returns import due_now, settle_returns, settle_unpaid
 from storage.statements import among, change_of, locked_row_of, row_of
 from storage.tables import (
     batches,
@@ -227,6 +227,14 @@ def why_held(conn: Connection, case: TransferCase) -> str | None:
     sold = select(purchases.c.hold_reason).where(purchases.c.id.in_([row.purchase_id for row in case.payouts]))
     why = conn.scalar(sold.where(purchases.c.hold_reason.is_not(None)).limit(1))
     return None if why is None else f"its sale is held: {why}"
+
+
+def why_overtaken(conn: Connection, case: TransferCase) -> str | None:
+    """Why an attempt that never left is not to leave any more, if it is so: a sale of the transfer is held, or money of
+    one came back, since it was meant."""
+    if any(due_now(conn, payout) != payout.amount for payout in case.payouts):
+        return "money of its sale came back"
+    return why_held(conn, case)
 
 
 def look_for(conn: Connection, above: int, limit: int, now: datetime) -> int:

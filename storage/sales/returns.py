@@ -200,6 +200,15 @@ def returned(conn: Connection, purchase_id: int) -> Returns:
     return _returns(conn, sales.required(conn, purchase_id), contests)
 
 
+def due_now(conn: Connection, payout: Row[Any]) -> int:
+    """What is due of a payout after all that came back of its sale, also where that waits for a transfer's outcome."""
+    row = sales.required(conn, payout.purchase_id)
+    back = returned(conn, row.id).returned
+    return dues(row.creator_amount, row.gross_amount, back, sales.shares_of(conn, row.content_id)).get(
+        payout.recipient_id, 0
+    )
+
+
 def _returns(conn: Connection, row: Row[Any], contests: Sequence[Row[Any]]) -> Returns:
     succeeded = conn.scalars(_SUCCEEDED, {"of": row.id}).all()
     lost = [one.amount for one in contests if one.status == LOST_DISPUTE]

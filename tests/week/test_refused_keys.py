@@ -116,6 +116,47 @@ async def test_orders_that_never_left_for_a_bad_key_are_sent_however_late_there_
     await shop.taken()
 
 
+@pytest.mark.parametrize("back", ["a dispute", "a refund", "a part"])
+@on_virtual_time
+async def test_an_order_that_never_left_for_a_bad_key_is_not_sent_for_what_came_back_meanwhile(
+    tmp_path: Path, back: str
+) -> None:
+    shop = Market(VirtualWorld(tmp_path))
+    world, controls = shop.world, shop.world.stripe.controls
+    await shop.open("ada")
+    (sold,) = await shop.sell()
+    await shop.deposited(DUE)
+
+    def revoke() -> None:
+        world.circle.custody.entity.api_keys = frozenset()
+
+    body = b'{"code": 401, "message": "Malformed authorization."}'
+    world.circle.faults.add(
+        Rule("POST /v1/w3s/developer/transactions/transfer", Fault.STATUS, 1, status=401, body=body, strikes=revoke)
+    )
+    await shop.plan()
+    await shop.until_work_says("an operator must act")
+    attempts = "SELECT state FROM transfer_attempts ORDER BY attempt"
+    assert [row["state"] for row in rows_of(world, attempts)] == ["intended"]
+    if back == "a dispute":
+        controls.open_dispute(sold.payment)
+    else:
+        controls.refund(sold.payment, 300 if back == "a refund" else 100)
+    known = "SELECT id FROM purchases WHERE hold_reason IS NOT NULL OR refunded_amount > 0"
+
+    async def is_known() -> bool:
+        return bool(rows_of(world, known))
+
+    await world.until("it is known", is_known)
+    world.circle.custody.entity.api_keys = frozenset({KEY})
+    await shop.batch_is("settled", seconds=LONGEST_PAUSE + 600)
+    assert shop.states() == [{"a dispute": "on_hold", "a refund": "cancelled", "a part": "distributed"}[back]]
+    assert shop.paid() == {"ada": 1_566_667 if back == "a part" else 0}
+    ends = ["dead", "finalized"] if back == "a part" else ["dead"]
+    assert [row["state"] for row in rows_of(world, attempts)] == ends
+    await shop.close()
+
+
 @on_virtual_time
 async def test_an_order_at_circle_mint_that_never_left_for_a_bad_key_is_sent_however_late_there_is_a_good_one(
     tmp_path: Path,
