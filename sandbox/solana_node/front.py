@@ -48,7 +48,10 @@ class NodeFront(Front):
 
     async def _talk(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(max_msg_size=WS_MESSAGE_MAX_BYTES)
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionError:
+            return socket  # whoever asked is gone
         ready = asyncio.Event()
         connection = self.node.subscriptions.connect(request.path, ready.set)
 
