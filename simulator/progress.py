@@ -22,9 +22,13 @@ class Progress:
         report.add(outcome)
         for found in outcome.violations:
             self._tell(f"seed {outcome.scenario.seed}: {found}")
-        if outcome.violations or time.monotonic() > self._told + self._quiet_seconds:
+        self.at(done, f"{len(report.violations)} violations", at_once=bool(outcome.violations))
+
+    def at(self, done: int, besides: str = "", *, at_once: bool = False) -> None:
+        """So far it is, of what is wanted; told when the last line is old enough, or `at_once`."""
+        if at_once or time.monotonic() > self._told + self._quiet_seconds:
             self._told = time.monotonic()
-            self._tell(f"{done} of {self._wanted} {self._unit}, {len(report.violations)} violations")
+            self._tell(f"{done} of {self._wanted} {self._unit}" + (f", {besides}" if besides else ""))
 
     def _tell(self, line: str) -> None:
         print(f"{self._part}: {line}", file=sys.stderr, flush=True)  # noqa: T201

@@ -68,6 +68,7 @@ def main() -> int:
         for part in chosen:
             if stop.asked:
                 break
+            print(f"{part.title}: begins", file=sys.stderr, flush=True)  # noqa: T201
             seconds = math.inf if asked.minutes is None else asked.minutes * 60 * part.share / whole
             account = part.run(asked, Until(stop, seconds))
             write(part.title, account, [one.title for one in PARTS.values()])

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from simulator.cores import cores, in_order
+from simulator.progress import Progress
 from simulator.until import Until
 from tests.proof.document import Account
 from tests.seeded_bugs.bugs import BUGS
@@ -29,8 +30,10 @@ def run(until: Until) -> Account:
         for last in range(1, SEEDS_MOST + 1):
             yield from ((name, last) for name, hit in found.items() if hit is None)
 
+    progress = Progress("bugs", len(found), "bugs")
     for name, hit in until.each(in_order(_hunted, missing(), cores())):
         found[name] = found[name] or hit
+        progress.at(sum(one is not None for one in found.values()), f"at seed {last}")
     hits = [hit.seed for hit in found.values() if hit is not None]
     return Account(
         f"each of the {len(BUGS)} found within {SEEDS_MOST} seeds",

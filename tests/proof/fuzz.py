@@ -1,5 +1,6 @@
 """Circle's and the RPC's answers mangled at random, question by question."""
 
+from simulator.progress import Progress
 from simulator.until import Until
 from tests.gateways import test_fuzzed_answers as circle
 from tests.indexer import test_fuzzed_answers as rpc
@@ -11,7 +12,7 @@ AT_ONCE = 40
 
 def run(answers: int, until: Until) -> Account:
     """So many answers to each question, or as many as fit into the time; a question that breaks is asked no more."""
-    found = list[str]()
+    found, progress = list[str](), Progress("fuzz", answers, "answers to each question")
     asked = {("Circle", name): circle.fuzz for name in circle.CALLS} | {
         ("RPC", name): rpc.fuzz for name in rpc.QUESTIONS
     }
@@ -26,6 +27,7 @@ def run(answers: int, until: Until) -> Account:
                 found.append(f"{' '.join(question)}: {type(error).__name__}: {error}".splitlines()[0])
                 del asked[question]
             given[question] += AT_ONCE
+            progress.at(min(given.values()))
     return Account(
         f"{answers} mangled answers to each of {len(given)} questions",
         f"{min(given.values())} to each, {sum(given.values())} in all",

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -17,9 +18,9 @@ KEPT = Path("build")
 
 def run(kills: int, purchases: int, seed: int, until: Until) -> Account:
     """Half of each figure with one daemon on SQLite, half with three replicas on PostgreSQL; rails in turn by seed."""
-    half = Plan(-(-kills // 2), -(-purchases // 2), seed, until=until.part(1 / 2))
+    half = Plan(-(-kills // 2), -(-purchases // 2), seed, until=until.part(1 / 2), tell=_tell)
     alone = _besieged(half)
-    three = Plan(half.kills, half.purchases, seed + 1, REPLICAS, rail="solana", until=until.part(1 / 2))
+    three = Plan(half.kills, half.purchases, seed + 1, REPLICAS, rail="solana", until=until.part(1 / 2), tell=_tell)
     with running_server(DURABLE_CONFIGURATION) as server:
         together = _besieged(three, server)
     struck = alone.struck + together.struck
@@ -46,6 +47,10 @@ def _besieged(plan: Plan, server: PostgresServer | None = None) -> Siege:
         if siege.violations:
             shutil.copytree(folder, KEPT / f"siege-{plan.seed}", dirs_exist_ok=True)
     return siege
+
+
+def _tell(siege: Siege) -> None:
+    print(f"kills: {_told(siege)}; {len(siege.violations)} violations", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _told(siege: Siege) -> str:

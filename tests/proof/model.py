@@ -1,5 +1,6 @@
 """Money moved at random beside the reference model, history after history."""
 
+from simulator.progress import Progress
 from simulator.until import Until
 from tests.proof.document import Account
 from tests.storage.test_money_machine import Money, play
@@ -11,7 +12,7 @@ AT_ONCE = 10
 
 def run(histories: int, seed: int, until: Until) -> Account:
     """So many histories, or as many as fit into the time; the first that differs from the model ends it."""
-    found = list[str]()
+    found, progress = list[str](), Progress("model", histories, "histories")
     played = moved = batches = 0
     while played < histories and not until.over() and not found:
         before = Money.histories, Money.moves
@@ -22,6 +23,7 @@ def run(histories: int, seed: int, until: Until) -> Account:
         played += Money.histories - before[0]
         moved += Money.moves - before[1]
         batches += 1
+        progress.at(played)
     return Account(
         f"{histories} histories of up to {MOVES} moves",
         f"{played} histories, {moved} moves",

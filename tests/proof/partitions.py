@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def run(seed: int, until: Until) -> Account:
         for number, rail in enumerate(RAILS):
             if until.over():
                 break
-            plan = Plan(seed + number, SECONDS, replicas=REPLICAS, week=PURCHASES, rail=rail, until=until.part(0.5))
+            share = until.part(1 / len(RAILS))
+            plan = Plan(seed + number, SECONDS, replicas=REPLICAS, week=PURCHASES, rail=rail, until=share, tell=_tell)
             with tempfile.TemporaryDirectory() as folder:
                 found[rail] = asyncio.run(part(plan, Path(folder), server))
                 if found[rail].violations:
@@ -48,6 +50,10 @@ def run(seed: int, until: Until) -> Account:
         },
         [f"rail {rail}: {one}" for rail, parted in found.items() for one in parted.violations],
     )
+
+
+def _tell(done: int, wanted: int) -> None:
+    print(f"partitions: {done} of {wanted} cases", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _met(parted: Parted) -> str:

@@ -5,6 +5,7 @@ import random
 import tempfile
 from pathlib import Path
 
+from simulator.progress import Progress
 from simulator.until import Until
 from storage import schema
 from storage.engines.durability import MUST_BE_ON
@@ -25,7 +26,7 @@ def run(cuts: int, seed: int, until: Until) -> Account:
 
 
 async def _run(cuts: int, seed: int, until: Until) -> Account:
-    dice = random.Random(seed)
+    dice, progress = random.Random(seed), Progress("power", cuts, "failures")
     file, server, control = Loss(), Loss(), Loss()
     with tempfile.TemporaryDirectory() as folder, running_server(DURABLE_CONFIGURATION) as postgres:
         template = _template(Path(folder))
@@ -36,6 +37,7 @@ async def _run(cuts: int, seed: int, until: Until) -> Account:
                 server.add(await cut_postgres(postgres, dice.randint(*EVENTS)))
                 continue
             file.add(await _once(template, dice))
+            progress.at(file.cuts + server.cuts)
         control.add(await _once(template, dice, "NORMAL"))
     if not control.lost:
         found.append("the control, whose commits are not synced, lost nothing: this disk shows no loss")

@@ -12,7 +12,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +61,8 @@ class Plan:
     """Purchases in each."""
     rail: str = "circle"
     until: Until = field(default_factory=lambda: Until(Stop()))
+    tell: Callable[[int, int], None] = lambda done, wanted: None
+    """Told after each case how many there were, and of how many."""
 
 
 @dataclass(slots=True)
@@ -190,7 +192,8 @@ async def _trouble(
     plan: Plan, cables: Sequence[Cables], fleet: Fleet, parted: Parted, session: aiohttp.ClientSession
 ) -> None:
     dice = random.Random(plan.seed)
-    for case in cases_of(plan, [name for name in cables[0].links if "," not in name]):
+    cases = cases_of(plan, [name for name in cables[0].links if "," not in name])
+    for case in cases:
         if plan.until.over():
             return
         await asyncio.sleep(dice.uniform(*plan.gap))
@@ -205,6 +208,7 @@ async def _trouble(
         except TimeoutError:
             parted.violations.append(f"after {case}: not every replica was ready within {READY_SECONDS:.0f} s")
         parted.ready_after.append(time.monotonic() - healed)
+        plan.tell(parted.cases.total(), len(cases))
 
 
 @contextlib.contextmanager

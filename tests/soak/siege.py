@@ -63,6 +63,8 @@ class Plan:
     until: Until = field(default_factory=lambda: Until(Stop()))
     share_of_short: float = 0.4
     """Of the lives that end while the daemon still starts."""
+    tell: Callable[["Siege"], None] = lambda _: None
+    """Told after each week how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,8 @@ async def besiege(plan: Plan, folder: Path, server: PostgresServer | None = None
         async with fleet, _dying(fleet, server, siege, dice, dies):
             while dies() or (siege.purchases < plan.purchases and not plan.until.over()):
                 siege.add(await play_week(world, plan.seed * 1_000 + siege.weeks, plan.week))
+                siege.kills = fleet.kills
+                plan.tell(siege)
             weather.end()
             siege.violations += await at_rest(world.environment["DATABASE_URL"], records)
         siege.kills, siege.struck = fleet.kills, weather.struck
