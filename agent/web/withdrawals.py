@@ -13,7 +13,7 @@ from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.rates import Rate
 from agent.web.settings import WebSettings
 from agent.web.shelves import ReadUsdc
-from domain.errors import AccessRefused, OutcomeUnknown, Rejected, RequestError, Retryable
+from domain.errors import KeyRefused, OutcomeUnknown, Rejected, RequestError, Retryable
 from domain.keys import withdrawal_key
 from domain.money import USDC_DECIMALS, format_usdc, parse_decimal
 from domain.states import WithdrawalState
@@ -175,7 +175,7 @@ class Withdrawals:
                 row.destination_address,
                 format_usdc(row.amount),
             )
-        except (Retryable, OutcomeUnknown, AccessRefused):
+        except (Retryable, OutcomeUnknown, KeyRefused):
             raise _unavailable() from None
         except Rejected as error:
             why = f"Circle refused: {error}"[:500]

@@ -106,3 +106,16 @@ async def test_a_platform_that_keeps_the_wallets_says_so(tmp_path: Path) -> None
     refused = await ask(world, token)
     assert (refused.status, refused.body["error"]["code"]) == (409, "wallet_kept")
     await world.close()
+
+
+@on_virtual_time
+async def test_a_wish_that_circle_refuses_for_a_frozen_wallet_has_failed_and_says_so(tmp_path: Path) -> None:
+    world = VirtualWorld(tmp_path)
+    await world.start()
+    token, _ = await holder(world, "ada")
+    body = b'{"code": 155501, "message": "The wallet is frozen."}'
+    world.circle.faults.add(Rule("/v1/w3s/user/transactions/transfer", Fault.STATUS, 1, status=403, body=body))
+    refused = await ask(world, token)
+    assert (refused.status, refused.body["state"]) == (201, "failed"), refused
+    assert (await ask(world, token, "2.00")).body["state"] == "challenge"
+    await world.close()
