@@ -301,10 +301,10 @@ def submitted(
 def promise_outcome(conn: Connection, transfer: Row[Any], now: datetime) -> None:
     """Its money is on its way, whatever the restored rows say: the payouts wait for the outcome, and what debts are
     left use up others."""
+    recipients.lock(conn, [transfer.recipient_id])
     waiting = (UsdcStatus.PENDING_CONVERSION, UsdcStatus.ON_HOLD, UsdcStatus.FAILED)
     for payout in conn.execute(select(payouts).where(payouts.c.transfer_id == transfer.id)).all():
         if payout.state in waiting:
             advance(conn, payout.id, UsdcStatus.PENDING_DISTRIBUTION, now, "adopted: already sent", reason=None)
-    recipients.lock(conn, [transfer.recipient_id])
     net_debts(conn, transfer.recipient_id, now)
     revive(conn, "transfer", transfer.id, now)
