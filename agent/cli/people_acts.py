@@ -1,11 +1,15 @@
 """What `token create|list|revoke` and `invite list` do."""
 
+from typing import TypeVar
+
 import typer
 
 from agent.cli.looking import asker
 from agent.cli.operations import checked, print_json
 from agent.cli.tables import console, show_rows
 from agent.web.admin.people_bodies import InvitePage, InviteRow, MadeToken, NewTokenBody, TokenPage, TokenRow
+
+P = TypeVar("P", TokenPage, InvitePage)
 
 ROOT, INVITES = "/admin/api/tokens", "/admin/api/invites"
 PAGE = 100
@@ -24,16 +28,17 @@ async def make_token(name: str, role: str, days: int, as_json: bool) -> int:
     return 0
 
 
-async def show_tokens(as_json: bool) -> int:
-    found: list[TokenRow] = []
+async def _pages(path: str, kind: type[P]) -> list[P]:
+    """A whole list, page by page."""
+    found: list[P] = []
     async with asker(alone=True) as asks:
-        before: int | None = None
-        while True:
-            page = await asks.ask("GET", ROOT, TokenPage, query=_from(before))
-            found += page.items
-            before = page.next
-            if before is None:
-                break
+        while not found or found[-1].next is not None:
+            found.append(await asks.ask("GET", path, kind, query=_from(found[-1].next if found else None)))
+    return found
+
+
+async def show_tokens(as_json: bool) -> int:
+    found = [row for page in await _pages(ROOT, TokenPage) for row in page.items]
     if as_json:
         print_json({"items": [row.model_dump(mode="json") for row in found]})
         return 0
@@ -51,15 +56,7 @@ def _until(row: TokenRow) -> str:
 
 
 async def show_invites(as_json: bool) -> int:
-    found: list[InviteRow] = []
-    async with asker(alone=True) as asks:
-        before: int | None = None
-        while True:
-            page = await asks.ask("GET", INVITES, InvitePage, query=_from(before))
-            found += page.items
-            before = page.next
-            if before is None:
-                break
+    found = [row for page in await _pages(INVITES, InvitePage) for row in page.items]
     if as_json:
         print_json({"items": [row.model_dump(mode="json") for row in found]})
         return 0
