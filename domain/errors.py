@@ -6,7 +6,8 @@
     │   ├── BlockhashNotFound     the chain does not take the transaction's blockhash (yet, or any more)
     │   └── PreflightFailed       a node ran the transaction before sending it, and it failed
     ├── OutcomeUnknown            something may have happened outside: look it up, never a new key
-    │   └── AlreadyProcessed      the chain has this very transaction: read it back
+    │   ├── AlreadyProcessed      the chain has this very transaction: read it back
+    │   └── KeySpent              the service tells no more of this key's call: only a look-up does
     ├── Rejected                  refused for good, with a code: an operator or the user must act
     │   └── AccessRefused         refused whatever is asked: the work waits until an operator has acted
     │       └── KeyRefused        our key is not taken: the service is asked for nothing until it is
@@ -70,6 +71,11 @@ class PreflightFailed(Retryable):
 
 class AlreadyProcessed(OutcomeUnknown):
     """The transaction is on chain by the node's newest slot; whether it succeeded and stays, the tracker tells."""
+
+
+class KeySpent(OutcomeUnknown):
+    """The key was used, and whoever uses it again hears of a failure, or of the use alone, for as long as the service
+    remembers it. Repeating the call teaches nothing: what it may have made is looked up."""
 
 
 class Rejected(PaymentSystemError):

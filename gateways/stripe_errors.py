@@ -5,7 +5,16 @@ from datetime import datetime
 
 import stripe
 
-from domain.errors import AccessRefused, KeyRefused, Misuse, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
+from domain.errors import (
+    AccessRefused,
+    KeyRefused,
+    KeySpent,
+    Misuse,
+    OutcomeUnknown,
+    PaymentSystemError,
+    Rejected,
+    Retryable,
+)
 from domain.foreign_text import TYPE_CHARS, kept
 from gateways.border import garbled, one_line, retry_after_seconds
 
@@ -15,6 +24,8 @@ FORBIDDEN = "stripe_forbidden"
 """Code of `AccessRefused` for a restricted key that lacks a right (403)."""
 INVALID_REQUEST = "invalid_request"
 """Code of `Rejected` for a parameter that Stripe refuses without a code of its own (it names the parameter)."""
+
+REPLAYED = "idempotent-replayed"
 
 DEFINITIVE_STATUSES = frozenset({400, 402, 404})
 DEFINITIVE_TYPES = frozenset({"invalid_request_error", "card_error"})
@@ -61,8 +72,13 @@ def translate(error: stripe.StripeError, call: str, now: datetime, *, has_effect
         return garbled(type(error).__name__, call, has_effect=has_effect)
     # The limiter stands before the idempotency layer: on 429 nothing was executed.
     if has_effect and not isinstance(error, stripe.RateLimitError):
-        return OutcomeUnknown(message)
+        return KeySpent(message) if status >= 500 and _is_replayed(error) else OutcomeUnknown(message)
     return Retryable(message, retry_after_seconds(error.headers or {}, now))
+
+
+def _is_replayed(error: stripe.StripeError) -> bool:
+    """Whether this is what Stripe has kept of the key's first call: it answers so for a day at least."""
+    return (error.headers or {}).get(REPLAYED) == "true"
 
 
 def _refusal(error: stripe.StripeError, message: str) -> Rejected | None:

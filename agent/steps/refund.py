@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import structlog
 from sqlalchemy import Connection, Row
 
-from domain.errors import AccessRefused, Rejected
+from domain.errors import AccessRefused, KeySpent, Rejected
+from domain.foreign_text import kept
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, nothing
 from domain.refunds import refund_state
 from domain.states import RefundState
@@ -22,7 +23,7 @@ from storage.sales import refunds as rows
 from storage.sales.purchases import SOLD_OUT
 from storage.sales.returns import RefundSeen, record_refund, returned
 from storage.store import Store
-from storage.work import Claim, enqueue, fenced
+from storage.work import WHY_CHARS, Claim, enqueue, fenced
 
 log = structlog.get_logger(__name__)
 
@@ -33,8 +34,8 @@ ALREADY_REFUNDED = "charge_already_refunded"
 """Stripe's refusal when the whole charge went back before."""
 TOO_MUCH = frozenset({INVALID_REQUEST, "amount_too_large"})
 """Stripe's refusals when less is left of the charge than is asked for, and when something else is wrong with it."""
-CHARGED_BACK = "charge_disputed"
-"""Stripe's refusal while the buyer's bank asks for the money, and after it has got it."""
+CHARGED_BACK = frozenset({"charge_disputed", "refund_disputed_payment"})
+"""Stripe's refusals while the buyer's bank asks for the money, and after it has got it."""
 
 
 class StripeRefunds(Protocol):
@@ -105,7 +106,20 @@ class RefundStep:
             found = await self._found(refund, params["payment_intent"])
             if found is not None:
                 return found
-        return self._conclude(refund, await self._stripe.create_refund(params, refund.idempotency_key, window))
+        try:
+            return self._conclude(refund, await self._stripe.create_refund(params, refund.idempotency_key, window))
+        except KeySpent as error:
+            found = await self._found(refund, params["payment_intent"])
+            if found is None and refund.reason != SOLD_OUT:
+                raise
+            return found or self._under_another_key(refund, error)
+
+    def _under_another_key(self, refund: Row[Any], error: KeySpent) -> Outcome:
+        """The loser is given all that is left of his payment: should Stripe find the first one after all, it can't give
+        that twice. Of an operator's refund, which may be a part, it could: his waits until the key is forgotten."""
+        why = f"Stripe lists none, and repeats under its key: {error}"
+        end: Commit = lambda conn: rows.ended(conn, refund.id, kept(why, WHY_CHARS), self._clock.now())  # noqa: E731
+        return Again(POLL, why, counts=True, commit=end)
 
     async def _found(self, refund: Row[Any], payment_intent: str) -> Outcome | None:
         """What Stripe's list says of a refund that was meant long ago, or by the rows of a backup; None where nothing
@@ -135,7 +149,7 @@ class RefundStep:
         now = self._clock.now()
         if error.code == ALREADY_REFUNDED and refund.reason == SOLD_OUT and refund.stripe_refund_id is None:
             return Done(lambda conn: self._by_others(conn, refund, now))
-        if error.code == CHARGED_BACK and refund.reason == SOLD_OUT:
+        if error.code in CHARGED_BACK and refund.reason == SOLD_OUT:
             return await self._contested(refund, error)
         if error.code in TOO_MUCH and refund.reason == SOLD_OUT and refund.stripe_refund_id is None:
             return await self._too_much(refund, error)

@@ -27,7 +27,7 @@ POLL, POLL_MOST = timedelta(seconds=2), timedelta(minutes=10)
 its window again brings one. Many never do, and each look is three calls."""
 POLL_FORGOTTEN = timedelta(hours=1)
 FORGOTTEN_AFTER = timedelta(days=1)
-ENDED = frozenset({"FAILED", "EXPIRED"})
+ENDED = frozenset({"FAILED", "EXPIRED", "MISSING", "INVALID"})
 
 
 class CircleWallets(Protocol):

@@ -10,7 +10,7 @@ from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.rates import Rate
 from agent.web.settings import WebSettings
 from agent.web.shop_bodies import CheckoutBegun, CheckoutWish
-from domain.errors import AccessRefused, OutcomeUnknown, Rejected, RequestError, Retryable
+from domain.errors import AccessRefused, KeySpent, OutcomeUnknown, Rejected, RequestError, Retryable
 from domain.states import CheckoutState
 from ports.clock import Clock
 from ports.ids import Ids
@@ -28,6 +28,7 @@ LEAST_LIFETIME = timedelta(minutes=31)
 """Stripe wants at least 30 minutes between creation and expiry; a minute for clocks that differ."""
 PAYMENT_METHOD = "card"
 CURRENCY = "usd"
+KEY_SPENT = "Stripe failed within, and repeats that for this key"
 
 
 class Session(Protocol):
@@ -56,7 +57,8 @@ class CheckoutGateway(Protocol):
     """The one call of Stripe's that selling needs."""
 
     async def create_checkout_session(self, params: dict[str, Any], idempotency_key: str) -> Session:
-        """Raises Retryable, OutcomeUnknown or Rejected. The same key with the same params gives the same Session."""
+        """Raises Retryable, OutcomeUnknown or Rejected. The same key with the same params gives the same Session, or,
+        after KeySpent, never one."""
         ...
 
 
@@ -127,10 +129,12 @@ class Shop:
         return await self._store.write(begin)
 
     async def _create(self, checkout: Checkout, content_id: int, buyer_id: int) -> Checkout:
-        """Ask Stripe with the stored key and parameters. One that Stripe refuses because its time has become too short
-        is replaced once; nothing was ever handed out for it."""
+        """Ask Stripe with the stored key and parameters. One that Stripe refuses because its time has become too short,
+        or that it failed over, is replaced once; nothing was ever handed out for it."""
         try:
             return await self._ask_stripe(checkout)
+        except KeySpent:
+            why = KEY_SPENT
         except Rejected as first:
             why = f"Stripe refused: {first.code}"
             if checkout.expires_at - self._clock.now() >= LEAST_LIFETIME - timedelta(minutes=1):
@@ -141,6 +145,8 @@ class Shop:
             return replacement
         try:
             return await self._ask_stripe(replacement)
+        except KeySpent:
+            raise _unavailable() from None  # the buyer's next request replaces it
         except Rejected as error:
             await self._abandon(replacement, f"Stripe refused: {error.code}")
             raise _refused(error) from None
@@ -162,11 +168,13 @@ class Shop:
                 await self._clock.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
             try:
                 return await self._stripe.create_checkout_session(checkout.params, checkout.idempotency_key)
+            except KeySpent:
+                raise
             except (Retryable, OutcomeUnknown):
                 continue
             except AccessRefused:
                 break
-        raise RequestError(503, "stripe_unavailable", "Stripe does not answer now; ask again, nothing is lost")
+        raise _unavailable()
 
     async def _abandon(self, checkout: Checkout, reason: str) -> None:
         now = self._clock.now()
@@ -200,6 +208,10 @@ def session_params(
         "cancel_url": f"{public_base_url}/checkout/cancel",
         "expires_at": int(expires_at.timestamp()),
     }
+
+
+def _unavailable() -> RequestError:
+    return RequestError(503, "stripe_unavailable", "Stripe does not answer now; ask again, nothing is lost")
 
 
 def _refused(error: Rejected) -> RequestError:

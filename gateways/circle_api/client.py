@@ -7,7 +7,16 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from domain.errors import AccessRefused, KeyRefused, Misuse, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
+from domain.errors import (
+    AccessRefused,
+    KeyRefused,
+    KeySpent,
+    Misuse,
+    OutcomeUnknown,
+    PaymentSystemError,
+    Rejected,
+    Retryable,
+)
 from gateways.answers import Json, ShapeError, integer, mapping, parse_object, text
 from gateways.border import garbled, held_up, no_answer, one_line, retry_after_seconds
 from gateways.circle_api.cipher import EntityCipher
@@ -137,7 +146,7 @@ class CircleClient:
         if refusal.status in _ACCESS_STATUSES and code != IDEMPOTENCY_KEY_USED:
             return access(str(refusal.status), message)
         if call.has_effect:
-            return OutcomeUnknown(message)
+            return KeySpent(message) if code == IDEMPOTENCY_KEY_USED else OutcomeUnknown(message)
         return Retryable(message, retry_after_seconds(refusal.headers, self._clock.now()))
 
     def garbled(self, call: Call, error: ShapeError) -> PaymentSystemError:

@@ -78,6 +78,8 @@ USER_EXISTS = 155101
 USER_ALREADY_INITIALIZED = 155106
 ENTITY_SECRET_INVALID = 156013
 IDEMPOTENCY_KEY_USED = 156020
+CHALLENGE_ENDS: Mapping[int, str] = {155116: "MISSING", 155121: "EXPIRED", 155122: "INVALID"}
+"""What has become of a challenge that Circle does not show any more."""
 
 ACCOUNT_WIDE = frozenset({3, 4, 401, 155501, 156006, 156007, 156008, 156010, 156013, 156016, 156019})
 """Codes that refuse whatever is asked: the key, the entity, its secret, or the platform wallet, the only one that signs

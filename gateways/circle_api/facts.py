@@ -131,8 +131,8 @@ class AlreadyInitialized:
 
 @dataclass(frozen=True, slots=True)
 class ChallengeFacts:
-    """`status`: PENDING, IN_PROGRESS, COMPLETE, FAILED or EXPIRED. `correlation_ids` of a wallet challenge are wallet
-    ids."""
+    """`status`: PENDING, IN_PROGRESS, COMPLETE, FAILED or EXPIRED; of one that Circle shows no more EXPIRED, MISSING or
+    INVALID, without a type. `correlation_ids` of a wallet challenge are wallet ids."""
 
     id: str
     type: str
@@ -140,6 +140,10 @@ class ChallengeFacts:
     correlation_ids: tuple[str, ...]
     error_code: int | None
     error_message: str | None
+
+    @classmethod
+    def of_none(cls, challenge_id: str, end: str) -> "ChallengeFacts":
+        return cls(challenge_id, "", end, (), None, None)
 
     @classmethod
     def read(cls, obj: Json) -> "ChallengeFacts":

@@ -5,7 +5,7 @@ from uuid import UUID
 from domain.foreign_text import ID_CHARS
 from gateways.answers import Json, identifier
 from gateways.circle_api.client import Call, CircleRefusal, path_part, read_call
-from gateways.circle_api.error_codes import USER_ALREADY_INITIALIZED, USER_EXISTS
+from gateways.circle_api.error_codes import CHALLENGE_ENDS, USER_ALREADY_INITIALIZED, USER_EXISTS
 from gateways.circle_api.facts import (
     AlreadyInitialized,
     ChallengeFacts,
@@ -104,9 +104,16 @@ class UserCalls(CircleCalls):
         return await self._data(call, inner("transaction", CircleTransaction.read))
 
     async def fetch_challenge(self, token: UserToken, challenge_id: str) -> ChallengeFacts:
+        """Of one that Circle shows no more, its end alone."""
         path = f"{CHALLENGES}/{path_part(challenge_id)}"
         call = read_call("fetch challenge", path, user_token=token.user_token)
-        return await self._data(call, inner("challenge", ChallengeFacts.read))
+        try:
+            answer = await self._client.try_call(call)
+        except CircleRefusal as refusal:
+            if refusal.code in CHALLENGE_ENDS:
+                return ChallengeFacts.of_none(challenge_id, CHALLENGE_ENDS[refusal.code])
+            raise self._client.judge(call, refusal) from None
+        return self._shaped(call, inner("data", inner("challenge", ChallengeFacts.read)), answer)
 
 
 def _challenge_id(data: Json) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from domain.errors import KeyRefused, Misuse
+from domain.errors import KeyRefused, KeySpent, Misuse
 from domain.keys import KEY_TRUSTED_FOR
 from domain.money import USDC_DECIMALS
 from gateways.circle_api import CircleTransaction, TransactionPage
@@ -63,6 +63,11 @@ class CircleOrders:
         await self._store.write(fenced(claim, lambda conn: rows.first_send(conn, attempt.id, now)))
         try:
             return await self._circle.submit_transfer(UUID(attempt.idempotency_key), json.loads(attempt.body), window)
+        except KeySpent:
+            found = await self.find(case)
+            if found is None:
+                raise
+            return found
         except KeyRefused:
             if attempt.first_sent_at is None:
                 over = self._clock.now()

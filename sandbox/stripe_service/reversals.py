@@ -31,9 +31,7 @@ class Reversals:
             raise ApiError(400, f"{message} ({_dollars(left)})", param="amount")
         if amount <= 0:
             raise ApiError(400, "This value must be greater than or equal to 1.", param="amount")
-        if any(dispute["status"] in (*OPEN_DISPUTES, "lost") for dispute in self.disputes_of(charge["id"])):
-            message = f"Charge {charge['id']} has been charged back; cannot issue a refund."
-            raise ApiError(400, message, code="charge_disputed")
+        self._refuse_disputed(charge["id"])
         refund = self._books.refunds.add(shapes.refund(self._books, charge, params, amount))
         kind = "refund" if charge["id"].startswith("ch_") else "payment_refund"
         refund["balance_transaction"] = self._balance.record(kind, "refund", -amount, refund["id"])["id"]
@@ -42,6 +40,16 @@ class Reversals:
         self._events.emit("charge.refunded", charge, {"amount_refunded": charge["amount_refunded"] - amount})
         self._books.later(self._books.timing.refund_update_ms, lambda: self._give_reference(refund))
         return refund
+
+    def _refuse_disputed(self, charge_id: str) -> None:
+        """Stripe lists two codes for it and does not say which is told when: here it is one before the outcome, and the
+        other behind it."""
+        statuses = {dispute["status"] for dispute in self.disputes_of(charge_id)}
+        if statuses & {*OPEN_DISPUTES}:
+            raise ApiError(400, "You cannot refund a disputed payment.", code="refund_disputed_payment")
+        if "lost" in statuses:
+            message = f"Charge {charge_id} has been charged back; cannot issue a refund."
+            raise ApiError(400, message, code="charge_disputed")
 
     def fail_refund(self, refund_id: str, reason: str = "lost_or_stolen_card") -> Json:
         """The buyer's bank sends the money back: the refund is undone."""

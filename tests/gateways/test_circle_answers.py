@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from domain.errors import AccessRefused, KeyRefused, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
+from domain.errors import AccessRefused, KeyRefused, KeySpent, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
 from gateways.circle_api import CircleGateway, Lane, Rates, UserToken
 from gateways.circle_api.error_codes import PAUSES_SENDS, VERDICTS, Verdict
 from ports.transport import HttpRequest, TransportError
@@ -56,13 +56,19 @@ async def test_each_listed_code_says_what_to_do(code: int) -> None:
     ("status", "code"),
     [
         *((400, code) for code in (-1, 999999, 155215, 155264, 156004)),
-        *((403, 156020), (409, 156021), (404, -1), (408, 999999)),
+        *((409, 156021), (404, -1), (408, 999999)),
         *((500, 155219), (503, 2), (500, -1)),
     ],
 )
 async def test_every_other_code_and_every_server_error_is_unknown_to_a_send(status: int, code: int) -> None:
     sending, reading = await failures(answer(status, {"code": code, "message": "no"}))
     assert type(sending) is OutcomeUnknown
+    assert type(reading) is Retryable
+
+
+async def test_a_key_that_was_used_is_told_from_what_is_merely_unknown() -> None:
+    sending, reading = await failures(answer(403, {"code": 156020, "message": "Please use a new idempotency key."}))
+    assert type(sending) is KeySpent
     assert type(reading) is Retryable
 
 

@@ -16,7 +16,7 @@ from solders.signature import Signature
 from solders.system_program import TransferParams, transfer
 from solders.transaction import Transaction, VersionedTransaction
 
-from domain.errors import OutcomeUnknown, Rejected, Retryable
+from domain.errors import KeySpent, OutcomeUnknown, Rejected, Retryable
 from gateways.circle_api import AlreadyInitialized, CircleGateway, CircleTransaction, Lane, Rates
 from gateways.circle_api.error_codes import PAUSES_SENDS
 from sandbox.circle_service import Platform
@@ -169,7 +169,7 @@ async def test_a_key_that_circle_knows_with_other_fields_is_unknown_for_it_was_u
     circle: CircleGateway, platform: Platform
 ) -> None:
     await circle.submit_transfer(KEYS[0], order(platform))
-    with pytest.raises(OutcomeUnknown, match="156020"):
+    with pytest.raises(KeySpent, match="156020"):
         await circle.submit_transfer(KEYS[0], order(platform, "9.99"))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from domain.errors import Misuse, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
+from domain.errors import KeySpent, Misuse, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
 from gateways.stripe_api import StripeGateway
 from gateways.stripe_client import API_VERSION
 from gateways.stripe_facts import SessionFacts
@@ -103,6 +103,18 @@ async def test_a_lost_answer_to_a_creation_is_unknown_and_its_repetition_makes_n
     made = await stripe.create_checkout_session(PARAMS, "key-1")
     assert len(machine.ok("GET", "/v1/checkout/sessions")["data"]) == 1
     assert made == await stripe.find_checkout_session("intent-1", EPOCH)
+
+
+async def test_a_500_that_stripe_repeats_for_its_key_tells_that_no_repetition_will_help(
+    stripe: StripeGateway, machine: Machine
+) -> None:
+    machine.controls.add_fault(Rule("POST /v1/checkout/sessions", Fault.STATUS, status=500), inside=True)
+    with pytest.raises(OutcomeUnknown) as first:
+        await stripe.create_checkout_session(PARAMS, "key-1")
+    assert not isinstance(first.value, KeySpent)
+    with pytest.raises(KeySpent):
+        await stripe.create_checkout_session(PARAMS, "key-1")
+    assert (await stripe.create_checkout_session(PARAMS, "key-2")).status == "open"
 
 
 @pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.HTML, Fault.CUT_BODY, Fault.LOSE_REQUEST, Fault.STATUS])

@@ -101,6 +101,37 @@ async def test_when_stripe_stays_silent_the_buyer_gets_503_and_his_next_request_
     assert await shop.rows(tables.checkouts) == 1
 
 
+@pytest.mark.parametrize("fault", [Fault.STATUS, Fault.MASKED], ids=["made_nothing", "made_one_all_the_same"])
+async def test_a_key_over_which_stripe_failed_and_says_so_for_a_day_is_replaced_at_once(
+    shop: Shop, fault: Fault
+) -> None:
+    """Stripe keeps the answer of a key's first call, a 500 too: the buyer was told for an hour to ask again."""
+    content_id, token = await for_sale(shop)
+    shop.stripe.controls.add_fault(Rule(CREATE, fault, status=500), inside=True)
+    begun = await shop.send("POST", PATH, {"content_id": content_id}, token)
+    assert begun.status == 200
+    first, second = await shop.all(tables.checkouts)
+    assert (first["state"], second["state"]) == ("expired", "open")
+    assert second["stripe_session_id"] == begun.body["session_id"]
+    assert [form["client_reference_id"] for form in created(shop)] == [
+        [first["uuid"]],
+        [first["uuid"]],
+        [second["uuid"]],
+    ]
+    assert (await shop.send("POST", PATH, {"content_id": content_id}, token)).body == begun.body
+
+
+async def test_while_stripe_fails_within_each_request_of_the_buyer_tries_one_more_key(shop: Shop) -> None:
+    content_id, token = await for_sale(shop)
+    shop.stripe.controls.add_fault(Rule(CREATE, Fault.STATUS, times=3, status=500), inside=True)
+    refused = await shop.send("POST", PATH, {"content_id": content_id}, token)
+    assert (refused.status, refused.code) == (503, "stripe_unavailable")
+    assert [row["state"] for row in await shop.all(tables.checkouts)] == ["expired", "creating"]
+    assert (await shop.send("POST", PATH, {"content_id": content_id}, token)).status == 503
+    assert (await shop.send("POST", PATH, {"content_id": content_id}, token)).status == 200
+    assert [row["state"] for row in await shop.all(tables.checkouts)] == ["expired"] * 3 + ["open"]
+
+
 async def test_a_checkout_never_answered_whose_time_grew_too_short_is_replaced(shop: Shop) -> None:
     content_id, token = await for_sale(shop)
     shop.stripe.faults.add(Rule(CREATE, Fault.LOSE_REQUEST, times=3))

@@ -196,6 +196,23 @@ async def test_a_transaction_that_reads_back_otherwise_pays_nobody_until_circle_
 
 
 @on_virtual_time
+async def test_an_order_of_whose_key_circle_says_only_that_it_is_used_is_looked_up_at_once(tmp_path: Path) -> None:
+    """What a repetition is answered with is not documented (reference/circle.md, section 9)."""
+    shop = await market(tmp_path)
+    faults = shop.world.circle.faults
+    used = b'{"code":156020,"message":"Please use a new idempotency key."}'
+    faults.add(Rule(TRANSFER, Fault.LOSE_ANSWER))
+    faults.add(Rule(TRANSFER, Fault.STATUS, times=1_000_000, status=403, body=used))
+    await shop.plan()
+    await shop.batch_is("settled")
+    (order,), (attempt,) = orders(shop), attempts(shop)
+    assert (attempt["state"], attempt["circle_transaction_id"]) == ("finalized", order.id)
+    assert (shop.paid(), len(outflows(shop.world))) == ({"ada": DUE}, 1)
+    await shop.world.clock.sleep(TREASURY_SEEN)
+    await shop.close()
+
+
+@on_virtual_time
 async def test_a_key_of_half_a_day_is_looked_up_before_it_is_used_again(tmp_path: Path) -> None:
     shop = await market(tmp_path)
     faults = shop.world.circle.faults

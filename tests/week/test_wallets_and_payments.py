@@ -92,6 +92,31 @@ def test_a_wallet_that_was_asked_for_half_a_day_ago_is_looked_up_before_it_is_as
     run_virtually(story())
 
 
+@pytest.mark.parametrize(("status", "code"), [(403, 155121), (404, 155116), (403, 155122)])
+def test_a_challenge_that_circle_shows_no_more_gives_way_to_another(status: int, code: int, tmp_path: Path) -> None:
+    """An hourly look found it ended, and a person was asked, whose retry found the same."""
+
+    async def story() -> None:
+        world = VirtualWorld(tmp_path)
+        switches = world.circle.custody.switches
+        switches.auto_pin = False
+        await world.start()
+        _, token = await People(world).sign_up("ada")
+        await world.clock.sleep(60)
+        first = (await world.call("GET", "/api/wallet/setup/", token=token)).body["challenge_id"]
+        body = f'{{"code":{code},"message":"It is over."}}'.encode()
+        gone = Rule(f"GET /v1/w3s/user/challenges/{first}", Fault.STATUS, times=1_000, status=status, body=body)
+        world.circle.faults.add(gone)
+        await world.clock.sleep(900)
+        second = (await world.call("GET", "/api/wallet/setup/", token=token)).body["challenge_id"]
+        assert second != first
+        await world.circle_post(f"/_sandbox/challenges/{second}/complete", {})
+        await has_wallet(world, token)
+        await world.close()
+
+    run_virtually(story())
+
+
 def test_a_notification_brings_the_wallet_long_before_the_next_poll(tmp_path: Path) -> None:
     async def story() -> None:
         world = VirtualWorld(tmp_path)

@@ -119,3 +119,22 @@ async def test_a_wish_that_circle_refuses_for_a_frozen_wallet_has_failed_and_say
     assert (refused.status, refused.body["state"]) == (201, "failed"), refused
     assert (await ask(world, token, "2.00")).body["state"] == "challenge"
     await world.close()
+
+
+@on_virtual_time
+async def test_a_withdrawal_whose_challenge_expired_is_over_and_one_not_shown_may_have_moved(
+    tmp_path: Path,
+) -> None:
+    world = VirtualWorld(tmp_path)
+    await world.start()
+    token, _ = await holder(world, "ada")
+    made = (await ask(world, token)).body["id"]
+    asked = "GET /v1/w3s/user/challenges/"
+    missing = b'{"code":155116,"message":"Cannot find the challenge in the system."}'
+    world.circle.faults.add(Rule(asked, Fault.STATUS, status=404, body=missing))
+    assert (await world.call("GET", f"{ROOT}{made}/", token=token)).body["state"] == "challenge"
+    expired = b'{"code":155121,"message":"The challenge had expired."}'
+    world.circle.faults.add(Rule(asked, Fault.STATUS, status=403, body=expired))
+    shown = (await world.call("GET", f"{ROOT}{made}/", token=token)).body
+    assert (shown["state"], shown["reason"]) == ("failed", "Circle: expired")
+    await world.close()

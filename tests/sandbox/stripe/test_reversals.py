@@ -69,9 +69,11 @@ def test_a_lost_dispute_takes_the_money_and_fifteen_dollars() -> None:
     booked = dispute["balance_transactions"][0]
     assert (booked["type"], booked["amount"], booked["fee"], booked["net"]) == ("adjustment", -300, 1500, -1800)
     status, error = machine.refused("POST", "/v1/refunds", {"charge": charge["id"]})
-    assert (status, error["code"]) == (400, "charge_disputed")
+    assert (status, error["code"]) == (400, "refund_disputed_payment")
     machine.controls.answer_dispute(dispute["id"])
     machine.controls.close_dispute(dispute["id"], "lost")
+    status, error = machine.refused("POST", "/v1/refunds", {"charge": charge["id"]})
+    assert (status, error["code"]) == (400, "charge_disputed")
     assert machine.event_types()[-2:] == ["charge.dispute.updated", "charge.dispute.closed"]
     found = machine.ok("GET", "/v1/disputes", {"payment_intent": charge["payment_intent"]})["data"]
     assert [row["status"] for row in found] == ["lost"]
