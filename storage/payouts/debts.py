@@ -26,6 +26,7 @@ from storage.books.ledger import post
 from storage.history import advance
 from storage.payouts import membership
 from storage.payouts.plan_bounds import keep_within_plan
+from storage.payouts.reserves import settle_reserve
 from storage.sales.holds import due_again
 from storage.statements import among, fixed, locked_row_of
 from storage.tables import nettings, payouts
@@ -55,13 +56,14 @@ _NETTED_FOR = _NETTED.where(nettings.c.debtor_payout_id == bindparam("of"))
 
 
 def net_debts(conn: Connection, recipient_id: int, now: datetime) -> None:
-    """Give back what was netted by debts that are none any more; then use up due payouts, oldest first, by the debts of
-    paid ones, oldest first. Idempotent."""
+    """Give back what was netted by debts that are none any more; keep back what open disputes may take, of that too;
+    then use up due payouts, oldest first, by the debts of paid ones, oldest first. Idempotent."""
     debtors = conn.execute(_DEBTORS, {"of": recipient_id}).all()
     for debtor in debtors:
         _give_back(conn, debtor, now)
     if debtors:
         _find_used_up(conn, recipient_id, now)
+    settle_reserve(conn, recipient_id, now)
     for debtor in debtors:
         open_amount = _open_amount(conn, debtor)
         while open_amount > 0:

@@ -48,11 +48,12 @@ def is_short(conn: Connection, recipient_id: int) -> bool:
 
 
 def risk(conn: Connection, recipient_id: int) -> int:
-    """What the recipient would owe more if every open dispute with withdrawn funds were lost (base units)."""
+    """What the recipient would owe more if every open dispute with withdrawn funds were lost (base units): of what he
+    was paid, and of what debts used up, which they would owe again."""
     contested = conn.scalars(_CONTESTED).all()  # first, since mostly there is none
     if not contested:
         return 0
-    return sum(_would_owe(conn, row) for row in conn.execute(_PAID_OF, {"of": recipient_id, "sales": contested}).all())
+    return sum(_would_owe(conn, row) for row in conn.execute(_GOT_OF, {"of": recipient_id, "sales": contested}).all())
 
 
 _CONTESTED = (
@@ -60,13 +61,13 @@ _CONTESTED = (
     .where(disputes.c.status.not_in(among(sorted(CLOSED_DISPUTES))), disputes.c.withdrawn > literal_column("0"))
     .distinct()
 )
-_PAID_OF = (
+_GOT_OF = (
     select(payouts, purchases.c.creator_amount, purchases.c.gross_amount, purchases.c.content_id)
     .select_from(payouts.join(purchases))
     .where(
         payouts.c.purchase_id.in_(bindparam("sales", expanding=True)),
         payouts.c.recipient_id == bindparam("of"),
-        payouts.c.state == fixed(UsdcStatus.DISTRIBUTED),
+        payouts.c.paid_amount + payouts.c.netted_amount > literal_column("0"),
     )
 )
 
@@ -82,9 +83,9 @@ def _would_owe(conn: Connection, row: Row[Any]) -> int:
     contested = [one.amount for one in found if is_open(one.status) and one.withdrawn > 0]
     worst = returns(row.gross_amount, refunded, lost, contested).contested
     due = dues(row.creator_amount, row.gross_amount, worst, sales.shares_of(conn, row.content_id))
-    left = due.get(row.recipient_id, 0)
-    now_owed = Position(row.amount, row.paid_amount, row.netted_amount).debt
-    return Position(left, row.paid_amount, row.netted_amount).debt - now_owed
+    owed = Position(row.amount, row.paid_amount, row.netted_amount).debt
+    at_worst: int = row.paid_amount + row.netted_amount - due.get(row.recipient_id, 0)
+    return max(0, at_worst) - owed
 
 
 _MINE = (

@@ -280,10 +280,11 @@ def failed(conn: Connection, transfer_id: int, why: str, now: datetime) -> None:
         advance(
             conn, case.attempt.id, TransferState.DEAD, now, why[:500], proof=json.dumps({"why": f"never sent: {why}"})
         )
-    for payout in case.payouts:
-        if payout.state == UsdcStatus.PENDING_DISTRIBUTION:
-            advance(conn, payout.id, UsdcStatus.FAILED, now, why[:500], reason=why[:500])
-            settle_returns(conn, payout.purchase_id, "not paid", now)
+    unpaid = [payout for payout in case.payouts if payout.state == UsdcStatus.PENDING_DISTRIBUTION]
+    for payout in unpaid:
+        advance(conn, payout.id, UsdcStatus.FAILED, now, why[:500], reason=why[:500])
+    for payout in unpaid:  # not before all are: what one sale's return leaves to be owed would take from the next one
+        settle_returns(conn, payout.purchase_id, "not paid", now)
     enqueue(conn, "batch", case.transfer.batch_id, now)
     enqueue(conn, "fund", "treasury", now)
 

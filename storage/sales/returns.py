@@ -29,7 +29,6 @@ from storage.history import advance, note
 from storage.payouts import membership, recipients
 from storage.payouts.debts import net_debts, undo_surplus
 from storage.payouts.plan_bounds import keep_within_plan
-from storage.payouts.reserves import settle_reserve
 from storage.sales import purchases as sales
 from storage.sales.holds import due_again, hold, release, take_over
 from storage.statements import ONE, change_of, fixed
@@ -178,7 +177,6 @@ def settle_returns(conn: Connection, purchase_id: int, cause: str, now: datetime
     _settle_hold(conn, row, contests, now)
     settled = _settle_dues(conn, row, told, cause, now)
     for recipient_id in settled:
-        settle_reserve(conn, recipient_id, now)
         net_debts(conn, recipient_id, now)
     if settled:
         enqueue(conn, "fund", "treasury", now)

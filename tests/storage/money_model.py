@@ -75,8 +75,9 @@ class Model:
             for user, due in sale.due(worst).items():
                 yield (sale.id, user), due
 
-    def states(self, payout: Payout, due: int, netted: int) -> set[str]:
-        """What a payout may be called, given what debts used up of it."""
+    def states(self, payout: Payout, due: int, used: Mapping[Payout, int]) -> set[str]:
+        """What a payout may be called, given what debts used up of it and of the others."""
+        netted = used[payout]
         sale = self.sales[payout[0]]
         if payout in self.landed:
             return {"distributed"}
@@ -91,7 +92,7 @@ class Model:
         if netted == due:
             return {"netted"}
         waits = {"pending_conversion", "pending_distribution"}
-        return waits | {"on_hold"} if self.risk(payout[1], {}) else waits
+        return waits | {"on_hold"} if self.risk(payout[1], used) else waits
 
     def debt(self, user: int, netted: Mapping[Payout, int], worst: bool = False) -> int:
         """What a user got beyond his due, by transfers and by nettings of what was paid."""
@@ -102,5 +103,11 @@ class Model:
         )
 
     def risk(self, user: int, netted: Mapping[Payout, int]) -> int:
-        """What a user would owe more if he lost every dispute whose funds were taken."""
-        return self.debt(user, netted, worst=True) - self.debt(user, netted)
+        """What a user would owe more if he lost every dispute whose funds were taken: also by what debts used up of
+        sales that nobody was paid for, which they would owe again."""
+        again = sum(
+            max(0, netted.get(payout, 0) - due)
+            for payout, due in self.payouts(worst=True)
+            if payout[1] == user and payout not in self.landed
+        )
+        return self.debt(user, netted, worst=True) - self.debt(user, netted) + again

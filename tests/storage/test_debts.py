@@ -11,9 +11,10 @@ from domain.states import RefundState
 from storage.operation import retries
 from storage.payouts import batches, debts, transfers
 from storage.payouts.planning import PlanTerms
+from storage.payouts.reserves import REASON
 from storage.payouts.taking import take
 from storage.sales import returns
-from storage.sales.returns import RefundSeen
+from storage.sales.returns import DisputeSeen, RefundSeen
 from storage.store import Store
 from storage.tables import jobs, payouts
 from storage.tables import transfers as transfer_rows
@@ -32,7 +33,7 @@ class Creator:
     def __init__(self, conn: Connection) -> None:
         self.conn, self.shop = conn, Sales(ACCOUNT)
         self.user, buyer = self.shop.user(conn, "ada"), self.shop.user(conn, "buyer")
-        content = self.shop.content(conn, self.user)
+        self.content = content = self.shop.content(conn, self.user)
         self.older, self.newer = (
             self.shop.sold(conn, content, buyer, START + timedelta(hours=hour)) for hour in range(2)
         )
@@ -40,9 +41,9 @@ class Creator:
         self.shop.pay(conn, self.plan("offcycle:1"), NOW)
         self.due = self.shop.sold(conn, content, buyer, NOW)
 
-    def plan(self, key: str, rail: str = "circle") -> int:
+    def plan(self, key: str, rail: str = "circle", grouping: str = "purchase") -> int:
         later = NOW + timedelta(days=1)
-        terms = PlanTerms(later, later, 1, False, timedelta(0), "purchase", rail)
+        terms = PlanTerms(later, later, 1, False, timedelta(0), grouping, rail)
         batch_id = take(self.conn, key, terms, lambda _: None, "ada", self.shop.uuids) or 0
         funding.fund(self.conn, ACCOUNT, NOW)
         return batch_id
@@ -50,20 +51,34 @@ class Creator:
     def refund(self, sale: int, cents: int, state: RefundState) -> None:
         returns.record_refund(self.conn, sale, RefundSeen(f"re_{sale}_{cents}", cents, state, None), NOW)
 
-    def begin(self, batch_id: int) -> int:
-        """The batch's transfer is on its way, with an unknown outcome."""
+    def sell(self) -> int:
+        """One more sale, the newest of all."""
+        return self.shop.sold(self.conn, self.content, self.shop.user(self.conn, "fan"), NOW + timedelta(minutes=1))
+
+    def dispute(self, sale: int, cents: int) -> None:
+        """The bank has taken it back, and has not decided."""
+        seen = DisputeSeen(f"dp_{sale}", cents, "needs_response", cents, 1_500, NOW)
+        returns.record_dispute(self.conn, sale, seen, NOW)
+
+    def begin(self, batch_id: int, *, leaves: bool = True) -> int:
+        """The batch's transfer is on its way, with an unknown outcome; or is only meant."""
         transfer = self.conn.execute(select(transfer_rows).where(transfer_rows.c.batch_id == batch_id)).one()
         key = transfer_key(transfer.key_scope, UUID(transfer.uuid), 1)
         case = transfers.load(self.conn, transfer.id, lock=True)
         attempt = transfers.intend(self.conn, case, 1, key, "wallet", PLATFORM, {}, NOW).attempt
         assert attempt is not None
-        transfers.first_send(self.conn, attempt.id, NOW)
+        if leaves:
+            transfers.first_send(self.conn, attempt.id, NOW)
         return int(transfer.id)
 
     def arrive(self, transfer_id: int) -> None:
         """What is on its way is finalized."""
         evidence = Evidence(f"payout-{transfer_id}", True, "", 9, NOW, PAYOUT_LAMPORTS)
         transfers.distributed(self.conn, transfer_id, evidence, ACCOUNT, NOW)
+
+    def standing(self, sale: int) -> tuple[str, str | None]:
+        row = self.conn.execute(select(payouts).where(payouts.c.purchase_id == sale)).one()
+        return row.state, row.reason
 
     def shown(self) -> tuple[str, int, int]:
         """Of what is due: its state, how much of it debts used up, and what is owed besides."""
@@ -160,3 +175,52 @@ async def test_what_a_refund_leaves_of_a_payout_just_as_debts_have_used_it_up_is
         return shown
 
     assert await store.write(story) == ("netted", 783_333, 0)
+
+
+async def test_a_transfer_that_never_left_is_given_up_whole_though_its_creator_owes_by_then(store: Store) -> None:
+    def story(conn: Connection) -> list[tuple[str, str | None]]:
+        creator = Creator(conn)
+        second = creator.sell()
+        transfer_id = creator.begin(creator.plan("offcycle:2", grouping="creator"), leaves=False)
+        creator.refund(creator.older, 300, RefundState.SUCCEEDED)
+        transfers.failed(conn, transfer_id, "no answer", NOW)
+        given_up = [creator.standing(sale) for sale in (creator.due, second)]
+        retries.retry_distribution(conn, creator.due, NOW)
+        assert first_findings(conn) == {}
+        assert creator.shown() == ("netted", DUE, 0)
+        assert creator.standing(second) == ("pending_conversion", None)
+        return given_up
+
+    assert await store.write(story) == [("failed", "no answer")] * 2
+
+
+async def test_what_a_debt_that_ended_gives_back_is_kept_back_for_a_dispute_that_is_open(store: Store) -> None:
+    def story(conn: Connection) -> tuple[str, str | None]:
+        creator = Creator(conn)
+        creator.refund(creator.older, 300, RefundState.SUCCEEDED)
+        creator.dispute(creator.older, 100)
+        assert creator.shown() == ("netted", DUE, 0)
+        creator.refund(creator.older, 300, RefundState.FAILED)
+        assert first_findings(conn) == {}
+        return creator.standing(creator.due)
+
+    assert await store.write(story) == ("on_hold", REASON)
+
+
+async def test_what_a_lost_dispute_would_have_a_debt_owe_again_is_kept_back(store: Store) -> None:
+    """Nobody was paid for the disputed sale: a debt used it up, and is open again once the sale is lost."""
+
+    def story(conn: Connection) -> tuple[str, str | None]:
+        creator = Creator(conn)
+        creator.refund(creator.newer, 300, RefundState.SUCCEEDED)
+        assert creator.shown() == ("netted", DUE, 0)
+        creator.dispute(creator.due, 300)
+        last = creator.sell()
+        kept = creator.standing(last)
+        lost = DisputeSeen(f"dp_{creator.due}", 300, "lost", 300, 1_500, NOW + timedelta(days=1))
+        returns.record_dispute(conn, creator.due, lost, NOW + timedelta(days=1))
+        assert creator.standing(last)[0] == "netted"
+        assert first_findings(conn) == {}
+        return kept
+
+    assert await store.write(story) == ("on_hold", REASON)
