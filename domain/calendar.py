@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 BATCH_HOUR_UTC = 9
-WEEK = timedelta(days=7)
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
+
+
+def utc_day(now: datetime) -> datetime:
+    """When the day of `now` (aware, any zone) began in UTC: the caps of a day count from there."""
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def batch_time(monday: date) -> datetime:

@@ -16,6 +16,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection, Row
 
+from domain.calendar import utc_day
 from domain.errors import AccessRefused, KeyRefused, Misuse, Rejected, looking_up
 from domain.keys import KEY_TRUSTED_FOR, conversion_key
 from domain.money import format_usdc
@@ -23,7 +24,7 @@ from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, noth
 from domain.states import ConversionState
 from domain.waits import CLOCKS_DIFFER, look_again_after
 from gateways.circle_mint import DepositFacts, MintTransfer, RecipientFacts
-from payouts.rails.stops import PAUSED, why_paused
+from payouts.rails.stops import CAPPED, PAUSED, Stop, capped_today, why_paused
 from ports.clock import Clock, SendWindow
 from ports.ids import Ids
 from storage.store import Store
@@ -107,7 +108,7 @@ class ConversionStep:
         """What the order still waits for; None once its intent is committed."""
         stopped = await self._store.read(lambda conn: self._stopped(conn, order))
         if stopped is not None:
-            return Again(PAUSED, stopped)
+            return stopped.outcome
         available = await self._mint.available()
         wires = [_deposit(one) for one in await self._mint.deposits(order.created_at - CLOCKS_DIFFER)]
         now = self._clock.now()
@@ -122,16 +123,16 @@ class ConversionStep:
         intended = await self._store.write(fenced(claim, lambda conn: self._intend(conn, order, recipient)))
         return None if intended else Again(timedelta(0), "the order was changed or stopped meanwhile")
 
-    def _stopped(self, conn: Connection, order: Row[Any]) -> str | None:
-        paused = why_paused(conn)
+    def _stopped(self, conn: Connection, order: Row[Any]) -> Stop | None:
+        paused, terms, now = why_paused(conn), self._terms, self._clock.now()
         if paused is not None:
-            return paused
-        if order.amount > self._terms.cap:
-            return f"the order passes the cap of {self._terms.cap} base units (AGENT_CAP_CONVERSION)"
-        now = self._clock.now()
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        if rows.sent_since(conn, midnight) + order.amount > self._terms.day_cap:
-            return f"today's orders would pass the cap of {self._terms.day_cap} base units (AGENT_CAP_CONVERSION_DAY)"
+            return Stop(paused)
+        for cap, name in ((terms.cap, "AGENT_CAP_CONVERSION"), (terms.day_cap, "AGENT_CAP_CONVERSION_DAY")):
+            if order.amount > cap:
+                return Stop(f"the order passes the cap of {cap} base units ({name}): raise it, or cancel it", CAPPED)
+        if rows.sent_since(conn, utc_day(now)) + order.amount > terms.day_cap:
+            why = f"today's orders would pass the cap of {terms.day_cap} base units (AGENT_CAP_CONVERSION_DAY)"
+            return capped_today(why, now)
         return None
 
     async def _recipient(self) -> RecipientFacts | None:

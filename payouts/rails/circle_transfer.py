@@ -23,7 +23,7 @@ from domain.states import TransferState, WatchState
 from domain.waits import look_again_after
 from gateways.circle_api import CircleTransaction
 from payouts.rails.circle_orders import CircleOrders, CircleTransfers
-from payouts.rails.stops import PAUSED, lock_cap, why_no_sol, why_stopped
+from payouts.rails.stops import PAUSED, Stop, lock_cap, stop_of, why_no_sol
 from ports.clock import Clock, SendWindow
 from storage.payouts import transfers as rows
 from storage.payouts.transfers import TransferCase, watch_state
@@ -95,8 +95,8 @@ class CircleTransferStep:
         if case.attempt is None and (not case.sendable or case.batch.rail != RAIL):
             return Done()
         begun = await self._begun(case, claim)
-        if isinstance(begun, str):
-            return Again(PAUSED, begun)
+        if isinstance(begun, Stop):
+            return begun.outcome
         if begun.live.state == TransferState.FINALIZED:
             return Done()
         overtaken = await self._overtaken(case) if case.attempt is not None else None
@@ -133,11 +133,11 @@ class CircleTransferStep:
             return Again(POLL, "its outflow is known, and is read back once it is proven final")  # never sent anew
         return await self._ask_circle(case, claim, window)
 
-    def _stopped(self, conn: Connection, case: TransferCase) -> str | None:
+    def _stopped(self, conn: Connection, case: TransferCase) -> Stop | None:
         begins = case.transfer.amount if case.attempt is None else 0
-        return why_stopped(conn, case.batch, begins, self._terms.day_cap, self._clock.now())
+        return stop_of(conn, case.batch, begins, self._terms.day_cap, self._clock.now())
 
-    async def _begun(self, case: TransferCase, claim: Claim) -> TransferCase | str:
+    async def _begun(self, case: TransferCase, claim: Claim) -> TransferCase | Stop:
         """The case with its attempt; or what stops it, which is asked until the attempt was sent."""
         if case.attempt is None:
             self._orders.require_key()
@@ -162,17 +162,20 @@ class CircleTransferStep:
             return Again(PAUSED, f"{why}, and Circle can't be asked for it: {error}")
         return self._dead(case, {"why": f"never sent: {why}"}, nothing, retry=True)
 
-    async def _intend(self, transfer_id: int, claim: Claim) -> TransferCase | str:
+    async def _intend(self, transfer_id: int, claim: Claim) -> TransferCase | Stop:
         """Decided from what this transaction sees: a refund may have made it less, another transfer used up the day's
         cap."""
         terms = self._terms
 
-        def save(conn: Connection) -> TransferCase | str:
+        def save(conn: Connection) -> TransferCase | Stop:
             lock_cap(conn, terms.day_cap)
             case = rows.load(conn, transfer_id, lock=True)
-            stopped = self._stopped(conn, case) or (why_no_sol(conn) if case.dead_attempts else None)
+            stopped = self._stopped(conn, case)
             if stopped is not None:
                 return stopped
+            short = why_no_sol(conn) if case.dead_attempts else None
+            if short is not None:
+                return Stop(short)
             transfer = case.transfer
             number = rows.next_attempt(conn, transfer_id)
             key = transfer_key(transfer.key_scope, UUID(transfer.uuid), number)
@@ -232,7 +235,8 @@ class CircleTransferStep:
         """Why an order of unknown outcome is only looked for."""
         if not self._orders.would_be_sent_again(case):
             return None
-        return await self._store.read(lambda conn: self._stopped(conn, case) or rows.why_held(conn, case))
+        stopped = await self._store.read(lambda conn: self._stopped(conn, case))
+        return stopped.why if stopped is not None else await self._store.read(lambda conn: rows.why_held(conn, case))
 
     async def _lost(self, case: TransferCase, claim: Claim, besides: str) -> Outcome:
         """Sent before, and Circle lists nothing: perhaps it never came. It is not sent again by itself, with

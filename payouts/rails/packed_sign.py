@@ -23,7 +23,7 @@ from gateways.circle_api import Lane
 from payouts.rails.bisect import Bisector
 from payouts.rails.packed_settle import PackedSettleStep, blames_a_payout
 from payouts.rails.packed_terms import PackedTerms, transaction_fee
-from payouts.rails.stops import PAUSED, lock_cap, why_stopped
+from payouts.rails.stops import PAUSED, Stop, lock_cap, stop_of
 from ports.clock import Clock
 from storage.payouts import groups as rows
 from storage.payouts import transfers
@@ -86,7 +86,7 @@ class PackedSignStep:
             return Done(lambda conn: enqueue(conn, "packed_send", group_id, self._clock.now()))
         stopped = await self._store.read(lambda conn: self._stopped(conn, case))
         if stopped is not None:
-            return Again(PAUSED, stopped)
+            return stopped.outcome
         plan = self._terms.plan(case)
         view = await self._chain.view(plan)
         if view.receipt_is_made:
@@ -95,9 +95,9 @@ class PackedSignStep:
             return Done()
         return self._unfit(case, view) or await self._sign(case, plan, view, claim)
 
-    def _stopped(self, conn: Connection, case: GroupCase) -> str | None:
+    def _stopped(self, conn: Connection, case: GroupCase) -> Stop | None:
         begins = case.group.amount if case.attempt is None else 0
-        return why_stopped(conn, case.batch, begins, self._terms.day_cap, self._clock.now())
+        return stop_of(conn, case.batch, begins, self._terms.day_cap, self._clock.now())
 
     async def _taken_back(self, group_id: int, claim: Claim) -> bool:
         """Whether an intent of an earlier run was withdrawn: it could not be signed, and no longer should be."""
@@ -139,8 +139,8 @@ class PackedSignStep:
             log.error("the platform wallet lacks SOL", why=why)
             return Again(PAUSED, why)
         begun = await self._intend(case, claim)
-        if isinstance(begun, str):
-            return Again(PAUSED, begun)
+        if isinstance(begun, Stop):
+            return begun.outcome
         case = begun
         budget = await self._budget(plan)
         blockhash, last_valid_block_height = await self._chain.latest_blockhash()
@@ -168,7 +168,7 @@ class PackedSignStep:
         )
         return Done()
 
-    async def _intend(self, case: GroupCase, claim: Claim) -> GroupCase | str:
+    async def _intend(self, case: GroupCase, claim: Claim) -> GroupCase | Stop:
         """The case with its attempt; or what stops it since it was looked at."""
         group_id, terms = case.group.id, self._terms
         if case.attempt is not None:
@@ -176,7 +176,7 @@ class PackedSignStep:
                 raise Misuse(f"group {case.group.uuid} was planned for another platform wallet")
             return case
 
-        def save(conn: Connection) -> GroupCase | str:
+        def save(conn: Connection) -> GroupCase | Stop:
             lock_cap(conn, terms.day_cap)
             stopped = self._stopped(conn, rows.load(conn, group_id))
             if stopped is not None:

@@ -1,11 +1,14 @@
 """Why nothing may be sent now: a switch, the batch, an unexplained outflow, or what one day may move."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
 from chain.programs import TOKEN_ACCOUNT_SIZE
+from domain.calendar import DAY, utc_day
+from domain.outcomes import Again
 from storage.operation.switches import SENDS_PAUSED, why_on
 from storage.payouts import transfers
 from storage.payouts.batches import WAITING
@@ -20,6 +23,26 @@ ACCOUNT_OVERHEAD = 128
 """Bytes that each account pays rent for beside its data: a wallet has none but these."""
 PAUSED = timedelta(minutes=1)
 """Until the next look at what stops a send; whoever lifts it makes the work due himself where he can."""
+CAPPED = timedelta(hours=1)
+"""The same for what a cap stops: midnight UTC turns a day's, and a start, which brings other settings, makes the work
+due (`storage.operation.settings_waits`). Within the day only what dies of it makes room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """What stops a send, and in how long it is looked at again."""
+
+    why: str
+    after: timedelta = PAUSED
+
+    @property
+    def outcome(self) -> Again:
+        return Again(self.after, self.why)
+
+
+def capped_today(why: str, now: datetime) -> Stop:
+    """Stopped by the cap of a day, which is over at midnight UTC."""
+    return Stop(why, min(CAPPED, utc_day(now) + DAY - now))
 
 
 def why_paused(conn: Connection) -> str | None:
@@ -51,17 +74,16 @@ def why_no_sol(conn: Connection) -> str | None:
     return f"a transfer may need {need} lamports, the platform wallet has {held.amount}: send SOL"
 
 
-def why_stopped(conn: Connection, batch: Row[Any], begins: int, day_cap: int, now: datetime) -> str | None:
+def stop_of(conn: Connection, batch: Row[Any], begins: int, day_cap: int, now: datetime) -> Stop | None:
     """What stops a payout of a batch. `begins`: base units that a first attempt would move now, 0 when it is not a new
     one; `day_cap` 0 is none. Whoever begins one asks in the transaction of its intent, under `lock_cap`."""
     if batch.paused:
-        return f"its batch is paused: {batch.pause_reason}"
+        return Stop(f"its batch is paused: {batch.pause_reason}")
     if batch.status in WAITING:  # this is the work of an earlier plan, from which it took the payout
-        return f"its batch is {batch.status}: nothing of it is sent before all of it is approved and covered"
-    stopped = why_paused(conn)
-    if stopped is not None:
-        return stopped
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    if day_cap and begins and transfers.begun_since(conn, midnight) + begins > day_cap:
-        return f"today's transfers would pass the cap of {day_cap} base units (AGENT_CAP_DAY)"
+        return Stop(f"its batch is {batch.status}: nothing of it is sent before all of it is approved and covered")
+    paused = why_paused(conn)
+    if paused is not None:
+        return Stop(paused)
+    if day_cap and begins and transfers.begun_since(conn, utc_day(now)) + begins > day_cap:
+        return capped_today(f"today's transfers would pass the cap of {day_cap} base units (AGENT_CAP_DAY)", now)
     return None

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, exists, func, or_, select
 
 from domain import realtime
+from domain.calendar import utc_day
 from domain.realtime import Bar, Left, Part, Platform, RealtimeRules
 from domain.split import share_out
 from domain.states import UsdcStatus
@@ -32,7 +33,7 @@ _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 def platform(conn: Connection, usdc_account: str, now: datetime) -> Platform:
     """How things stand in this transaction. Batches of real time's own are covered from their birth and wait for
     nobody."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = utc_day(now)
     return Platform(
         sends_paused=why_on(conn, SENDS_PAUSED) is not None,
         unexplained_outflow=bool(orphans(conn, limit=1)),

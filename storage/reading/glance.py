@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, ColumnElement, Connection, func, select, type_coerce
 
+from domain.calendar import utc_day
 from domain.states import PurchaseStatus, UsdcStatus
 from storage.payouts.batches import UNSETTLED
 from storage.tables import batches, payouts, purchases
@@ -60,7 +61,7 @@ def open_batch_ids(conn: Connection, limit: int) -> list[int]:
 
 
 def _since(now: datetime, days: int) -> datetime:
-    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    today = utc_day(now)
     return today - timedelta(days=days - 1)
 
 

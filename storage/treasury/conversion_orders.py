@@ -133,6 +133,7 @@ def cancel(conn: Connection, order_id: int, reason: str, now: datetime) -> None:
         raise RequestError(409, "already_sent", f"the order is {order.state}: it can't be taken back any more")
     advance(conn, order_id, ConversionState.CANCELLED, now, reason[:500])
     explain_deposits(conn, now)
+    enqueue(conn, "conversion", order_id, now)  # it waits for nothing any more
 
 
 def page(conn: Connection, before: int | None, limit: int) -> Sequence[Row[Any]]:
