@@ -50,6 +50,11 @@ def test_down_at_nine_or_back_later_runs_that_mondays_batch(late: timedelta, due
     assert due_batch(MONDAY + late, INSTALLED, []) == due
 
 
+def test_the_monday_at_whose_nine_o_clock_the_system_was_installed_is_nobodys() -> None:
+    assert due_batch(MONDAY, MONDAY, []) is None
+    assert due_batch(MONDAY + WEEK, MONDAY, []) == MONDAY + WEEK
+
+
 def test_a_restart_right_after_planning_plans_nothing_twice() -> None:
     for seconds in (0, 1, 420, 86_400):
         assert due_batch(MONDAY + timedelta(seconds=seconds), INSTALLED, [MONDAY]) is None

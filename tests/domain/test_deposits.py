@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.deposits import OpenConversion, Share, explain
+from domain.deposits import OpenConversion, Share, brought, explain
 
 USDC = 1_000_000
 
@@ -25,9 +25,18 @@ def test_a_deposit_that_fits_one_conversion_exactly_is_that_one_however_old_the_
     assert told(300 * USDC, opened(100, 300, 200)) == [(2, 300 * USDC, True)]
 
 
-def test_what_fees_took_does_not_keep_a_conversion_open() -> None:
-    assert told(99_500_000, opened(100)) == [(1, 99_500_000, True)]
-    assert told(98_000_000, opened(100)) == [(1, 98_000_000, False)]
+@pytest.mark.parametrize(("arrived", "settles"), [(99_500_000, True), (99_000_000, True), (98_999_999, False)])
+def test_what_fees_took_up_to_a_hundredth_does_not_keep_a_conversion_open(arrived: int, settles: bool) -> None:
+    assert told(arrived, opened(100)) == [(1, arrived, settles)]
+    assert brought(arrived, opened(100)[0]) == Share(1, arrived, settles)
+
+
+def test_what_falls_a_little_short_of_a_newer_conversion_fills_the_oldest_first() -> None:
+    assert told(299 * USDC, opened(100, 300)) == [(1, 100 * USDC, True), (2, 199 * USDC, False)]
+
+
+def test_a_deposit_brings_its_own_conversion_no_more_than_was_missing() -> None:
+    assert brought(120 * USDC, opened(100, received=30)[0]) == Share(1, 70 * USDC, True)
 
 
 def test_a_conversion_that_comes_in_parts_is_settled_by_the_last_one() -> None:
@@ -46,10 +55,21 @@ def test_what_was_overpaid_is_left_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "known", "shares"), [(1, False, 0), (USDC, False, 0), (1, True, 1), (2 * USDC, False, 1)]
+    ("amount", "known", "shares"),
+    [(1, False, 0), (USDC, False, 0), (USDC + 1, False, 1), (1, True, 1), (USDC, True, 1), (100 * USDC, False, 1)],
 )
 def test_a_strangers_crumb_explains_nothing(amount: int, known: bool, shares: int) -> None:
     assert len(told(amount, opened(100), known=known)) == shares
+
+
+def test_a_strangers_crumb_does_not_end_a_conversion_that_lacks_little() -> None:
+    half_arrived = [OpenConversion(1, 100 * USDC, 98_500_000)]
+    assert told(600_000, half_arrived, known=False) == []
+    assert told(600_000, half_arrived) == [(1, 600_000, True)]
+
+
+def test_what_is_left_of_a_strangers_deposit_goes_to_the_next_however_little_it_is() -> None:
+    assert told(101 * USDC, opened(100, 200), known=False) == [(1, 100 * USDC, True), (2, USDC, False)]
 
 
 @given(

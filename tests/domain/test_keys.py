@@ -48,11 +48,19 @@ def test_moving_the_boundary_between_parts_gives_another_key(one: list[str], oth
     assert keys.uuid4_shaped(*one) != keys.uuid4_shaped(*other)
 
 
+def test_the_key_of_a_purchase_s_transfer_differs_by_recipient_and_attempt() -> None:
+    transfer = UUID("11111111-2222-4333-8444-555555555555")
+    tried = [("pi_3Example/1", 1), ("pi_3Example/1", 2), ("pi_3Example/2", 1), ("", 1), ("", 2)]
+    assert len({keys.transfer_key(scope, transfer, attempt) for scope, attempt in tried}) == len(tried)
+
+
 def test_a_key_stays_what_it_was_when_it_was_first_saved() -> None:
     """A change here would pay again what an earlier version of the program has asked Circle for."""
     user = UUID("11111111-2222-4333-8444-555555555555")
     assert str(keys.purchase_transfer_key("pi_3Example", 1, 1)) == GOLDEN["transfer"]
     assert str(keys.grouped_transfer_key(user, 1)) == GOLDEN["grouped"]
+    assert str(keys.transfer_key("pi_3Example/1", user, 1)) == GOLDEN["transfer"]
+    assert str(keys.transfer_key("", user, 1)) == GOLDEN["grouped"]
     assert str(keys.wallet_key("developer", user, 1)) == GOLDEN["wallet"]
     assert keys.mint_seed(SECRET, "pi_3Example") == GOLDEN["mint"]
     assert keys.receipt_seed(SECRET, user) == GOLDEN["receipt"]
