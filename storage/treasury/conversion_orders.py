@@ -247,7 +247,7 @@ def arriving(conn: Connection, order_id: int, signature: str, uuid: UUID, now: d
 
 
 def has_arrived(conn: Connection, order_id: int) -> bool:
-    """Whether the finalized deposit of its transaction explains the conversion, whole."""
+    """Whether the finalized deposit of its transaction is booked, and is what was ordered."""
     query = select(announced.c.settled_at).join(conversion_orders, conversion_orders.c.conversion_id == announced.c.id)
     return conn.scalar(query.where(conversion_orders.c.id == order_id)) is not None
 

@@ -5,6 +5,7 @@ when it is announced; of two replicas that do so at the same moment the second o
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -55,23 +56,34 @@ def _lock(conn: Connection) -> None:
 
 
 def _give_named(conn: Connection, now: datetime) -> int:
-    """To each conversion that names its transaction, the deposit of it."""
+    """To each conversion that names its transaction, the deposit of it. That is all that is to come: one that is long
+    enough settles it, also where what was announced by hand had taken a part of it before anybody knew whose it is."""
     mine = (chain_movements.c.signature == conversions.c.signature) & (chain_movements.c.kind == DEPOSIT)
     arrived = (
-        select(conversions, chain_movements.c.id.label("movement_id"), chain_movements.c.unexplained)
+        select(conversions, chain_movements.c.id.label("movement_id"), chain_movements.c.amount, _LEFT)
         .join(chain_movements, mine)
-        .where(conversions.c.settled_at.is_(None), chain_movements.c.unexplained > 0)
+        .where(conversions.c.settled_at.is_(None))
         .order_by(conversions.c.id)
         .with_for_update()
     )
-    rows = conn.execute(arrived).all()
-    for row in rows:
+    made = 0
+    for row in conn.execute(arrived).all():
+        whole = brought(row.amount, OpenConversion(row.id, row.expected_usdc, 0))
         share = brought(row.unexplained, OpenConversion(row.id, row.expected_usdc, row.received))
-        _give(conn, row.movement_id, share, now)
+        if share.amount:
+            _give(conn, row.movement_id, replace(share, settles=whole.settles), now)
+            made += 1
+        elif whole.settles:
+            conn.execute(update(conversions).where(conversions.c.id == row.id).values(settled_at=now))
+        else:
+            continue
         order_id = conn.scalar(select(conversion_orders.c.id).where(conversion_orders.c.conversion_id == row.id))
         if order_id is not None:
             enqueue(conn, "conversion", order_id, now)
-    return len(rows)
+    return made
+
+
+_LEFT = func.coalesce(chain_movements.c.unexplained, 0).label("unexplained")
 
 
 def _open(conn: Connection) -> list[OpenConversion]:

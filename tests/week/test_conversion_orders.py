@@ -138,6 +138,39 @@ async def test_of_an_order_s_transfer_and_one_like_it_by_hand_each_becomes_one_o
     await shop.close()
 
 
+@pytest.mark.parametrize("announced", [10, 60])
+@on_virtual_time
+async def test_a_transfer_by_hand_of_which_an_announced_conversion_took_a_part_is_done(
+    announced: int, tmp_path: Path
+) -> None:
+    """`tests.proof pairs`, seed 1148: it had taken it before Circle Mint's list was read, and the order waited for its
+    deposit for ever."""
+    shop = converting(tmp_path)
+    await shop.open("ada")
+    shop.wire(300 * USDC)
+    await shop.world.operator("POST", "/admin/api/conversions", {"usd_cents": announced * 100, "note": "by bank"})
+    taken = min(announced, 50)
+
+    async def is_wired() -> bool:
+        return bool(shop.mint.books.available)
+
+    async def is_booked() -> bool:
+        return shop.deposits() == [(50 * USDC, (50 - taken) * USDC)]
+
+    await shop.slowly("the wire is there", is_wired)
+    shop.transfer_by_hand(50 * USDC)
+    await shop.slowly("the deposit is booked", is_booked)
+    await shop.world.clock.sleep(3_700)  # what is not known is looked for hourly
+    orders = (await shop.world.operator("GET", ORDERS)).body["items"]
+    assert [(one["origin"], one["state"]) for one in orders] == [("adopted", "done")][: announced < 50]
+    assert shop.deposits() == [(50 * USDC, 0)]
+    conversions = (await shop.world.operator("GET", "/admin/api/conversions")).body["items"]
+    assert [one["received"] for one in conversions] == ["40.00", "10.00"] if announced < 50 else ["50.00"]
+    assert [one["settled_at"] is None for one in conversions] == [False] * 2 if announced < 50 else [True]
+    assert await parked(shop.world) == []
+    await shop.close()
+
+
 @on_virtual_time
 async def test_sends_that_are_paused_caps_and_a_second_order_hold_an_order_back(tmp_path: Path) -> None:
     shop = converting(tmp_path)
