@@ -93,11 +93,16 @@ def test_what_is_left_for_the_monday_says_why(rules: RealtimeRules, left: Left, 
 
 
 @pytest.mark.parametrize(
-    ("caps", "ceiling"),
-    [({}, 0), ({"payout_cap": 5}, 5), ({"payout_cap": 5, "batch_cap": 3, "day_cap": 4}, 3), ({"day_cap": 4}, 4)],
+    ("rules", "ceiling"),
+    [
+        (RULES, 0),
+        (replace(RULES, payout_cap=5), 5),
+        (replace(RULES, day_cap=4), 4),
+        (replace(RULES, payout_cap=5, batch_cap=3, day_cap=4), 3),
+    ],
 )
-def test_no_payout_may_be_more_than_the_least_cap_that_is_set(caps: dict[str, int], ceiling: int) -> None:
-    assert replace(RULES, **caps).ceiling == ceiling
+def test_no_payout_may_be_more_than_the_least_cap_that_is_set(rules: RealtimeRules, ceiling: int) -> None:
+    assert rules.ceiling == ceiling
 
 
 @given(st.lists(st.integers(1, 100)), st.integers(0, 500))
