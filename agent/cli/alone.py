@@ -52,7 +52,7 @@ class Alone:
         planner = build_planner(settings, store, clock, ids, self._rpc, platform_address)
         web = WebSettings(settings.public_base_url, settings.live, payouts=payout_way(settings))
         self._money = AdminMoney(store, clock, planner, self._read_treasury)
-        self._work = AdminWork(store, clock, web)
+        self._work = AdminWork(store, clock, web, self._account)
         self._scrutiny = AdminScrutiny(store)
         witness = ReadBack(self._rpc, platform_address, settings.usdc_mint)
         follower = build_follower(settings, store, self._rpc, witness, clock)

@@ -202,7 +202,7 @@ def _costs(found: Costs) -> list[tuple[str, str]]:
     sent = f"{counted(found.minted, 'mint')}, {counted(found.payouts, 'payout')}"
     return [
         ("sales", f"{found.sales}: {found.gross} USD, {found.refunded} given back"),
-        ("Stripe's fees", f"{found.stripe_fees} USD, net {found.net}"),
+        ("Stripe's fees", f"{found.stripe_fees} USD, net {found.net}, {found.dispute_fees} for disputes"),
         ("creators, platform", f"{found.creators}, {found.platform} USDC"),
         ("on chain", f"{found.network_lamports} lamports: {sent}"),
         ("a sale", f"{found.network_lamports_per_sale} lamports, leaves {found.margin_per_sale} USDC"),

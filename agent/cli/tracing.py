@@ -195,6 +195,7 @@ def _costs(found: Trace) -> list[tuple[str, str]]:
         ("mint", f"{format_sol(costs.mint_lamports)} SOL ({costs.mint_lamports} lamports)"),
         ("payout", f"{format_sol(costs.transfer_lamports)} SOL ({costs.transfer_lamports} lamports{shared})"),
         ("platform's part", "not known yet" if costs.platform_amount is None else f"{costs.platform_amount} USDC"),
+        ("left of it", "not known yet" if costs.platform_left is None else f"{costs.platform_left} USDC"),
     ]
 
 

@@ -110,7 +110,7 @@ class WebApp:
         ]
         admin = [
             *AdminOverview(store, clock, settings, outside.trouble, outside.realtime).endpoints(),
-            *AdminWork(store, clock, settings).endpoints(),
+            *AdminWork(store, clock, settings, outside.usdc_account).endpoints(),
             *AdminPurchases(acts, clock, ids, settings).endpoints(),
             *AdminBatches(store, clock).endpoints(),
             *AdminOutflows(acts, clock, ids, outside.payer, outside.read_packed, outside.find_order).endpoints(),

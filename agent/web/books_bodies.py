@@ -157,8 +157,9 @@ class TraceNetting(Answer):
 
 
 class TraceCosts(Answer):
-    """What the sale cost the platform. `transfer_lamports` are of whole transfers; `transfers_shared` of them also paid
-    other sales."""
+    """What the sale cost the platform. `transfer_lamports` are of whole transactions, without rents that come back;
+    `transfers_shared` of them also paid other sales. `platform_amount` is the platform's part of the net,
+    `platform_left` what is left of it after refunds, lost disputes and their fees: below zero where it bears more."""
 
     stripe_fee: Money | None
     dispute_fees: Money
@@ -166,6 +167,7 @@ class TraceCosts(Answer):
     transfer_lamports: int
     transfers_shared: int
     platform_amount: Money | None
+    platform_left: Money | None
 
 
 class Trace(Answer):

@@ -35,7 +35,7 @@ class Shown:
 
 def by_the_books(db: Database, creator: int) -> Figures:
     """From what is owed, paid, held and netted, and from sales that are not minted yet."""
-    found = Figures(debt=db.number("SELECT amount FROM ledger_balances WHERE account = ?", f"debt:{creator}"))
+    found = _by_hand(db, creator)
     for row in db.rows("SELECT * FROM payouts WHERE recipient_id = ?", creator):
         found.total_sales_usd += row["amount"]
         if row["state"] == "distributed":
@@ -59,6 +59,27 @@ def by_the_books(db: Database, creator: int) -> Figures:
         elif mine:
             found.pending_distribution += mine
             found.pending_sales += 1
+    return found
+
+
+def _by_hand(db: Database, creator: int) -> Figures:
+    """What he owes, and what a person is asked to pay him."""
+    booked = db.number("SELECT amount FROM ledger_balances WHERE account = ?", f"debt:{creator}")
+    found, in_vain = Figures(), 0
+    sql = (
+        "SELECT j.kind, p.amount - p.paid_amount - p.netted_amount rest, COALESCE((SELECT SUM(amount) FROM nettings "
+        "WHERE debtor_payout_id = p.id AND undone_at IS NULL), 0) used FROM jobs j JOIN payouts p "
+        "ON j.subject = CAST(p.id AS TEXT) WHERE j.state = 'parked' AND j.kind IN ('underpaid', 'overnetted') "
+        "AND p.recipient_id = ?"
+    )
+    for row in db.rows(sql, creator):
+        if row["kind"] == "underpaid":
+            found.pending_sales += 1
+            found.pending_distribution += max(0, row["rest"])
+        else:
+            in_vain += max(0, row["used"] - max(0, -row["rest"]))
+    found.pending_distribution += in_vain
+    found.debt = max(0, booked + in_vain)
     return found
 
 

@@ -80,10 +80,15 @@ def _open_amount(conn: Connection, debtor: Row[Any]) -> int:
     return position(debtor).debt - int(conn.scalar(_NETTED_FOR, {"of": debtor.id}) or 0)
 
 
+def netted_in_vain(conn: Connection, debtor: Row[Any]) -> int:
+    """What a debt has used up of other payouts beyond what it is now."""
+    return max(0, -_open_amount(conn, debtor))
+
+
 def _give_back(conn: Connection, debtor: Row[Any], now: datetime) -> None:
     """What was paid meanwhile without it is a person's to pay. Nobody is asked while some of it is on its way: what
     turns out not to have been paid is given back then."""
-    left = -_open_amount(conn, debtor)
+    left = netted_in_vain(conn, debtor)
     if left > 0:
         left = _undo(conn, _undoable(conn, nettings.c.debtor_payout_id == debtor.id), left, now)
     if left > 0 and not _on_their_way(conn, debtor):

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Row, Table, func, select
 
-from domain.states import MintState, PackedState, PurchaseStatus, TransferState, UsdcStatus, WalletState
-from storage.tables import group_attempts, mint_attempts, payouts, state_history, transfer_attempts
+from domain.states import MintState, PackedState, PurchaseStatus, TransferState, UpkeepState, UsdcStatus, WalletState
+from storage.tables import group_attempts, mint_attempts, payouts, state_history, transfer_attempts, upkeep
 
 CHANGES_PAGE = 2_000
 """History rows a look; a look every 15 s keeps up with 130 changes a second, and the rest follows at the next."""
@@ -68,6 +68,7 @@ def changes_since(conn: Connection, after_id: int, now: datetime) -> Changes:
     paid = _subjects(rows, "payout", UsdcStatus.DISTRIBUTED)
     sent = _subjects(rows, "transfer", TransferState.FINALIZED)
     packed = _subjects(rows, "packed", PackedState.FINALIZED)
+    made = _subjects(rows, "upkeep", UpkeepState.FINALIZED)
     return Changes(
         last_id=rows[-1].id if rows else after_id,
         full=len(rows) == CHANGES_PAGE,
@@ -80,6 +81,9 @@ def changes_since(conn: Connection, after_id: int, now: datetime) -> Changes:
         payout_costs=[
             *_costs(conn, transfer_attempts, transfer_attempts.c.cost_lamports, sent),
             *_costs(conn, group_attempts, group_attempts.c.fee_lamports, packed),
+            *_costs(
+                conn, upkeep, upkeep.c.cost_lamports, made
+            ),  # closed receipts give rents back, and cost less than 0
         ],
     )
 

@@ -6,13 +6,16 @@ USDC in base units, SOL in lamports, dollars in cents.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, exists, func, select
 
 from domain.calendar import next_batch_time
+from domain.money import cents_to_base_units
+from domain.refunds import LOST_DISPUTE
 from domain.split import due_after_refunds
-from domain.states import PAYOUT_PENDING, PurchaseStatus
+from domain.states import PAYOUT_PENDING, PurchaseStatus, UpkeepState
+from storage.sales.purchases import SOLD_OUT
 from storage.sales.returns import CAME_BACK
-from storage.tables import group_attempts, payouts, purchases, readings, transfer_attempts
+from storage.tables import disputes, group_attempts, payouts, purchases, readings, transfer_attempts, upkeep
 from storage.treasury.conversion_orders import on_its_way
 from storage.treasury.funding import finalized_balance, promised
 
@@ -26,14 +29,17 @@ PAID = (*UNMINTED, PurchaseStatus.COMPLETED, PurchaseStatus.REFUNDED)
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Sales paid since a moment, and the transactions that paid out since then. `mint_lamports` and `payout_lamports`
-    are what the chain took for them."""
+    """Sales paid since a moment, and the transactions that paid out since then. `returned_cents` went back to their
+    buyers, by refunds and lost disputes; `creators` is due after that, and `platform` is what these sales leave then,
+    less Stripe's fees for them and their disputes (below zero where those are more). `mint_lamports` and
+    `payout_lamports` are what the chain took."""
 
     sales: int
     gross_cents: int
     fee_cents: int
     net_cents: int
-    refunded_cents: int
+    returned_cents: int
+    dispute_cents: int
     creators: int
     platform: int
     minted: int
@@ -99,6 +105,16 @@ class Outlook:
         return self.sales_left * 7 // self.sales_per_week
 
 
+@dataclass(frozen=True, slots=True)
+class _Back:
+    """What sales lost since: cents to buyers and to Stripe for disputes, base units to their creators and to us."""
+
+    cents: int
+    dispute_cents: int
+    creators: int
+    platform: int
+
+
 def costs(conn: Connection, since: datetime) -> Costs:
     """Sums over the sales paid, and the payouts begun, since then."""
     of_sales = select(
@@ -109,24 +125,24 @@ def costs(conn: Connection, since: datetime) -> Costs:
                 ("gross", purchases.c.gross_amount),
                 ("fee", purchases.c.stripe_fee),
                 ("net", purchases.c.net_after_stripe),
-                ("refunded", purchases.c.refunded_amount),
                 ("creators", purchases.c.creator_amount),
                 ("platform", purchases.c.platform_amount),
                 ("lamports", purchases.c.network_cost_lamports),
             )
         ),
         func.count(purchases.c.network_cost_lamports).label("minted"),
-    ).where(purchases.c.status.in_(PAID), purchases.c.paid_at >= since)
-    sale = conn.execute(of_sales).one()
+    ).where(*_paid_since(since))
+    sale, back = conn.execute(of_sales).one(), _back(conn, since)
     payouts_sent, payout_lamports = _payout_costs(conn, since)
     return Costs(
         sales=sale.sales,
         gross_cents=int(sale.gross),
         fee_cents=int(sale.fee),
         net_cents=int(sale.net),
-        refunded_cents=int(sale.refunded),
-        creators=int(sale.creators),
-        platform=int(sale.platform),
+        returned_cents=back.cents,
+        dispute_cents=back.dispute_cents,
+        creators=int(sale.creators) - back.creators,
+        platform=int(sale.platform) - back.platform,
         minted=sale.minted,
         mint_lamports=int(sale.lamports),
         payouts=payouts_sent,
@@ -134,15 +150,41 @@ def costs(conn: Connection, since: datetime) -> Costs:
     )
 
 
+def _paid_since(since: datetime) -> tuple[ColumnElement[bool], ...]:
+    return purchases.c.status.in_(PAID), purchases.c.paid_at >= since
+
+
+def _back(conn: Connection, since: datetime) -> _Back:
+    """The few sales of which something came back, one by one; the loser of a race gets all back, and is owed nothing
+    meanwhile."""
+    lost = exists().where(disputes.c.purchase_id == purchases.c.id, disputes.c.status == LOST_DISPUTE)
+    touched = (purchases.c.refunded_amount > 0) | lost | (purchases.c.status_reason == SOLD_OUT)
+    columns = (purchases.c.creator_amount, purchases.c.gross_amount, purchases.c.status_reason, CAME_BACK.label("back"))
+    cents = creators = priced = 0
+    for row in conn.execute(select(*columns).where(*_paid_since(since), touched)):
+        back = min(row.gross_amount, row.gross_amount if row.status_reason == SOLD_OUT else int(row.back))
+        cents += back
+        if row.creator_amount is not None:
+            creators += row.creator_amount - due_after_refunds(row.creator_amount, row.gross_amount, back)
+            priced += back
+    fees = select(func.sum(disputes.c.fee)).join(purchases).where(*_paid_since(since))
+    dispute_cents = int(conn.scalar(fees) or 0)
+    return _Back(cents, dispute_cents, creators, cents_to_base_units(priced + dispute_cents) - creators)
+
+
 def _payout_costs(conn: Connection, since: datetime) -> tuple[int, int]:
-    """How many transactions were begun since then to pay out, and what they cost; a packed one pays many."""
+    """How many transactions were begun since then to pay out, and what they cost, with the accounts that were made for
+    them; a packed one pays many."""
     alone, packed = transfer_attempts.c.cost_lamports, group_attempts.c.fee_lamports
     sums = (
         select(func.count(alone), func.coalesce(func.sum(alone), 0)).where(transfer_attempts.c.created_at >= since),
         select(func.count(packed), func.coalesce(func.sum(packed), 0)).where(group_attempts.c.created_at >= since),
     )
     rows = [conn.execute(query).one() for query in sums]
-    return sum(row[0] for row in rows), sum(int(row[1]) for row in rows)
+    made = select(func.sum(upkeep.c.cost_lamports)).where(
+        upkeep.c.kind == "accounts", upkeep.c.state == UpkeepState.FINALIZED, upkeep.c.created_at >= since
+    )
+    return sum(row[0] for row in rows), sum(int(row[1]) for row in rows) + int(conn.scalar(made) or 0)
 
 
 def outlook(conn: Connection, usdc_account: str, now: datetime) -> Outlook:

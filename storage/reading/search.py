@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from domain.ledger import Asset, debt_of
 from domain.states import PAYOUT_DUE, PurchaseStatus, UsdcStatus, WalletState
+from storage.reading import by_hand
 from storage.reading.views import PurchaseView, purchase_views
 from storage.tables import (
     chain_movements,
@@ -67,7 +68,7 @@ class UserWish:
 
 @dataclass(slots=True)
 class Creator:
-    """One creator's money in USDC base units: `owed` is due, unpaid and not held."""
+    """One creator's money in USDC base units: `owed` is due, unpaid and not held, also what a person is to pay him."""
 
     user_id: int
     name: str
@@ -240,8 +241,11 @@ def _with_money(conn: Connection, rows: Sequence[Row[Any]]) -> list[Creator]:
     debts = select(ledger_balances).where(
         ledger_balances.c.account.in_(accounts), ledger_balances.c.asset == Asset.USDC
     )
-    for row in conn.execute(debts):
-        found[accounts[row.account]].debt = row.amount
+    booked = {accounts[row.account]: row.amount for row in conn.execute(debts)}
+    asked = by_hand.owed(conn, found)
+    for user_id, creator in found.items():
+        creator.owed += asked[user_id].amount
+        creator.debt = asked[user_id].debt_of(booked.get(user_id, 0))
     return list(found.values())
 
 

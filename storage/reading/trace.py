@@ -42,7 +42,8 @@ class BookedEntry:
 
 @dataclass(frozen=True, slots=True)
 class SaleTrace:
-    """The rows of one sale, each list oldest first. `shared` are its transfers that pay other sales too."""
+    """The rows of one sale, each list oldest first. `shared` are its transfers, and `shared_groups` the groups that
+    they are packed in, that pay other sales too."""
 
     changes: Sequence[Row[Any]]
     mints: Sequence[Row[Any]]
@@ -54,6 +55,7 @@ class SaleTrace:
     movements: Sequence[Row[Any]]
     entries: Sequence[BookedEntry]
     shared: frozenset[int]
+    shared_groups: frozenset[int]
 
 
 def id_of(conn: Connection, sale: str) -> int | None:
@@ -124,6 +126,7 @@ def trace(conn: Connection, purchase: Row[Any]) -> SaleTrace:
         ).all(),
         entries=_entries(conn, subjects),
         shared=_shared(conn, {row.transfer_id for row in own if row.transfer_id is not None}, purchase.id),
+        shared_groups=_shared_groups(conn, {row.group_id for row in packed}, purchase.id),
     )
 
 
@@ -181,3 +184,9 @@ def _shared(conn: Connection, transfer_ids: set[int], purchase_id: int) -> froze
             others.where(payouts.c.purchase_id != purchase_id).group_by(payouts.c.transfer_id).having(func.count() > 0)
         )
     )
+
+
+def _shared_groups(conn: Connection, group_ids: set[int], purchase_id: int) -> frozenset[int]:
+    others = select(group_members.c.group_id).join(payouts, payouts.c.transfer_id == group_members.c.transfer_id)
+    mine = group_members.c.group_id.in_(group_ids)
+    return frozenset(conn.scalars(others.where(mine, payouts.c.purchase_id != purchase_id).distinct()))

@@ -11,6 +11,7 @@ from domain.shelf import Shelf
 from domain.split import due_after_refunds, share_out
 from domain.states import PAYOUT_DUE, PurchaseStatus, UsdcStatus, derive_usdc_status
 from storage.books.ledger import balance
+from storage.reading import by_hand
 from storage.sales.purchases import SOLD_OUT, shares_of
 from storage.sales.returns import CAME_BACK
 from storage.tables import content_shares, contents, payouts, purchases, refunds, transfers, users
@@ -37,12 +38,18 @@ class PurchaseView:
     waits_for_wallet: bool
 
     @property
+    def returned(self) -> int:
+        """Cents that went back to the buyer, by refunds and lost disputes."""
+        return min(int(self.row.came_back), int(self.row.gross_amount))
+
+    @property
     def usdc_amount(self) -> int | None:
         """The due total before netting, base units; None while it is not known."""
         if self.payouts:
             return sum(int(payout.amount) for payout in self.payouts)
-        amount: int | None = self.row.creator_amount
-        return amount
+        if self.row.creator_amount is None:
+            return None
+        return due_after_refunds(self.row.creator_amount, self.row.gross_amount, self.returned)
 
 
 @dataclass(slots=True)
@@ -100,7 +107,7 @@ def purchase_views(conn: Connection, purchase_ids: Sequence[int]) -> list[Purcha
     """Those purchases, newest first, with two queries for a whole page."""
     buyer = (users.c.username.label("buyer_name"), users.c.circle_wallet_address, users.c.wallet_address)
     rows = conn.execute(
-        select(purchases, contents.c.title, *buyer)
+        select(purchases, contents.c.title, CAME_BACK.label("came_back"), *buyer)
         .join(contents, contents.c.id == purchases.c.content_id)
         .join(users, users.c.id == purchases.c.buyer_id)
         .where(purchases.c.id.in_(purchase_ids))
@@ -134,7 +141,10 @@ def dashboard(conn: Connection, creator_id: int) -> Dashboard:
     found = Dashboard()
     _add_payouts(conn, creator_id, found)
     _add_unminted(conn, creator_id, found)
-    found.debt = balance(conn, debt_of(creator_id), Asset.USDC)
+    asked = by_hand.owed(conn, [creator_id])[creator_id]
+    found.pending += asked.amount
+    found.pending_sales += asked.sales
+    found.debt = asked.debt_of(balance(conn, debt_of(creator_id), Asset.USDC))
     return found
 
 

@@ -38,6 +38,8 @@ from storage.work import ask_no_more, ask_person, enqueue, revive
 _REFUND_ORDER = (RefundState.INTENDED, RefundState.PENDING, RefundState.SUCCEEDED, RefundState.FAILED)
 DISPUTE_HOLD = "dispute "
 """Begins the reason of a hold that ends with its dispute."""
+UNDERPAID = "underpaid"
+"""What a person is asked to pay: the rest of a payout that was smaller by a refund which has failed since."""
 NO_EDITION = "no edition is left for the sale whose refund failed"
 
 
@@ -369,6 +371,6 @@ def _tell_underpaid(conn: Connection, row: Row[Any], due: int, now: datetime) ->
     left = Position(due, row.paid_amount, row.netted_amount).payable
     if left:
         why = f"{left} base units more are due to recipient {row.recipient_id} of payout {row.uuid}, paid before"
-        ask_person(conn, "underpaid", str(row.id), "underpaid", why, now)
+        ask_person(conn, UNDERPAID, str(row.id), UNDERPAID, why, now)
     else:
-        ask_no_more(conn, "underpaid", str(row.id))
+        ask_no_more(conn, UNDERPAID, str(row.id))

@@ -9,8 +9,10 @@ from sqlalchemy import Connection, text
 
 from agent.cli import tracing, verification
 from agent.cli.client import CommandFailed
+from domain.evidence import Evidence
 from domain.ledger import Asset
 from domain.states import RefundState
+from storage.payouts import groups
 from storage.payouts.planning import PlanTerms
 from storage.payouts.taking import take
 from storage.sales import returns
@@ -19,7 +21,8 @@ from storage.treasury import funding, network_costs
 from storage.treasury.movement_rows import Movement
 from storage.verification import CHECKS
 from tests.cli.conftest import TOKEN, House
-from tests.sales import PLATFORM, START, Sales
+from tests.sales import MINT_LAMPORTS, PLATFORM, START, Sales
+from tests.storage import test_groups, test_mint_settlement
 
 LATER = START + timedelta(days=7)
 
@@ -96,6 +99,7 @@ async def test_trace_tells_one_sale_from_stripe_to_the_last_signature(
         "transfer_lamports": 5_000,
         "transfers_shared": 0,
         "platform_amount": "0.26",
+        "platform_left": "0.043333",
     }
     assert await tracing.run(str(sale), as_json=False) == 0
     out = capsys.readouterr().out
@@ -108,6 +112,52 @@ async def test_trace_tells_one_sale_from_stripe_to_the_last_signature(
         "0.39 USD",
     ):
         assert said in out, said
+
+
+def packed_with_another(shop: Sales) -> Callable[[Connection], str]:
+    """Two sales paid by one transaction, which leaves a receipt: its rent comes back."""
+
+    def change(conn: Connection) -> str:
+        group_id = test_groups.group_of(conn, shop, test_groups.batch_of(conn, shop))
+        test_groups.signed(conn, group_id, "both")
+        groups.paid(conn, group_id, Evidence("both", True, "", 9, LATER, 1_493_440, 5_000), shop.usdc_account, LATER)
+        return "both"
+
+    return change
+
+
+def paid_by_its_mint(_: Sales) -> Callable[[Connection], str]:
+    def change(conn: Connection) -> str:
+        scene = test_mint_settlement.scene(conn)
+        scene.signed()
+        scene.landed()
+        return test_mint_settlement.SIGNATURE
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("story", "cost", "shown"),
+    [
+        (packed_with_another, 1_493_440, (MINT_LAMPORTS, 5_000, 1)),
+        (paid_by_its_mint, MINT_LAMPORTS, (MINT_LAMPORTS, 0, 0)),
+    ],
+)
+async def test_trace_counts_a_transaction_once_and_no_rent_that_comes_back(
+    house: House,
+    capsys: pytest.CaptureFixture[str],
+    story: Callable[[Sales], Callable[[Connection], str]],
+    cost: int,
+    shown: tuple[int, int, int],
+) -> None:
+    def change(conn: Connection) -> None:
+        moved = Movement(story(house.sales)(conn), PLATFORM, Asset.SOL, -cost, 9, LATER)
+        network_costs.book_lamports(conn, [moved], LATER)
+
+    await house.shop.store.write(change)
+    assert await tracing.run("1", as_json=True) == 0
+    costs = json.loads(capsys.readouterr().out)["costs"]
+    assert (costs["mint_lamports"], costs["transfer_lamports"], costs["transfers_shared"]) == shown
 
 
 async def test_a_sale_that_is_not_there_is_said_so(house: House) -> None:

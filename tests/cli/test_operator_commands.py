@@ -140,6 +140,7 @@ async def test_the_treasury_tells_what_monday_needs_and_what_a_sale_leaves(at_ho
     outlook, costs = told["outlook"], told["costs"]
     assert outlook["monday"] == "2026-11-30T09:00:00Z" and outlook["convert_by"] == "2026-11-28T09:00:00Z"
     assert (outlook["owed"], outlook["wallet_usdc"], outlook["to_convert_known"]) == ("7.05", "2.00", "5.05")
+    assert told["treasury"]["to_convert"] == "5.05", "as `distribute_usdc_batch --dry-run` says"
     assert outlook["lamports_per_sale"] == 5_115_000 and outlook["sales_per_week"] == 1
     assert (costs["sales"], costs["platform"], costs["minted"]) == (3, "0.78", 3)
     assert (costs["network_lamports"], costs["margin"]) == (15_345_000, "-2.22")

@@ -21,8 +21,9 @@ from storage.engines.metered import MeteredStore
 from storage.errors import StoreUnavailable
 from storage.inbox import StripeEvent
 from storage.operation import interventions, switches
-from storage.payouts import batches, groups, taking
+from storage.payouts import batches, groups, taking, upkeep
 from storage.payouts.planning import PlanTerms
+from storage.payouts.upkeep import Payer
 from storage.people import wallets
 from storage.queues import Queue
 from storage.reading import probes, vitals
@@ -223,10 +224,17 @@ async def test_what_a_packed_transaction_cost_is_counted_without_the_rent_that_c
         group_id = group_of(conn, sales, batch_of(conn, sales))
         signed(conn, group_id, "sig-1")
         groups.paid(conn, group_id, landed, sales.usdc_account, START)
+        kept(conn, "accounts", 2_044_280)
+        kept(conn, "closing", -1_483_440)
+
+    def kept(conn: Connection, kind: upkeep.Kind, cost: int) -> None:
+        upkeep_id = upkeep.plan(conn, kind, str(sales.uuid()), Payer("wallet", PLATFORM), ["one"], START, None)
+        upkeep.signed(conn, upkeep_id, b"wire", f"sig-{kind}", 150, START)
+        upkeep.finalized(conn, upkeep_id, Evidence(f"sig-{kind}", True, "", 9, START, cost, 5_000), START)
 
     await store.write(pay)
     changes = await store.read(lambda conn: changes_since(conn, 0, START + DAY))
-    assert list(changes.payout_costs) == [5_000]
+    assert list(changes.payout_costs) == [5_000, 2_044_280]
 
 
 async def test_on_postgresql_young_rows_wait_for_those_that_may_still_commit_before_them(

@@ -25,7 +25,7 @@ from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.shelves import purchase_body
 from domain.errors import RequestError
 from domain.ledger import Asset
-from domain.money import format_cents, format_usdc
+from domain.money import cents_to_base_units, format_cents, format_usdc
 from storage.reading import trace, views
 from storage.reading.trace import BookedEntry, SaleTrace
 from storage.reading.views import PurchaseView
@@ -137,7 +137,7 @@ def _trace(view: PurchaseView, found: SaleTrace) -> Trace:
         ],
         movements=[_movement(one) for one in found.movements],
         entries=[_entry(one) for one in found.entries],
-        costs=_costs(row, found),
+        costs=_costs(view, found),
     )
 
 
@@ -173,16 +173,32 @@ def _entry(entry: BookedEntry) -> TraceEntry:
     )
 
 
-def _costs(row: Any, found: SaleTrace) -> TraceCosts:
-    """Lamports as the finalized chain has them, else as the attempts' evidence says."""
+def _costs(view: PurchaseView, found: SaleTrace) -> TraceCosts:
+    """Lamports as the finalized chain has them, else as the attempts' evidence says. Of a packed payout the fee alone:
+    its receipt's rent comes back. What a mint paid besides cost nothing more."""
+    row = view.row
     lost = {one.signature: -one.amount for one in found.movements if one.asset == Asset.SOL}
-    mints = sum(lost.get(one.signature, one.cost_lamports or 0) for one in found.mints if one.signature is not None)
-    sent = {one.signature: one for one in (*found.transfers, *found.packed) if one.signature is not None}
+    mints = {one.signature: one for one in found.mints if one.signature is not None}
+    packed = {one.signature: one for one in found.packed if one.signature is not None and one.signature not in mints}
+    alone = {one.signature: one for one in found.transfers if one.signature is not None}
+    paid = sum(lost.get(name, one.cost_lamports or 0) for name, one in alone.items())
+    paid += sum(lost.get(name, 0) if one.fee_lamports is None else one.fee_lamports for name, one in packed.items())
+    shared = sum(one.transfer_id in found.shared for one in alone.values())
     return TraceCosts(
         stripe_fee=None if row.stripe_fee is None else format_cents(row.stripe_fee),
         dispute_fees=format_cents(sum(one.fee for one in found.disputes)),
-        mint_lamports=mints,
-        transfer_lamports=sum(lost.get(name, one.cost_lamports or 0) for name, one in sent.items()),
-        transfers_shared=len(found.shared),
+        mint_lamports=sum(lost.get(name, one.cost_lamports or 0) for name, one in mints.items()),
+        transfer_lamports=paid,
+        transfers_shared=shared + sum(one.group_id in found.shared_groups for one in packed.values()),
         platform_amount=None if row.platform_amount is None else format_usdc(row.platform_amount),
+        platform_left=_left(view, found),
     )
+
+
+def _left(view: PurchaseView, found: SaleTrace) -> str | None:
+    """What the sale leaves the platform after all that came back and all fees of Stripe's."""
+    due = view.usdc_amount
+    if due is None:
+        return None
+    cents = view.row.net_after_stripe - view.returned - sum(one.fee for one in found.disputes)
+    return format_usdc(cents_to_base_units(cents) - due)

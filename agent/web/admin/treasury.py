@@ -37,7 +37,7 @@ from ports.clock import Clock
 from ports.ids import Ids
 from storage.reading import operator_views, outlook
 from storage.store import Store
-from storage.treasury import conversions, deposits
+from storage.treasury import conversions, deposits, funding
 
 
 class AdminTreasury:
@@ -100,7 +100,7 @@ class AdminTreasury:
         ]
 
     async def treasury(self, _: Call) -> Treasury:
-        return await self._store.read(treasury_body)
+        return await self._store.read(lambda conn: treasury_body(conn, self._account))
 
     async def outlook(self, _: Call) -> Outlook:
         now = self._clock.now()
@@ -138,7 +138,8 @@ class AdminTreasury:
             gross=format_cents(found.gross_cents),
             stripe_fees=format_cents(found.fee_cents),
             net=format_cents(found.net_cents),
-            refunded=format_cents(found.refunded_cents),
+            refunded=format_cents(found.returned_cents),
+            dispute_fees=format_cents(found.dispute_cents),
             creators=format_usdc(found.creators),
             platform=format_usdc(found.platform),
             minted=found.minted,
@@ -193,8 +194,8 @@ class AdminTreasury:
         return DepositPage(items=items, next=items[-1].id if len(items) == asked.limit else None)
 
 
-def treasury_body(conn: Connection) -> Treasury:
-    """The latest readings, and what no deposit covers."""
+def treasury_body(conn: Connection, usdc_account: str) -> Treasury:
+    """The latest readings, and what is owed beyond the free balance of the wallet's USDC account."""
     return Treasury(
         readings=[
             Balance(
@@ -205,7 +206,7 @@ def treasury_body(conn: Connection) -> Treasury:
             )
             for row in operator_views.readings_of(conn)
         ],
-        to_convert=format_usdc(operator_views.unconverted(conn)),
+        to_convert=format_usdc(max(0, operator_views.unconverted(conn) - funding.free(conn, usdc_account))),
     )
 
 

@@ -16,7 +16,7 @@ class Balance(Answer):
 
 
 class Treasury(Answer):
-    """`readings` were read from the chain at finalized; `to_convert` is owed and not covered by any deposit yet."""
+    """`readings` were read from the chain at finalized; `to_convert` is owed beyond what is free of the wallet."""
 
     readings: list[Balance]
     to_convert: Money
@@ -56,9 +56,10 @@ class CostQuery(Asked):
 
 
 class Costs(Answer):
-    """Sales paid in the last `days`. `network_lamports` is what the chain took for mints and payouts; `margin` is the
-    platform's share less `network_cents_assumed` (AGENT_NETWORK_COST_CENTS) for each sale minted. The two `…_per_sale`
-    figures are averages, rounded down."""
+    """Sales paid in the last `days`. `refunded` went back to their buyers, by refunds and lost disputes; `creators` is
+    their due after that, `platform` what these sales leave then, less `dispute_fees` and all other fees of Stripe's.
+    `network_lamports` is what the chain took for mints and payouts; `margin` is `platform` less `network_cents_assumed`
+    (AGENT_NETWORK_COST_CENTS) for each sale minted. The two `…_per_sale` figures are averages, rounded down."""
 
     days: int
     sales: int
@@ -66,6 +67,7 @@ class Costs(Answer):
     stripe_fees: Money
     net: Money
     refunded: Money
+    dispute_fees: Money
     creators: Money
     platform: Money
     minted: int

@@ -47,12 +47,11 @@ _SUBJECTS = {"wallet": "user", "mint": "purchase", "distribution": "purchase"}
 
 
 class AdminWork:
-    """Endpoints under /admin/api that look at work and make it run again."""
+    """Endpoints under /admin/api that look at work and make it run again. `usdc_account`: the platform wallet's."""
 
-    def __init__(self, store: Store, clock: Clock, settings: WebSettings) -> None:
-        self._store = store
-        self._clock = clock
-        self._settings = settings
+    def __init__(self, store: Store, clock: Clock, settings: WebSettings, usdc_account: str) -> None:
+        self._store, self._clock = store, clock
+        self._settings, self._account = settings, usdc_account
 
     def endpoints(self) -> list[Endpoint]:
         viewer, operator, root = Access.VIEWER, Access.OPERATOR, "/admin/api"
@@ -120,7 +119,7 @@ class AdminWork:
                 unexplained_outflow=bool(orphans(conn, limit=1)),
                 payouts=self._settings.payouts.body(),
                 counts=operator_views.counts(conn),
-                treasury=treasury_body(conn),
+                treasury=treasury_body(conn, self._account),
                 ledger_imbalance=total_imbalance(conn),
             )
 
