@@ -75,7 +75,7 @@ def packed_terms(settings: Settings, platform_address: str) -> PackedTerms:
         attempts_max=settings.agent_attempts_max,
         day_cap=settings.agent_cap_day,
         lamports_ceiling=settings.agent_packed_fee_ceiling_lamports,
-        priority_lamports=settings.agent_priority_fee_lamports,
+        priority_lamports=settings.priority_fee_lamports,
         sol_cents=settings.agent_sol_price_cents,
         resend_every=resend_every(settings.agent_slot_ms / 1000),
         pausing=PAUSES_SENDS,

@@ -120,6 +120,7 @@ def _mint_terms(parts: Parts) -> MintTerms:
         symbol=settings.agent_nft_symbol,
         public_base_url=settings.public_base_url,
         lamports_ceiling=settings.agent_mint_fee_ceiling_lamports,
+        priority_lamports=settings.priority_fee_lamports,
         attempts_max=settings.agent_attempts_max,
         resend_every=lambda: resend_every(pace.seconds),
     )
@@ -132,7 +133,8 @@ def _mint_payouts(parts: Parts) -> MintPayouts | None:
         return None
     decide = AtMint(parts.planner, realtime_rules(settings), parts.account)
     chain = PackedChain(rpc, settings.usdc_mint)
-    return MintPayouts(chain, WalletCheck(rpc), decide, Token2022Nft(), settings.usdc_mint)
+    bids = settings.priority_fee_lamports > 0
+    return MintPayouts(chain, WalletCheck(rpc), decide, Token2022Nft(), settings.usdc_mint, bids=bids)
 
 
 def _money(parts: Parts) -> dict[str, Step]:

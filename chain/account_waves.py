@@ -12,6 +12,7 @@ from solders.pubkey import Pubkey
 
 from chain import programs
 from chain.addresses import parse_address
+from chain.nft_build import ComputeBudget, budget_instructions
 from chain.transactions import unsigned_v0
 from chain.usdc_payouts import token_account
 from domain.errors import Misuse
@@ -35,14 +36,17 @@ def halved(wave: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(wave[:middle]), tuple(wave[middle:])]
 
 
-def build_wave(platform_wallet: str, mint: str, owners: Sequence[str], blockhash: str) -> bytes:
+def build_wave(
+    platform_wallet: str, mint: str, owners: Sequence[str], blockhash: str, budget: ComputeBudget | None = None
+) -> bytes:
     """The unsigned v0 wire transaction that makes the owners' accounts; one that is there already is left as it is.
 
     Raises `Misuse` for none, more than `WAVE` or an owner named twice; `Rejected("invalid_address")`.
     """
     if not 1 <= len(owners) <= WAVE or len(set(owners)) != len(owners):
         raise Misuse(f"a wave makes accounts of 1 to {WAVE} different owners, not {len(owners)}")
-    return unsigned_v0(platform_wallet, [_create(platform_wallet, mint, owner) for owner in owners], blockhash)
+    making = [_create(platform_wallet, mint, owner) for owner in owners]
+    return unsigned_v0(platform_wallet, [*budget_instructions(budget), *making], blockhash)
 
 
 def _create(platform_wallet: str, mint: str, owner: str) -> Instruction:

@@ -50,7 +50,7 @@ class NftStandard(Protocol):
         """Hold the bytes to be signed against the plan. Raises `Rejected`."""
         ...
 
-    def fits(self, plan: NftPlan, payouts: UsdcPayouts) -> bool:
+    def fits(self, plan: NftPlan, payouts: UsdcPayouts, *, with_budget: bool) -> bool:
         """Whether one transaction holds the mint and these payouts."""
         ...
 
@@ -90,6 +90,6 @@ class Token2022Nft:
         """See `NftStandard`."""
         assert_mint_matches(wire, plan, lamports_ceiling, payouts)
 
-    def fits(self, plan: NftPlan, payouts: UsdcPayouts) -> bool:
+    def fits(self, plan: NftPlan, payouts: UsdcPayouts, *, with_budget: bool) -> bool:
         """See `NftStandard`."""
-        return payouts_fit(plan, payouts)
+        return payouts_fit(plan, payouts, with_budget=with_budget)

@@ -73,11 +73,14 @@ def build_mint(
     return unsigned_v0(plan.platform_wallet, instructions, blockhash)
 
 
-def payouts_fit(plan: NftPlan, payouts: UsdcPayouts) -> bool:
+def payouts_fit(plan: NftPlan, payouts: UsdcPayouts, *, with_budget: bool) -> bool:
     """Whether the mint and these payouts fit one transaction: measured on the bytes (8 for usual texts, fewer for long
     ones). Blockhash and lamports change no length."""
+    budget = ComputeBudget(1, 1) if with_budget else None
     try:
-        build_mint(plan, blockhash=programs.SYSTEM, rent_lamports=1, mint_lamports_now=0, payouts=payouts)
+        build_mint(
+            plan, blockhash=programs.SYSTEM, rent_lamports=1, mint_lamports_now=0, budget=budget, payouts=payouts
+        )
     except Rejected as error:
         if error.code != "transaction_too_large":
             raise
@@ -85,13 +88,17 @@ def payouts_fit(plan: NftPlan, payouts: UsdcPayouts) -> bool:
     return True
 
 
+def budget_instructions(budget: ComputeBudget | None) -> list[Instruction]:
+    """What stands in front of a legacy or v0 transaction that bids."""
+    if budget is None:
+        return []
+    return [set_compute_unit_limit(budget.unit_limit), set_compute_unit_price(budget.micro_lamports_per_unit)]
+
+
 def mint_instructions(plan: NftPlan, transfer_lamports: int, budget: ComputeBudget | None) -> list[Instruction]:
     """The instructions in order; the transfer is left out when the address holds the rent already."""
     wallet, mint = parse_address(plan.platform_wallet), parse_address(plan.mint_address)
-    instructions: list[Instruction] = []
-    if budget is not None:
-        instructions.append(set_compute_unit_limit(budget.unit_limit))
-        instructions.append(set_compute_unit_price(budget.micro_lamports_per_unit))
+    instructions = budget_instructions(budget)
     if transfer_lamports > 0:
         instructions.append(transfer(TransferParams(from_pubkey=wallet, to_pubkey=mint, lamports=transfer_lamports)))
     return [*instructions, *_create_mint(plan, wallet, mint), *_give_and_lock(plan, wallet, mint)]

@@ -5,13 +5,12 @@ Either all of it happens or none; the receipt makes it happen at most once in al
 
 import functools
 
-from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.instruction import Instruction
 from solders.message import TransactionConfig
 from solders.pubkey import Pubkey
 
 from chain import programs
-from chain.nft_build import ComputeBudget
+from chain.nft_build import ComputeBudget, budget_instructions
 from chain.packed_plan import PackedPlan, TransactionFormat
 from chain.receipts import receipt_instructions
 from chain.transactions import unsigned_v0, unsigned_v1
@@ -44,10 +43,7 @@ def build_packed(
         instructions.append(Instruction(Pubkey.from_string(programs.MEMO), plan.memo.encode(), []))
     if plan.format is TransactionFormat.V1:
         return unsigned_v1(plan.platform_wallet, instructions, blockhash, config_of(budget))
-    if budget is not None:
-        instructions.insert(0, set_compute_unit_limit(budget.unit_limit))
-        instructions.insert(1, set_compute_unit_price(budget.micro_lamports_per_unit))
-    return unsigned_v0(plan.platform_wallet, instructions, blockhash)
+    return unsigned_v0(plan.platform_wallet, [*budget_instructions(budget), *instructions], blockhash)
 
 
 def config_of(budget: ComputeBudget | None) -> TransactionConfig:

@@ -5,6 +5,7 @@ from typing import Never
 
 from chain import programs
 from chain.account_waves import build_wave
+from chain.nft_build import ComputeBudget, budget_instructions
 from chain.receipts import build_close
 from chain.transactions import PlainInstruction, message_bytes, read_transaction
 from chain.usdc_payouts import token_account
@@ -14,18 +15,20 @@ _CREATE_IDEMPOTENT = b"\x01"
 _CLOSE_ACCOUNT = b"\x09"
 
 
-def assert_wave_matches(wire: bytes, platform_wallet: str, mint: str, owners: Sequence[str]) -> None:
-    """Refuse anything but associated token accounts of exactly these owners, each once.
+def assert_wave_matches(
+    wire: bytes, platform_wallet: str, mint: str, owners: Sequence[str], budget: ComputeBudget | None = None
+) -> None:
+    """Refuse anything but associated token accounts of exactly these owners, each once, behind this very budget.
 
     Raises `Rejected("upkeep_mismatch" | "malformed_transaction")`.
     """
-    made = [
-        _made(one, platform_wallet, mint) for one in _instructions(wire, platform_wallet, programs.ASSOCIATED_TOKEN)
-    ]
+    bids = len(budget_instructions(budget))
+    making = _instructions(wire, platform_wallet, programs.ASSOCIATED_TOKEN, bids)
+    made = [_made(one, platform_wallet, mint) for one in making]
     if sorted(made) != sorted(owners):
         _mismatch("it makes other accounts than the wave's")
     blockhash = read_transaction(wire).blockhash
-    _same(wire, build_wave(platform_wallet, mint, owners, blockhash))
+    _same(wire, build_wave(platform_wallet, mint, owners, blockhash, budget))
 
 
 def assert_close_matches(wire: bytes, platform_wallet: str, mint: str, receipts: Sequence[str]) -> None:
@@ -39,14 +42,16 @@ def assert_close_matches(wire: bytes, platform_wallet: str, mint: str, receipts:
     _same(wire, build_close(platform_wallet, receipts, read_transaction(wire).blockhash))
 
 
-def _instructions(wire: bytes, platform_wallet: str, program: str) -> tuple[PlainInstruction, ...]:
+def _instructions(wire: bytes, platform_wallet: str, program: str, bids: int = 0) -> tuple[PlainInstruction, ...]:
+    """Those behind the first `bids`, which the rebuilt bytes are held against."""
     read = read_transaction(wire)
     if read.signers != (platform_wallet,) or read.lookup_tables:
         _mismatch("the platform wallet is not its only signer, or it uses lookup tables")
-    strange = {one.program for one in read.instructions} - {program}
+    meant = read.instructions[bids:]
+    strange = {one.program for one in meant} - {program}
     if strange:
         _mismatch(f"it calls {', '.join(sorted(strange))}")
-    return read.instructions
+    return meant
 
 
 def _made(one: PlainInstruction, platform_wallet: str, mint: str) -> str:

@@ -24,6 +24,8 @@ MAINNET_GENESIS = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 DEVNET_GENESIS = "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG"
 """Genesis hashes of Solana's clusters: what an RPC answers to getGenesisHash."""
 MAINNET_USDC = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+LIVE_PRIORITY_FEE_LAMPORTS = 100_000
+"""A cent or two; a transaction that lands at once bids what others do, which is mostly nothing."""
 DEVNET_USDC = "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU"
 MAINNET_USDC_TOKEN_ID = "33ca4ef6-2500-5d79-82bf-e3036139cc29"  # noqa: S105 (a public id of Circle's)
 DEVNET_USDC_TOKEN_ID = "8fb3cadb-0ef4-573d-8fcd-e194f961c728"  # noqa: S105 (a public id of Circle's)
@@ -97,7 +99,7 @@ class Settings(BaseModel):
     agent_packed_format: Literal["v0", "v1"] = "v0"
     agent_packed_memo: bool = False
     agent_packed_fee_ceiling_lamports: int = Field(20_000_000, ge=5_000)
-    agent_priority_fee_lamports: int = Field(0, ge=0)
+    agent_priority_fee_lamports: int | None = Field(None, ge=0)
     agent_sol_price_cents: int = Field(15_000, ge=0)
     agent_receipt_days: int = Field(90, ge=1)
     agent_creator_bps: int = Field(9_000, ge=0, le=10_000)
@@ -205,6 +207,12 @@ class Settings(BaseModel):
     def require_available(self) -> bool:
         """Pay only once Stripe's money is available: on in live unless set."""
         return self.live if self.agent_require_available is None else self.agent_require_available
+
+    @property
+    def priority_fee_lamports(self) -> int:
+        """Most that one transaction of ours bids for its place: in live something unless set."""
+        live = LIVE_PRIORITY_FEE_LAMPORTS if self.live else 0
+        return live if self.agent_priority_fee_lamports is None else self.agent_priority_fee_lamports
 
     @property
     def alerts_directly(self) -> bool:

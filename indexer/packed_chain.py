@@ -67,10 +67,6 @@ class PackedChain(Sender):
             raise BlockhashNotFound("the simulation does not know the blockhash yet")
         return json.dumps(result.err)
 
-    async def priority_fees(self, accounts: Sequence[str]) -> list[int]:
-        """Micro-lamports per compute unit in recent slots, for transactions that write these accounts."""
-        return await self._rpc.priority_fees(accounts)
-
     def _standing(self, account: Account | None, owner: str) -> AccountStanding:
         account = made(account)
         if account is None:

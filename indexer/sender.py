@@ -1,5 +1,7 @@
 """What a step needs to put a transaction of ours on the chain."""
 
+from collections.abc import Sequence
+
 from indexer.rpc.pool import RpcPool
 
 
@@ -23,6 +25,10 @@ class Sender:
         latest = await self._rpc.latest_blockhash()
         self._blockhash_slot = max(self._blockhash_slot, latest.slot)
         return latest.blockhash, latest.last_valid_block_height
+
+    async def priority_fees(self, accounts: Sequence[str]) -> list[int]:
+        """Micro-lamports per compute unit in recent slots, for transactions that write these accounts."""
+        return await self._rpc.priority_fees(accounts)
 
     async def send(self, wire: bytes, *, skip_preflight: bool) -> None:
         """See `rpc.sending.send` for what it raises. A preflight is run only where the slot of the newest blockhash has

@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 
 from agent.steps.mint_funds import MintFunds
 from agent.steps.mint_payouts import MintPayouts
-from chain.nft import NftPlan, NftStandard
+from chain.bids import bid
+from chain.nft import ComputeBudget, NftPlan, NftStandard
 from chain.transactions import signature_of, with_signature
 from chain.usdc_payouts import UsdcPayouts
 from domain.errors import Misuse, OutcomeUnknown, Rejected, Retryable, looking_up
@@ -46,6 +47,8 @@ FEE_WAIT = timedelta(seconds=30)
 FINALITY_ROUNDS = 8
 """A safety net, in intervals of sending: what is confirmed is made due when it is final or a fork takes it back."""
 WAITS_FOR_WALLET, WAITS_FOR_SOL = "waiting_for_wallet", "waiting_for_sol"
+MINT_UNITS, TRANSFER_UNITS = 200_000, 8_000
+"""Compute units bought with a bid: a mint takes less than half of that, and a payout behind it 6,200 at most."""
 SOL_WAIT, SOL_WAIT_MOST = timedelta(minutes=1), timedelta(minutes=10)
 
 
@@ -57,6 +60,8 @@ class MintChain(Protocol):
     async def lamports(self, address: str) -> int: ...
 
     async def latest_blockhash(self) -> tuple[str, int]: ...
+
+    async def priority_fees(self, accounts: Sequence[str]) -> list[int]: ...
 
     async def send(self, wire: bytes, *, skip_preflight: bool) -> None: ...
 
@@ -81,7 +86,8 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MintTerms:
-    """The platform's side of every mint. `resend_every` follows the slot time."""
+    """The platform's side of every mint. `resend_every` follows the slot time. `priority_lamports` is the most that one
+    bids for its place (0: no compute budget at all)."""
 
     wallet_id: str
     platform_address: str
@@ -90,6 +96,7 @@ class MintTerms:
     symbol: str
     public_base_url: str
     lamports_ceiling: int
+    priority_lamports: int
     attempts_max: int
     resend_every: Callable[[], timedelta]
 
@@ -115,7 +122,7 @@ class MintStep:
         self._store, self._clock, self._ids = store, clock, ids
         self._chain, self._witness, self._signer = chain, witness, signer
         self._standard, self._terms = standard, terms
-        self._funds = MintFunds(chain, standard)
+        self._funds = MintFunds(chain, standard, terms.priority_lamports)
 
     async def run(self, claim: Claim) -> Outcome:
         purchase_id = int(claim.subject)
@@ -253,9 +260,16 @@ class MintStep:
         purchase_id, attempt_id = case.purchase.id, case.live.id
         mint_size, _ = self._standard.rent_sizes(plan)
         rent = await self._chain.minimum_rent(mint_size)
-        blockhash, last_valid_block_height = await self._chain.latest_blockhash()
-        build = partial(self._standard.build, plan, blockhash=blockhash, rent_lamports=rent, mint_lamports_now=lamports)
         payouts = self._pays.payouts(plan, case.pays) if self._pays and case.pays else None
+        build = partial(
+            self._standard.build,
+            plan,
+            rent_lamports=rent,
+            mint_lamports_now=lamports,
+            budget=await self._budget(case, plan, payouts),
+        )
+        blockhash, last_valid_block_height = await self._chain.latest_blockhash()
+        build = partial(build, blockhash=blockhash)
         wire = build(payouts=payouts)
         why = await self._speaks_against(case, payouts, wire, claim)
         if why is not None:
@@ -278,6 +292,14 @@ class MintStep:
         stored = await self._store.write(fenced(claim, save))
         self._told_signed()
         return stored
+
+    async def _budget(self, case: MintCase, plan: NftPlan, payouts: UsdcPayouts | None) -> ComputeBudget | None:
+        """None where nothing is bid, and where the payouts were reserved without the room for it."""
+        most, transfers = self._terms.priority_lamports, 0 if payouts is None else len(payouts.transfers)
+        if not most or (payouts is not None and not self._standard.fits(plan, payouts, with_budget=True)):
+            return None
+        recent = await self._chain.priority_fees([plan.platform_wallet])
+        return bid(MINT_UNITS + TRANSFER_UNITS * transfers, most, recent, case.dead_attempts)
 
     async def _speaks_against(
         self, case: MintCase, payouts: UsdcPayouts | None, wire: bytes, claim: Claim

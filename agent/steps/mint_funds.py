@@ -23,13 +23,14 @@ class FundsChain(Protocol):
 class MintFunds:
     """Asked only once an attempt has died: while there is SOL, no mint pays for the question."""
 
-    def __init__(self, chain: FundsChain, standard: NftStandard) -> None:
-        self._chain, self._standard = chain, standard
+    def __init__(self, chain: FundsChain, standard: NftStandard, priority_lamports: int) -> None:
+        self._chain, self._standard, self._priority = chain, standard, priority_lamports
 
     async def lacking(self, plan: NftPlan) -> str | None:
         """What is missing, for the operator; None where there is enough for this mint. Raises Retryable."""
-        rents = [await self._chain.minimum_rent(size) for size in (*self._standard.rent_sizes(plan), 0)]
-        need = sum(rents) + programs.LAMPORTS_PER_SIGNATURE  # the rent of 0 bytes keeps the wallet itself alive
+        sizes = (*self._standard.rent_sizes(plan), 0)  # the rent of 0 bytes keeps the wallet itself alive
+        rents = [await self._chain.minimum_rent(size) for size in sizes]
+        need = sum(rents) + programs.LAMPORTS_PER_SIGNATURE + self._priority
         have = await self._chain.lamports(plan.platform_wallet)
         if have >= need:
             return None

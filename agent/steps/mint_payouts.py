@@ -39,10 +39,11 @@ class MintPayouts:
     """Decides, names and tries what mints pay."""
 
     def __init__(
-        self, chain: PayoutChain, inspect: Inspect, decide: Decide, standard: NftStandard, usdc_mint: str
+        self, chain: PayoutChain, inspect: Inspect, decide: Decide, standard: NftStandard, usdc_mint: str, *, bids: bool
     ) -> None:
+        """`bids`: whether its transaction carries a compute budget."""
         self._chain, self._inspect, self._decide = chain, inspect, decide
-        self._standard, self._usdc_mint = standard, usdc_mint
+        self._standard, self._usdc_mint, self._bids = standard, usdc_mint, bids
 
     def reserve(self, conn: Connection, purchase_id: int, attempt_id: int, plan: NftPlan, now: datetime) -> None:
         """In the transaction of an attempt's intent: freeze whom it pays, or write down why it mints alone."""
@@ -60,7 +61,7 @@ class MintPayouts:
             return found
         if len({part.address for part in found}) < len(found):
             return "one address gets several parts"
-        if not self._standard.fits(plan, self.payouts(plan, found)):
+        if not self._standard.fits(plan, self.payouts(plan, found), with_budget=self._bids):
             return f"{len(found)} recipients do not fit its transaction"
         return found
 

@@ -142,7 +142,7 @@ class PackedSignStep:
         if isinstance(begun, Stop):
             return begun.outcome
         case = begun
-        budget = await self._budget(plan)
+        budget = await self._budget(plan, case.dead_attempts)
         blockhash, last_valid_block_height = await self._chain.latest_blockhash()
         wire = build_packed(
             plan,
@@ -186,10 +186,11 @@ class PackedSignStep:
 
         return await self._store.write(fenced(claim, save))
 
-    async def _budget(self, plan: PackedPlan) -> ComputeBudget | None:
+    async def _budget(self, plan: PackedPlan, dead_attempts: int) -> ComputeBudget | None:
         if not self._terms.priority_lamports:
             return None
-        return self._terms.budget(len(plan.transfers), await self._chain.priority_fees([plan.source_account]))
+        recent = await self._chain.priority_fees([plan.source_account])
+        return self._terms.budget(plan, recent, dead_attempts)
 
     async def _store_signed(self, case: GroupCase, wire: bytes, last_valid_block_height: int, claim: Claim) -> None:
         attempt = case.attempt

@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from chain import programs
+from chain.bids import bid
 from chain.nft_build import ComputeBudget
 from chain.packed import capacity
 from chain.packed_plan import PackedPlan, TransactionFormat
@@ -84,14 +85,13 @@ class PackedTerms:
             raise Misuse(f"group {group.uuid} is not what its row says: its receipt or its total differs")
         return plan
 
-    def budget(self, transfers: int, recent_fees: Sequence[int]) -> ComputeBudget | None:
-        """A bid at the median of what landed lately, bounded by `priority_lamports`; None when nothing is bid."""
-        if not self.priority_lamports:
+    def budget(self, plan: PackedPlan, recent_fees: Sequence[int], dead_attempts: int) -> ComputeBudget | None:
+        """Of the group's next attempt. None where nothing is bid, and of a group that was packed without the room."""
+        transfers = len(plan.transfers)
+        if transfers > capacity(plan.format, len(plan.memo.encode()), with_budget=True):
             return None
         units = BUDGET_BASE_UNITS + BUDGET_UNITS_PER_TRANSFER * transfers
-        asked = sorted(recent_fees)[len(recent_fees) // 2] if recent_fees else 0
-        most = self.priority_lamports * 1_000_000 // units
-        return ComputeBudget(units, min(asked, most))
+        return bid(units, self.priority_lamports, recent_fees, dead_attempts)
 
 
 def transaction_fee(priority_lamports: int) -> int:

@@ -11,6 +11,8 @@ import structlog
 from sqlalchemy import Connection
 
 from chain.account_waves import TRACE_ERROR, build_wave, halved
+from chain.bids import bid
+from chain.nft_build import ComputeBudget
 from chain.receipts import build_close
 from chain.transactions import signature_of, with_signature
 from chain.upkeep_check import assert_close_matches, assert_wave_matches
@@ -26,6 +28,7 @@ from ports.clock import Clock
 from ports.ids import Ids
 from storage.payouts import receipts
 from storage.payouts import upkeep as rows
+from storage.payouts.packing import failed_tries
 from storage.payouts.transfers import watch_state
 from storage.payouts.upkeep import UpkeepCase
 from storage.store import Store
@@ -34,8 +37,14 @@ from storage.work import Claim, enqueue, fenced
 log = structlog.get_logger(__name__)
 
 
+ACCOUNT_UNITS = 50_000
+"""Compute units bought with a bid, for each account of a wave: looking for its address may take a good part of them."""
+
+
 class UpkeepChain(Protocol):
     async def latest_blockhash(self) -> tuple[str, int]: ...
+
+    async def priority_fees(self, accounts: Sequence[str]) -> list[int]: ...
 
     async def simulate(self, wire: bytes) -> str | None: ...
 
@@ -90,8 +99,9 @@ class UpkeepStep:
             return Again(PAUSED, stopped)
         terms, upkeep_id = self._terms, case.row.id
         self._signer.require_key()
+        budget = await self._budget(case)
         blockhash, last_valid_block_height = await self._chain.latest_blockhash()
-        wire = self._build(case, blockhash)
+        wire = self._build(case, blockhash, budget)
         failure = await self._chain.simulate(wire)
         if failure is not None:
             return self._ended(case, {"why": f"the simulation fails: {failure}"})
@@ -117,12 +127,21 @@ class UpkeepStep:
         self._told_signed()
         return Again(timedelta(0), "signed")
 
-    def _build(self, case: UpkeepCase, blockhash: str) -> bytes:
+    async def _budget(self, case: UpkeepCase) -> ComputeBudget | None:
+        """Of a wave, which a batch waits for. Receipts are closed whenever there is room in a block."""
+        most, batch_id, owners = self._terms.priority_lamports, case.row.batch_id, case.addresses
+        if not most or batch_id is None:
+            return None
+        tries = await self._store.read(lambda conn: failed_tries(conn, batch_id, owners))
+        recent = await self._chain.priority_fees([self._terms.address])
+        return bid(ACCOUNT_UNITS * len(owners), most, recent, max(tries.values(), default=0))
+
+    def _build(self, case: UpkeepCase, blockhash: str, budget: ComputeBudget | None) -> bytes:
         """The bytes, held against what is meant. Raises Rejected."""
         wallet, mint, addresses = self._terms.address, self._terms.usdc_mint, case.addresses
         if case.row.kind == "accounts":
-            wire = build_wave(wallet, mint, addresses, blockhash)
-            assert_wave_matches(wire, wallet, mint, addresses)
+            wire = build_wave(wallet, mint, addresses, blockhash, budget)
+            assert_wave_matches(wire, wallet, mint, addresses, budget)
         else:
             wire = build_close(wallet, addresses, blockhash)
             assert_close_matches(wire, wallet, mint, addresses)

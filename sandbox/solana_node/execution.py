@@ -30,6 +30,10 @@ PACKET_BYTES = 1232
 V1_BYTES = 4096
 """Largest transaction on the wire: legacy and v0, and v1 (SIMD-0296)."""
 LOOKUP_TABLE_HEADER_BYTES = 56
+MICRO_LAMPORTS = 1_000_000
+_COMPUTE_BUDGET = Pubkey.from_string("ComputeBudget111111111111111111111111111111")
+_SET_PRICE = b"\x03"
+"""SetComputeUnitPrice, before its u64."""
 _DISPLAY_NAME = "solana_transaction::versioned::VersionedTransaction"
 _MEMO_PROGRAMS = frozenset(
     Pubkey.from_string(text)
@@ -236,6 +240,19 @@ def _token_balances(states: Sequence[Account | None], accounts: Accounts) -> lis
             }
         )
     return balances
+
+
+def price_of(resolved: Resolved) -> int:
+    """Micro-lamports per compute unit that a transaction bids; 0 without a price."""
+    message = resolved.message
+    if isinstance(message, MessageV1):
+        config = message.config
+        return (config.priority_fee or 0) * MICRO_LAMPORTS // (config.compute_unit_limit or 1)
+    for instruction in message.instructions:
+        data = bytes(instruction.data)
+        if resolved.keys[instruction.program_id_index] == _COMPUTE_BUDGET and data[:1] == _SET_PRICE:
+            return int.from_bytes(data[1:9], "little")
+    return 0
 
 
 def memo_of(resolved: Resolved) -> str | None:

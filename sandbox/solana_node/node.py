@@ -34,6 +34,7 @@ from sandbox.solana_node.execution import (
     error_json,
     execute,
     memo_of,
+    price_of,
     require_signatures,
     return_data,
 )
@@ -83,6 +84,8 @@ class SolanaNode:
         self.genesis_hash = genesis_hash
         self.prioritization_fee = 0
         """Micro-lamports per compute unit that getRecentPrioritizationFees reports for every recent slot."""
+        self.least_price = 0
+        """Blocks are full: what bids fewer micro-lamports per compute unit is taken by the node and never lands."""
         self.usdc_mint = usdc_mint
         self.faucet = Keypair.from_seed(rng.randbytes(32))
         self.identity = Keypair.from_seed(rng.randbytes(32)).pubkey()
@@ -177,6 +180,9 @@ class SolanaNode:
         if preflight is not None:
             self._preflight(resolved, self.bank(preflight, path))
         if self.endpoint(path).drops_sends:
+            return resolved.signature
+        if price_of(resolved) < self.least_price:
+            self._disturbed()
             return resolved.signature
         if self.switches.drop_sends > 0:
             self.switches.drop_sends -= 1

@@ -38,8 +38,10 @@ def test_eight_recipients_are_paid_with_the_mint_and_a_ninth_does_not_fit() -> N
     assert isinstance(world.run(wire), TransactionMetadata)
     assert world.account(a_plan().buyer_account) is not None
     assert [world.usdc(an_owner(number)) for number in range(8)] == [10 + number for number in range(8)]
-    assert NFT.fits(a_plan(), payouts)
-    assert not NFT.fits(a_plan(), payouts_to(9))
+    assert NFT.fits(a_plan(), payouts, with_budget=False)
+    assert not NFT.fits(a_plan(), payouts_to(9), with_budget=False)
+    assert NFT.fits(a_plan(), payouts_to(7), with_budget=True)
+    assert not NFT.fits(a_plan(), payouts, with_budget=True)
 
 
 def test_a_recipient_who_can_not_be_paid_takes_the_nft_and_everybody_elses_money_with_him() -> None:

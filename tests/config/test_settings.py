@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import SECRET_NAMES, Settings, SettingsError, load_settings
+from config.settings import LIVE_PRIORITY_FEE_LAMPORTS, SECRET_NAMES, Settings, SettingsError, load_settings
 from tests.config.environment import CANARY, ENTITY_SECRET, LIVE, SECRETS, VALID
 
 REQUIRED = [name.upper() for name, field in Settings.model_fields.items() if field.is_required()]
@@ -85,6 +85,13 @@ def test_live_keys_speak_to_mainnet_and_wait_until_stripes_money_is_available() 
     assert settings.blockchain == "SOL"
     assert settings.usdc_mint == "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
     assert not load_settings({**LIVE, "AGENT_REQUIRE_AVAILABLE": "false"}).require_available
+
+
+def test_only_in_live_something_is_bid_for_a_place_in_a_block_unless_it_is_set() -> None:
+    assert load_settings(LIVE).priority_fee_lamports == LIVE_PRIORITY_FEE_LAMPORTS > 0
+    assert load_settings(VALID).priority_fee_lamports == 0
+    assert load_settings({**LIVE, "AGENT_PRIORITY_FEE_LAMPORTS": "0"}).priority_fee_lamports == 0
+    assert load_settings({**VALID, "AGENT_PRIORITY_FEE_LAMPORTS": "7000"}).priority_fee_lamports == 7_000
 
 
 def test_lists_are_read_with_commas_and_stray_blanks() -> None:

@@ -8,12 +8,13 @@ from solders.account import Account
 from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.keypair import Keypair
-from solders.message import Message, MessageV0, to_bytes_versioned
+from solders.message import Message, MessageV0, MessageV1, TransactionConfig, to_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
+from sandbox.solana_node.execution import decode, price_of
 from tests.sandbox.solana.world import SOL, World, memo
 
 LOOKUP_TABLES = Pubkey.from_string("AddressLookupTab1e1111111111111111111111111")
@@ -44,6 +45,24 @@ def test_a_token_payment_is_told_in_full_for_every_format(world: World, form: st
     assert meta["computeUnitsConsumed"] > 0
     body = world.rpc("getTransaction", signature, {"encoding": "base64", "maxSupportedTransactionVersion": 1})
     assert base64.b64decode(body["transaction"][0]) == raw
+
+
+@pytest.mark.parametrize("form", ["legacy", "v0"])
+def test_while_blocks_are_full_what_bids_too_little_is_taken_and_never_lands(world: World, form: str) -> None:
+    world.node.least_price = 1_000
+    lost, landed = (
+        world.send(world.signed(set_compute_unit_price(price), memo(f"{price}"), form=form)) for price in (999, 1_000)
+    )
+    world.pass_slots(40)
+    statuses = world.rpc("getSignatureStatuses", [lost, landed])["value"]
+    assert [one is not None for one in statuses] == [False, True]
+
+
+def test_a_v1_transaction_bids_by_its_whole_fee(world: World) -> None:
+    config = TransactionConfig(priority_fee=50, compute_unit_limit=100_000)
+    message = MessageV1.try_compile(world.alice.pubkey(), [memo("v1")], world.blockhash(), config)
+    wire = bytes(VersionedTransaction(message, [world.alice]))
+    assert price_of(decode(wire, world.node.accounts)) == 500
 
 
 def test_json_parsed_names_transfers_and_marks_signers(world: World) -> None:
