@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from domain.errors import Rejected
 from domain.keys import KEY_TRUSTED_FOR, wallet_key
@@ -27,6 +27,8 @@ POLL, POLL_MOST = timedelta(seconds=2), timedelta(minutes=10)
 its window again brings one. Many never do, and each look is three calls."""
 POLL_FORGOTTEN = timedelta(hours=1)
 FORGOTTEN_AFTER = timedelta(days=1)
+APPEARS_WITHIN = timedelta(minutes=10)
+"""The wallet of a user whom Circle calls set up: it is listed a moment after his PIN."""
 ENDED = frozenset({"FAILED", "EXPIRED", "MISSING", "INVALID"})
 
 
@@ -42,6 +44,8 @@ class CircleWallets(Protocol):
     async def user_token(self, user_id: str) -> UserToken: ...
 
     async def initialize_user(self, token: UserToken, key: UUID, blockchain: str) -> str | AlreadyInitialized: ...
+
+    async def create_user_wallet(self, token: UserToken, key: UUID, blockchain: str) -> str: ...
 
     async def user_wallets(self, token: UserToken) -> Sequence[WalletFacts]: ...
 
@@ -107,8 +111,22 @@ class WalletStep:
                     timedelta(0), why, counts=True, commit=lambda conn: rows.challenge_lapsed(conn, user.id, why, now)
                 )
         taken = now - claim.created_at
+        if user.wallet_challenge_id is None and taken >= APPEARS_WITHIN:
+            return await self._challenge_anew(user, token)
         most = POLL_MOST if taken < FORGOTTEN_AFTER else POLL_FORGOTTEN
         return Again(look_again_after(taken, POLL, most), "waits for the user's PIN")
+
+    async def _challenge_anew(self, user: Row[Any], token: UserToken) -> Outcome:
+        """For a user with a PIN and without a wallet: his first set-up stopped between the two."""
+        key = wallet_key("user wallet", UUID(user.uuid), user.wallet_attempt)
+        challenge_id = await self._circle.create_user_wallet(token, key, self._blockchain)
+        now = self._clock.now()
+
+        def commit(conn: Connection) -> None:
+            rows.challenge_lapsed(conn, user.id, "set up before, and there is no wallet", now)
+            rows.challenged(conn, user.id, challenge_id, now)
+
+        return Again(POLL, "waits for the user's PIN", commit=commit)
 
     def _ready(self, user_id: int, wallet: WalletFacts) -> Outcome:
         now = self._clock.now()

@@ -126,7 +126,8 @@ class UserToken:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyInitialized:
-    """The user has a PIN and a wallet, or will have: an earlier initialize call went through."""
+    """The user has a PIN, and a wallet or will have one: an earlier initialize call went through. It may have stopped
+    between the two."""
 
 
 @dataclass(frozen=True, slots=True)

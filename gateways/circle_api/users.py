@@ -66,6 +66,20 @@ class UserCalls(CircleCalls):
             raise self._client.judge(call, refusal) from None
         return self._shaped(call, inner("data", _challenge_id), answer)
 
+    async def create_user_wallet(self, token: UserToken, key: UUID, blockchain: str) -> str:
+        """The id of the challenge with which a user who has a PIN gets a wallet. The same key gives the same challenge:
+        after OutcomeUnknown, call again with it."""
+        call = Call(
+            "create user's wallet",
+            "POST",
+            "/v1/w3s/user/wallets",
+            CallClass.WRITE,
+            body={"idempotencyKey": str(key), "accountType": "EOA", "blockchains": [blockchain]},
+            user_token=token.user_token,
+            has_effect=True,
+        )
+        return await self._data(call, _challenge_id)
+
     async def user_wallets(self, token: UserToken) -> list[WalletFacts]:
         """The wallets of the token's user, oldest first."""
         call = read_call("list user's wallets", "/v1/w3s/wallets")

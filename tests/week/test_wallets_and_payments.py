@@ -117,6 +117,34 @@ def test_a_challenge_that_circle_shows_no_more_gives_way_to_another(status: int,
     run_virtually(story())
 
 
+def test_a_user_with_a_pin_and_without_a_wallet_is_asked_for_his_pin_once_more(tmp_path: Path) -> None:
+    """Circle calls him initialized (155106): it was waited for ever for a wallet that nobody makes."""
+
+    async def story() -> None:
+        world = VirtualWorld(tmp_path)
+        custody = world.circle.custody
+        custody.switches.auto_pin = False
+        await world.start()
+        initialize = world.circle.faults.add(Rule("/v1/w3s/user/initialize", Fault.LOSE_REQUEST, times=1_000))
+        _, token = await People(world).sign_up("ada")
+        await world.clock.sleep(10)
+        (user,) = custody.users.all()
+        user.pin = user.questions = "ENABLED"
+        initialize.times = 0
+        await world.clock.sleep(60)
+        assert (await world.call("GET", "/api/wallet/setup/", token=token)).status == 409
+        world.circle.faults.add(Rule("/v1/w3s/user/wallets", Fault.LOSE_ANSWER))
+        await world.clock.sleep(1_200)
+        setup = await world.call("GET", "/api/wallet/setup/", token=token)
+        assert len(custody.challenges.of(user)) == 1
+        await world.circle_post(f"/_sandbox/challenges/{setup.body['challenge_id']}/complete", {})
+        await has_wallet(world, token)
+        assert len(list(custody.wallets.of_user(user.id))) == 1
+        await world.close()
+
+    run_virtually(story())
+
+
 def test_a_notification_brings_the_wallet_long_before_the_next_poll(tmp_path: Path) -> None:
     async def story() -> None:
         world = VirtualWorld(tmp_path)
