@@ -8,7 +8,7 @@ from gateways.circle_api import CircleGateway, Rates
 from gateways.circle_mint import MintGateway
 from gateways.circle_mint.gateway import MINT_RATES
 from gateways.key_guard import KeyGuard
-from gateways.stripe_api import StripeGateway
+from gateways.stripe_api import READS_PER_SECOND, StripeGateway
 from indexer.fast_path import FastPath
 from indexer.rpc.pool import RpcPool
 from metrics import Metrics
@@ -57,7 +57,11 @@ def build_gateways(settings: Settings, ports: Ports, metrics: Metrics) -> Gatewa
     return Gateways(
         clock=heard,
         stripe=StripeGateway(
-            heard, settings.stripe_secret_key.get_secret_value(), settings.agent_stripe_api_url, ports.clock
+            heard,
+            settings.stripe_secret_key.get_secret_value(),
+            settings.agent_stripe_api_url,
+            ports.clock,
+            reads_per_second=0 if fast else READS_PER_SECOND,
         ),
         circle=CircleGateway(
             heard,

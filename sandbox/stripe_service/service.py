@@ -7,10 +7,12 @@ from dataclasses import replace
 from sandbox.faults import Faults
 from sandbox.service import Clock, Delivery, Request, Response
 from sandbox.stripe_service.access import Keys
-from sandbox.stripe_service.api import Api, with_envelope
+from sandbox.stripe_service.api import JSON_HEADERS, Api, with_envelope
 from sandbox.stripe_service.control_api import ControlApi
 from sandbox.stripe_service.controls import Controls
+from sandbox.stripe_service.errors import default_body
 from sandbox.stripe_service.ids import Ids
+from sandbox.stripe_service.limits import RateLimits
 from sandbox.stripe_service.pay_page import PayPage
 from sandbox.stripe_service.timing import REALISTIC, Timing
 from sandbox.stripe_service.world import World
@@ -35,7 +37,9 @@ class StripeService:
         timing: Timing = REALISTIC,
         livemode: bool = False,
     ) -> None:
+        """`limits` set on it later: the documented request rates, 429 beyond."""
         self._clock = clock
+        self.limits: RateLimits | None = None
         self._world = World(clock, rng, timing, livemode, publishable_key, public_url)
         self._request_ids = Ids(random.Random(rng.getrandbits(64)))
         self.faults = Faults(random.Random(rng.getrandbits(64)))
@@ -69,6 +73,9 @@ class StripeService:
     def _answer(self, request: Request, request_id: str) -> Response:
         if request.path.startswith("/c/"):
             return self._pay_page.handle(request)
+        limit = self.limits.refuses(request.method, request.path, self._clock()) if self.limits else None
+        if limit is not None:
+            return Response(429, default_body(429), {**JSON_HEADERS, "stripe-rate-limited-reason": limit})
         return self._api.handle(request, request_id)
 
     def tick(self, now_ms: int) -> None:

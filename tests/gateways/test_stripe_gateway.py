@@ -1,5 +1,6 @@
 """The Stripe gateway against the sandbox's Stripe, and against answers that nobody should send."""
 
+import asyncio
 import copy
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from gateways.stripe_client import API_VERSION
 from gateways.stripe_facts import SessionFacts
 from ports.transport import HttpRequest, HttpResponse, Transport, TransportError
 from sandbox.faults import Fault, Rule
+from sandbox.stripe_service.limits import RateLimits
 from simulator.wire import ServiceTransport
 from tests.gateways.wire import Answer, ScriptedTransport, SkippingClock, TamperingTransport, answer
 from tests.sandbox.stripe.machine import KEY, Machine
@@ -45,6 +47,28 @@ def gateway(transport: Transport, key: str = KEY) -> StripeGateway:
 def scripted(status: int, body: object, **headers: str) -> StripeGateway:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return gateway(ScriptedTransport(lambda _request: answer(status, body, named)))
+
+
+async def test_reads_in_any_number_leave_a_buyers_session_the_room_that_it_needs(machine: Machine) -> None:
+    """Of a flash sale each fee is asked for twice or more; a test account has 25 requests a second for everything."""
+
+    def pass_(seconds: float) -> None:
+        machine.run(round(seconds * 1000))
+
+    clock = SkippingClock(pass_)
+    limits = machine.service.limits = RateLimits()
+    stripe = StripeGateway(ServiceTransport({API: machine.service}), KEY, API, clock)
+
+    async def buyers() -> None:
+        for number in range(40):
+            await clock.sleep(0.25)
+            await stripe.create_checkout_session(PARAMS, f"key-{number}")
+
+    await asyncio.gather(buyers(), *(stripe.balance() for _ in range(300)))
+    assert limits.refused == 0
+    for _ in range(100):
+        machine.send("GET", "/v1/balance")
+    assert limits.refused > 50, "the sandbox's Stripe keeps count"
 
 
 @pytest.fixture
