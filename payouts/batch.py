@@ -16,6 +16,7 @@ from storage.payouts.approvals import approvers
 from storage.payouts.batches import Outstanding
 from storage.payouts.plan_bounds import beyond_plan, note_changes
 from storage.store import Store
+from storage.treasury.funding import Shortage, shortage
 from storage.work import Claim
 
 log = structlog.get_logger(__name__)
@@ -43,12 +44,13 @@ class BatchStep:
     async def run(self, claim: Claim) -> Outcome:
         batch_id = int(claim.subject)
 
-        def look(conn: Connection) -> tuple[Any, Outstanding, int | None, int, int]:
+        def look(conn: Connection) -> tuple[Any, Outstanding, Shortage, int | None, int, int]:
             row, outstanding = batches.by_id(conn, batch_id), batches.outstanding(conn, batch_id)
             agreed, largest = len(approvers(conn, batch_id)), batches.largest_transfer(conn, batch_id)
-            return row, outstanding, batches.waiting(conn, before=batch_id), agreed, largest
+            lacking = shortage(conn, batch_id)
+            return row, outstanding, lacking, batches.waiting(conn, before=batch_id), agreed, largest
 
-        row, outstanding, older, agreed, largest = await self._store.read(look)
+        row, outstanding, lacking, older, agreed, largest = await self._store.read(look)
         if outstanding.open_payouts == 0:
             return Done(lambda conn: self._settle(conn, batch_id))
         if row.paused:
@@ -60,7 +62,7 @@ class BatchStep:
         if older is not None:
             return Again(LOOK_AGAIN, f"batch {older} is served first")
         if outstanding.uncovered and row.status != BatchStatus.SENDING:
-            return self._wait(batch_id, outstanding)
+            return self._wait(batch_id, outstanding.unpaid + lacking.before, lacking.short)
         return Again(LOOK_AGAIN, "sending", commit=lambda conn: self._send(conn, batch_id))
 
     def _agree(self, batch_id: int, agreed: int) -> Outcome | None:
@@ -83,9 +85,8 @@ class BatchStep:
         now = self._clock.now()
         return Again(LOOK_AGAIN, why, commit=lambda conn: batches.set_paused(conn, batch_id, why, now))
 
-    def _wait(self, batch_id: int, outstanding: Outstanding) -> Outcome:
-        have = outstanding.unpaid - outstanding.uncovered
-        short = InsufficientBalanceError(outstanding.unpaid, have)
+    def _wait(self, batch_id: int, need: int, lacking: int) -> Outcome:
+        short = InsufficientBalanceError(need, need - lacking)
         log.warning("batch waits for funds", batch=batch_id, need=short.need, have=short.have, short=short.short)
         now = self._clock.now()
         return Again(

@@ -141,15 +141,15 @@ class Distribution:
         self._terminal.say(texts.batch_line(batch))
 
     def _note_shortage(self, batch: BatchRow) -> None:
-        short = texts.base_units(batch.uncovered)
+        short = texts.base_units(batch.short)
         if short == 0 or batch.status in (BatchStatus.SENDING, BatchStatus.SETTLED):
             self.report.shortage = None
             return
-        have = texts.base_units(batch.unpaid) - short
+        have = texts.base_units(batch.need) - short
         self.report.shortage = {
-            "need": batch.unpaid,
+            "need": batch.need,
             "have": format_usdc(have),
-            "short": batch.uncovered,
+            "short": batch.short,
         }
         self._terminal.say(texts.shortage_line(batch))
 

@@ -82,7 +82,7 @@ def paid_of(batch: BatchRow) -> str:
 
 def shortage_line(batch: BatchRow) -> str:
     """What `InsufficientBalanceError` says, in USDC."""
-    need, short = base_units(batch.unpaid), base_units(batch.uncovered)
+    need, short = base_units(batch.need), base_units(batch.short)
     return (
         f"InsufficientBalanceError: need {format_usdc(need)}, have {format_usdc(need - short)}, "
         f"short {format_usdc(short)} USDC; the batch goes on by itself when the deposit is finalized"

@@ -8,11 +8,11 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from domain.alerts import Finding, Funds
-from domain.states import BatchStatus, UsdcStatus
 from storage.history import note
 from storage.statements import insert_into
-from storage.tables import alert_messages, alerts, batches, payouts
+from storage.tables import alert_messages, alerts
 from storage.treasury.chain_rows import reading
+from storage.treasury.funding import lacking
 from storage.work import enqueue
 
 
@@ -24,18 +24,8 @@ def funds(conn: Connection, usdc_least: int, sol_least: int) -> Funds:
         usdc_least,
         None if sol is None else sol.amount,
         sol_least,
-        shortfall(conn),
+        lacking(conn),
     )
-
-
-def shortfall(conn: Connection) -> int:
-    """USDC base units that batches in `waiting_funds` still lack."""
-    statement = (
-        select(func.sum(payouts.c.amount - payouts.c.netted_amount))
-        .select_from(payouts.join(batches, payouts.c.batch_id == batches.c.id))
-        .where(payouts.c.state == UsdcStatus.PENDING_CONVERSION, batches.c.status == BatchStatus.WAITING_FUNDS)
-    )
-    return int(conn.scalar(statement) or 0)
 
 
 def record(conn: Connection, findings: Iterable[Finding], new_uuid: Callable[[], UUID], now: datetime) -> int:

@@ -10,13 +10,13 @@ from datetime import datetime
 from sqlalchemy import Connection, String, cast, func, select, text
 
 from domain.states import BatchStatus
-from storage.operation import alerts
 from storage.operation.switches import SENDS_PAUSED, why_on
 from storage.payouts.batches import UNSETTLED
 from storage.reconciliation import reports
 from storage.recovery.backups import last_started
 from storage.statements import insert_into
 from storage.tables import batches, cursors, jobs, readings, state_history
+from storage.treasury.funding import lacking
 
 SWEEP_CURSOR = "stripe_events"
 HEARTBEAT = "heartbeat"
@@ -63,7 +63,7 @@ def read(conn: Connection, now: datetime) -> Vitals:
     return Vitals(
         unproven=_unproven(conn),
         batches_since=_batches_since(conn),
-        short=alerts.shortfall(conn),
+        short=lacking(conn),
         sends_paused=why_on(conn, SENDS_PAUSED) is not None,
         swept_at=_moved_at(conn, SWEEP_CURSOR),
         backed_up_at=last_started(conn, now),

@@ -64,6 +64,12 @@ payouts = Table(
     Index("ix_payouts_recipient", "recipient_id", "state", "paid_at"),
     Index("ix_payouts_in_debt", "recipient_id", sqlite_where=_IN_DEBT, postgresql_where=_IN_DEBT),
     Index("ix_payouts_signature", "signature"),
+    Index(
+        "ix_payouts_distributed",
+        "distributed_at",
+        sqlite_where=Column("distributed_at").is_not(None),
+        postgresql_where=Column("distributed_at").is_not(None),
+    ),
 )
 """One per recipient of a purchase, ever: the unique constraint over all rails, modes and batches. `paid_at` is the
 purchase's, repeated for the order of funding and planning; planning a hundred thousand of them only adds to the indexes

@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Integer, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, select
 
 from domain.errors import Retryable
 from domain.funding import Owed, cover, free_balance
-from domain.ledger import Asset
-from domain.states import UsdcStatus
+from domain.ledger import TREASURY, Asset
+from domain.states import BatchStatus, UsdcStatus
+from storage.books.ledger import balance
 from storage.history import advance_all, moving
 from storage.mints import mint_payouts
 from storage.payouts.planning import lock_plans
 from storage.statements import fixed, varying
-from storage.tables import payouts
+from storage.tables import batches, payouts
 from storage.treasury.movement_rows import SUM, movement_sum
 
 SLICE = 2_000
@@ -64,6 +65,46 @@ def _standing(conn: Connection, usdc_account: str) -> tuple[int, int]:
 
 
 _STANDS = select(SUM.scalar_subquery(), _PROMISED.scalar_subquery(), mint_payouts.RESERVED.scalar_subquery())
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """What must come in until a batch is covered, base units. `before` is not covered and was paid for earlier, in no
+    batch or in others: it is covered first."""
+
+    short: int
+    before: int
+
+
+def shortage(conn: Connection, batch_id: int) -> Shortage:
+    """What one batch lacks."""
+    mine = payouts.c.batch_id == batch_id
+    owed, short = _lacking(conn, mine)
+    own = int(conn.scalar(select(func.sum(_UNPAID)).where(mine, _UNCOVERED)) or 0) if owed else 0
+    return Shortage(short, owed - own)
+
+
+def lacking(conn: Connection) -> int:
+    """What all batches that wait for funds lack."""
+    waiting = select(batches.c.id).where(batches.c.status == fixed(BatchStatus.WAITING_FUNDS))
+    return _lacking(conn, payouts.c.batch_id.in_(waiting))[1]
+
+
+def _lacking(conn: Connection, which: ColumnElement[bool]) -> tuple[int, int]:
+    """All that has to be covered until the last of these payouts is, and what of it is not there. Of a wallet that
+    holds less than it has promised the difference is lacking too."""
+    newest = select(payouts.c.paid_at, payouts.c.purchase_id).where(which, _UNCOVERED)
+    last = conn.execute(newest.order_by(payouts.c.paid_at.desc(), payouts.c.purchase_id.desc()).limit(1)).one_or_none()
+    if last is None:
+        return 0, 0
+    same = (payouts.c.paid_at == last.paid_at) & (payouts.c.purchase_id <= last.purchase_id)
+    until = payouts.c.paid_at <= last.paid_at, (payouts.c.paid_at < last.paid_at) | same
+    owed = int(conn.scalar(select(func.sum(_UNPAID)).where(_UNCOVERED, *until)) or 0)
+    return owed, max(0, owed + promised(conn) - balance(conn, TREASURY, Asset.USDC))
+
+
+_UNPAID = payouts.c.amount - payouts.c.netted_amount
+_UNCOVERED = payouts.c.state == fixed(UsdcStatus.PENDING_CONVERSION)
 
 
 def fund(conn: Connection, usdc_account: str, now: datetime, most: int = SLICE) -> Funded:

@@ -132,12 +132,13 @@ async def test_on_a_terminal_it_asks_with_the_figures_in_the_question(
 async def test_what_the_wallet_does_not_cover_is_exit_3_with_need_have_and_short(
     house: House, client: AdminClient
 ) -> None:
-    await sell(house, 3, deposit=4_700_000)
+    await sell(house, 3, deposit=5_000_000)
     screen = Screen()
     code, report = await go(house, client, screen, Wishes(auto_confirm=True))
     assert (code, report.outcome) == (Exit.NOT_COVERED, "not_covered")
-    assert report.shortage == {"need": "7.05", "have": "4.70", "short": "2.35"}
-    assert "InsufficientBalanceError: need 7.05, have 4.70, short 2.35 USDC" in screen.lines[-1]
+    assert report.shortage == {"need": "7.05", "have": "5.00", "short": "2.05"}
+    assert "Still to convert: 2.05 USDC" in screen.lines
+    assert "InsufficientBalanceError: need 7.05, have 5.00, short 2.05 USDC" in screen.lines[-1]
 
 
 async def test_an_unreadable_balance_stops_the_run_before_anything_is_planned(

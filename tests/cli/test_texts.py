@@ -53,6 +53,8 @@ def batch(**changes: Any) -> BatchRow:
         "payouts": {"pending_distribution": 1, "distributed": 1, "failed": 1},
         "unpaid": "7.05",
         "uncovered": "2.35",
+        "need": "7.05",
+        "short": "2.35",
     }
     return BatchRow(**{**values, **changes})
 

@@ -10,9 +10,11 @@ from sqlalchemy import Connection, Row, delete, func, select
 from domain.evidence import Evidence
 from domain.keys import transfer_key
 from domain.ledger import Asset
+from domain.states import BatchStatus
 from payouts.fund import FundStep
 from storage import work
 from storage.engines.inline import InlineStore
+from storage.payouts import batches
 from storage.payouts.planning import PlanTerms
 from storage.payouts.taking import take
 from storage.payouts.transfers import distributed, first_send, intend, load
@@ -133,3 +135,28 @@ def begun(conn: Connection, transfer: Row[Any]) -> None:
     key = transfer_key(transfer.key_scope, UUID(transfer.uuid), 1)
     intend(conn, load(conn, transfer.id, lock=True), 1, key, "wallet", PLATFORM, {}, START)
     first_send(conn, conn.execute(select(transfer_attempts.c.id)).scalar_one(), START)
+
+
+async def test_what_a_batch_lacks_is_what_must_come_in_until_all_of_it_is_covered(store: Store) -> None:
+    """An older sale, of a creator who has no wallet yet, is covered first; and what is free already counts."""
+
+    def story(conn: Connection) -> list[tuple[int, int, int]]:
+        sales = Sales(ACCOUNT)
+        buyer = sales.user(conn, "buyer")
+        for minute, (name, wallet) in enumerate((("late", False), ("ada", True))):
+            creator = sales.user(conn, name, wallet=wallet)
+            sales.sold(conn, sales.content(conn, creator), buyer, START + minute * MINUTE)
+        later = START + 2 * MINUTE
+        terms = PlanTerms(later, later, 1, False, timedelta(0), "purchase", "circle")
+        batch_id = take(conn, "offcycle:1", terms, lambda _: None, "ada", sales.uuids)
+        assert batch_id is not None
+        batches.move(conn, batch_id, BatchStatus.WAITING_FUNDS, START)
+        told = []
+        for units in (1_000_000, 3_699_999, 1):
+            sales.deposit(conn, units)
+            funding.fund(conn, ACCOUNT, START)
+            found = funding.shortage(conn, batch_id)
+            told.append((found.short, found.before, funding.lacking(conn)))
+        return told
+
+    assert await store.write(story) == [(3_700_000, DUE, 3_700_000), (1, 0, 1), (0, 0, 0)]

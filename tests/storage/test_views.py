@@ -14,7 +14,7 @@ from storage.payouts import upkeep
 from storage.payouts.planning import PlanTerms
 from storage.payouts.taking import take
 from storage.payouts.upkeep import Payer
-from storage.reading import outlook, search, views
+from storage.reading import glance, outlook, search, views
 from storage.sales import purchases, returns
 from storage.sales.purchases import Fee
 from storage.sales.returns import DisputeSeen, RefundSeen
@@ -91,6 +91,20 @@ async def test_what_sales_leave_is_without_what_came_back_and_what_stripe_took_f
     assert (found.creators, found.dispute_cents) == (sales, 1_500)
     assert found.creators == DUE + 1_566_667
     assert found.platform == (5 * 261 - 1_000 - 1_500) * 10_000 - found.creators < 0
+
+
+async def test_what_was_paid_out_lately_counts_however_old_its_sale_is(store: Store) -> None:
+    """As of a creator who had no wallet for long, or whose sales came to the least payout only by now."""
+    shop = Sales(ACCOUNT)
+
+    def story(conn: Connection) -> list[tuple[int, int]]:
+        content, buyer = shop.content(conn, shop.user(conn, "ada")), shop.user(conn, "buyer")
+        shop.sold(conn, content, buyer, START - timedelta(days=90))
+        shop.deposit(conn, DUE)
+        pay(conn, shop, 1)
+        return [(day.rows, day.amount) for day in glance.payouts_by_day(conn, START + timedelta(days=1), 3)]
+
+    assert await store.write(story) == [(0, 0), (1, DUE), (0, 0)]
 
 
 async def test_token_accounts_that_were_made_to_pay_are_a_part_of_what_payouts_cost(store: Store) -> None:

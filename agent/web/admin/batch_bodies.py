@@ -9,6 +9,9 @@ from agent.web.bodies import Answer, Asked, Moment, Money, RowId
 
 
 class BatchRow(Answer):
+    """`unpaid` of it, `uncovered` of that wait for conversion. `short` must come in until all of it is covered: what
+    was paid for before the last of it, whoever's, is covered first (`need` is with that), and what is free counts."""
+
     id: int
     uuid: str
     key: str
@@ -27,6 +30,8 @@ class BatchRow(Answer):
     payouts: dict[str, int]
     unpaid: Money
     uncovered: Money
+    need: Money
+    short: Money
 
 
 class BatchPage(Answer):

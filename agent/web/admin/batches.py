@@ -26,6 +26,7 @@ from storage.payouts import approvals, batches
 from storage.store import Store
 from storage.tables import batch_items, payouts, users
 from storage.tables import batches as batches_table
+from storage.treasury.funding import shortage
 
 
 class AdminBatches:
@@ -150,7 +151,7 @@ class AdminBatches:
 
 def batch_row(conn: Connection, row: Any) -> BatchRow:
     """A batch with where its payouts stand."""
-    outstanding = batches.outstanding(conn, row.id)
+    outstanding, lacking = batches.outstanding(conn, row.id), shortage(conn, row.id)
     return BatchRow(
         id=row.id,
         uuid=row.uuid,
@@ -170,6 +171,8 @@ def batch_row(conn: Connection, row: Any) -> BatchRow:
         payouts=batches.counts(conn, row.id),
         unpaid=format_usdc(outstanding.unpaid),
         uncovered=format_usdc(outstanding.uncovered),
+        need=format_usdc(outstanding.unpaid + lacking.before),
+        short=format_usdc(lacking.short),
     )
 
 

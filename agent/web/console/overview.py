@@ -139,7 +139,7 @@ def _of_batch(batch: BatchRow) -> list[Problem]:
         text = f"{batch.key}, {grouped(batch.planned_amount)} USDC."
         found.append(Problem(WAIT, "A batch waits for approval:", text, page, "Look at it"))
     if batch.status == "waiting_funds":
-        text = f"{batch.key} is short of {grouped(batch.uncovered)} USDC."
+        text = f"{batch.key} is short of {grouped(batch.short)} USDC."
         found.append(Problem(WAIT, "A batch waits for funds:", text, "/console/treasury/", "Treasury"))
     return found
 
