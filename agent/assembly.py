@@ -107,6 +107,7 @@ def build_engine(
         gateways.rpc,
         witness,
         platform_address,
+        planner.judge,
         tracker.poke,
     )
     steps |= packed

@@ -23,6 +23,7 @@ from payouts.rails.packed_terms import PackedTerms
 from payouts.rails.upkeep import UpkeepStep
 from ports.clock import Clock
 from ports.ids import Ids
+from storage.payouts.planning import Judge
 from storage.store import Store
 
 RESEND_SLOTS = 10
@@ -43,10 +44,11 @@ def packed_rail(
     rpc: RpcPool,
     witness: ReadBack,
     platform_address: str,
+    judge: Judge,
     signed: Callable[[], None],
 ) -> tuple[dict[str, Step], FormatProbe]:
     """The steps by kind, and what finds out at the start which format is taken."""
-    terms = packed_terms(settings, platform_address)
+    terms = packed_terms(settings, platform_address, judge)
     chain = PackedChain(rpc, settings.usdc_mint)
     bisector = Bisector(clock, ids, terms)
     settle = PackedSettleStep(store, clock, witness, bisector, terms)
@@ -63,7 +65,7 @@ def packed_rail(
     return steps, formats
 
 
-def packed_terms(settings: Settings, platform_address: str) -> PackedTerms:
+def packed_terms(settings: Settings, platform_address: str, judge: Judge) -> PackedTerms:
     """What every packed payout of this installation has in common."""
     return PackedTerms(
         wallet_id=settings.circle_w3s_platform_wallet_id,
@@ -79,4 +81,5 @@ def packed_terms(settings: Settings, platform_address: str) -> PackedTerms:
         sol_cents=settings.agent_sol_price_cents,
         resend_every=resend_every(settings.agent_slot_ms / 1000),
         pausing=PAUSES_SENDS,
+        judge=judge,
     )

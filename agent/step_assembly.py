@@ -133,8 +133,8 @@ def _mint_payouts(parts: Parts) -> MintPayouts | None:
         return None
     decide = AtMint(parts.planner, realtime_rules(settings), parts.account)
     chain = PackedChain(rpc, settings.usdc_mint)
-    bids = settings.priority_fee_lamports > 0
-    return MintPayouts(chain, WalletCheck(rpc), decide, Token2022Nft(), settings.usdc_mint, bids=bids)
+    bids, judge = settings.priority_fee_lamports > 0, parts.planner.judge
+    return MintPayouts(chain, WalletCheck(rpc), decide, judge, Token2022Nft(), settings.usdc_mint, bids=bids)
 
 
 def _money(parts: Parts) -> dict[str, Step]:
@@ -163,6 +163,7 @@ def _transfers(parts: Parts) -> dict[str, Step]:
         attempts_max=settings.agent_attempts_max,
         day_cap=settings.agent_cap_day,
         pausing=PAUSES_SENDS,
+        judge=parts.planner.judge,
     )
     prover = AbsenceProver(parts.gateways.rpc, parts.account, settings.usdc_mint)
     signed = parts.tracker.poke

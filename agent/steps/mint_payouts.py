@@ -17,6 +17,7 @@ from domain.errors import BlockhashNotFound, OutcomeUnknown, Retryable
 from domain.realtime import Part
 from storage.mints import mint_payouts as rows
 from storage.mints.mint_settlement import no_longer
+from storage.payouts.planning import Judge
 
 Decide = Callable[[Connection, int, datetime], Sequence[Part] | str]
 """Whom a sale pays now, under every rule of a plan and within the caps, or what speaks against it. Called in the
@@ -39,10 +40,18 @@ class MintPayouts:
     """Decides, names and tries what mints pay."""
 
     def __init__(
-        self, chain: PayoutChain, inspect: Inspect, decide: Decide, standard: NftStandard, usdc_mint: str, *, bids: bool
+        self,
+        chain: PayoutChain,
+        inspect: Inspect,
+        decide: Decide,
+        judge: Judge,
+        standard: NftStandard,
+        usdc_mint: str,
+        *,
+        bids: bool,
     ) -> None:
-        """`bids`: whether its transaction carries a compute budget."""
-        self._chain, self._inspect, self._decide = chain, inspect, decide
+        """`bids`: whether its transaction carries a compute budget. `judge` as for a plan."""
+        self._chain, self._inspect, self._decide, self._judge = chain, inspect, decide, judge
         self._standard, self._usdc_mint, self._bids = standard, usdc_mint, bids
 
     def reserve(self, conn: Connection, purchase_id: int, attempt_id: int, plan: NftPlan, now: datetime) -> None:
@@ -71,9 +80,12 @@ class MintPayouts:
         return UsdcPayouts(plan.platform_wallet, self._usdc_mint, transfers)
 
     async def obstacle(self, payouts: UsdcPayouts) -> str | None:
-        """What the chain shows against paying them now: a missing, frozen or foreign account, no wallet behind an
-        address, or nothing at all because it can't be read."""
+        """What speaks against paying them now: an address that is denied by now, a missing, frozen or foreign account,
+        no wallet behind an address, or that the chain can't be read."""
         owners = [one.owner for one in payouts.transfers]
+        denied = next((f"{owner} {why}" for owner in owners if (why := self._judge(owner)) is not None), None)
+        if denied is not None:
+            return denied
         try:
             standings = await self._chain.standings(owners)
             wrong = await self._inspect(owners)

@@ -26,6 +26,8 @@ from payouts.rails.circle_orders import CircleOrders, CircleTransfers
 from payouts.rails.stops import PAUSED, Stop, lock_cap, stop_of, why_no_sol
 from ports.clock import Clock, SendWindow
 from storage.payouts import transfers as rows
+from storage.payouts.packing import leave_out
+from storage.payouts.planning import Judge
 from storage.payouts.transfers import TransferCase, watch_state
 from storage.store import Store
 from storage.work import Claim, fenced
@@ -59,7 +61,8 @@ class AbsenceProver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RailTerms:
-    """The platform wallet as Circle and the chain know it. `pausing` are the codes on which every send must wait."""
+    """The platform wallet as Circle and the chain know it. `pausing` are the codes on which every send must wait.
+    `judge` says what speaks against an address that was planned, since other settings may have come since."""
 
     wallet_id: str
     address: str
@@ -69,6 +72,7 @@ class RailTerms:
     attempts_max: int
     day_cap: int
     pausing: frozenset[str]
+    judge: Judge
 
 
 class CircleTransferStep:
@@ -148,11 +152,12 @@ class CircleTransferStep:
 
     async def _overtaken(self, case: TransferCase) -> Outcome | None:
         """The end of an attempt that never left, as while our key was refused, and whose sale is held by now or had
-        money come back: that takes its effect before another attempt. Circle's list has the word as well."""
+        money come back, or whose address is denied: that takes its effect before another attempt. Circle's list has the
+        word as well."""
         attempt = case.live
         if attempt.state != TransferState.INTENDED or attempt.signature or attempt.circle_transaction_id:
             return None
-        why = await self._store.read(lambda conn: rows.why_overtaken(conn, case))
+        why = self._denied(case) or await self._store.read(lambda conn: rows.why_overtaken(conn, case))
         if why is None:
             return None
         try:
@@ -173,6 +178,10 @@ class CircleTransferStep:
             stopped = self._stopped(conn, case)
             if stopped is not None:
                 return stopped
+            denied = self._denied(case)
+            if denied is not None:
+                leave_out(conn, transfer_id, denied, self._clock.now())
+                return Stop(denied, timedelta(0))
             short = why_no_sol(conn) if case.dead_attempts else None
             if short is not None:
                 return Stop(short)
@@ -236,7 +245,13 @@ class CircleTransferStep:
         if not self._orders.would_be_sent_again(case):
             return None
         stopped = await self._store.read(lambda conn: self._stopped(conn, case))
-        return stopped.why if stopped is not None else await self._store.read(lambda conn: rows.why_held(conn, case))
+        if stopped is not None:
+            return stopped.why
+        return self._denied(case) or await self._store.read(lambda conn: rows.why_held(conn, case))
+
+    def _denied(self, case: TransferCase) -> str | None:
+        """Why its address is not to be paid any more, though it was planned."""
+        return self._terms.judge(case.transfer.destination_address)
 
     async def _lost(self, case: TransferCase, claim: Claim, besides: str) -> Outcome:
         """Sent before, and Circle lists nothing: perhaps it never came. It is not sent again by itself, with

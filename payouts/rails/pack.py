@@ -1,7 +1,7 @@
 """Packs the covered transfers of a batch into groups, once their token accounts are there and good.
 
 A missing account is made first, in a wave; a bad one parks its payout with the reason; a payout that costs more rent
-than it is worth waits for the next week.
+than it is worth waits for the next week, and so does one whose address is denied since it was planned.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -66,7 +66,7 @@ class Sorted:
     ready: list[Row[Any]] = field(default_factory=list)
     missing: list[Row[Any]] = field(default_factory=list)
     bad: list[tuple[int, str]] = field(default_factory=list)
-    too_small: list[int] = field(default_factory=list)
+    left_out: list[tuple[int, str]] = field(default_factory=list)
 
 
 class PackStep:
@@ -111,8 +111,10 @@ class PackStep:
         found = Sorted()
         for row in page:
             owner = row.destination_address
-            standing = standings[owner]
-            if standing is AccountStanding.READY:
+            standing, denied = standings[owner], self._terms.judge(owner)
+            if denied is not None:
+                found.left_out.append((row.id, denied))
+            elif standing is AccountStanding.READY:
                 found.ready.append(row)
             elif standing is not AccountStanding.MISSING:
                 found.bad.append((row.id, WHY_NOT[standing]))
@@ -121,7 +123,7 @@ class PackStep:
             elif known.failed_tries.get(owner, 0) >= self._terms.attempts_max:
                 found.bad.append((row.id, NOT_MADE))
             elif costs_more_than_it_pays(row.amount, rent, self._terms.sol_cents):
-                found.too_small.append(row.id)
+                found.left_out.append((row.id, NOT_WORTH_IT))
             else:
                 found.missing.append(row)
         return found
@@ -150,8 +152,8 @@ class PackStep:
         def commit(conn: Connection) -> None:
             for transfer_id, why in found.bad:
                 transfers.failed(conn, transfer_id, why, now)
-            for transfer_id in found.too_small:
-                packing.leave_out(conn, transfer_id, NOT_WORTH_IT, now)
+            for transfer_id, why in found.left_out:
+                packing.leave_out(conn, transfer_id, why, now)
             for uuid, wave in named:
                 upkeep.plan(conn, "accounts", uuid, self._terms.payer, wave, now, batch.id)
             for group in made:

@@ -28,6 +28,7 @@ from ports.clock import Clock
 from storage.payouts import groups as rows
 from storage.payouts import transfers
 from storage.payouts.groups import GroupCase
+from storage.payouts.packing import leave_out
 from storage.payouts.taking_back import take_back
 from storage.store import Store
 from storage.work import Claim, enqueue, fenced
@@ -105,10 +106,14 @@ class PackedSignStep:
         return await self._store.write(fenced(claim, lambda conn: take_back(conn, group_id, now)))
 
     def _unfit(self, case: GroupCase, view: PackedView) -> Outcome | None:
-        """What keeps this group from being signed as it is: a payout that changed, a bad account, our own wallet."""
+        """What keeps this group from being signed as it is: a payout that changed, an address that is denied by now, a
+        bad account, our own wallet."""
         group_id, now = case.group.id, self._clock.now()
         if case.attempt is None and not case.is_payable:
             return Done(lambda conn: rows.dissolve(conn, group_id, NO_LONGER, now))
+        denied = [(one.transfer_id, why) for one in case.members if (why := self._terms.judge(one.owner)) is not None]
+        if denied:
+            return Done(lambda conn: self._leave_out(conn, group_id, denied))
         bad = [
             (member.transfer_id, WHY_NOT.get(standing))
             for member, standing in zip(case.members, view.standings, strict=True)
@@ -128,6 +133,14 @@ class PackedSignStep:
             log.error("payouts wait for the platform wallet", why=view.source_trouble)
             return Again(PAUSED, view.source_trouble)
         return None
+
+    def _leave_out(self, conn: Connection, group_id: int, denied: Sequence[tuple[int, str]]) -> None:
+        """Nothing of the group is signed: the others are packed anew."""
+        why, now = f"{len(denied)} address(es) are denied since they were planned", self._clock.now()
+        rows.withdraw(conn, group_id, why, now)
+        rows.dissolve(conn, group_id, why, now)
+        for transfer_id, reason in denied:
+            leave_out(conn, transfer_id, reason, now)
 
     async def _sign(self, case: GroupCase, plan: PackedPlan, view: PackedView, claim: Claim) -> Outcome:
         terms = self._terms

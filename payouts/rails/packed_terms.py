@@ -16,6 +16,7 @@ from domain.errors import Misuse
 from domain.keys import receipt_seed
 from ports.ids import Ids
 from storage.payouts.groups import ADOPTED, GroupCase, NewGroup
+from storage.payouts.planning import Judge
 from storage.payouts.upkeep import Payer
 
 MEMO_BYTES = 21
@@ -28,7 +29,8 @@ BUDGET_BASE_UNITS, BUDGET_UNITS_PER_TRANSFER = 30_000, 8_000
 class PackedTerms:
     """`lamports_ceiling` bounds one transaction, its receipt's rent included; `priority_lamports` is the most paid for
     speed (0: no compute budget at all). `sol_cents`: what one SOL is taken to cost when rents are weighed (0: never).
-    `pausing` are Circle's codes on which every send must wait."""
+    `pausing` are Circle's codes on which every send must wait. `judge` says what speaks against an address that was
+    planned, since other settings may have come since."""
 
     wallet_id: str
     address: str
@@ -43,6 +45,7 @@ class PackedTerms:
     sol_cents: int
     resend_every: timedelta
     pausing: frozenset[str]
+    judge: Judge
 
     @property
     def payer(self) -> Payer:
