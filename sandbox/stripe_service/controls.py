@@ -30,6 +30,7 @@ class Controls:
         self.settle = world.payments.settle
         self.release = world.payments.release
         self.fail_refund = world.reversals.fail_refund
+        self.settle_refund = world.reversals.settle_refund
         self.open_dispute = world.reversals.open_dispute
         self.escalate_dispute = world.reversals.escalate_dispute
         self.answer_dispute = world.reversals.answer_dispute
@@ -55,6 +56,11 @@ class Controls:
         if reason is not None:
             params["reason"] = reason
         return self._world.reversals.refund(params)
+
+    def lack_funds(self, *, lacks: bool = True) -> Json:
+        """From now on refunds stay pending, because our balance does not cover them, or no more."""
+        self._world.reversals.lacks_funds = lacks
+        return {"lacks_funds": lacks}
 
     def disturb_delivery(self, **switches: Any) -> Json:
         """Set some `Switches` fields, leave the others. Unknown names raise `ApiError`."""

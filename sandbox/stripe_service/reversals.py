@@ -16,6 +16,8 @@ class Reversals:
         self._books = books
         self._events = events
         self._balance = balance
+        self.lacks_funds = False
+        """Our balance at Stripe does not cover refunds: a new one stays `pending` until it is settled, or fails."""
 
     def refund(self, params: Json) -> Json:
         """`params`: `payment_intent` or `charge`, and perhaps `amount` (cents; all that is left if absent), `reason`,
@@ -33,12 +35,30 @@ class Reversals:
             raise ApiError(400, "This value must be greater than or equal to 1.", param="amount")
         self._refuse_disputed(charge["id"])
         refund = self._books.refunds.add(shapes.refund(self._books, charge, params, amount))
-        kind = "refund" if charge["id"].startswith("ch_") else "payment_refund"
-        refund["balance_transaction"] = self._balance.record(kind, "refund", -amount, refund["id"])["id"]
+        if self.lacks_funds:
+            refund.update(status="pending", pending_reason="insufficient_funds")
+        else:
+            self._pay_back(refund)
         self._set_refunded(charge, charge["amount_refunded"] + amount)
         self._events.emit("refund.created", refund)
         self._events.emit("charge.refunded", charge, {"amount_refunded": charge["amount_refunded"] - amount})
         self._books.later(self._books.timing.refund_update_ms, lambda: self._give_reference(refund))
+        return refund
+
+    def _pay_back(self, refund: Json) -> None:
+        kind = "refund" if refund["charge"].startswith("ch_") else "payment_refund"
+        refund["balance_transaction"] = self._balance.record(kind, "refund", -refund["amount"], refund["id"])["id"]
+
+    def settle_refund(self, refund_id: str) -> Json:
+        """Our balance covers a pending refund now."""
+        refund = self._books.refunds.get(refund_id)
+        if refund is None:
+            raise missing("refund", refund_id)
+        if refund["status"] != "pending":
+            raise ApiError(400, f"Refund {refund_id} is {refund['status']}.")
+        self._pay_back(refund)
+        refund.update(status="succeeded", pending_reason=None)
+        self._events.emit("refund.updated", refund, {"status": "pending"})
         return refund
 
     def _refuse_disputed(self, charge_id: str) -> None:
@@ -52,20 +72,23 @@ class Reversals:
             raise ApiError(400, message, code="charge_disputed")
 
     def fail_refund(self, refund_id: str, reason: str = "lost_or_stolen_card") -> Json:
-        """The buyer's bank sends the money back: the refund is undone."""
+        """The buyer's bank sends the money back, or a pending refund ends without any: it is undone."""
         refund = self._books.refunds.get(refund_id)
         if refund is None:
             raise missing("refund", refund_id)
-        if refund["status"] != "succeeded":
-            raise ApiError(400, f"Refund {refund_id} is {refund['status']}.")
+        status = refund["status"]
+        if status not in ("succeeded", "pending"):
+            raise ApiError(400, f"Refund {refund_id} is {status}.")
         charge = self._books.charges.get(refund["charge"])
         assert charge is not None
-        back = self._balance.record("refund_failure", "refund_failure", refund["amount"], refund_id)
-        refund.update(status="failed", failure_reason=reason, failure_balance_transaction=back["id"])
+        if status == "succeeded":
+            back = self._balance.record("refund_failure", "refund_failure", refund["amount"], refund_id)
+            refund["failure_balance_transaction"] = back["id"]
+        refund.update(status="failed", failure_reason=reason, pending_reason=None)
         before = charge["amount_refunded"]
         self._set_refunded(charge, before - refund["amount"])
-        self._events.emit("refund.updated", refund, {"status": "succeeded"})
-        self._events.emit("refund.failed", refund, {"status": "succeeded"})
+        self._events.emit("refund.updated", refund, {"status": status})
+        self._events.emit("refund.failed", refund, {"status": status})
         self._events.emit("charge.updated", charge, {"amount_refunded": before})
         return refund
 

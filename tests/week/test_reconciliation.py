@@ -11,10 +11,11 @@ from sandbox.faults import Fault, Rule
 from tests.week.checker import rows_of
 from tests.week.people import on_virtual_time
 from tests.week.selling import DUE, Market, skip_to, written
+from tests.week.test_refunds import Gallery
 from tests.week.virtual_world import MONDAY, VirtualWorld
 
 
-async def reconciled(shop: Market) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+async def reconciled(shop: Market | Gallery) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Ask for a report, as the command does; the report and its red findings."""
     asked = await shop.world.operator("POST", "/admin/api/reconciliations", {})
     assert asked.status == 202, asked

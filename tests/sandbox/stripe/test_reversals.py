@@ -44,6 +44,23 @@ def test_a_refund_beyond_the_rest_is_refused() -> None:
     assert "$3.01" in error["message"]
 
 
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_refund_that_our_balance_does_not_cover_moves_no_money_until_it_is_settled(settled: bool) -> None:
+    machine = Machine()
+    charge = paid_charge(machine)
+    assert machine.control("POST", "/refunds/pending", {"lacks": True}) == {"lacks_funds": True}
+    refund = machine.ok("POST", "/v1/refunds", {"charge": charge["id"]})
+    assert (refund["status"], refund["pending_reason"]) == ("pending", "insufficient_funds")
+    assert refund["balance_transaction"] is None
+    assert machine.control("GET", "/ledger")["totals"]["balance_cents"] == 261
+    machine.control("POST", f"/refunds/{refund['id']}/{'settle' if settled else 'fail'}", {})
+    found = machine.ok("GET", f"/v1/refunds/{refund['id']}")
+    assert (found["status"], found["pending_reason"]) == ("succeeded" if settled else "failed", None)
+    assert (found["balance_transaction"] is not None, found["failure_balance_transaction"]) == (settled, None)
+    assert machine.control("GET", "/ledger")["totals"]["balance_cents"] == (-39 if settled else 261)
+    assert machine.ok("GET", f"/v1/charges/{charge['id']}")["amount_refunded"] == (300 if settled else 0)
+
+
 def test_a_refund_that_fails_later_gives_the_money_back() -> None:
     machine = Machine()
     charge = paid_charge(machine)
