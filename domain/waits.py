@@ -15,12 +15,11 @@ def look_again_after(taken: timedelta, least: timedelta, most: timedelta) -> tim
     return max(least, min(most, taken // _PART))
 
 
-_BLOCKHASH_LIVES = timedelta(minutes=2)
-"""At least: 150 slots are a minute, and more where slots are slow."""
 _SEND_AGAIN_MOST = timedelta(minutes=5)
 
 
 def send_again_after(taken: timedelta, every: timedelta) -> timedelta:
-    """`every` while a transaction's blockhash may live, `taken` since it was signed. What is neither there nor proven
-    dead long after that waits for endpoints that stand still: they are not asked a thousand times an hour."""
-    return look_again_after(taken - _BLOCKHASH_LIVES, every, _SEND_AGAIN_MOST)
+    """`every` at first, `taken` since the transaction was signed. What ever more leaders have not taken is not taken
+    sooner for being sent with each: it is sent some ten times while its blockhash lives, a minute or two. What is
+    neither there nor proven dead long after that waits for endpoints that stand still."""
+    return look_again_after(taken, every, _SEND_AGAIN_MOST)

@@ -54,11 +54,18 @@ class TransferCalls(CircleCalls):
         return await self._data(call, inner("transaction", CircleTransaction.read))
 
     async def list_transactions(
-        self, wallet_id: str, since: datetime, cursor: str | None = None, tx_type: str = "OUTBOUND"
+        self,
+        wallet_id: str,
+        since: datetime,
+        cursor: str | None = None,
+        tx_type: str = "OUTBOUND",
+        *,
+        destination: str | None = None,
     ) -> AsyncIterator[TransactionPage]:
         """Pages of the wallet's transactions created at or after `since` (whole seconds), oldest first, in every state.
 
-        Circle has no filter by reference: to find a lost transfer, compare `ref_id` here.
+        Circle has no filter by reference: to find a lost transfer, compare `ref_id` here. `destination`: to that
+        address only.
         """
         query = {
             "walletIds": wallet_id,
@@ -67,6 +74,8 @@ class TransferCalls(CircleCalls):
             "includeAll": "true",
             "order": "ASC",
         }
+        if destination is not None:
+            query["destinationAddress"] = destination
         call = read_call("list transactions", TRANSACTIONS, query)
         async for found, following in self._pages(call.name, TRANSACTIONS, "transactions", query, cursor=cursor):
             read = tuple(self._shaped(call, CircleTransaction.read, row) for row in found)

@@ -32,7 +32,9 @@ class CircleTransfers(Protocol):
 
     async def fetch_transaction(self, transaction_id: str) -> CircleTransaction: ...
 
-    def list_transactions(self, wallet_id: str, since: datetime) -> AsyncIterator[TransactionPage]: ...
+    def list_transactions(
+        self, wallet_id: str, since: datetime, *, destination: str | None = None
+    ) -> AsyncIterator[TransactionPage]: ...
 
 
 class CircleOrders:
@@ -77,10 +79,19 @@ class CircleOrders:
     async def find(self, case: TransferCase) -> CircleTransaction | None:
         """Circle has no filter by reference, so the listing since the attempt's birth is read: the newest under it that
         no other attempt has named."""
+        return await self._newest(case)
+
+    async def glimpse(self, case: TransferCase) -> CircleTransaction | None:
+        """As `find`, among those to its address alone: one page, where a batch's list has hundreds. That it is nowhere
+        only `find` tells."""
+        return await self._newest(case, destination=case.transfer.destination_address)
+
+    async def _newest(self, case: TransferCase, destination: str | None = None) -> CircleTransaction | None:
         attempt = case.live
         others = await self._store.read(lambda conn: rows.others_at_circle(conn, case.transfer.id, attempt.id))
         newest = None
-        async for page in self._circle.list_transactions(attempt.wallet_id, attempt.created_at - CLOCK_AHEAD_MOST):
+        since = attempt.created_at - CLOCK_AHEAD_MOST
+        async for page in self._circle.list_transactions(attempt.wallet_id, since, destination=destination):
             for found in page.transactions:
                 if found.ref_id == case.transfer.reference and found.id not in others:
                     newest = found

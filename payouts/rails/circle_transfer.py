@@ -6,6 +6,7 @@ finalized on Solana and reads back as planned, and an attempt is dead only with 
 """
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from domain.errors import KeyRefused, Rejected, looking_up
+from domain.errors import KeyRefused, OutcomeUnknown, Rejected, Retryable, looking_up
 from domain.evidence import Evidence, TransferIntent
 from domain.keys import transfer_key
 from domain.money import format_usdc_exact
@@ -38,6 +39,9 @@ POLL, POLL_FOLLOWED, POLL_MOST = timedelta(seconds=3), timedelta(seconds=20), ti
 """Circle's notifications and the chain wake a transfer; beside them it is looked at, the longer it takes the more
 rarely: once its signature is followed the chain will tell, and Circle is asked for another one only."""
 UNKNOWN_WAIT = timedelta(minutes=10)
+UNANSWERED_MOST = timedelta(hours=1)
+"""Between two tries of an order that nobody answers: Circle's notification and the next order that is answered wake it
+earlier."""
 NEVER_HAPPENED = frozenset({"DENIED", "CANCELLED"})
 FEE_LEVEL = "MEDIUM"
 RAIL = "circle"
@@ -92,6 +96,8 @@ class CircleTransferStep:
         self._store, self._clock, self._told_watching = store, clock, watching
         self._orders = CircleOrders(store, clock, circle, terms.blockchain)
         self._witness, self._prover, self._terms = witness, prover, terms
+        self._has_unanswered = False
+        """Orders of unknown outcome wait, since nobody answered them in this process."""
 
     async def run(self, claim: Claim) -> Outcome:
         transfer_id, window = int(claim.subject), SendWindow(self._clock)
@@ -128,7 +134,7 @@ class CircleTransferStep:
             self._told_watching()
         elif watch_state(case.watch) in (None, WatchState.FINALIZED):
             return Done()
-        return Again(self._poll_of(case, followed=True), "its outflow is read back once it is proven final")
+        return Again(_poll_of(self._taken(case), followed=True), "its outflow is read back once it is proven final")
 
     async def _look(self, case: TransferCase, claim: Claim, window: SendWindow) -> Outcome:
         if watch_state(case.watch) == WatchState.FINALIZED:
@@ -212,7 +218,28 @@ class CircleTransferStep:
             raise
         except Rejected as error:
             return await self._refused(case, error, claim)
+        except OutcomeUnknown as error:
+            return await self._unanswered(case, error, claim)
+        if self._has_unanswered and stopped is None and case.live.circle_transaction_id is None:
+            await self._wake_unanswered()
         return await self._told(case, seen, claim)
+
+    async def _unanswered(self, case: TransferCase, error: OutcomeUnknown, claim: Claim) -> Outcome:
+        """Circle may have it from an earlier try, and lists it: then nobody waits until orders are answered again."""
+        seen = None
+        if case.live.first_sent_at is not None:
+            with suppress(Retryable, Rejected):
+                seen = await self._orders.glimpse(case)
+        if seen is not None:
+            return await self._told(case, seen, claim)
+        self._has_unanswered = True
+        log.warning("outcome unknown", error=str(error))
+        return Unknown(look_again_after(self._taken(case), POLL, UNANSWERED_MOST), str(error))
+
+    async def _wake_unanswered(self) -> None:
+        """Circle has answered an order: it answers those again that it did not."""
+        self._has_unanswered, now = False, self._clock.now()
+        await self._store.write(lambda conn: rows.wake_unanswered(conn, now))
 
     async def _refused(self, case: TransferCase, error: Rejected, claim: Claim) -> Outcome:
         """Of an order that was sent before, a refusal now tells nothing: it is looked for."""
@@ -283,12 +310,13 @@ class CircleTransferStep:
         if seen.state == "FAILED" or seen.state in NEVER_HAPPENED:
             return await self._given_up_by_circle(case, seen, note, claim)
         followed = seen.tx_hash is not None or attempt.signature is not None
-        return Again(self._poll_of(case, followed), f"Circle: {seen.state}", commit=note)
+        taken = min(self._taken(case), self._clock.now() - seen.create_date)  # it may have come with a late try only
+        return Again(_poll_of(taken, followed), f"Circle: {seen.state}", commit=note)
 
-    def _poll_of(self, case: TransferCase, followed: bool) -> timedelta:
-        now, sent_at = self._clock.now(), case.live.first_sent_at
-        taken = timedelta(0) if sent_at is None else now - sent_at  # None: sent in this run
-        return look_again_after(taken, POLL_FOLLOWED if followed else POLL, POLL_MOST)
+    def _taken(self, case: TransferCase) -> timedelta:
+        """Since it was sent first."""
+        sent_at = case.live.first_sent_at
+        return timedelta(0) if sent_at is None else self._clock.now() - sent_at  # None: sent in this run
 
     def _noting(self, case: TransferCase, seen: CircleTransaction) -> Commit:
         """Stores what Circle says, and has the signature followed that it names."""
@@ -387,6 +415,10 @@ class TransferLookStep:
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         return nothing
+
+
+def _poll_of(taken: timedelta, followed: bool) -> timedelta:
+    return look_again_after(taken, POLL_FOLLOWED if followed else POLL, POLL_MOST)
 
 
 def _if_still_so(case: TransferCase, commit: Commit) -> Commit:

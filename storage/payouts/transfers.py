@@ -3,16 +3,16 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, exists, func, insert, select, update
 
 from domain.errors import Misuse, Retryable
 from domain.evidence import Evidence
 from domain.ledger import Asset
-from domain.states import PAYOUT_PENDING, PackedState, TransferState, UsdcStatus, WatchState
+from domain.states import PAYOUT_PENDING, PackedState, TransferState, UsdcStatus, WatchState, WorkState
 from storage.attempts import parted, watch_of
 from storage.history import advance, advance_from, note
 from storage.mints import mint_payouts
@@ -21,12 +21,13 @@ from storage.payouts.approvals import require_as_planned
 from storage.payouts.batches import UNSETTLED, wake_when_done
 from storage.payouts.distribution import pay
 from storage.sales.returns import due_now, settle_returns, settle_unpaid
-from storage.statements import among, change_of, locked_row_of, row_of
+from storage.statements import among, change_of, fixed, locked_row_of, row_of
 from storage.tables import (
     batches,
     chain_movements,
     group_attempts,
     group_members,
+    jobs,
     payout_groups,
     payouts,
     purchases,
@@ -159,6 +160,25 @@ def not_sent(conn: Connection, attempt_id: int, sent_at: datetime, now: datetime
     if attempt.first_sent_at == sent_at and not is_named:
         why = "Circle refused our key: nothing was ordered"
         advance_from(conn, attempt_id, attempt.state, TransferState.INTENDED, now, why, first_sent_at=None)
+
+
+def wake_unanswered(conn: Connection, now: datetime) -> None:
+    """Circle answers orders again: make due those that wait because nobody did. What is due within a minute anyway is
+    left alone, so that orders that are answered now and then wake each other no more often."""
+    conn.execute(_WAKE_UNANSWERED, {"now": now, "soon": now + timedelta(minutes=1)})
+
+
+_WAKE_UNANSWERED = (
+    update(jobs)
+    .where(
+        jobs.c.kind == "transfer",
+        jobs.c.state == fixed(WorkState.DUE),
+        jobs.c.due_at > bindparam("soon", type_=jobs.c.due_at.type),
+        jobs.c.lease_until.is_(None),
+        jobs.c.unknown_since.is_not(None),
+    )
+    .values(due_at=bindparam("now", type_=jobs.c.due_at.type), wakes=jobs.c.wakes + 1)
+)
 
 
 def seen_at_circle(

@@ -290,6 +290,9 @@ async def test_transactions_are_listed_from_a_time_on_in_pages_and_a_broken_list
     assert rest == pages[1:]
     newest = [page async for page in circle.list_transactions(platform.wallet_id, later)]
     assert [found.amounts for page in newest for found in page.transactions] == [("0.02",)]
+    for address, there in ((SOMEONE, 61), (platform.address, 0)):
+        to_it = [page async for page in circle.list_transactions(platform.wallet_id, START, destination=address)]
+        assert sum(len(page.transactions) for page in to_it) == there
     inbound = [page async for page in circle.list_transactions(platform.wallet_id, START, tx_type="INBOUND")]
     assert {found.transaction_type for page in inbound for found in page.transactions} == {"INBOUND"}
 
