@@ -219,7 +219,8 @@ class ConversionStep:
             return Again(POLL, f"Circle Mint: {found.status}", commit=learn)
         why = f"Circle Mint: failed, {found.error_code or 'without a reason'}"
         if not await self._is_absent(order, now):
-            again = look_again_after(now - order.sent_at, POLL, LOOK)
+            begun = order.sent_at or order.created_at  # one that was found there was sent by nobody here
+            again = look_again_after(now - begun, POLL, LOOK)
             return Again(again, f"{why}; not yet proven that nothing left", commit=learn)
         return self._dead(order, {"why": why, "circle": found.id, "signature": signature}, learn)
 

@@ -172,6 +172,27 @@ async def test_a_transfer_by_hand_of_which_an_announced_conversion_took_a_part_i
 
 
 @on_virtual_time
+async def test_a_transfer_by_hand_that_failed_is_given_up_and_keeps_no_deposit_unexplained(tmp_path: Path) -> None:
+    """`simulate --weeks 4 --seed 9100 --operators`: nobody here had sent it, and how long ago that was could not be
+    told."""
+    shop = converting(tmp_path)
+    switches = shop.mint.books.switches
+    await shop.open("ada")
+    shop.wire(300 * USDC)
+    switches.hold_transfers = True
+    shop.transfer_by_hand(100 * USDC)
+    await shop.world.clock.sleep(3_700)  # what is not known is looked for hourly
+    assert (await shop.order_is("sending"))["origin"] == "adopted"
+    switches.deny_transfers, switches.hold_transfers = 1, False
+    await shop.order_is("failed")
+    assert await parked(shop.world) == [("conversion", "conversion_failed")]
+    await shop.world.operator("POST", "/admin/api/conversions", {"usd_cents": 10_000, "note": "by bank"})
+    await shop.deposited(100 * USDC)
+    assert shop.deposits() == [(100 * USDC, 0)]
+    await shop.close()
+
+
+@on_virtual_time
 async def test_sends_that_are_paused_caps_and_a_second_order_hold_an_order_back(tmp_path: Path) -> None:
     shop = converting(tmp_path)
     world = shop.world
