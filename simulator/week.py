@@ -333,6 +333,8 @@ class _World:
             if not self._judge(stage, cast):
                 self._tell(stage, await self._creators.look_closely())
                 return
+        if self._scenario.operators:  # what was planned last may wait for approvals
+            await operator.round()
         await stage.clock.sleep(UNTOUCHED_SECONDS)
         self._tell(stage, self._judge(stage, cast))
 
