@@ -22,13 +22,14 @@ from ports.waking import Bell
 from storage import inbox
 from storage.mints import minting
 from storage.payouts import transfers
-from storage.recovery import adoption, gate_waits, races
+from storage.recovery import adoption, gate_waits, races, wallet_looks
 from storage.store import Store
 from storage.treasury.outflows import orphans
 
 log = structlog.get_logger(__name__)
 
 LANDINGS, LOOKS = "transactions of an earlier process to land or expire", "looks for NFTs"
+WALLETS = "looks at Circle for wallets that users got after this copy was made"
 SOON_BLOCKS = 50
 """Before the end of the wait for late landings: what is explained after it is not explained right before it as well."""
 LOOKED, LOOKED_MOST = timedelta(seconds=0.5), timedelta(minutes=1)
@@ -107,6 +108,7 @@ class StartGate:
         if not self._events_are_in:
             await self._sweep()
             self._events_are_in = True
+        await self._while(wallet_looks.is_looked_for, WALLETS)
         if not self._nothing_lands:
             await self._wait_out()
         await self._look_for_mints()

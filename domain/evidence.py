@@ -9,7 +9,8 @@ class Evidence:
     """A finalized transaction held against its intent. `why` is one line for the operator when it does not match.
 
     `cost_lamports`: what the platform wallet lost in it, fee and rents together; `fee_lamports` the fee alone.
-    `paid`: of a mint, the USDC that it paid too, as `PackedOutflow.legs`; `name`: what the NFT is called.
+    `paid`: of a mint, the USDC that it paid too, as `PackedOutflow.legs`; `name`: what the NFT is called;
+    `owner`: into whose account it was minted.
     """
 
     signature: str
@@ -21,6 +22,7 @@ class Evidence:
     fee_lamports: int = 0
     paid: tuple[tuple[str, int], ...] = ()
     name: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

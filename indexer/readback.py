@@ -72,13 +72,17 @@ class ReadBack:
         return known
 
     async def mint_evidence(self, signature: str, plan: NftPlan) -> Evidence:
-        """Whether it made exactly the planned NFT, in the buyer's account; its name, and what USDC it paid to whom."""
+        """Whether it made exactly the planned NFT, in the buyer's account; its name, its first owner, and what USDC it
+        paid to whom."""
         facts = await self.read_back(signature)
         verdict, paid = check_mint(facts, plan), self._paid(facts)
         if verdict.matches and paid is None:
             verdict = Verdict(Mismatch.OTHER_MOVEMENTS, f"{signature} moved USDC in another way than a payout")
-        told = next((one.metadata for one in facts.nft_mints if one.mint == plan.mint_address), None)
-        return replace(self._evidence(facts, verdict), paid=paid or (), name=told.name if told else "")
+        made = next((one for one in facts.nft_mints if one.mint == plan.mint_address), None)
+        found = replace(self._evidence(facts, verdict), paid=paid or ())
+        if made is None or made.metadata is None:
+            return found
+        return replace(found, name=made.metadata.name, owner=made.owner or "")
 
     async def mint_outflow(self, signature: str) -> MintOutflow | None:
         """What a transaction that made one NFT of ours paid to whom; None for any other."""

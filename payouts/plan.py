@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from domain.calendar import due_batch, scheduled_key
-from domain.errors import Misuse
+from domain.errors import Misuse, Retryable
 from domain.outcomes import Commit, Done, Outcome, nothing
 from ports.clock import Clock
 from ports.ids import Ids
@@ -15,6 +15,7 @@ from storage.operation.listings import first_start
 from storage.payouts import batches
 from storage.payouts.planning import CreatorShare, Judge, PlanTerms, outside_addresses, purchase_count, shares
 from storage.payouts.taking import take
+from storage.recovery import wallet_looks
 from storage.store import Store
 from storage.treasury import funding
 from storage.work import Claim, enqueue
@@ -136,7 +137,10 @@ class Planner:
         return await self._store.write(plan)
 
     async def read_outside(self, now: datetime) -> Mapping[str, str | None] | None:
-        """What the chain says now of the external addresses that would be paid; None where nobody asks it."""
+        """What the chain says now of the external addresses that would be paid; None where nobody asks it. Raises
+        Retryable while a restored database does not know yet who has moved from one to a Circle wallet."""
+        if await self._store.read(wallet_looks.is_looked_for):
+            raise Retryable("wallets that users got after this copy was made are looked for at Circle")
         if self._inspect is None:
             return None
         found = await self._store.read(lambda conn: outside_addresses(conn, self.terms(now, now)))

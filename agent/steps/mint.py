@@ -184,20 +184,22 @@ class MintStep:
         return None if maker is None else await self._made_by(maker, case, plan, claim)
 
     async def _made_by(self, maker: str, case: MintCase, plan: NftPlan, claim: Claim) -> Outcome:
-        """Settle by a transaction that is not this attempt's own. Where only the edition's number is not as planned,
-        rows that are lost gave it, and the NFT keeps it."""
+        """Settle by a transaction that is not this attempt's own. Where only the edition's number, or the buyer's
+        address, is not as planned, rows that are lost gave it, and the NFT keeps it."""
         attempt = case.live
         evidence = await self._witness.mint_evidence(maker, plan)
-        number = None if evidence.matches else edition_in(evidence.name, case.content.title)
+        is_planned = evidence.matches or maker == attempt.signature
+        number = None if is_planned else edition_in(evidence.name, case.content.title)
         if number is None:
             return await self._settle(case, evidence)
-        as_made = await self._witness.mint_evidence(maker, replace(plan, name=evidence.name))
+        buyer = evidence.owner or plan.buyer
+        as_made = await self._witness.mint_evidence(maker, replace(plan, name=evidence.name, buyer=buyer))
         if not as_made.matches:
             return self._differs(as_made.why)
         uuid, now = self._ids.uuid(), self._clock.now()
 
         def save(conn: Connection) -> MintCase:
-            rows.as_made(conn, attempt.id, uuid, as_made.name, number, maker, now)
+            rows.as_made(conn, attempt.id, uuid, as_made.name, number, buyer, maker, now)
             return rows.attempted(conn, case)
 
         return await self._settle(await self._store.write(fenced(claim, save)), as_made)

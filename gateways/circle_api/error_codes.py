@@ -75,6 +75,7 @@ VERDICTS: Mapping[int, tuple[Verdict, str]] = {
 the request, and the first copy may have worked) and 156020 (the key exists with another payload: it has been used)."""
 
 USER_EXISTS = 155101
+NO_SUCH_USER = 155102
 USER_ALREADY_INITIALIZED = 155106
 ENTITY_SECRET_INVALID = 156013
 IDEMPOTENCY_KEY_USED = 156020

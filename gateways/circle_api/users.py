@@ -5,7 +5,7 @@ from uuid import UUID
 from domain.foreign_text import ID_CHARS
 from gateways.answers import Json, identifier
 from gateways.circle_api.client import Call, CircleRefusal, path_part, read_call
-from gateways.circle_api.error_codes import CHALLENGE_ENDS, USER_ALREADY_INITIALIZED, USER_EXISTS
+from gateways.circle_api.error_codes import CHALLENGE_ENDS, NO_SUCH_USER, USER_ALREADY_INITIALIZED, USER_EXISTS
 from gateways.circle_api.facts import (
     AlreadyInitialized,
     ChallengeFacts,
@@ -41,6 +41,17 @@ class UserCalls(CircleCalls):
         """Rejected 155102 if there is none."""
         call = read_call("fetch user", f"{USERS}/{path_part(user_id)}")
         return await self._data(call, inner("user", UserFacts.read))
+
+    async def is_user(self, user_id: str) -> bool:
+        """Whether Circle knows a user of this id."""
+        call = read_call("fetch user", f"{USERS}/{path_part(user_id)}")
+        try:
+            await self._client.try_call(call)
+        except CircleRefusal as refusal:
+            if refusal.code == NO_SUCH_USER:
+                return False
+            raise self._client.judge(call, refusal) from None
+        return True
 
     async def user_token(self, user_id: str) -> UserToken:
         """A fresh token for the user's client, good for 60 minutes. Changes nothing, so a lost answer is Retryable."""

@@ -115,14 +115,16 @@ def intend(
     return attempt_id
 
 
-def as_made(conn: Connection, attempt_id: int, uuid: UUID, name: str, number: int, maker: str, now: datetime) -> None:
-    """The NFT is on chain and bears another number than this attempt was to give it: the sale takes that number, and an
-    attempt that says what was made takes this one's place."""
+def as_made(
+    conn: Connection, attempt_id: int, uuid: UUID, name: str, number: int, buyer: str, maker: str, now: datetime
+) -> None:
+    """The NFT is on chain and bears another number than this attempt was to give it, or is at another address: the sale
+    takes that number, and an attempt that says what was made takes this one's place."""
     planned = _attempt(conn, attempt_id)
     mint_adoption.bury_others(conn, planned.purchase_id, maker, now)
     mint_adoption.take_number(conn, planned.purchase_id, number, maker, now)
     intent = MintIntent(**{one.name: getattr(planned, one.name) for one in fields(MintIntent)})
-    intend(conn, planned.purchase_id, uuid, replace(intent, name=name), now, is_made=True)
+    intend(conn, planned.purchase_id, uuid, replace(intent, name=name, buyer_address=buyer), now, is_made=True)
 
 
 _LAST_NUMBER = select(func.max(mint_attempts.c.attempt)).where(mint_attempts.c.purchase_id == bindparam("of"))

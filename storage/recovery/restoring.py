@@ -20,7 +20,7 @@ from storage.errors import StoreUnavailable
 from storage.history import note
 from storage.operation.switches import SENDS_PAUSED, turn
 from storage.people import tokens
-from storage.recovery import backups, stamps
+from storage.recovery import backups, stamps, wallet_looks
 from storage.recovery.adoption import RESTORED_AT
 from storage.recovery.backups import HOME
 from storage.statements import insert_into
@@ -94,8 +94,8 @@ def mark_restored(conn: Connection, name: str, now: datetime, *, paused: bool = 
 
 def take_up(conn: Connection, now: datetime) -> list[str] | None:
     """At the beginning of each use: if these rows are a copy, however it came here, it is marked as restored, and the
-    operators' tokens and sessions in it end, since some of them may have been ended after it was made. Returns whose
-    tokens those were; None where the rows are where they were."""
+    operators' tokens and sessions in it end, since some of them may have been ended after it was made; and wallets that
+    users got since are looked for. Returns whose tokens those were; None where the rows are where they were."""
     home = conn.scalar(select(installation.c.value).where(installation.c.name == HOME))
     if stamps.own_row(conn, installation, HOME) is not None:
         return None
@@ -103,6 +103,7 @@ def take_up(conn: Connection, now: datetime) -> list[str] | None:
     if home is not None:
         if home != RESTORED:
             mark_restored(conn, BY_HAND, now)
+        wallet_looks.look_for_all(conn, now)
         ended = tokens.end_operators(conn, now)
         told = f"ended the tokens of {', '.join(ended)}"[:500] if ended else None
         note(conn, "database", "restored", "restored", "taken_up", now, told)

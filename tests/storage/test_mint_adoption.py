@@ -48,7 +48,8 @@ class Numbered:
         """The chain shows the sale's NFT, by a transaction that nothing here knows of."""
         attempt = minting.load(self.conn, sale).attempt
         assert attempt is not None
-        minting.as_made(self.conn, attempt.id, self.shop.uuid(), nft_name(TITLE, number), number, "maker", NOW)
+        name, buyer = nft_name(TITLE, number), attempt.buyer_address
+        minting.as_made(self.conn, attempt.id, self.shop.uuid(), name, number, buyer, "maker", NOW)
 
     def numbers(self) -> list[int | None]:
         return [purchases.required(self.conn, sale).edition_number for sale in self.sales]
