@@ -119,7 +119,15 @@ class Withdrawals:
                 errors=(409,),
                 rate=PIN_SESSIONS,
             ),
-            Endpoint("POST", f"{one}drop/", user, self.drop, "Give a withdrawal up that waits for the PIN", Withdrawal),
+            Endpoint(
+                "POST",
+                f"{one}drop/",
+                user,
+                self.drop,
+                "Give a withdrawal up that waits for the PIN",
+                Withdrawal,
+                rate=LOOKS,
+            ),
         ]
 
     async def page(self, call: Call) -> WithdrawalPage:
@@ -238,10 +246,17 @@ class Withdrawals:
         )
 
     async def drop(self, call: Call) -> Withdrawal:
+        """Circle is asked first: what the PIN was given for a moment ago is sent, and whoever is told that it is
+        dropped sends it once more."""
         user_id, withdrawal_id, now = call.user_id, call.row_id("withdrawal_id"), self._clock.now()
+        row = await self._store.read(lambda conn: withdrawals.of_user(conn, user_id, withdrawal_id))
+        try:
+            if row.state == WithdrawalState.CHALLENGE:
+                await self._follow(user_id, row)
+        except (Retryable, OutcomeUnknown, Rejected):
+            raise _unavailable() from None
 
         def write(conn: Any) -> None:
-            withdrawals.of_user(conn, user_id, withdrawal_id)
             withdrawals.ended(conn, withdrawal_id, WithdrawalState.DROPPED, "given up by its owner", now)
 
         await self._store.write(write)

@@ -24,7 +24,6 @@ ADDRESS = "7EcDhSYGxXyscszYEp35KHN8vvw3svAuLKTzXwCFLtV"
 UNCOUNTED = {
     "/api/auth/logout/": "ends a token, once",
     "/api/wallet/circle/": "asks for one wallet, once",
-    "/api/wallet/withdrawals/{withdrawal_id}/drop/": "ends a withdrawal, once",
     "/api/checkout/webhook/": "Stripe's, proven by its signature (ADR 29)",
     "/api/circle/webhook/": "Circle's, with a limit of its own",
 }

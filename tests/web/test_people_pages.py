@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 from solders.keypair import Keypair
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
 from agent.web.endpoint import Access, Face
 from storage import tables
+from storage.people import withdrawals
 from tests.web.accessible import complaints
 from tests.web.sales import fee_known, minted, paid
 from tests.web.shop import INVITE, PASSWORD, PLATFORM_ADDRESS, Shop
@@ -180,6 +181,30 @@ async def test_what_is_wrong_with_an_address_or_an_amount_stands_above_the_form_
         assert (refused.status, form["destination_address"], form["amount"]) == (422, address, amount)
         assert said in refused.words
         assert complaints(refused.text) == []
+
+
+async def test_what_may_be_on_its_way_is_not_called_given_up(shop: Shop, visitor: Visitor) -> None:
+    user_id, _ = await shop.member("author@example.com")
+    await sign_in(visitor, "author@example.com")
+    await change_user(shop, user_id, wallet_state="ready", circle_wallet_id="w-1", circle_wallet_address=OWN_ADDRESS)
+    now, wish = shop.clock.now(), withdrawals.Wish("9f0c6b0e-7a61-4c53-9d0a-0a4dbf0c7a10", OTHER_ADDRESS, 1_500_000)
+
+    def asked(conn: Connection) -> int:
+        row = withdrawals.begin(conn, user_id, wish, now)
+        withdrawals.challenged(conn, row.id, "challenge-1", now)
+        return int(row.id)
+
+    drop = f"/cash-out/{await shop.store.write(asked)}/drop"
+    unknown = await visitor.send("/cash-out", drop)
+    assert (unknown.status, unknown.has_form(drop)) == (503, True)
+    assert "Circle does not answer now" in unknown.words
+    shop.circle.pins["challenge-1"] = "transaction-1"
+    for _ in range(2):
+        sent = await visitor.post(drop, unknown.form(drop))
+        assert sent.headers["Location"] == "/cash-out"
+    assert not (await visitor.follow(sent)).has_form(drop)
+    (row,) = await shop.all(tables.withdrawals)
+    assert (row["state"], row["circle_transaction_id"]) == ("sending", "transaction-1")
 
 
 async def change_user(shop: Shop, user_id: int, **columns: str) -> None:

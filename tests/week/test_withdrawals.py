@@ -138,3 +138,23 @@ async def test_a_withdrawal_whose_challenge_expired_is_over_and_one_not_shown_ma
     shown = (await world.call("GET", f"{ROOT}{made}/", token=token)).body
     assert (shown["state"], shown["reason"]) == ("failed", "Circle: expired")
     await world.close()
+
+
+@on_virtual_time
+async def test_what_the_pin_was_given_for_is_not_called_dropped(tmp_path: Path) -> None:
+    """Its owner saw it dropped while Circle sent it, and could send it once more."""
+    world = VirtualWorld(tmp_path)
+    await world.start()
+    token, _ = await holder(world, "ada")
+    made = (await ask(world, token)).body["id"]
+    drop = f"{ROOT}{made}/drop/"
+    world.circle.faults.add(Rule("GET /v1/w3s/user/challenges/", Fault.STATUS, status=503))
+    unknown = await world.call("POST", drop, None, token)
+    assert (unknown.status, unknown.body["error"]["code"]) == (503, "circle_unavailable")
+    await give_pin(world, token, made)
+    dropped = await world.call("POST", drop, None, token)
+    assert (dropped.status, dropped.body["state"]) == (200, "sending")
+    assert (await becomes(world, token, made, "completed"))["signature"]
+    assert (await world.call("POST", drop, None, token)).body["state"] == "completed"
+    assert usdc_of(world, EXCHANGE) == 1_250_000
+    await world.close()

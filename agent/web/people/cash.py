@@ -123,9 +123,15 @@ class CashPages:
         )
 
     async def drop(self, call: Call) -> WebResponse:
-        withdrawal_id = call.row_id("withdrawal_id")
-        await self._api.post(call, f"{ROOT}{{withdrawal_id}}/drop/", Withdrawal, withdrawal_id=withdrawal_id)
-        return go_to("/cash-out?done=dropped")
+        """What Circle sends already is not dropped; the list says so."""
+        withdrawal_id, path = call.row_id("withdrawal_id"), f"{ROOT}{{withdrawal_id}}/drop/"
+        try:
+            one = await self._api.post(call, path, Withdrawal, withdrawal_id=withdrawal_id)
+        except RequestError as error:
+            if error.status not in REFUSALS:
+                raise
+            return await self._shown(call, CashQuery(), problem=error)
+        return go_to("/cash-out?done=dropped" if one.state is WithdrawalState.DROPPED else "/cash-out")
 
 
 def _withdrawal(wish: WithdrawalForm) -> NewWithdrawal:
