@@ -24,6 +24,7 @@ from domain.nft_texts import nft_name
 from domain.states import PurchaseStatus, UsdcStatus
 from ports.clock import Clock
 from storage.operation.interventions import OPERATOR_HOLD
+from storage.payouts.packing import SCREENED_OUT
 from storage.people import users
 from storage.reading import sales_views, views
 from storage.sales.purchases import payout_address
@@ -143,8 +144,10 @@ def _for_its_buyer(body: PurchaseBody) -> PurchaseBody:
 
 
 def _for_people(reason: str | None) -> str | None:
-    """A reason as buyers and creators are told it: what an operator wrote beside a hold is for the other operators."""
-    return HELD if reason is not None and reason.startswith(OPERATOR_HOLD) else reason
+    """A reason as buyers and creators are told it: what an operator wrote beside a hold, and what the screening says of
+    an address, is for the operators."""
+    is_theirs = reason is not None and (reason.startswith(OPERATOR_HOLD) or SCREENED_OUT in reason)
+    return HELD if is_theirs else reason
 
 
 def _library_item(owned: views.Owned) -> LibraryItem:

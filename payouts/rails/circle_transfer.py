@@ -27,7 +27,7 @@ from payouts.rails.circle_orders import CircleOrders, CircleTransfers
 from payouts.rails.stops import PAUSED, Stop, lock_cap, stop_of, why_no_sol
 from ports.clock import Clock, SendWindow
 from storage.payouts import transfers as rows
-from storage.payouts.packing import leave_out
+from storage.payouts.packing import SCREENED_OUT, leave_out
 from storage.payouts.planning import Judge
 from storage.payouts.transfers import TransferCase, watch_state
 from storage.store import Store
@@ -278,7 +278,8 @@ class CircleTransferStep:
 
     def _denied(self, case: TransferCase) -> str | None:
         """Why its address is not to be paid any more, though it was planned."""
-        return self._terms.judge(case.transfer.destination_address)
+        why = self._terms.judge(case.transfer.destination_address)
+        return None if why is None else SCREENED_OUT + why
 
     async def _lost(self, case: TransferCase, claim: Claim, besides: str) -> Outcome:
         """Sent before, and Circle lists nothing: perhaps it never came. It is not sent again by itself, with

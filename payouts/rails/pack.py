@@ -113,7 +113,7 @@ class PackStep:
             owner = row.destination_address
             standing, denied = standings[owner], self._terms.judge(owner)
             if denied is not None:
-                found.left_out.append((row.id, denied))
+                found.left_out.append((row.id, packing.SCREENED_OUT + denied))
             elif standing is AccountStanding.READY:
                 found.ready.append(row)
             elif standing is not AccountStanding.MISSING:

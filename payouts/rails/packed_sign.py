@@ -28,7 +28,7 @@ from ports.clock import Clock
 from storage.payouts import groups as rows
 from storage.payouts import transfers
 from storage.payouts.groups import GroupCase
-from storage.payouts.packing import leave_out
+from storage.payouts.packing import SCREENED_OUT, leave_out
 from storage.payouts.taking_back import take_back
 from storage.store import Store
 from storage.work import Claim, enqueue, fenced
@@ -140,7 +140,7 @@ class PackedSignStep:
         rows.withdraw(conn, group_id, why, now)
         rows.dissolve(conn, group_id, why, now)
         for transfer_id, reason in denied:
-            leave_out(conn, transfer_id, reason, now)
+            leave_out(conn, transfer_id, SCREENED_OUT + reason, now)
 
     async def _sign(self, case: GroupCase, plan: PackedPlan, view: PackedView, claim: Claim) -> Outcome:
         terms = self._terms

@@ -105,6 +105,10 @@ def failed_tries(conn: Connection, batch_id: int, owners: Collection[str]) -> di
     return {row.address: row.tries for row in conn.execute(asked)}
 
 
+SCREENED_OUT = "left out by the screening: "
+"""Begins what an operator is told of an address that is denied since it was planned."""
+
+
 def leave_out(conn: Connection, transfer_id: int, why: str, now: datetime) -> None:
     """Give a transfer's payouts back to the next plan, unpaid and with the reason; the batch shrinks by them."""
     found = conn.execute(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.web.shelves import HELD
 from sandbox.faults import Fault, Rule
 from tests.week.atomic_market import ATOMIC, AtomicMarket
 from tests.week.checker import outflows, rows_of
@@ -12,7 +13,7 @@ from tests.week.selling import DUE, Market
 from tests.week.test_packed_rail import open_accounts
 from tests.week.virtual_world import MONDAY, VirtualWorld
 
-WHY = "is on the deny list"
+WHY = "left out by the screening: is on the deny list"
 SIGN, ORDER = "sign/transaction", "POST /v1/w3s/developer/transactions/transfer"
 KEY = "TEST_API_KEY:id:secret"
 BAD_KEY = b'{"code": 401, "message": "Malformed authorization."}'
@@ -38,6 +39,17 @@ def reasons(shop: Market) -> list[str | None]:
     return [row["reason"] for row in rows_of(shop.world, "SELECT reason FROM payouts ORDER BY paid_at, purchase_id")]
 
 
+async def told(shop: Market) -> set[str | None]:
+    """Why ada's payout waits, as she and her buyer are told it."""
+    world, ada = shop.world, shop.creators["ada"]
+    (bought,) = [
+        one for one in rows_of(world, "SELECT id, content_id FROM purchases") if one["content_id"] == ada.content
+    ]
+    sale = await world.call("GET", f"/api/purchases/{bought['id']}/", token=shop.buyer_token)
+    sales = await world.call("GET", f"/api/creators/{ada.id}/sales/", token=ada.token)
+    return {sale.body["payouts"][0]["reason"], sales.body["items"][0]["reason"]}
+
+
 async def has_attempt(shop: Market, table: str, state: str) -> None:
     async def holds() -> bool:
         return [row["state"] for row in rows_of(shop.world, f"SELECT state FROM {table}")] == [state]
@@ -59,6 +71,7 @@ async def test_a_plan_that_waits_for_funds_pays_the_others_alone(plan: dict[str,
     await shop.batch_is("settled")
     assert shop.paid() == {"ada": 0, "bob": DUE}
     assert (shop.states(), reasons(shop)) == (["pending_distribution", "distributed"], [WHY, None])
+    assert await told(shop) == {HELD}, "why is for the operators"
     assert await shop.plan() is None
     await restarted(shop)
     assert await shop.plan() is not None
