@@ -79,6 +79,8 @@ NO_SUCH_USER = 155102
 USER_ALREADY_INITIALIZED = 155106
 ENTITY_SECRET_INVALID = 156013
 IDEMPOTENCY_KEY_USED = 156020
+LACKING = frozenset({155201, 155204, 155205, 155258})
+"""The wallet that is to send lacks the tokens, or the native coin for the fee."""
 CHALLENGE_ENDS: Mapping[int, str] = {155116: "MISSING", 155121: "EXPIRED", 155122: "INVALID"}
 """What has become of a challenge that Circle does not show any more."""
 

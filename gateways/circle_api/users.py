@@ -2,10 +2,11 @@
 
 from uuid import UUID
 
+from domain.errors import Rejected
 from domain.foreign_text import ID_CHARS
 from gateways.answers import Json, identifier
 from gateways.circle_api.client import Call, CircleRefusal, path_part, read_call
-from gateways.circle_api.error_codes import CHALLENGE_ENDS, NO_SUCH_USER, USER_ALREADY_INITIALIZED, USER_EXISTS
+from gateways.circle_api.error_codes import CHALLENGE_ENDS, LACKING, NO_SUCH_USER, USER_ALREADY_INITIALIZED, USER_EXISTS
 from gateways.circle_api.facts import (
     AlreadyInitialized,
     ChallengeFacts,
@@ -103,6 +104,7 @@ class UserCalls(CircleCalls):
         """The id of the challenge with which the user's PIN sends `amount` whole tokens out of his own wallet.
 
         Nothing moves before the PIN. The same key gives the same challenge: after OutcomeUnknown, call again with it.
+        Rejected also where his wallet lacks what it takes: he has to know, and asks anew once it is there.
         """
         call = Call(
             "user transfer",
@@ -120,7 +122,12 @@ class UserCalls(CircleCalls):
             user_token=token.user_token,
             has_effect=True,
         )
-        return await self._data(call, _challenge_id)
+        try:
+            answer = await self._client.try_call(call)
+        except CircleRefusal as refusal:
+            judged = self._client.judge(call, refusal)
+            raise (Rejected(str(refusal.code), str(judged)) if refusal.code in LACKING else judged) from None
+        return self._shaped(call, inner("data", _challenge_id), answer)
 
     async def user_transaction(self, token: UserToken, transaction_id: str) -> CircleTransaction:
         """A transaction of the token's user. Rejected 156003 if there is none."""

@@ -1,8 +1,10 @@
 """Cash out: a creator's own USDC leaves his wallet by his PIN alone, once, to the address that he named."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from solders.keypair import Keypair
 
 from sandbox.faults import Fault, Rule
@@ -157,4 +159,24 @@ async def test_what_the_pin_was_given_for_is_not_called_dropped(tmp_path: Path) 
     assert (await becomes(world, token, made, "completed"))["signature"]
     assert (await world.call("POST", drop, None, token)).body["state"] == "completed"
     assert usdc_of(world, EXCHANGE) == 1_250_000
+    await world.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "why"), [(155201, "not enough native token"), (155258, "the asset amount is insufficient")]
+)
+@on_virtual_time
+async def test_a_wish_for_which_his_wallet_lacks_something_has_failed_and_says_what(
+    code: int, why: str, tmp_path: Path
+) -> None:
+    """He was told that Circle does not answer, each time, and could wish for nothing else."""
+    world = VirtualWorld(tmp_path)
+    await world.start()
+    token, _ = await holder(world, "ada")
+    body = json.dumps({"code": code, "message": why}).encode()
+    world.circle.faults.add(Rule("/v1/w3s/user/transactions/transfer", Fault.STATUS, 1, status=400, body=body))
+    refused = await ask(world, token)
+    assert (refused.status, refused.body["state"]) == (201, "failed"), refused
+    assert why in refused.body["reason"]
+    assert (await ask(world, token, "2.00")).body["state"] == "challenge"
     await world.close()
