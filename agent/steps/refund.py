@@ -143,9 +143,9 @@ class RefundStep:
         enqueue(conn, "refunds", refund.purchase_id, now)
 
     async def _refused(self, refund: Row[Any], error: Rejected) -> Outcome:
-        """An operator's refund that Stripe refuses for what it is has failed, and he may ask for another. The loser's
-        stays as it is: a person must see to it that he gets his money. A refusal of our key says nothing of a call
-        before it."""
+        """A refund that Stripe refuses for what it is has failed: Stripe keeps to that for a day, under its key. An
+        operator may ask for another; of the loser's a person must see to it that he gets his money, and a retry asks
+        under another key. A refusal of our key says nothing of a call before it."""
         now = self._clock.now()
         if error.code == ALREADY_REFUNDED and refund.reason == SOLD_OUT and refund.stripe_refund_id is None:
             return Done(lambda conn: self._by_others(conn, refund, now))
@@ -153,7 +153,7 @@ class RefundStep:
             return await self._contested(refund, error)
         if error.code in TOO_MUCH and refund.reason == SOLD_OUT and refund.stripe_refund_id is None:
             return await self._too_much(refund, error)
-        if refund.reason == SOLD_OUT or refund.stripe_refund_id is not None or isinstance(error, AccessRefused):
+        if refund.stripe_refund_id is not None or isinstance(error, AccessRefused):
             raise error
         return Refused(error.code, str(error), lambda conn: rows.refused(conn, refund.id, error.code, now))
 

@@ -93,3 +93,34 @@ async def test_an_operator_s_refund_is_looked_up_and_waits_until_the_key_is_forg
     assert desk.given_back(payment) == [100]
     assert len(rows_of(desk.world, "SELECT id FROM refunds")) == 1
     await desk.close()
+
+
+@on_virtual_time
+async def test_a_loser_s_refund_that_stripe_refused_is_asked_for_under_another_key_when_a_person_retries(
+    tmp_path: Path,
+) -> None:
+    """What an endpoint has refused is remembered by its key like any other answer."""
+    shop = Gallery(VirtualWorld(tmp_path))
+    _, sessions = await shop.open_race(2)
+    controls = shop.world.stripe.controls
+    refusal = b'{"error":{"type":"invalid_request_error","code":"charge_not_refundable","message":"Not now."}}'
+    controls.add_fault(Rule(REFUNDS, Fault.STATUS, status=400, body=refusal), inside=True)
+    for session_id in sessions:
+        controls.pay(session_id)
+
+    async def is_refused() -> bool:
+        return await parked(shop.world) == [("refund", "charge_not_refundable")]
+
+    await shop.world.until("a person is asked", is_refused, 3_600)
+    assert await given_back(shop) == [0, 0]
+    (row,) = (await shop.world.operator("GET", "/admin/api/work?state=parked")).body["items"]
+    again = await shop.world.operator("POST", f"/admin/api/work/{row['source']}/{row['id']}/retry")
+    assert again.status == 202
+
+    async def is_back() -> bool:
+        return bool(rows_of(shop.world, "SELECT id FROM purchases WHERE status = 'refunded'"))
+
+    await shop.world.until("the loser has his money back", is_back, 600)
+    assert await given_back(shop) == [0, 300]
+    assert await parked(shop.world) == []
+    await shop.close()
