@@ -15,9 +15,9 @@ from typing import NamedTuple, Protocol
 import structlog
 from sqlalchemy import Connection
 
+from agent.refusals import Refusals
 from domain.errors import (
     AccessRefused,
-    KeyRefused,
     LedgerImbalance,
     Misuse,
     NotLookedUp,
@@ -44,8 +44,6 @@ RENEW_SECONDS = 10.0
 """Two renewals may fail before a lease runs out."""
 IDLE_SECONDS = 30.0
 """How long an idle worker waits for a wake-up before it looks for itself (design.md, section 1)."""
-ACCESS_WAIT = timedelta(minutes=1)
-"""Until work that an operator holds up is tried again; it uses up no attempt."""
 REFUSED_MOST_SECONDS = 8.0
 """Between looks while the database can't be used; it is seconds away, or somebody's night."""
 RETRY_BASE = timedelta(seconds=1)
@@ -117,6 +115,7 @@ class Worker:
         self._busy = asyncio.Event()
         self._refused = 0
         """How often in a row the database could not be asked."""
+        self._refusals = Refusals(clock)
         self._ahead = clock.now().timestamp() - clock.monotonic()
         """As the clock was at the last look: what it put off then, it put off by its own measure."""
         self._set_back = False
@@ -243,7 +242,11 @@ class Worker:
         if step is None:
             return Refused("unknown_kind", f"no step handles '{claim.kind}'")
         try:
-            return await step.run(claim)
+            outcome = await step.run(claim)
+            if self._refusals.is_over(claim):
+                now = self._clock.now()
+                await self._store.write(lambda conn: work.wake_refused(conn, claim, now))
+            return outcome
         except (LeaseLost, StoreUnavailable, LedgerImbalance):
             raise
         except Exception as error:  # noqa: BLE001 (see the module's rule)
@@ -257,9 +260,7 @@ class Worker:
             case Retryable():
                 return self._once_more(claim, error)
             case AccessRefused():
-                if not isinstance(error, KeyRefused):  # which `agent.key_watch` tells once for all
-                    log.error("refused whatever is asked: an operator must act", code=error.code, error=str(error))
-                return Again(ACCESS_WAIT, f"an operator must act: {error}")
+                return Again(self._refusals.wait(claim, error), f"{work.REFUSED_ACCESS}{error}")
             case Rejected():
                 return Refused(error.code, str(error))
             case Misuse():

@@ -317,7 +317,7 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
 }
 """INTENDED → FINALIZED of a mint or a group: it was made before, by a process whose database was lost; so was a
 conversion that goes PROPOSED → SENDING.
-SUBMITTED → INTENDED of a transfer: Circle refused our key at its first call, which therefore ordered nothing.
+SUBMITTED → INTENDED of a transfer: Circle refused us access at its first call, which therefore ordered nothing.
 EXPIRED → COMPLETED of a checkout: our clock may call a Session expired a moment before Stripe reports it paid."""
 
 

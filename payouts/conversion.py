@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import Connection, Row
 
 from domain.calendar import utc_day
-from domain.errors import AccessRefused, KeyRefused, Misuse, Rejected, looking_up
+from domain.errors import AccessRefused, Misuse, Rejected, looking_up
 from domain.keys import KEY_TRUSTED_FOR, conversion_key
 from domain.money import format_usdc
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, nothing
@@ -167,11 +167,9 @@ class ConversionStep:
         await self._store.write(fenced(claim, lambda conn: rows.first_send(conn, order.id, now)))
         try:
             found = await self._mint.order_transfer(UUID(order.idempotency_key), json.loads(order.body), window)
-        except KeyRefused:
+        except AccessRefused:
             if not was_sent:
                 await self._store.write(fenced(claim, lambda conn: rows.not_sent(conn, order.id, now)))
-            raise
-        except AccessRefused:
             raise
         except Rejected as error:
             if was_sent:  # refused now, which tells nothing of the call before

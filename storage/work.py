@@ -41,6 +41,8 @@ T = TypeVar("T")
 UNKNOWN_OUTCOME = "unknown outcome: "
 """Begins the `last_error` of a row whose step may have changed something outside; `unknown_since` says from when on it
 was so without an end."""
+REFUSED_ACCESS = "an operator must act: "
+"""Begins the `last_error` of a row whose service refuses whatever is asked. It uses up no attempt."""
 PACKED_KINDS = ("packed_sign", "packed_send", "packed_settle")
 """The steps of a group's one transaction."""
 WHY_CHARS, CODE_CHARS = 2_000, 64
@@ -72,6 +74,11 @@ class Claim:
     created_at: datetime
     type: str
     body: bytes
+
+    @property
+    def was_refused(self) -> bool:
+        """At its last run, whatever it would have asked."""
+        return (self.last_error or "").startswith(REFUSED_ACCESS)
 
 
 def enqueue(conn: Connection, kind: str, subject: str | int, now: datetime, due_at: datetime | None = None) -> None:
@@ -189,6 +196,15 @@ def _is_held(table: Table) -> tuple[ColumnElement[bool], ...]:
 
 def _same(claimed: Claim) -> dict[str, Any]:
     return {"which": claimed.id, "born": claimed.created_at, "epoch": claimed.epoch}
+
+
+def wake_refused(conn: Connection, passed: Claim, now: datetime) -> None:
+    """A row of this kind is refused no more: make the others due that were."""
+    table = passed.table
+    waits = table.c.state == WorkState.DUE, table.c.due_at > now, table.c.lease_until.is_(None)
+    mine = (table.c.kind == passed.kind,) if table is jobs else ()
+    refused = table.c.last_error.startswith(REFUSED_ACCESS)
+    conn.execute(update(table).where(*waits, *mine, refused).values(due_at=now, wakes=table.c.wakes + 1))
 
 
 def ask_person(conn: Connection, kind: str, subject: str, code: str, why: str, now: datetime) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from domain.errors import KeyRefused, KeySpent, Misuse
+from domain.errors import AccessRefused, KeySpent, Misuse
 from domain.keys import KEY_TRUSTED_FOR
 from domain.money import USDC_DECIMALS
 from gateways.circle_api import CircleTransaction, TransactionPage
@@ -70,7 +70,7 @@ class CircleOrders:
             if found is None:
                 raise
             return found
-        except KeyRefused:
+        except AccessRefused:
             if attempt.first_sent_at is None:
                 over = self._clock.now()
                 await self._store.write(fenced(claim, lambda conn: rows.not_sent(conn, attempt.id, now, over)))

@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from domain.errors import KeyRefused, OutcomeUnknown, Rejected, Retryable, looking_up
+from domain.errors import AccessRefused, OutcomeUnknown, Rejected, Retryable, looking_up
 from domain.evidence import Evidence, TransferIntent
 from domain.keys import transfer_key
 from domain.money import format_usdc_exact
@@ -169,6 +169,8 @@ class CircleTransferStep:
         try:
             if await self._orders.find(case) is not None:
                 return None
+        except AccessRefused:
+            raise
         except Rejected as error:
             return Again(PAUSED, f"{why}, and Circle can't be asked for it: {error}")
         return self._dead(case, {"why": f"never sent: {why}"}, nothing, retry=True)
@@ -214,7 +216,7 @@ class CircleTransferStep:
             seen = await (orders.fetch_or_submit(case, claim, window) if stopped is None else orders.find(case))
             if seen is None and stopped is not None:
                 return Unknown(UNKNOWN_WAIT, f"{stopped}; Circle lists no such transfer yet")
-        except KeyRefused:
+        except AccessRefused:
             raise
         except Rejected as error:
             return await self._refused(case, error, claim)
@@ -253,7 +255,7 @@ class CircleTransferStep:
             return self._give_up(case, f"{error.code}: {error}")
         try:
             seen = await self._orders.find(case)
-        except KeyRefused:
+        except AccessRefused:
             raise
         except Rejected as unread:
             return Unknown(UNKNOWN_WAIT, f"sent before, refused now ({error}), and not to be looked for: {unread}")

@@ -16,7 +16,7 @@ from chain.nft_build import ComputeBudget
 from chain.receipts import build_close
 from chain.transactions import signature_of, with_signature
 from chain.upkeep_check import assert_close_matches, assert_wave_matches
-from domain.errors import OutcomeUnknown, Rejected, Retryable
+from domain.errors import AccessRefused, OutcomeUnknown, Rejected, Retryable
 from domain.evidence import Evidence
 from domain.outcomes import Again, Commit, Done, Outcome, Unknown
 from domain.states import UpkeepState, WatchState
@@ -110,7 +110,7 @@ class UpkeepStep:
                 terms.wallet_id, wire, f"upkeep {case.row.uuid}", Lane.PAYOUT
             )
         except Rejected as error:
-            if error.code not in terms.pausing:
+            if isinstance(error, AccessRefused) or error.code not in terms.pausing:
                 raise
             return Again(PAUSED, f"an operator must act: {error}")
         signed = with_signature(wire, terms.address, signature)

@@ -153,12 +153,12 @@ def first_send(conn: Connection, attempt_id: int, now: datetime) -> None:
 
 
 def not_sent(conn: Connection, attempt_id: int, sent_at: datetime, now: datetime) -> None:
-    """Our key was refused at its first send, which therefore did nothing: however long it takes until there is a good
-    one, it is not looked for as what may have been lost."""
+    """Our key or its right was refused at its first send, which therefore did nothing: however long it takes until
+    there is a good one, it is not looked for as what may have been lost."""
     attempt = conn.execute(locked_row_of(transfer_attempts), {"which": attempt_id}).one()
     is_named = attempt.circle_transaction_id is not None or attempt.signature is not None
     if attempt.first_sent_at == sent_at and not is_named:
-        why = "Circle refused our key: nothing was ordered"
+        why = "Circle refused us access: nothing was ordered"
         advance_from(conn, attempt_id, attempt.state, TransferState.INTENDED, now, why, first_sent_at=None)
 
 

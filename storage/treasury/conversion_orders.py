@@ -212,7 +212,7 @@ def first_send(conn: Connection, order_id: int, now: datetime) -> None:
 
 
 def not_sent(conn: Connection, order_id: int, sent_at: datetime) -> None:
-    """Our key was refused at the first send, which therefore did nothing."""
+    """Our key, or a right of it, was refused at the first send, which therefore did nothing."""
     mine = (conversion_orders.c.id == order_id) & (conversion_orders.c.sent_at == sent_at)
     unknown = conversion_orders.c.circle_transfer_id.is_(None)
     conn.execute(update(conversion_orders).where(mine, unknown).values(sent_at=None))
