@@ -24,7 +24,7 @@ from sqlalchemy import (
 from domain.errors import Misuse, RequestError
 from domain.states import PAYOUT_PENDING, BatchStatus, TransferState, UsdcStatus, WorkState
 from storage.history import advance, note
-from storage.statements import ONE, always, among, insert_into, row_of
+from storage.statements import always, among, insert_into, row_of
 from storage.tables import batch_items, batches, jobs, payouts, transfer_attempts, transfers
 from storage.work import enqueue
 
@@ -152,13 +152,11 @@ _UNSETTLED_AFTER = select(batches.c.id).where(UNSETTLED, batches.c.id > bindpara
 
 
 def wake_with_less(conn: Connection, transfer_id: int, now: datetime) -> None:
-    """Less is to be paid by a transfer: make its batch's job due if that waits, since it may be covered now, or if
-    nothing of it is left."""
+    """Less is to be paid by a transfer: make its batch's job due, since that may be covered now, or nothing of it
+    left."""
     batch = conn.execute(_BATCH_OF, {"of": transfer_id}).one()
-    if batch.status in WAITING:
+    if batch.status != BatchStatus.SETTLED:
         enqueue(conn, "batch", batch.id, now)
-    elif batch.status == BatchStatus.SENDING:
-        wake_when_done(conn, batch.id, now)
 
 
 _BATCH_OF = (
@@ -168,18 +166,24 @@ _BATCH_OF = (
 )
 
 
-def wake_when_done(conn: Connection, batch_id: int, now: datetime) -> None:
-    """Make the batch's job due when nothing of it is left to be paid: a large batch is not summed up anew for each of
-    its transactions. Of two replicas that book its last two payouts at once the second has waited for the first, at the
-    ledger's balance of what is paid from, and sees what that wrote: to be called after the payout is booked."""
-    if conn.scalar(_OPEN_ONE, {"of": batch_id}) is None:
+FEW = 8
+"""Payouts of one batch that may be leaving it in other transactions at a moment."""
+
+
+def wake_near_end(conn: Connection, batch_id: int, now: datetime) -> None:
+    """Make the batch's job due when few payouts of it are left: a large batch is not summed up anew for each of its
+    transactions. Not only when none is: what leaves the batch at this moment in another replica's transaction (a hold,
+    a refund) is still seen here, and this payout there. Each wakes the job, so it looks after the later one. Of two
+    that book payouts at once the second has waited for the first, at the ledger's balance of what is paid from: to be
+    called after the payout is booked."""
+    if len(conn.execute(_OPEN_ONES, {"of": batch_id}).all()) <= FEW:
         enqueue(conn, "batch", batch_id, now)
 
 
-_OPEN_ONE = (
+_OPEN_ONES = (
     select(payouts.c.id)
     .where(payouts.c.batch_id == bindparam("of"), payouts.c.state.in_(among(PAYOUT_PENDING)))
-    .limit(ONE)
+    .limit(always(FEW + 1))
 )
 
 

@@ -289,7 +289,7 @@ def paid(conn: Connection, group_id: int, evidence: Evidence, usdc_account: str,
     if case.group.format != MINTED:
         receipts.made(conn, group_id, case.group.receipt_address, evidence, now)
     pay(conn, [member.transfer_id for member in members], evidence, now)
-    batches.wake_when_done(conn, case.group.batch_id, now)
+    batches.wake_near_end(conn, case.group.batch_id, now)
 
 
 def dead(conn: Connection, group_id: int, proof: Mapping[str, Any], now: datetime) -> None:

@@ -18,7 +18,7 @@ from storage.history import advance, advance_from, note
 from storage.mints import mint_payouts
 from storage.payouts import recipients
 from storage.payouts.approvals import require_as_planned
-from storage.payouts.batches import UNSETTLED, wake_when_done
+from storage.payouts.batches import UNSETTLED, wake_near_end
 from storage.payouts.distribution import pay
 from storage.sales.returns import due_now, settle_returns, settle_unpaid
 from storage.statements import among, change_of, fixed, locked_row_of, row_of
@@ -239,7 +239,7 @@ def distributed(conn: Connection, transfer_id: int, evidence: Evidence, usdc_acc
     book_payout(conn, usdc, transfer_id, now)
     explain_cost(conn, evidence.signature, "payout", now)
     pay(conn, [transfer_id], evidence, now)
-    wake_when_done(conn, case.transfer.batch_id, now)
+    wake_near_end(conn, case.transfer.batch_id, now)
 
 
 def why_held(conn: Connection, case: TransferCase) -> str | None:

@@ -10,11 +10,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import URL, Connection, select
+from sqlalchemy import URL, Connection, select, update
 
 from agent.steps.stripe_event import session_expired
 from domain.errors import RequestError, Retryable
-from domain.states import ConversionState, RefundState, UsdcStatus
+from domain.states import BatchStatus, ConversionState, RefundState, UsdcStatus
 from storage import work
 from storage.engines.postgres import PostgresStore
 from storage.mints import minting
@@ -43,6 +43,7 @@ from tests.verified import first_findings
 
 ACCOUNT = "platform-usdc"
 NOW = START + timedelta(days=3)
+HOUR = timedelta(hours=1)
 DUE = 2_350_000
 MINT = MintIntent("wallet", PLATFORM, PLATFORM, "seed", "mint", "Still life #1", "RBLK", "ipfs://b")
 
@@ -286,6 +287,36 @@ async def test_what_a_mint_pays_counts_under_the_cap_of_the_day_also_while_it_la
 
     async with replica(postgres_url) as asking:
         assert await asking.run_sync(begun) == sum(PARTS)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+async def test_a_batch_whose_last_payout_lands_while_another_one_leaves_it_is_looked_at_after_both(
+    turned: bool, postgres_store: PostgresStore, postgres_url: URL
+) -> None:
+    """Each saw the other's payout as open: the batch's end was seen with its next look, up to an hour later."""
+    shop = Sales(ACCOUNT)
+
+    def prepare(conn: Connection) -> Creator:
+        creator = Creator(conn, shop)
+        shop.deposit(conn, DUE)
+        funding.fund(conn, ACCOUNT, NOW)
+        batch_id = creator.plan(conn, "test:1")
+        batches.move(conn, batch_id, BatchStatus.SENDING, NOW)
+        conn.execute(update(jobs).where(jobs.c.kind == "batch").values(due_at=NOW + HOUR))
+        return creator
+
+    creator = await postgres_store.write(prepare)
+    acts: list[Act] = [
+        lambda conn: shop.land(conn, 1, NOW),
+        lambda conn: interventions.hold(conn, creator.other, "look first", NOW),
+    ]
+    await at_once(postgres_url, *(reversed(acts) if turned else acts))
+
+    def look(conn: Connection) -> tuple[int, list[int]]:
+        due = work.claim(conn, Queue(jobs, frozenset({"batch"})), 1, "one", NOW, timedelta(seconds=30))
+        return batches.outstanding(conn, 1).open_payouts, [int(one.subject) for one in due]
+
+    assert await postgres_store.write(look) == (0, [1])
 
 
 async def test_a_transfer_that_is_covered_while_somebody_finds_it_not_covered_is_looked_at_once_more(
