@@ -15,6 +15,11 @@ class KeyGuard:
         self._service, self._ask = service, ask
         self._refusal: KeyRefused | None = None
         self._was_refused = asyncio.Event()
+        self._stays_open = False
+
+    def stay_open(self) -> None:
+        """For who asks on purpose what may be refused: no refusal says anything of the calls after it."""
+        self._stays_open = True
 
     def require(self, call: str) -> None:
         """Raise KeyRefused where `call` would be refused as the one before was."""
@@ -23,6 +28,8 @@ class KeyGuard:
 
     def refuse(self, refusal: KeyRefused) -> None:
         """The service has refused the key."""
+        if self._stays_open:
+            return
         self._refusal = refusal
         self._was_refused.set()
 

@@ -71,26 +71,24 @@ class Ground:
 
 
 def build_ground(settings: Settings, clock: Clock, ids: Ids, transport: Transport, ask: Ask, rpc: RpcPool) -> Ground:
-    """Wire the gateways as the daemon does, at Circle's real rates."""
+    """Wire the gateways as the daemon does, at Circle's real rates; but a call that is refused, as those are meant to
+    be that are wrong on purpose, keeps no later one back."""
     rates = Rates.fast() if settings.agent_circle_limits == "fast" else Rates()
     api, key = settings.agent_circle_api_url, settings.circle_w3s_api_key.get_secret_value()
     secret = settings.circle_w3s_entity_secret.get_secret_value()
-    return Ground(
-        settings,
-        clock,
+    stripe_key = settings.stripe_secret_key.get_secret_value()
+    stripe = StripeGateway(transport, stripe_key, settings.agent_stripe_api_url, clock)
+    circle = CircleGateway(transport, api, key, secret, ids, clock, rates)
+    mint = MintGateway(
+        transport,
+        settings.circle_mint_url,
+        settings.agent_circle_mint_api_key.get_secret_value(),
         ids,
-        StripeGateway(transport, settings.stripe_secret_key.get_secret_value(), settings.agent_stripe_api_url, clock),
-        CircleGateway(transport, api, key, secret, ids, clock, rates),
-        MintGateway(
-            transport,
-            settings.circle_mint_url,
-            settings.agent_circle_mint_api_key.get_secret_value(),
-            ids,
-            clock,
-            Rates.fast() if settings.agent_circle_limits == "fast" else MINT_RATES,
-        ),
-        CircleClient(transport, api, key, secret, ids, clock, rates, DEADLINE_SECONDS),
-        CircleClient(transport, api, key, secret, ids, clock, Rates.fast(), DEADLINE_SECONDS),
-        rpc,
-        ask,
+        clock,
+        Rates.fast() if settings.agent_circle_limits == "fast" else MINT_RATES,
     )
+    client = CircleClient(transport, api, key, secret, ids, clock, rates, DEADLINE_SECONDS)
+    hasty = CircleClient(transport, api, key, secret, ids, clock, Rates.fast(), DEADLINE_SECONDS)
+    for guard in (stripe.key, circle.key, mint.key, client.key, hasty.key):
+        guard.stay_open()
+    return Ground(settings, clock, ids, stripe, circle, mint, client, hasty, rpc, ask)

@@ -19,6 +19,7 @@ from agent.contract.report import DEFAULT_FILE, build_report, require_contract_r
 from agent.contract.run import CHECKS
 from agent.identity import StartRefused
 from config.settings import Settings, load_settings
+from sandbox.faults import Fault, Rule
 from sandbox.service import Request
 from sandbox.world import STRIPE_EVENTS, World, WorldOptions, running_world
 from tests.config.environment import LIVE
@@ -161,6 +162,23 @@ async def test_circle_mint_is_asked_what_its_documents_leave_open_where_it_conve
     assert _verdicts(second)["circle_mint.transfer"] == "pass"
     assert "code 409" in second["answers"]["mint_same_key_other_body"]
     assert len(world.mint.books.transfers) == 1
+
+
+async def test_a_wrong_call_that_is_answered_401_keeps_no_later_check_back(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The daemon would ask for nothing more than its key: here it was refused for another reason, on purpose."""
+    body = b'{"code": 401, "message": "Malformed authorization."}'
+    world.circle.faults.add(
+        Rule("POST /v1/w3s/developer/walletSets", Fault.STATUS, times=2, skip=2, status=401, body=body)
+    )
+    names = ("circle.idempotency", "circle.key_v5", "circle.wallet", "circle.insufficient")
+    assert await run(Wishes(None, names, show=False, as_json=True), nobody) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert set(_verdicts(report).values()) == {"pass"}
+    answers = report["answers"]
+    assert (answers["same_key_other_body"], answers["uuid_v5_code"]) == ("refused: HTTP 401, code 401", 401)
+    assert answers["insufficient"] == "HTTP 400, code 155258"
 
 
 async def test_no_secret_shows_when_every_key_is_wrong(
