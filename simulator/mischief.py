@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import shutil
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ import structlog
 
 from sandbox.faults import Fault, Rule
 from simulator import mint_console
+from simulator.backups import BACKUP, put_back
 from simulator.keyring import Keyring
 from simulator.life import Life
 from simulator.process import Process
@@ -66,6 +66,7 @@ ORDERS = "POST /v1/w3s/developer/transactions/transfer"
 AFTER_IT_BEGINS_SECONDS = (0, 0, 0, 3, 600)
 """Before anything of it is on the chain, in the middle of it, and when all of it is final."""
 AFTER_IT_LANDED_SECONDS = (0, 1, 4, 9)
+SHARE_BY_COMMAND = 0.5
 PUTTING_BACK_SECONDS = (0, 0, 5)
 """By a script, and by hand."""
 
@@ -293,7 +294,7 @@ class Mischief:
     async def _restore(self, _: float) -> None:
         """A backup is made now; later, when much has happened, it is put back."""
         stage = self.stage
-        backup = stage.folder / "backup.db"
+        backup = stage.folder / BACKUP
         if backup.exists():
             return
         stage.checker.db.copy_to(backup)
@@ -311,12 +312,11 @@ class Mischief:
             await stage.kill(process)
         await stage.clock.sleep(self.backup_dice.choice(PUTTING_BACK_SECONDS))
         stage.checker.db.close()
-        for suffix in ("", "-wal", "-shm"):
-            (stage.folder / f"{DATABASE}{suffix}").unlink(missing_ok=True)
-        shutil.copy(backup, stage.folder / DATABASE)
+        by_command = self._own_dice(FaultKind.OLD_BACKUP).random() < SHARE_BY_COMMAND
+        put_back(stage.folder, DATABASE, stage.clock.now(), by_command=by_command)
         stage.records.restore()
         self.struck[FaultKind.OLD_BACKUP] += 1
-        stage.trace.tell("the backup is put back")
+        stage.trace.tell("the backup is put back", "by the command" if by_command else "as a file")
         stage.let_up()
 
     async def _back_up_before_money_leaves(self, backup: Path, latest: float) -> None:

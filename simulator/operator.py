@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 from simulator.outside import ADMIN_TOKEN
@@ -43,6 +44,7 @@ class Operator:
         self._cast = cast
         self._seen: dict[str, int] = {}
         self._gap = 0
+        self._numbers = count()
         self.held_for_good: set[int] = set()
         """Sales that may be paid already."""
         self._packed: dict[str, list[tuple[str, int]]] = {}
@@ -55,15 +57,23 @@ class Operator:
         return self.tokens[0]
 
     async def arrive(self) -> None:
-        """Get tokens from whoever set the daemon up, and watch from now on."""
+        """Get tokens from whoever set the daemon up, and watch from now on. Raises RuntimeError."""
         self._cast.stage.on_outflow.append(self._note)
-        for number in range(self._cast.stage.settings.agent_approvers):
-            wish = {"name": f"operator{number}", "role": "approver"}
+        if not await self._come_in():
+            raise RuntimeError("an operator got no token")
+
+    async def _come_in(self) -> bool:
+        """With a token each, and new names: a restore has ended those that there were."""
+        came: list[str] = []
+        for _ in range(self._cast.stage.settings.agent_approvers):
+            wish = {"name": f"operator{next(self._numbers)}", "role": "approver"}
             made = await self._cast.ask("POST", "/admin/api/tokens", wish, ADMIN_TOKEN, admin=True)
             if made is None or made.status >= 300:
-                raise RuntimeError(f"an operator got no token: {made}")
-            self.tokens.append(str(made.body["secret"]))
-            self._cast.stage.records.secrets.add(self.tokens[-1])
+                return False
+            came.append(str(made.body["secret"]))
+            self._cast.stage.records.secrets.add(came[-1])
+        self.tokens = came
+        return True
 
     async def round(self) -> None:
         await self.decide_outflows()
@@ -80,6 +90,8 @@ class Operator:
 
     async def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any] | None:
         answer = await self._cast.stage.call(method, path, body, self.token, admin=True)
+        if answer is not None and answer.status == 401 and await self._come_in():
+            answer = await self._cast.stage.call(method, path, body, self.token, admin=True)
         if answer is None or answer.status >= 400:
             return None
         return dict(answer.body)
