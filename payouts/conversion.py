@@ -39,7 +39,8 @@ LOOK, LOOK_MOST = timedelta(minutes=5), timedelta(minutes=30)
 """Between two looks for what a person does: wires take hours and Circle books them in batches; an address is approved
 when somebody is there."""
 POLL = timedelta(seconds=15)
-"""Between two looks at a transfer on its way; a finalized deposit makes the order due by itself."""
+"""Between two looks at a transfer on its way, ever longer where Circle holds it. A finalized deposit makes the order
+due by itself."""
 SWITCHED_OFF = timedelta(hours=1)
 UNKNOWN_WAIT = timedelta(minutes=10)
 ARRIVES_WITHIN = timedelta(minutes=30)
@@ -213,12 +214,12 @@ class ConversionStep:
         landed = signature is not None and await self._store.read(lambda conn: rows.deposited(conn, signature))
         if signature is not None and (found.is_complete or landed):
             return Done(self._announcing(order, learn, signature, uuid, now))
+        begun = order.sent_at or order.created_at  # one that was found there was sent by nobody here
+        again = look_again_after(now - begun, POLL, LOOK)
         if not found.has_failed:
-            return Again(POLL, f"Circle Mint: {found.status}", commit=learn)
+            return Again(again, f"Circle Mint: {found.status}", commit=learn)
         why = f"Circle Mint: failed, {found.error_code or 'without a reason'}"
         if not await self._is_absent(order, now):
-            begun = order.sent_at or order.created_at  # one that was found there was sent by nobody here
-            again = look_again_after(now - begun, POLL, LOOK)
             return Again(again, f"{why}; not yet proven that nothing left", commit=learn)
         return self._dead(order, {"why": why, "circle": found.id, "signature": signature}, learn)
 

@@ -88,6 +88,24 @@ async def test_an_order_that_was_sent_is_looked_up_however_long_nobody_answers(t
     await shop.close()
 
 
+@on_virtual_time
+async def test_a_transfer_that_circle_mint_holds_for_hours_is_asked_for_ever_less_often(tmp_path: Path) -> None:
+    """`tests.proof weeks`, seed 95021: it was asked for each 15 seconds, for as long as it was held."""
+    shop = converting(tmp_path)
+    await shop.open("ada")
+    shop.wire(300 * USDC)
+    shop.mint.books.switches.hold_transfers = True
+    await shop.ordered("100.00")
+    await shop.until_order_says("Circle Mint: pending")
+    asked = len(shop.world.transport.sent)
+    await shop.world.clock.sleep(6 * 3_600)
+    about = [one for one in shop.world.transport.sent[asked:] if shop.transfers[0].id in one.url]
+    assert len(about) < 120
+    shop.mint.books.switches.hold_transfers = False
+    await shop.order_is("done")
+    await shop.close()
+
+
 async def sent_in_vain(shop: Converting, fault: Fault) -> None:
     """An order that was sent once, and whose outcome nobody can tell since."""
     await shop.open("ada")
