@@ -214,8 +214,7 @@ class ConversionStep:
         landed = signature is not None and await self._store.read(lambda conn: rows.deposited(conn, signature))
         if signature is not None and (found.is_complete or landed):
             return Done(self._announcing(order, learn, signature, uuid, now))
-        begun = order.sent_at or order.created_at  # one that was found there was sent by nobody here
-        again = look_again_after(now - begun, POLL, LOOK)
+        again = look_again_after(_taken(order, now), POLL, LOOK)
         if not found.has_failed:
             return Again(again, f"Circle Mint: {found.status}", commit=learn)
         why = f"Circle Mint: failed, {found.error_code or 'without a reason'}"
@@ -259,6 +258,12 @@ class ConversionStep:
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         return nothing
+
+
+def _taken(order: Row[Any], now: datetime) -> timedelta:
+    """Since it was sent, as its row was before this run; a transfer that was found there was sent by nobody here."""
+    begun: datetime = order.sent_at or (now if order.circle_transfer_id is None else order.created_at)
+    return now - begun
 
 
 def _deposit(facts: DepositFacts) -> MintDeposit:
