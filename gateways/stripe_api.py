@@ -10,8 +10,8 @@ import stripe
 from domain.errors import KeyRefused, Misuse
 from gateways.answers import Json, ShapeError
 from gateways.border import garbled, held_up, no_answer
-from gateways.circle_api.pace import Pace
 from gateways.key_guard import KeyGuard
+from gateways.pace import Pace
 from gateways.stripe_client import build_client
 from gateways.stripe_errors import translate
 from gateways.stripe_facts import (

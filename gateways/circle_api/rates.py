@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateways.circle_api.pace import Pace
+from gateways.pace import Pace
 from ports.clock import Clock
 
 

@@ -5,7 +5,7 @@ import heapq
 import itertools
 from datetime import datetime
 
-from gateways.circle_api.pace import HOLD_MAX_SECONDS, Pace
+from gateways.pace import HOLD_MAX_SECONDS, Pace
 from tests.gateways.wire import NOW
 
 
