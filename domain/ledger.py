@@ -31,7 +31,10 @@ TREASURY = "treasury"
 CONVERSION_CLEARING = "conversion:clearing"
 """USD out and USDC in pass here; what stays is fees, slippage and conversions on their way."""
 OUTSIDE = "outside"
-"""Movements of the platform wallet that are no payout of ours and no deposit."""
+"""Movements of the platform wallet that are no payout of ours and no deposit, and what a person has settled by hand:
+together nothing, where it left the wallet and was accepted as his own."""
+WRITTEN_OFF = "written:off"
+"""What recipients owed and an operator has forgiven."""
 NETWORK_COSTS = "network:costs"
 
 
@@ -154,6 +157,41 @@ def debt_netted(key: str, payout_uuid: str, user_id: int, amount: int) -> Entry:
     )
 
 
+def settled_by_hand(key: str, payout_uuid: str, user_id: int, owed: int, debt: int) -> Entry:
+    """A person paid a recipient beside his payout: `owed` of it was owed to him, `debt` was used up by debts in vain.
+    From where does not matter: an outflow of the platform wallet that was his own is booked as gone outside."""
+    return _entry(
+        key,
+        "settled_by_hand",
+        payout_uuid,
+        (owed_to(user_id), Asset.USDC, owed),
+        (debt_of(user_id), Asset.USDC, debt),
+        (OUTSIDE, Asset.USDC, -owed - debt),
+    )
+
+
+def debt_repaid(key: str, payout_uuid: str, user_id: int, amount: int, *, by_deposit: bool) -> Entry:
+    """A recipient paid back what he owed: by a deposit, which was booked as a conversion's, or elsewhere."""
+    return _entry(
+        key,
+        "debt_repaid",
+        payout_uuid,
+        (debt_of(user_id), Asset.USDC, -amount),
+        (CONVERSION_CLEARING if by_deposit else OUTSIDE, Asset.USDC, amount),
+    )
+
+
+def debt_forgiven(key: str, payout_uuid: str, user_id: int, amount: int) -> Entry:
+    """An operator wrote off what a recipient owed; `amount` minus: that debt is none any more, nor is it forgiven."""
+    return _entry(
+        key,
+        "debt_forgiven",
+        payout_uuid,
+        (debt_of(user_id), Asset.USDC, -amount),
+        (WRITTEN_OFF, Asset.USDC, amount),
+    )
+
+
 def dispute_money(dispute_id: str, cause: str, payment_intent_id: str, withdrawn: int, fee: int) -> Entry:
     """Stripe took a disputed amount and its fee (cents), or gave them back (minus). The platform bears the fee."""
     return _entry(
@@ -174,6 +212,17 @@ def conversion_sent(conversion_uuid: str, amount_cents: int) -> Entry:
         conversion_uuid,
         (CONVERSION_CLEARING, Asset.USD, amount_cents),
         (STRIPE_BALANCE, Asset.USD, -amount_cents),
+    )
+
+
+def conversion_withdrawn(conversion_uuid: str, amount_cents: int) -> Entry:
+    """It had been announced by mistake: no dollars have left for it. Takes that entry back."""
+    return _entry(
+        f"conversion-withdrawn:{conversion_uuid}",
+        "conversion_withdrawn",
+        conversion_uuid,
+        (CONVERSION_CLEARING, Asset.USD, -amount_cents),
+        (STRIPE_BALANCE, Asset.USD, amount_cents),
     )
 
 

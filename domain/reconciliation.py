@@ -82,7 +82,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One payout. Base units."""
+    """One payout. Base units; `settled` by hand, beside what was paid."""
 
     recipient_id: int
     state: UsdcStatus
@@ -90,6 +90,7 @@ class Due:
     netted: int
     paid: int
     reason: str | None
+    settled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,7 @@ def _open_reasons(sale: SaleFacts) -> Iterator[Verdict]:
             if due.state is state:
                 yield _explained(code, f"recipient {due.recipient_id}: {why}{_because(due.reason)}")
     for due in sale.dues:
-        got = due.paid + due.netted
+        got = due.paid + due.netted + due.settled
         if due.paid and got > due.amount:
             yield _explained("paid_beyond_due", f"recipient {due.recipient_id} got more than is due now: his debt")
         if due.paid and got < due.amount:

@@ -75,18 +75,24 @@ def dues(creator_amount: int, gross: int, returned: int, shares: Mapping[int, in
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One payout as netting sees it. Base units: `due` now, `paid` on chain, `netted` by debts."""
+    """One payout as netting sees it. Base units: `due` now, `paid` on chain, `netted` by debts, `settled` by hand: what
+    a person has paid him beside it, less what he has paid back and what was forgiven."""
 
     due: int
     paid: int
     netted: int
+    settled: int
+
+    @property
+    def got(self) -> int:
+        return self.paid + self.netted + self.settled
 
     @property
     def debt(self) -> int:
         """What its recipient got beyond his due."""
-        return max(0, self.paid + self.netted - self.due) if self.paid else 0
+        return max(0, self.got - self.due) if self.paid else 0
 
     @property
     def payable(self) -> int:
         """What is still to be paid."""
-        return max(0, self.due - self.paid - self.netted)
+        return max(0, self.due - self.got)

@@ -192,7 +192,7 @@ class _World:
         await operator.arrive()
         if stage.settings.converts:
             cast.fund = MintDesk(cast, operator, random.Random(f"treasurer of {self._scenario.seed}")).fund
-        whims = Whims(cast, operator, self._whims)
+        whims = Whims(cast, operator, self._whims, random.Random(f"settling of {self._scenario.seed}"))
         plots = [self._deeds(cast, operator, whims) for _ in range(self._scenario.weeks)]
         for plot in plots:
             self._moves(plot, cast, own)

@@ -4,6 +4,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from simulator.checker.dashboards import units
 from simulator.operator import Operator
 from simulator.people import Cast, key_of
 from simulator.treasurer import Treasurer
@@ -14,14 +15,22 @@ A_WHILE_SECONDS = (5, 600, 40_000)
 DOLLARS_CENTS = (1, 1_000, 500_000)
 ORDERED = ("0.01", "10.00", "49.99")
 TAKEN_BACK = 0.7
+SETTLES = 0.5
 PARTS = (None, "0.01", "0.50", "1.00")
 """Of a payment that is given back, in dollars; None: all of it."""
+
+
+def decimal(base_units: int) -> str:
+    """USDC as the API takes it."""
+    return f"{base_units // 10**6}.{base_units % 10**6:06d}"
 
 
 class Whims:
     """`act` is one of them, drawn anew each time; `end` undoes what would keep money for ever."""
 
-    def __init__(self, cast: Cast, operator: Operator, dice: random.Random) -> None:
+    def __init__(self, cast: Cast, operator: Operator, dice: random.Random, own: random.Random) -> None:
+        """`own` are the dice of what came later: no world of before is another one by it."""
+        self._own = own
         self._cast, self._operator, self._dice = cast, operator, dice
         self._treasurer = Treasurer(cast, operator, dice)
         self._announced = 0
@@ -47,6 +56,8 @@ class Whims:
         if self._cast.stage.settings.converts:
             acts = (*acts, self._order, self._order)
         await self._dice.choice(acts)()
+        if self._own.random() < SETTLES:
+            await self._own.choice((self._announce_by_mistake, self._settle_a_debt))()
 
     async def end(self) -> None:
         """Nothing is held any more but what may be paid already."""
@@ -144,6 +155,31 @@ class Whims:
         stage.trace.tell("on a whim", note, "of", cents, answer.status if answer else "no answer")
         if answer is not None and answer.status == 500:
             stage.findings.add(f"an operator's wish was answered with a failure: {path}: {answer.body}")
+
+    async def _announce_by_mistake(self) -> None:
+        """Withdrawn a while later, if nothing has come for it by then; asked for twice, as who sees no answer does."""
+        await self.announce(self._own.choice(DOLLARS_CENTS))
+        await self._cast.stage.clock.sleep(self._own.choice(A_WHILE_SECONDS))
+        shown = await self._ask("GET", "conversions")
+        waits = [one for one in shown.body["items"] if one["can_be_withdrawn"]] if shown is not None else []
+        if waits:
+            chosen = self._own.choice(waits)["id"]
+            self._cast.stage.people.withdrawn.add(chosen)
+            for _ in range(2):
+                await self._ask("POST", f"conversions/{chosen}/withdraw", BECAUSE)
+
+    async def _settle_a_debt(self) -> None:
+        """Somebody who owes has sent dollars, or is let off, for all of it or a part."""
+        creator = self._own.choice(self._cast.creators)
+        shown = await self._ask("GET", f"users/{creator.id}")
+        owes = 0 if shown is None else units(shown.body["owes"])
+        if shown is None or not owes:
+            return
+        way, amount = self._own.choice(("repaid", "forgiven")), self._own.choice((owes, max(1, owes // 3)))
+        self._cast.stage.people.said_settled[way] += amount
+        told = {"way": way, "amount": decimal(amount), "owes": shown.body["owes"]}
+        for _ in range(2):
+            await self._ask("POST", f"users/{creator.id}/debt/settle", {**BECAUSE, **told})
 
     async def _order(self) -> None:
         """USDC from Circle Mint that nobody needs, taken back a while later if nobody has agreed to it by then."""

@@ -25,6 +25,30 @@ def announce_conversion(
     run_command(announce(usd, usdc, note, as_json), as_json)
 
 
+@conversions.command("announced")
+def list_announced(
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many, newest first.")] = 20, as_json: AsJson = False
+) -> None:
+    """Show announced conversions, newest first, and what has come for each. Needs the daemon."""
+    from agent.cli.converting_acts import show_announced
+    from agent.cli.looking import run_command
+
+    run_command(show_announced(limit, as_json), as_json)
+
+
+@conversions.command("withdraw")
+def withdraw_conversion(
+    conversion_id: Annotated[int, typer.Argument(min=1, help="Its number, as `conversion announced` shows it.")],
+    reason: Annotated[str, typer.Option(help="Why no dollars left for it; it is written down.")],
+    as_json: AsJson = False,
+) -> None:
+    """Take back an announcement that was a mistake, while nothing has come for it. Needs the daemon."""
+    from agent.cli.converting_acts import withdraw
+    from agent.cli.looking import run_command
+
+    run_command(withdraw(conversion_id, reason, as_json), as_json)
+
+
 @conversions.command("order")
 def order_conversion(
     usdc: Annotated[

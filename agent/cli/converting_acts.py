@@ -13,11 +13,11 @@ from agent.cli.tables import console, show_facts, show_rows
 from agent.cli.terminal import StandardTerminal
 from agent.cli.texts import base_units
 from agent.web.admin.batch_bodies import Approval
-from agent.web.admin.treasury_bodies import Conversion, NewConversion
+from agent.web.admin.treasury_bodies import Conversion, ConversionPage, NewConversion
 from agent.web.bodies import Reason
 from agent.web.conversion_bodies import ConversionOrder, MintDeposits, NewOrder, OrderPage, WireInstructions
 from config.admin_access import load_admin_access
-from domain.money import parse_decimal
+from domain.money import format_cents, parse_decimal
 from ports.system import SystemIds
 
 ROOT = "/admin/api/conversions"
@@ -47,6 +47,30 @@ async def _announced(client: AdminClient, wish: NewConversion) -> Conversion:
             return await client.announce(wish)
         await asyncio.sleep(seconds)
     return await client.announce(wish)
+
+
+async def show_announced(limit: int, as_json: bool) -> int:
+    async with asker(alone=False) as asks:
+        page = await asks.ask("GET", ROOT, ConversionPage, query={"limit": str(limit)})
+    if as_json:
+        print_json(page.model_dump(mode="json"))
+        return 0
+    for one in page.items:
+        typer.echo(conversion_line(one))
+    if not page.items:
+        typer.echo("No conversion was announced.")
+    return 0
+
+
+async def withdraw(conversion_id: int, reason: str, as_json: bool) -> int:
+    wish = checked(Reason, reason=reason)
+    async with asker(alone=False) as asks:
+        row = await asks.ask("POST", f"{ROOT}/{conversion_id}/withdraw", Conversion, body=wish)
+    if as_json:
+        print_json(row.model_dump(mode="json"))
+    else:
+        typer.echo(conversion_line(row))
+    return 0
 
 
 async def propose(usdc: str | None, note: str, as_json: bool) -> int:
@@ -120,6 +144,14 @@ async def show_instructions(as_json: bool) -> int:
     if not found.items:
         typer.echo("No bank account is linked yet: link one in Circle Mint's console.")
     return 0
+
+
+def conversion_line(one: Conversion) -> str:
+    """An announced conversion, and what has come for it."""
+    settled = "settled" if one.settled_at else "waits"
+    state = "withdrawn" if one.withdrawn_at else f"{one.received} arrived, {settled}"
+    told = f": {one.note}" if one.note else ""
+    return f"Conversion {one.id}: {format_cents(one.usd_cents)} USD, {one.expected_usdc} USDC expected, {state}{told}"
 
 
 def order_line(order: ConversionOrder) -> str:

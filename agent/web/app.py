@@ -13,6 +13,7 @@ from agent.web.admin.batches import AdminBatches
 from agent.web.admin.books import AdminBooks
 from agent.web.admin.contents import AdminContents
 from agent.web.admin.conversions import AdminConversions, ReadWires
+from agent.web.admin.debts import AdminDebts
 from agent.web.admin.events import AdminEvents
 from agent.web.admin.imports import AdminImport
 from agent.web.admin.index import AdminIndex, Indexer
@@ -131,6 +132,7 @@ class WebApp:
             *AdminEvents(store, clock).endpoints(),
             *AdminContents(store, clock).endpoints(),
             *AdminTokens(store, clock, ids).endpoints(),
+            *AdminDebts(store, clock).endpoints(),
             *AdminPeople(store, clock, ids, passwords, outside.check_address, settings).endpoints(),
             *AdminImport(store, clock, ids, Passwords(executor, QUICK), outside.check_address).endpoints(),
             *AdminBackups(store, clock, Backups(clock, ids, executor, outside.database)).endpoints(),

@@ -68,6 +68,7 @@ class Checker:
         yield from books.promised(db, records)
         yield from books.nettings(db)
         yield from books.owed(db)
+        yield from books.settled(db, records)
         yield from sales.money(db, records, self._terms)
         yield from sales.splits(db)
         yield from parties.parties(db, records)
@@ -86,6 +87,7 @@ class Checker:
         yield from secrecy.acts(db, records)
         yield from conversions.ordered(records)
         yield from conversions.said(db, records)
+        yield from conversions.withdrawn(db, records)
         yield from groups.membership(db)
         yield from history.moves(db)
 

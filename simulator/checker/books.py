@@ -40,7 +40,8 @@ def owed(db: Database) -> Iterator[str]:
         row["account"]: row["amount"] for row in db.rows("SELECT * FROM ledger_balances WHERE asset LIKE 'usdc%'")
     }
     unpaid = (
-        "SELECT recipient_id r, SUM(CASE WHEN state = 'distributed' THEN MAX(0, amount - netted_amount - paid_amount) "
+        "SELECT recipient_id r, SUM(CASE WHEN state = 'distributed' "
+        "THEN MAX(0, amount - netted_amount - paid_amount - settled_amount) "
         "ELSE amount - netted_amount END) s FROM payouts GROUP BY 1"
     )
     for row in db.rows(unpaid):
@@ -48,7 +49,7 @@ def owed(db: Database) -> Iterator[str]:
         if said != row["s"]:
             yield f"I2: {row['s']} is owed to {row['r']} and the ledger says {said}"
     debts = (
-        "SELECT p.recipient_id r, SUM(MAX(0, p.paid_amount + p.netted_amount - p.amount)) "
+        "SELECT p.recipient_id r, SUM(MAX(0, p.paid_amount + p.netted_amount + p.settled_amount - p.amount)) "
         "- COALESCE((SELECT SUM(n.amount) FROM nettings n WHERE n.recipient_id = p.recipient_id "
         "AND n.undone_at IS NULL), 0) s FROM payouts p WHERE p.state = 'distributed' GROUP BY 1"
     )
@@ -67,6 +68,26 @@ def nettings(db: Database) -> Iterator[str]:
     for row in db.rows(sql):
         if row["n"] != row["s"]:
             yield f"I2: payout {row['id']} is netted by {row['n']}, its nettings sum to {row['s']}"
+
+
+def settled(db: Database, records: Records) -> Iterator[str]:
+    """I2: what was settled by hand of a payout is what people did, one by one; they said so; and what was forgiven is
+    written off."""
+    sign = "CASE kind WHEN 'paid' THEN amount WHEN 'unforgiven' THEN amount ELSE -amount END"
+    sql = f"SELECT id, settled_amount n, COALESCE((SELECT SUM({sign}) FROM settlements WHERE payout_id = p.id), 0) s "
+    for row in db.rows(f"{sql} FROM payouts p WHERE n <> s"):
+        yield f"I2: {row['n']} of payout {row['id']} is settled by hand, people settled {row['s']}"
+    sign = "CASE kind WHEN 'forgiven' THEN amount WHEN 'unforgiven' THEN -amount ELSE 0 END"
+    forgiven = db.number(f"SELECT SUM({sign}) FROM settlements")
+    off = db.number("SELECT amount FROM ledger_balances WHERE account = 'written:off'")
+    if off != forgiven:
+        yield f"I2: {forgiven} is forgiven, and {off} is written off"
+    if records.people is None:
+        return
+    for kind in ("paid", "repaid", "forgiven"):
+        booked = db.number("SELECT SUM(amount) FROM settlements WHERE kind = ?", kind)
+        if booked > records.people.said_settled[kind]:
+            yield f"I2: {booked} is booked as {kind} by hand, people said {records.people.said_settled[kind]}"
 
 
 def dollars(db: Database, records: Records) -> Iterator[str]:

@@ -60,6 +60,23 @@ def said(db: Database, records: Records) -> Iterator[str]:
             yield f"I8: {named} is called failed, and at Circle Mint it is {live[row['idempotency_key']].status}"
 
 
+def withdrawn(db: Database, records: Records) -> Iterator[str]:
+    """At any instant: an announcement is withdrawn only if somebody wanted that, nothing has come for it, and its
+    dollars are booked as never sent."""
+    for row in db.rows("SELECT * FROM conversions WHERE withdrawn_at IS NOT NULL"):
+        named = f"conversion {row['id']}"
+        if records.people is not None and row["id"] not in records.people.withdrawn:
+            yield f"I2: {named} is withdrawn, and nobody asked for it"
+        if row["signature"] or db.number("SELECT COUNT(*) FROM deposit_matches WHERE conversion_id = ?", row["id"]):
+            yield f"I6: {named} is withdrawn, and something came for it"
+        booked = (
+            "SELECT SUM(p.amount) FROM ledger_postings p JOIN ledger_entries e ON e.id = p.entry_id "
+            "WHERE e.subject = ? AND p.account = 'conversion:clearing'"
+        )
+        if db.number(booked, row["uuid"]):
+            yield f"I11: {named} is withdrawn, and {db.number(booked, row['uuid'])} cents of it are booked as sent"
+
+
 def at_rest(db: Database, records: Records) -> Iterator[str]:
     """Every order is what Circle Mint says of it, and the ledger has what left the account there and what came here."""
     if records.mint is None:
@@ -100,8 +117,9 @@ def _clearing(db: Database, records: Records) -> Iterator[str]:
     """Between the dollars and the USDC the ledger holds what was announced, and what has come of it and beside it."""
     sql = "SELECT SUM(amount) FROM ledger_balances WHERE account = 'conversion:clearing' AND asset = ?"
     dollars, usdc = db.number(sql, "usd_cents"), db.number(sql, "usdc_base_units")
-    announced = db.number("SELECT SUM(usd_cents) FROM conversions")
-    if (dollars, -usdc) != (announced, records.inflow()):
+    announced = db.number("SELECT SUM(usd_cents) FROM conversions WHERE withdrawn_at IS NULL")
+    repaid = db.number("SELECT SUM(amount) FROM settlements WHERE movement_id IS NOT NULL")
+    if (dollars, -usdc) != (announced, records.inflow() - repaid):
         yield (
             f"I11: {announced} cents were announced and {records.inflow()} base units came, the ledger has {dollars} "
             f"and {-usdc} in clearing"

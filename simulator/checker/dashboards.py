@@ -36,6 +36,7 @@ class Shown:
 def by_the_books(db: Database, creator: int) -> Figures:
     """From what is owed, paid, held and netted, and from sales that are not minted yet."""
     found = _by_hand(db, creator)
+    found.paid_out += _paid_by_hand(db, creator)
     for row in db.rows("SELECT * FROM payouts WHERE recipient_id = ?", creator):
         found.total_sales_usd += row["amount"]
         if row["state"] == "distributed":
@@ -67,8 +68,9 @@ def _by_hand(db: Database, creator: int) -> Figures:
     booked = db.number("SELECT amount FROM ledger_balances WHERE account = ?", f"debt:{creator}")
     found, in_vain = Figures(), 0
     sql = (
-        "SELECT j.kind, p.amount - p.paid_amount - p.netted_amount rest, COALESCE((SELECT SUM(amount) FROM nettings "
-        "WHERE debtor_payout_id = p.id AND undone_at IS NULL), 0) used FROM jobs j JOIN payouts p "
+        "SELECT j.kind, p.amount - p.paid_amount - p.netted_amount - p.settled_amount rest, "
+        "COALESCE((SELECT SUM(amount) FROM nettings WHERE debtor_payout_id = p.id AND undone_at IS NULL), 0) used "
+        "FROM jobs j JOIN payouts p "
         "ON j.subject = CAST(p.id AS TEXT) WHERE j.state = 'parked' AND j.kind IN ('underpaid', 'overnetted') "
         "AND p.recipient_id = ?"
     )
@@ -81,6 +83,10 @@ def _by_hand(db: Database, creator: int) -> Figures:
     found.pending_distribution += in_vain
     found.debt = max(0, booked + in_vain)
     return found
+
+
+def _paid_by_hand(db: Database, creator: int) -> int:
+    return db.number("SELECT SUM(amount) FROM settlements WHERE recipient_id = ? AND kind = 'paid'", creator)
 
 
 def unlike_the_books(creator: int, dashboard: Mapping[str, Any], books: Figures) -> Iterator[str]:
@@ -107,6 +113,7 @@ def unlike_the_world(
         if signature not in accepted
         for owner in places & to.keys()
     )
+    got += _paid_by_hand(db, creator)  # from another wallet
     if units(dashboard["paid_out"]) != got:
         yield f"I17: creator {creator} is shown {dashboard['paid_out']} as paid out, the chain says {got}"
     due, shared = _earned(db, records, records.people, terms, creator)

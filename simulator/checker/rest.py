@@ -103,8 +103,9 @@ def _is_unsettled(db: Database, kind: str, payout: str) -> bool:
     """Whether there is a reason for what waits for a person's hand: less was paid than is due, or a debt took more."""
     sql = {
         "underpaid": "SELECT 1 FROM payouts WHERE id = ? AND state = 'distributed' "
-        "AND amount > paid_amount + netted_amount",
-        "overnetted": "SELECT 1 FROM payouts WHERE id = ? AND MAX(0, paid_amount + netted_amount - amount) < (SELECT "
+        "AND amount > paid_amount + netted_amount + settled_amount",
+        "overnetted": "SELECT 1 FROM payouts WHERE id = ? "
+        "AND MAX(0, paid_amount + netted_amount + settled_amount - amount) < (SELECT "
         "SUM(n.amount) FROM nettings n WHERE n.debtor_payout_id = payouts.id AND n.undone_at IS NULL)",
     }
     return bool(db.rows(sql[kind], int(payout)))

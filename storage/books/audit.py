@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, Row, Table, insert, select
 
+from domain.ledger import Asset, debt_of
 from storage.tables import (
     audit_log,
     backups,
@@ -21,6 +22,7 @@ from storage.tables import (
     conversions,
     invites,
     jobs,
+    ledger_balances,
     payouts,
     purchases,
     reconciliations,
@@ -39,7 +41,8 @@ _FACTS: Mapping[str, tuple[Table, tuple[str, ...]]] = {
     "token": (tokens, ("name", "role", "expires_at", "revoked_at")),
     "content": (contents, ("title", "taken_down_at")),
     "batch": (batches, ("status", "paused", "pause_reason", "digest", "planned_amount")),
-    "conversion": (conversions, ("usd_cents", "expected_usdc", "note")),
+    "conversion": (conversions, ("usd_cents", "expected_usdc", "note", "received", "withdrawn_at")),
+    "debt": (users, ("username",)),
     "conversion_order": (conversion_orders, ("state", "amount", "destination_address", "note", "circle_transfer_id")),
     "backup": (backups, ("kind", "name", "size_bytes", "sha256")),
     "reconciliation": (reconciliations, ("asked_by", "phase")),
@@ -133,6 +136,9 @@ def _beside(conn: Connection, kind: str, subject: str) -> dict[str, Any]:
             .order_by(payouts.c.id)
         )
         return {"payouts": [f"{row.id}: {row.state} {row.amount}" for row in rows]}
+    if kind == "debt":
+        his = (ledger_balances.c.account == debt_of(int(subject))) & (ledger_balances.c.asset == Asset.USDC)
+        return {"debt": conn.scalar(select(ledger_balances.c.amount).where(his)) or 0}
     if kind == "batch":
         mine = batch_approvals.c.batch_id == int(subject)
         return {"approvals": list(conn.scalars(select(batch_approvals.c.approver).where(mine)))}

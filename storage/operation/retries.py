@@ -7,8 +7,10 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Connection, Row, cast, func, select, union
 
 from domain.errors import RequestError
+from domain.foreign_text import kept
 from domain.states import BatchStatus, PurchaseStatus, UsdcStatus, WalletState, WorkState
-from storage.history import advance, note
+from storage.history import advance
+from storage.operation import by_hand
 from storage.payouts import recipients
 from storage.sales.purchases import PAYMENT_FAILED
 from storage.sales.returns import settle_returns
@@ -24,7 +26,7 @@ from storage.tables import (
     transfers,
     users,
 )
-from storage.work import BY_HAND, PACKED_KINDS, enqueue, retry, revive
+from storage.work import BY_HAND, PACKED_KINDS, WHY_CHARS, enqueue, retry, revive
 
 _ASKED = "retry asked for by an operator"
 SOURCES = {"jobs": jobs, "stripe_events": stripe_events, "circle_notifications": circle_notifications}
@@ -153,14 +155,18 @@ def _take_up_failed(conn: Connection, job: Row[Any], now: datetime) -> None:
         retry_distribution(conn, purchase_id, now)
 
 
-def close_row(conn: Connection, source: str, row_id: int, reason: str, now: datetime) -> None:
-    """A person has settled outside what a parked row was about: it is no work any more. Raises RequestError 404 or 409.
+def close_row(conn: Connection, source: str, row_id: int, amount: int | None, reason: str, now: datetime) -> None:
+    """A person has settled outside what a parked row was about: it is no work any more. Raises RequestError 404, 409 or
+    422.
 
-    Of jobs only those that no step runs; what was paid or got back by hand stands in the payout's history, and the row
-    stays, so that nobody is asked for the same once more (`work.ask_person`). An event
-    stays in the inbox and can be replayed; one that waits for its sale is read all the same should that come.
+    Of jobs only those that no step runs; `amount` (base units) is what was paid for it, all that is asked for now: it
+    is booked, and stands in the payout's history. An event stays in the inbox and can be replayed; one that waits for
+    its sale is read all the same should that come.
     """
     table = SOURCES[source]
+    if table is jobs:
+        mine = jobs.c.id == row_id, jobs.c.kind.in_(BY_HAND)
+        by_hand.lock_for(conn, conn.scalar(select(jobs.c.subject).where(*mine)) or "")
     row = conn.execute(select(table).where(table.c.id == row_id).with_for_update()).one_or_none()
     if row is None:
         raise RequestError(404, "work_not_found", f"there is no row {row_id} in {source}")
@@ -170,17 +176,16 @@ def close_row(conn: Connection, source: str, row_id: int, reason: str, now: date
         raise RequestError(
             409, "not_by_hand", f"a step does this work: mend what it says and retry it: {row.last_error}"
         )
-    if table is jobs:
-        _note_settled(conn, row, reason, now)
-    conn.execute(change_of(table), {"which": row_id, "state": WorkState.DONE})
-
-
-def _note_settled(conn: Connection, row: Row[Any], reason: str, now: datetime) -> None:
-    state = None
-    if row.subject.isdigit():
-        state = conn.scalar(select(payouts.c.state).where(payouts.c.id == int(row.subject)))
-    if state is not None:
-        note(conn, "payout", row.subject, state, state, now, f"{row.kind} settled by hand: {reason}")
+    if table is not jobs:
+        if amount is not None:
+            raise RequestError(422, "invalid_request", "amount: nothing is paid by hand for an event", "amount")
+        conn.execute(change_of(table), {"which": row_id, "state": WorkState.DONE})
+        return
+    by_hand.settle_asked(conn, row.kind, row.subject, amount or 0, reason, now)
+    # It is booked: should as much be due once more, that is another matter, and asked for anew.
+    told = kept(f"settled by hand: {reason}", WHY_CHARS)
+    conn.execute(change_of(table), {"which": row_id, "state": WorkState.DONE, "last_error": told})
+    by_hand.ask_anew(conn, row.subject, now)
 
 
 def _purchase(conn: Connection, purchase_id: int) -> Row[Any]:

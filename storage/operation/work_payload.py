@@ -80,12 +80,13 @@ def _intent(conn: Connection, kind: str, subject: int) -> Any:
     return None
 
 
+_OF_PAYOUT = ("uuid", "purchase_id", "amount", "paid_amount", "netted_amount", "settled_amount", "signature")
 _SUBJECTS: Mapping[str, tuple[Table, tuple[str, ...]]] = {
     "fee": (purchases, ("stripe_payment_intent_id", "stripe_charge_id", "gross_amount")),
     "refunds": (purchases, ("stripe_payment_intent_id", "stripe_charge_id", "gross_amount", "refunded_amount")),
     "wallet": (users, ("uuid", "wallet_state", "wallet_attempt", "wallet_challenge_id")),
     "batch": (batches, ("key", "status", "paused", "digest", "planned_amount")),
-    **dict.fromkeys(BY_HAND, (payouts, ("uuid", "purchase_id", "amount", "paid_amount", "netted_amount", "signature"))),
+    **dict.fromkeys(BY_HAND, (payouts, _OF_PAYOUT)),
 }
 """What a step asks with, where no attempt of its own is written down; of work by hand, the payout in question."""
 

@@ -20,12 +20,12 @@ from sqlalchemy import (
 
 from domain.errors import Misuse
 from domain.ledger import debt_netted
-from domain.refunds import Position
 from domain.states import PAYOUT_PENDING, UsdcStatus
 from storage.books.ledger import post
 from storage.history import advance
 from storage.payouts import membership
 from storage.payouts.plan_bounds import keep_within_plan
+from storage.payouts.positions import position
 from storage.payouts.reserves import settle_reserve
 from storage.sales.holds import due_again
 from storage.statements import among, fixed, locked_row_of
@@ -36,17 +36,14 @@ OVERNETTED = "overnetted"
 """What a person is asked to pay: debts took it that are none any more."""
 
 
-def position(row: Row[Any]) -> Position:
-    return Position(row.amount, row.paid_amount, row.netted_amount)
-
-
 def open_debt(conn: Connection, recipient_id: int) -> int:
-    """What a recipient still owes (base units): got beyond his due, less what later payouts made good."""
+    """What a recipient still owes (base units): got beyond his due, less what later payouts made good. What he has paid
+    back, or was forgiven, he has not got."""
     debts = int(conn.scalar(_OWED_BACK, {"of": recipient_id}) or 0)
     return max(0, debts - int(conn.scalar(_NETTED_OF, {"of": recipient_id}) or 0))
 
 
-_DEBT = payouts.c.paid_amount + payouts.c.netted_amount - payouts.c.amount
+_DEBT = payouts.c.paid_amount + payouts.c.netted_amount + payouts.c.settled_amount - payouts.c.amount
 _IN_DEBT = (payouts.c.state == fixed(UsdcStatus.DISTRIBUTED)) & (_DEBT > literal_column("0"))
 """`Position.debt` of one that was paid, in the words of an index: hardly any are, of however many somebody was paid."""
 _OWED_BACK = select(func.sum(_DEBT)).where(payouts.c.recipient_id == bindparam("of"), _IN_DEBT)
@@ -77,7 +74,18 @@ def net_debts(conn: Connection, recipient_id: int, now: datetime) -> None:
 
 def _open_amount(conn: Connection, debtor: Row[Any]) -> int:
     """What is owed for one payout and not made good yet; below zero where more was netted than is owed."""
-    return position(debtor).debt - int(conn.scalar(_NETTED_FOR, {"of": debtor.id}) or 0)
+    return position(debtor).debt - made_good(conn, debtor.id)
+
+
+def made_good(conn: Connection, payout_id: int) -> int:
+    """What debts of this payout have used up of others."""
+    return int(conn.scalar(_NETTED_FOR, {"of": payout_id}) or 0)
+
+
+def open_debts(conn: Connection, recipient_id: int) -> list[tuple[Row[Any], int]]:
+    """The payouts for which he owes, the oldest first, with what no later payout has made good of it. Not locked."""
+    found = [(debtor, _open_amount(conn, debtor)) for debtor in conn.execute(_ANY_DEBTORS, {"of": recipient_id}).all()]
+    return [(debtor, amount) for debtor, amount in found if amount > 0]
 
 
 def netted_in_vain(conn: Connection, debtor: Row[Any]) -> int:
@@ -99,10 +107,10 @@ def _give_back(conn: Connection, debtor: Row[Any], now: datetime) -> None:
 
 
 def _in_order(*which: ColumnElement[bool]) -> Select[Any]:
-    return select(payouts).where(*which).order_by(payouts.c.paid_at, payouts.c.id).with_for_update()
+    return select(payouts).where(*which).order_by(payouts.c.paid_at, payouts.c.id)
 
 
-_DEBTORS = _in_order(
+_ANY_DEBTORS = _in_order(
     payouts.c.state == fixed(UsdcStatus.DISTRIBUTED),
     payouts.c.id.in_(
         union(
@@ -114,7 +122,10 @@ _DEBTORS = _in_order(
     ),
 )
 """Who owe, and who have owed: what was netted for a debt that is none any more is given back."""
-_UNPAID = _in_order(payouts.c.recipient_id == bindparam("of"), payouts.c.state.in_(among(PAYOUT_PENDING)))
+_DEBTORS = _ANY_DEBTORS.with_for_update()
+_UNPAID = _in_order(
+    payouts.c.recipient_id == bindparam("of"), payouts.c.state.in_(among(PAYOUT_PENDING))
+).with_for_update()
 _NOTHING_LEFT = _UNPAID.where(
     payouts.c.netted_amount > literal_column("0"), payouts.c.amount == payouts.c.netted_amount
 )

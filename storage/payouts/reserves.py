@@ -5,10 +5,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, literal_column, select
 
-from domain.refunds import CLOSED_DISPUTES, LOST_DISPUTE, Position, dues, is_open, returns
+from domain.refunds import CLOSED_DISPUTES, LOST_DISPUTE, dues, is_open, returns
 from domain.states import PAYOUT_PENDING, RefundState, UsdcStatus
 from storage.history import advance
 from storage.payouts import membership
+from storage.payouts.positions import position
 from storage.sales import purchases as sales
 from storage.sales.holds import let_go
 from storage.statements import among, fixed
@@ -83,9 +84,8 @@ def _would_owe(conn: Connection, row: Row[Any]) -> int:
     contested = [one.amount for one in found if is_open(one.status) and one.withdrawn > 0]
     worst = returns(row.gross_amount, refunded, lost, contested).contested
     due = dues(row.creator_amount, row.gross_amount, worst, sales.shares_of(conn, row.content_id))
-    owed = Position(row.amount, row.paid_amount, row.netted_amount).debt
-    at_worst: int = row.paid_amount + row.netted_amount - due.get(row.recipient_id, 0)
-    return max(0, at_worst) - owed
+    now = position(row)
+    return max(0, now.got - due.get(row.recipient_id, 0)) - now.debt
 
 
 _MINE = (
@@ -99,4 +99,4 @@ _WAITING = _MINE.where(payouts.c.state.in_(among(PAYOUT_PENDING)))
 
 
 def _payable(row: Row[Any]) -> int:
-    return Position(row.amount, row.paid_amount, row.netted_amount).payable
+    return position(row).payable

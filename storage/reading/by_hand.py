@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from domain.states import WorkState
-from storage.payouts.debts import OVERNETTED, netted_in_vain, position
+from storage.payouts.debts import OVERNETTED, netted_in_vain
+from storage.payouts.positions import position
 from storage.sales.returns import UNDERPAID
 from storage.statements import among, fixed
 from storage.tables import jobs, payouts

@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from domain.ledger import Asset, debt_of
 from domain.states import PAYOUT_DUE, PurchaseStatus, UsdcStatus, WalletState
+from storage.payouts.settlements import paid_to
 from storage.reading import by_hand
 from storage.reading.views import PurchaseView, purchase_views
 from storage.tables import (
@@ -242,8 +243,9 @@ def _with_money(conn: Connection, rows: Sequence[Row[Any]]) -> list[Creator]:
         ledger_balances.c.account.in_(accounts), ledger_balances.c.asset == Asset.USDC
     )
     booked = {accounts[row.account]: row.amount for row in conn.execute(debts)}
-    asked = by_hand.owed(conn, found)
+    asked, settled = by_hand.owed(conn, found), paid_to(conn, found)
     for user_id, creator in found.items():
+        creator.paid += settled.get(user_id, 0)
         creator.owed += asked[user_id].amount
         creator.debt = asked[user_id].debt_of(booked.get(user_id, 0))
     return list(found.values())

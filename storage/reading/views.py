@@ -11,6 +11,7 @@ from domain.shelf import Shelf
 from domain.split import due_after_refunds, share_out
 from domain.states import PAYOUT_DUE, PurchaseStatus, UsdcStatus, derive_usdc_status
 from storage.books.ledger import balance
+from storage.payouts.settlements import paid_to
 from storage.reading import by_hand
 from storage.sales.purchases import SOLD_OUT, shares_of
 from storage.sales.returns import CAME_BACK
@@ -141,6 +142,7 @@ def dashboard(conn: Connection, creator_id: int) -> Dashboard:
     found = Dashboard()
     _add_payouts(conn, creator_id, found)
     _add_unminted(conn, creator_id, found)
+    found.paid_out += paid_to(conn, [creator_id]).get(creator_id, 0)
     asked = by_hand.owed(conn, [creator_id])[creator_id]
     found.pending += asked.amount
     found.pending_sales += asked.sales

@@ -85,7 +85,15 @@ class _Page:
             booked=self.booked.get(payment_intent_id, 0),
             payments=[self.payments[name] for name in sorted({one.signature for one in mine} & self.payments.keys())],
             dues=[
-                Due(one.recipient_id, UsdcStatus(one.state), one.amount, one.netted_amount, one.paid_amount, one.reason)
+                Due(
+                    recipient_id=one.recipient_id,
+                    state=UsdcStatus(one.state),
+                    amount=one.amount,
+                    netted=one.netted_amount,
+                    paid=one.paid_amount,
+                    settled=one.settled_amount,
+                    reason=one.reason,
+                )
                 for one in mine
             ],
             is_fresh=any(

@@ -15,7 +15,6 @@ from domain.keys import uuid4_shaped
 from domain.ledger import dispute_money, due_changed, refund_succeeded
 from domain.refunds import (
     LOST_DISPUTE,
-    Position,
     Returns,
     dispute_news,
     dispute_rank,
@@ -27,8 +26,10 @@ from domain.states import MintState, PurchaseStatus, RefundState, UsdcStatus
 from storage.books.ledger import post
 from storage.history import advance, note
 from storage.payouts import membership, recipients
-from storage.payouts.debts import net_debts, undo_surplus
+from storage.payouts.debts import made_good, net_debts, undo_surplus
 from storage.payouts.plan_bounds import keep_within_plan
+from storage.payouts.positions import position, position_of
+from storage.payouts.settlements import end_forgiveness
 from storage.sales import purchases as sales
 from storage.sales.holds import due_again, hold, release, take_over
 from storage.statements import ONE, change_of, fixed
@@ -323,12 +324,14 @@ def _in_flight(conn: Connection, payout: Row[Any]) -> bool:
 
 
 def _change_due(conn: Connection, payout: Row[Any], due: int, cause: str, now: datetime) -> None:
-    before, after = Position(payout.amount, payout.paid_amount, payout.netted_amount), due
+    if payout.state == UsdcStatus.DISTRIBUTED:
+        payout = end_forgiveness(conn, payout, due, made_good(conn, payout.id), now)
+    before, after = position(payout), due
     conn.execute(update(payouts).where(payouts.c.id == payout.id).values(amount=max(after, _least(payout))))
     undo_surplus(conn, payout.id, due, now)
     row = conn.execute(select(payouts).where(payouts.c.id == payout.id)).one()
     conn.execute(update(payouts).where(payouts.c.id == payout.id).values(amount=due))
-    debt = Position(due, row.paid_amount, row.netted_amount).debt - before.debt
+    debt = position_of(row, due).debt - before.debt
     if payout.amount != due:
         booked = f"{cause}:{_changes(conn, payout.uuid)}"
         post(conn, due_changed(booked, payout.uuid, payout.recipient_id, payout.amount - due - debt, debt), now)
@@ -354,7 +357,7 @@ def _follow_due(conn: Connection, row: Row[Any], due: int, now: datetime) -> Non
     """An unpaid payout with nothing due is cancelled; one that is due again goes back to the queue."""
     state = UsdcStatus(row.state)
     if state == UsdcStatus.DISTRIBUTED:
-        _tell_underpaid(conn, row, due, now)
+        tell_underpaid(conn, row, due, now)
         return
     if due == 0 and state not in (UsdcStatus.CANCELLED, UsdcStatus.NETTED):
         membership.unlink(conn, row.id, now)
@@ -365,10 +368,10 @@ def _follow_due(conn: Connection, row: Row[Any], due: int, now: datetime) -> Non
         due_again(conn, row, "more is due again", now)
 
 
-def _tell_underpaid(conn: Connection, row: Row[Any], due: int, now: datetime) -> None:
+def tell_underpaid(conn: Connection, row: Row[Any], due: int, now: datetime) -> None:
     """A refund that had made a payout smaller failed after it was paid. A recipient of a purchase is paid once, so the
     rest is a person's to pay; the ledger owes it meanwhile."""
-    left = Position(due, row.paid_amount, row.netted_amount).payable
+    left = position_of(row, due).payable
     if left:
         why = f"{left} base units more are due to recipient {row.recipient_id} of payout {row.uuid}, paid before"
         ask_person(conn, UNDERPAID, str(row.id), UNDERPAID, why, now)

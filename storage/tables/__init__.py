@@ -34,6 +34,7 @@ from storage.tables.payout import (
     nettings,
     payouts,
     screenings,
+    settlements,
     transfer_attempts,
     transfers,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "screenings",
     "seals",
     "sessions",
+    "settlements",
     "state_history",
     "stripe_events",
     "switches",

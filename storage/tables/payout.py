@@ -17,7 +17,7 @@ from sqlalchemy import (
 from domain import states
 from storage.tables.columns import ROW_ID, metadata, moment, money, ref, row_id, state, uuid
 
-_IN_DEBT = text("state = 'distributed' AND paid_amount + netted_amount - amount > 0")
+_IN_DEBT = text("state = 'distributed' AND paid_amount + netted_amount + settled_amount - amount > 0")
 
 payouts = Table(
     "payouts",
@@ -31,6 +31,7 @@ payouts = Table(
     money("amount"),
     money("netted_amount", default=0),
     money("paid_amount", default=0),
+    money("settled_amount", default=0),
     *state("state", states.UsdcStatus),
     Column("state_before_hold", String(24)),
     Column("reason", Text),
@@ -47,6 +48,7 @@ payouts = Table(
     CheckConstraint("state = 'distributed' OR netted_amount <= amount", name="netted_amount"),
     CheckConstraint("(state = 'distributed') = (paid_amount > 0)", name="distributed"),
     CheckConstraint("paid_amount = 0 OR signature IS NOT NULL", name="paid"),
+    CheckConstraint("settled_amount = 0 OR state = 'distributed'", name="settled"),
     Index("ix_payouts_state_paid", "state", "paid_at", "purchase_id"),
     Index(
         "ix_payouts_batch_state",
@@ -74,7 +76,8 @@ payouts = Table(
 """One per recipient of a purchase, ever: the unique constraint over all rails, modes and batches. `paid_at` is the
 purchase's, repeated for the order of funding and planning; planning a hundred thousand of them only adds to the indexes
 of batches and transfers, which hold none that is in neither. Where one goes stands in its transfer. Base units:
-`amount` is what is due after what came back, `paid_amount` what the chain moved, `netted_amount` what debts used up."""
+`amount` is what is due after what came back, `paid_amount` what the chain moved, `netted_amount` what debts used up,
+`settled_amount` what people settled by hand of one that was paid (`settlements`)."""
 
 batches = Table(
     "batches",
@@ -188,6 +191,26 @@ nettings = Table(
 )
 """Debt of one payout (base units) that used up part of another's due. `ledger_key` names its entry."""
 
+settlements = Table(
+    "settlements",
+    metadata,
+    row_id(),
+    ref("payout_id", "payouts.id"),
+    ref("recipient_id", "users.id"),
+    Column("kind", String(12), nullable=False),
+    money("amount"),
+    money("owed_amount", default=0),
+    ref("movement_id", "chain_movements.id", nullable=True),
+    Column("ledger_key", String(300), nullable=False, unique=True),
+    moment("created_at"),
+    CheckConstraint("amount > 0 AND owed_amount BETWEEN 0 AND amount", name="amount"),
+    CheckConstraint("kind IN ('paid', 'repaid', 'forgiven', 'unforgiven')", name="kind"),
+    info={"append_only": True},
+)
+"""What people settled by hand (base units): `paid` to a recipient beside a payout, `owed_amount` of it being due on
+that; what he has `repaid` of a debt, by a deposit (`movement_id`) or elsewhere; what was `forgiven` of one, and has
+ended with it (`unforgiven`). `ledger_key` names its entry; who and why stand in the history and the audit log."""
+
 screenings = Table(
     "screenings",
     metadata,
@@ -210,9 +233,12 @@ conversions = Table(
     Column("note", String(200), nullable=False, server_default=""),
     moment("created_at"),
     moment("settled_at", nullable=True),
+    moment("withdrawn_at", nullable=True),
     Column("signature", String(128)),
+    CheckConstraint("withdrawn_at IS NULL OR (received = 0 AND settled_at IS NULL)", name="withdrawn"),
     Index("uq_conversions_signature", "signature", unique=True),
 )
 """What the operator announced, or what an order at Circle Mint became: then `signature` names the one transaction that
 explains it. It explains deposits; only the chain releases money. Base units: `expected_usdc`, and
-`received` by the deposits it explains; `settled_at`: nothing more of it is to come."""
+`received` by the deposits it explains; `settled_at`: nothing more of it is to come; `withdrawn_at`: it was announced by
+mistake, and nothing has come for it."""

@@ -153,9 +153,8 @@ def on_its_way(conn: Connection) -> int:
     missing = func.sum(announced.c.expected_usdc - announced.c.received)
     waiting = (ConversionState.APPROVED, ConversionState.SENDING)
     ordered = select(func.sum(conversion_orders.c.amount)).where(conversion_orders.c.state.in_(waiting))
-    return int(conn.scalar(select(missing).where(announced.c.settled_at.is_(None))) or 0) + int(
-        conn.scalar(ordered) or 0
-    )
+    waits = announced.c.settled_at.is_(None), announced.c.withdrawn_at.is_(None)
+    return int(conn.scalar(select(missing).where(*waits)) or 0) + int(conn.scalar(ordered) or 0)
 
 
 def looked(conn: Connection, order_id: int, available: int, seen: Sequence[MintDeposit], now: datetime) -> None:

@@ -2,18 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, select, update
 
-from domain.errors import KeyUsed
-from domain.ledger import conversion_sent
+from domain.errors import KeyUsed, RequestError
+from domain.ledger import Asset, conversion_sent, conversion_withdrawn
+from domain.money import format_usdc
 from storage.books.ledger import post
 from storage.errors import StoreBusy
+from storage.history import note
 from storage.statements import insert_into
 from storage.tables import conversions
-from storage.treasury.deposits import explain_deposits
+from storage.treasury.chain_rows import reading
+from storage.treasury.deposits import explain_deposits, lock_explaining, may_be_of
+from storage.treasury.movement_rows import movement_sum_at
+
+READ_WITHIN = timedelta(minutes=5)
+"""The wallet is read every few seconds; what is older was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,63 @@ def announced_before(conn: Connection, wish: Announced) -> int | None:
     if (row.usd_cents, row.expected_usdc, row.note) != (wish.usd_cents, wish.expected_usdc, wish.note):
         raise KeyUsed
     return int(row.id)
+
+
+def withdraw(conn: Connection, conversion_id: int, usdc_account: str, reason: str, now: datetime) -> None:
+    """An announcement was a mistake: no dollars have left for it. Its entry is taken back, and it explains no more.
+
+    Only while nothing has come for it, which the wallet's history must show as it is now. Raises RequestError 404
+    `conversion_not_found`, 409 `withdrawn_already`, `ordered`, `has_come` or `may_have_come`, and 503 `chain_unread`
+    where nobody knows.
+    """
+    lock_explaining(conn)
+    row = conn.execute(select(conversions).where(conversions.c.id == conversion_id).with_for_update()).one_or_none()
+    if row is None:
+        raise RequestError(404, "conversion_not_found", f"there is no conversion {conversion_id}")
+    _require_unheard(conn, row)
+    _require_read(conn, row, usdc_account, now)
+    conn.execute(update(conversions).where(conversions.c.id == row.id).values(withdrawn_at=now))
+    post(conn, conversion_withdrawn(row.uuid, row.usd_cents), now)
+    note(conn, "announcement", row.id, "announced", "withdrawn", now, reason)
+    explain_deposits(conn, now)
+
+
+def is_withdrawable(row: Row[Any]) -> bool:
+    """Announced by hand, and nothing has come for it by its own row."""
+    return row.withdrawn_at is None and row.signature is None and not row.received and row.settled_at is None
+
+
+def _require_unheard(conn: Connection, row: Row[Any]) -> None:
+    if row.withdrawn_at is not None:
+        raise RequestError(409, "withdrawn_already", f"conversion {row.id} is withdrawn already")
+    if row.signature is not None:
+        raise RequestError(
+            409, "ordered", f"conversion {row.id} is an order's at Circle Mint, which has sent it: nobody announced it"
+        )
+    if row.received or row.settled_at is not None:
+        come = f"{format_usdc(row.received)} USDC have come for conversion {row.id}"
+        raise RequestError(409, "has_come", f"{come}: what was sent for it can't be taken back here")
+    if may_be_of(conn, row.id):
+        raise RequestError(
+            409,
+            "may_have_come",
+            f"a deposit waits that is conversion {row.id}'s or an order's at Circle Mint: wait until that order has "
+            "ended, or take it back",
+        )
+
+
+def _require_read(conn: Connection, row: Row[Any], usdc_account: str, now: datetime) -> None:
+    """That nothing has come is known only where the wallet's balance was read a moment ago, and the books hold all of
+    it."""
+    seen = reading(conn, "treasury_usdc")
+    if seen is None or seen.read_at < row.created_at or now - seen.read_at > READ_WITHIN:
+        raise RequestError(
+            503, "chain_unread", "the wallet was not read lately: nobody knows whether something has come; ask again"
+        )
+    if seen.amount != movement_sum_at(conn, usdc_account, Asset.USDC, seen.slot):
+        raise RequestError(
+            503, "chain_unread", "the books do not hold all that the wallet does: look into TreasuryGap, then ask again"
+        )
 
 
 def page(conn: Connection, before: int | None, limit: int) -> Sequence[Row[Any]]:

@@ -28,7 +28,7 @@ def explain_deposits(conn: Connection, now: datetime) -> int:
     order at Circle Mint waits until that one's transaction is known, or it is taken back.
     Ends with the open conversions or with the unexplained deposits, whichever are fewer.
     """
-    _lock(conn)
+    lock_explaining(conn)
     made = _give_named(conn, now)
     opened = _open(conn)
     if not opened:
@@ -49,8 +49,8 @@ def explain_deposits(conn: Connection, now: datetime) -> int:
     return made
 
 
-def _lock(conn: Connection) -> None:
-    """To the end of the transaction. SQLite has one writer anyway."""
+def lock_explaining(conn: Connection) -> None:
+    """To the end of the transaction nobody else explains deposits. SQLite has one writer anyway."""
     if conn.dialect.name == "postgresql":
         conn.execute(select(func.pg_advisory_xact_lock(_EXPLAINING)))
 
@@ -87,10 +87,43 @@ _LEFT = func.coalesce(chain_movements.c.unexplained, 0).label("unexplained")
 
 
 def _open(conn: Connection) -> list[OpenConversion]:
-    """Announced by hand, and not all of it has come."""
-    free = conversions.c.settled_at.is_(None) & conversions.c.signature.is_(None)
-    rows = conn.execute(select(conversions).where(free).order_by(conversions.c.id).with_for_update())
+    """Announced by hand and not withdrawn, and not all of it has come."""
+    rows = conn.execute(select(conversions).where(*_IS_OPEN).order_by(conversions.c.id).with_for_update())
     return [OpenConversion(row.id, row.expected_usdc, row.received) for row in rows]
+
+
+_IS_OPEN = (
+    conversions.c.settled_at.is_(None),
+    conversions.c.signature.is_(None),
+    conversions.c.withdrawn_at.is_(None),
+)
+
+
+def may_be_of(conn: Connection, conversion_id: int) -> bool:
+    """Whether a deposit has come that explains this announced conversion unless it turns out to be that of an order at
+    Circle Mint. Under `lock_explaining`."""
+    opened, expected = _open(conn), _expected(conn)
+    waiting = select(chain_movements).where(
+        chain_movements.c.kind == DEPOSIT,
+        chain_movements.c.unexplained > 0,
+        chain_movements.c.unexplained.in_(expected),
+    )
+    return any(
+        share.conversion_id == conversion_id
+        for deposit in conn.execute(waiting).all()
+        for share in explain(deposit.unexplained, opened, known_sender=_is_known(conn, deposit.counterparty))
+    )
+
+
+def take_for_debt(conn: Connection, deposit_id: int, amount: int) -> int | None:
+    """By so much of a deposit somebody has paid back what he owes: no conversion explains it. Returns what of it had no
+    explanation, and takes nothing where that is less; None where there is no such deposit."""
+    lock_explaining(conn)
+    mine = (chain_movements.c.id == deposit_id) & (chain_movements.c.kind == DEPOSIT)
+    left: int | None = conn.scalar(select(_LEFT).where(mine).with_for_update())
+    if left is not None and left >= amount:
+        conn.execute(update(chain_movements).where(mine).values(unexplained=chain_movements.c.unexplained - amount))
+    return left
 
 
 def _expected(conn: Connection) -> set[int]:

@@ -15,6 +15,7 @@ from domain.ledger import Asset, Entry, Posting
 from domain.money import SHARE_WHOLE_BPS, cents_to_base_units
 from domain.split import share_out
 from domain.states import RefundState
+from storage.payouts.settlements import entry_of
 from storage.tables import (
     chain_movements,
     content_shares,
@@ -27,6 +28,7 @@ from storage.tables import (
     payouts,
     purchases,
     refunds,
+    settlements,
 )
 from storage.treasury.movement_rows import MovementKind
 from storage.verification.check import Check, Finding, by_rows
@@ -163,8 +165,24 @@ def _of_disputes(conn: Connection, first: int, last: int) -> Iterator[Finding]:
 
 def _of_conversions(conn: Connection, first: int, last: int) -> Iterator[Finding]:
     rows = conn.execute(select(conversions).where(conversions.c.id.between(first, last)).order_by(conversions.c.id))
-    wanted = [(f"conversions {row.id}", ledger.conversion_sent(row.uuid, row.usd_cents)) for row in rows.all()]
-    yield from _compare(conn, wanted)
+    yield from _compare(conn, (named for row in rows.all() for named in _conversion_entries(row)))
+
+
+def _conversion_entries(row: Row[Any]) -> Iterator[tuple[str, Entry]]:
+    name = f"conversions {row.id}"
+    yield name, ledger.conversion_sent(row.uuid, row.usd_cents)
+    if row.withdrawn_at is not None:
+        yield name, ledger.conversion_withdrawn(row.uuid, row.usd_cents)
+
+
+def _of_settlements(conn: Connection, first: int, last: int) -> Iterator[Finding]:
+    rows = conn.execute(
+        select(settlements, payouts.c.uuid)
+        .join(payouts, payouts.c.id == settlements.c.payout_id)
+        .where(settlements.c.id.between(first, last))
+        .order_by(settlements.c.id)
+    ).all()
+    yield from _compare(conn, [(f"settlements {row.id}", entry_of(row, row.uuid)) for row in rows])
 
 
 def _of_movements(conn: Connection, first: int, last: int) -> Iterator[Finding]:
@@ -223,6 +241,10 @@ CAUSES: Mapping[str, Cause] = {
     "due_changed": (_subject, payouts.c.uuid, None),
     "debt_netted": (lambda row: str(row.key).removesuffix(":undone"), nettings.c.ledger_key, None),
     "conversion_sent": (_subject, conversions.c.uuid, None),
+    "conversion_withdrawn": (_subject, conversions.c.uuid, conversions.c.withdrawn_at.is_not(None)),
+    **dict.fromkeys(
+        ("settled_by_hand", "debt_repaid", "debt_forgiven"), (lambda row: str(row.key), settlements.c.ledger_key, None)
+    ),
     "usdc_deposit": (_subject, chain_movements.c.signature, chain_movements.c.kind == MovementKind.DEPOSIT),
     "usdc_outside": _MOVED,
     "usdc_outside_claimed": _MOVED,
@@ -268,6 +290,12 @@ CAUSED = (
         "entries-of-disputes", ("I1", "I2"), "every dispute's money is booked as it is", by_rows(disputes, _of_disputes)
     ),
     Check("entries-of-nettings", ("I1",), "every use of a debt is booked as it is", by_rows(nettings, _of_nettings)),
+    Check(
+        "entries-of-settlements",
+        ("I1", "I2"),
+        "what people settled by hand is booked as it is",
+        by_rows(settlements, _of_settlements),
+    ),
     Check(
         "entries-of-conversions", ("I1",), "every conversion is booked as it is", by_rows(conversions, _of_conversions)
     ),

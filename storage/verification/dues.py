@@ -6,14 +6,15 @@ from sqlalchemy import Connection, case, func, select
 
 from domain.ledger import TREASURY, Asset, debt_of, owed_to
 from domain.states import PAYOUT_PENDING
-from storage.tables import chain_movements, ledger_balances, nettings, payouts, users
+from storage.payouts.settlements import SIGN
+from storage.tables import chain_movements, ledger_balances, nettings, payouts, settlements, users
 from storage.treasury.funding import promised
 from storage.verification.check import Check, Finding, at_once, by_rows
 
 
 def _accounts(conn: Connection, first: int, last: int) -> Iterator[Finding]:
     """What the ledger owes each recipient, and what he owes, is what his payouts say."""
-    taken = payouts.c.paid_amount + payouts.c.netted_amount
+    taken = payouts.c.paid_amount + payouts.c.netted_amount + payouts.c.settled_amount
     owed = case((payouts.c.amount > taken, payouts.c.amount - taken), else_=0)
     over = case(((payouts.c.paid_amount > 0) & (taken > payouts.c.amount), taken - payouts.c.amount), else_=0)
     of_user = payouts.c.recipient_id.between(first, last)
@@ -39,6 +40,18 @@ def _accounts(conn: Connection, first: int, last: int) -> Iterator[Finding]:
             if booked.get(account, 0) != amount:
                 why = f"the ledger has {booked.get(account, 0)} on {account}, the payouts make it {amount}"
                 yield Finding(f"users {row.recipient_id}", why)
+
+
+def _settled(conn: Connection, first: int, last: int) -> Iterator[Finding]:
+    """What was settled by hand of a payout is the sum of what people did."""
+    signed = func.sum(case(SIGN, value=settlements.c.kind, else_=0) * settlements.c.amount)
+    mine = select(settlements.c.payout_id, signed).where(settlements.c.payout_id.between(first, last))
+    told = {payout_id: int(amount) for payout_id, amount in conn.execute(mine.group_by(settlements.c.payout_id))}
+    known = payouts.c.id.between(first, last) & ((payouts.c.settled_amount != 0) | payouts.c.id.in_(told))
+    for row in conn.execute(select(payouts.c.id, payouts.c.settled_amount).where(known).order_by(payouts.c.id)):
+        if row.settled_amount != told.get(row.id, 0):
+            why = f"{row.settled_amount} of it is settled by hand, people settled {told.get(row.id, 0)}"
+            yield Finding(f"payouts {row.id}", why)
 
 
 def _nothing_left(conn: Connection, first: int, last: int) -> Iterator[Finding]:
@@ -78,6 +91,7 @@ DUES = (
         "what is owed to each recipient, and his debt, is what his payouts say",
         by_rows(users, _accounts),
     ),
+    Check("settled-by-hand", ("I2",), "what was settled by hand is what people did", by_rows(payouts, _settled)),
     Check(
         "something-to-pay",
         ("I12",),

@@ -12,6 +12,7 @@ from agent.cli.client import CommandFailed
 from agent.web.conversion_rules import ConversionRules
 from gateways.circle_mint import WireInstructions
 from storage.engines.sqlite import SqliteStore
+from storage.treasury.chain_rows import record_reading
 from tests.web.shop import Shop, opened
 
 WIRE = WireInstructions("w1", "CIR13FB13A", "CIRCLE INTERNET FINANCIAL", "A BANK", "****7427", "322286803", "SIVGUS66")
@@ -46,3 +47,18 @@ async def test_an_order_from_the_proposal_to_its_end(desk: Shop, capsys: pytest.
         await converting_acts.propose("500.01", "", False)
     with pytest.raises(CommandFailed, match="--usdc"):
         await converting_acts.propose("much", "", False)
+
+
+async def test_an_announcement_that_was_a_mistake_is_withdrawn(desk: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await converting_acts.announce("112.50", None, "wire 7", True) == 0
+    made = json.loads(capsys.readouterr().out)
+    with pytest.raises(CommandFailed, match="nobody knows"):
+        await converting_acts.withdraw(made["id"], "the bank refused it", False)
+    now = desk.clock.now()
+    await desk.store.write(lambda conn: record_reading(conn, "treasury_usdc", 0, 9, now))
+    capsys.readouterr()
+    assert await converting_acts.withdraw(made["id"], "the bank refused it", False) == 0
+    line = f"Conversion {made['id']}: 112.50 USD, 112.50 USDC expected, withdrawn: wire 7\n"
+    assert capsys.readouterr().out == line
+    assert await converting_acts.show_announced(20, False) == 0
+    assert capsys.readouterr().out == line

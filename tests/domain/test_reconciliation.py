@@ -107,6 +107,7 @@ def test_what_differs_is_red_and_explained_only_while_it_is_fresh(code: str, cha
         ("waits_for_payout", {"dues": [PAID, replace(PAID, state=UsdcStatus.PENDING_DISTRIBUTION, paid=0)]}),
         ("paid_beyond_due", {"dues": [replace(PAID, amount=1_000_000)]}),
         ("paid_below_due", {"dues": [replace(PAID, paid=2_000_000)]}),
+        ("paid_below_due", {"dues": [replace(PAID, paid=2_000_000, settled=349_999)]}),
         ("circle_lags", {"payments": [replace(BY_CIRCLE, circle=replace(COMPLETE, state="CONFIRMED"))]}),
         ("refund_pending", {"at_stripe": [CHARGE, REFUND], "refunds": [Back("re_1", 0, is_pending=True)]}),
     ],

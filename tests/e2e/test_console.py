@@ -48,6 +48,7 @@ async def test_newcomers_trade_and_two_operators_repair_and_pay_in_their_browser
             await buy(buyer)
             await repair(world, browser, buyer)
             await pay(world, browser)
+            await take_back(world, browser)
             await cash_out(world, creator)
 
 
@@ -178,6 +179,23 @@ async def pay(world: World, browser: Browser) -> None:
             await second.page.goto(f"{world.admin_url}/console/{name}{'' if '/' in name else '/'}")
             assert await second.page.title() != "owned"
             await second.shot(name.replace("/", "-"), PHONE)
+
+
+async def take_back(world: World, browser: Browser) -> None:
+    """Dollars that were announced by mistake; the wallet's balance, just read, shows that nothing has come for them."""
+    async with person(browser, world.admin_url) as operator:
+        await enter(operator, world, world.identity.admin_token)
+        await operator.keys("g", "t")
+        await operator.sees("an announcement explains a deposit")
+        await operator.tab_to("announce-usd")
+        await operator.keys("112.50", "Enter")
+        await operator.sees("Announced.")
+        field = await operator.page.locator("input[id^=withdraw-]").first.get_attribute("id")
+        await operator.tab_to(str(field))
+        await operator.keys("the bank refused it", "Enter")
+        await operator.sees("Withdrawn.")
+        assert await operator.page.locator("input[id^=withdraw-]").count() == 0
+        await operator.shot("withdrawn")
 
 
 async def enter(who: Person, world: World, token: str) -> None:

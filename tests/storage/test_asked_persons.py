@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 
 from domain.states import RefundState
 from storage.inbox import StripeEvent, add_stripe_events
-from storage.operation import retries
+from storage.operation import by_hand, retries
 from storage.payouts.planning import PlanTerms
 from storage.payouts.taking import take
 from storage.sales import checkouts, early_reversals, purchases, refunds, returns
@@ -125,7 +125,9 @@ async def test_what_a_person_has_settled_is_not_asked_for_again_until_it_is_anot
         tell(conn, first, "a", 50, RefundState.FAILED)
         found = [asked(conn)]
         row_id = conn.execute(select(jobs.c.id).where(jobs.c.kind == "overnetted")).scalar_one()
-        retries.close_row(conn, "jobs", row_id, "paid from the other wallet", NOW)
+        debtor = conn.execute(select(jobs.c.subject).where(jobs.c.id == row_id)).scalar_one()
+        amount = by_hand.asked(conn, "overnetted", debtor)
+        retries.close_row(conn, "jobs", row_id, amount, "paid from the other wallet", NOW)
         returns.settle_returns(conn, first, "something else of hers", NOW)
         found.append(asked(conn))
         tell(conn, first, "b", 50, RefundState.FAILED)
@@ -148,7 +150,7 @@ async def test_a_refund_that_a_person_has_closed_is_read_when_its_sale_comes_aft
         row_id = conn.execute(select(stripe_events.c.id)).scalar_one()
         early_reversals.file(conn, row_id, "pi_1")
         conn.execute(stripe_events.update().values(state="parked"))
-        retries.close_row(conn, "stripe_events", row_id, "never heard of it", NOW)
+        retries.close_row(conn, "stripe_events", row_id, None, "never heard of it", NOW)
         states = list(conn.scalars(select(stripe_events.c.state)))
         shop.paid(conn, content, buyer)
         return states + list(conn.scalars(select(stripe_events.c.state)))

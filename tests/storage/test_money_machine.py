@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 import hypothesis
@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Connection, func, select
 
+from domain.errors import RequestError
 from domain.evidence import Evidence
 from domain.keys import transfer_key
 from domain.ledger import Asset, debt_of
@@ -33,8 +34,9 @@ from simulator.checker.reading import Database
 from storage import schema, tables
 from storage.books.ledger import balance
 from storage.engines.sqlite import open_writer
-from storage.operation import interventions, retries
-from storage.payouts import transfers
+from storage.operation import by_hand, interventions, retries
+from storage.operation.by_hand import DebtSettled
+from storage.payouts import debts, transfers
 from storage.payouts.planning import PlanTerms
 from storage.payouts.reserves import REASON
 from storage.payouts.taking import take
@@ -60,6 +62,7 @@ BOOKS: tuple[Callable[[Database], Iterator[str]], ...] = (
 WAITING = ("pending_conversion", "pending_distribution")
 STRIPE = {OPEN: "needs_response", TAKEN: "under_review", "lost": "lost", "won": "won"}
 SEED = 20261126
+_IS_ASKED = tables.jobs.c.kind.in_(["underpaid", "overnetted"]) & (tables.jobs.c.state == "parked")
 somebody = st.integers(0, 1_000)
 """Which of those that there are, by its remainder."""
 quarters = st.integers(1, 4)
@@ -250,6 +253,31 @@ class Money(RuleBasedStateMachine):
         asked = [row for row in failed if row in mine or row.transfer_id in together]
         self.model.failed -= {(row.purchase_id, row.recipient_id) for row in asked}
 
+    @rule(which=somebody, changed=st.booleans())
+    def settle_what_is_asked(self, which: int, changed: bool) -> None:
+        """A person pays what he is asked for; or another figure, since that has changed since he looked."""
+        with self.engine.begin() as conn:
+            waits = conn.execute(select(tables.jobs).where(_IS_ASKED).order_by(tables.jobs.c.id)).all()
+            if not waits:
+                return
+            row, now = waits[which % len(waits)], self.tick()
+            amount = by_hand.asked(conn, row.kind, row.subject)
+            assert str(row.last_error).split()[0] == str(amount)
+            if changed:
+                with pytest.raises(RequestError, match="look again"):
+                    retries.close_row(conn, "jobs", row.id, amount + 1, "paid", now)
+            else:
+                retries.close_row(conn, "jobs", row.id, amount, "paid", now)
+
+    @rule(who=st.booleans(), way=st.sampled_from(["repaid", "forgiven"]), part=quarters)
+    def settle_a_debt(self, who: bool, way: Literal["repaid", "forgiven"], part: int) -> None:
+        user = self.ada if who else self.bob
+        with self.engine.begin() as conn:
+            owes = sum(amount for _, amount in debts.open_debts(conn, user))
+            if owes * part // 4:
+                wish = DebtSettled(way, owes * part // 4, owes, None, "a person says so")
+                assert by_hand.settle_debt(conn, user, wish, self.tick()) == owes - owes * part // 4
+
     # --- what holds -------------------------------------------------------------------------------------------
 
     @invariant()
@@ -258,7 +286,7 @@ class Money(RuleBasedStateMachine):
             rows = {(row.purchase_id, row.recipient_id): row for row in self.rows(conn)}
             status = {row.id: row.status for row in conn.execute(select(tables.purchases)).all()}
         assert len(rows) == sum(1 for _ in self.model.payouts())
-        used = {payout: row.netted_amount for payout, row in rows.items()}
+        used = {payout: row.netted_amount + row.settled_amount for payout, row in rows.items()}
         for payout, fair in self.model.payouts():
             row, sent = rows[payout], self.model.under_way.get(payout)
             due = fair if sent is None else sent + row.netted_amount
@@ -285,7 +313,7 @@ class Money(RuleBasedStateMachine):
         with self.engine.connect() as conn:
             rows = self.rows(conn)
             owes = {user: balance(conn, debt_of(user), Asset.USDC) for user in (self.ada, self.bob)}
-        netted: dict[Payout, int] = {(row.purchase_id, row.recipient_id): row.netted_amount for row in rows}
+        netted: dict[Payout, int] = {self.place(row): row.netted_amount + row.settled_amount for row in rows}
         for user, owed in owes.items():
             mine = [row for row in rows if row.recipient_id == user]
             assert owed == self.model.debt(user, netted) - sum(row.netted_amount for row in mine)
@@ -302,11 +330,12 @@ class Money(RuleBasedStateMachine):
         with self.engine.connect() as conn:
             rows = {row.id: row for row in self.rows(conn)}
             standing = conn.execute(select(tables.nettings).where(tables.nettings.c.undone_at.is_(None))).all()
-            asked = conn.execute(select(tables.jobs).where(tables.jobs.c.kind == "overnetted")).all()
+            asked = conn.execute(select(tables.jobs).where(_IS_ASKED, tables.jobs.c.kind == "overnetted")).all()
         wanted = {}
         for debtor in {one.debtor_payout_id for one in standing}:
             mine, row = [one for one in standing if one.debtor_payout_id == debtor], rows[debtor]
-            left = sum(one.amount for one in mine) - max(0, row.paid_amount + row.netted_amount - row.amount)
+            got = row.paid_amount + row.netted_amount + row.settled_amount
+            left = sum(one.amount for one in mine) - max(0, got - row.amount)
             if left > 0 and not any(self.place(rows[one.payout_id]) in self.model.under_way for one in mine):
                 wanted[str(debtor)] = str(left)
         assert {row.subject: str(row.last_error).split()[0] for row in asked} == wanted

@@ -251,6 +251,24 @@ TOUCHES: dict[str, tuple[str, str, list[str]]] = {
         "batches 1",
         ["UPDATE batches SET status = 'sending'", "DELETE FROM jobs WHERE kind = 'batch'"],
     ),
+    "what was settled by hand": (
+        "settled-by-hand",
+        "payouts 1",
+        ["UPDATE payouts SET settled_amount = 5 WHERE id = 1"],
+    ),
+    "a settlement made up": (
+        "entries-of-settlements",
+        "settlements 1",
+        [
+            "INSERT INTO settlements (payout_id, recipient_id, kind, amount, owed_amount, ledger_key, created_at) "
+            "VALUES (1, 1, 'paid', 5, 5, 'hand:x:0', 0)"
+        ],
+    ),
+    "a conversion withdrawn": (
+        "entries-of-conversions",
+        "conversions 1",
+        ["UPDATE conversions SET withdrawn_at = 1"],
+    ),
     "a conversion": ("entries-of-conversions", "conversions 1", ["UPDATE conversions SET usd_cents = usd_cents + 1"]),
     "who approved an order": (
         "conversion-orders",

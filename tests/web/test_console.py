@@ -264,7 +264,7 @@ async def test_what_only_a_person_can_settle_is_closed_on_its_page_with_a_reason
     listed = await visitor.get("/console/work/")
     assert f'href="{page}"' in listed.text
     assert not (await visitor.get(page)).has_form(target.replace("close", "retry"))
-    closed = await visitor.send(page, target, reason="paid from the other wallet")
+    closed = await visitor.send(page, target, amount="0", reason="paid from the other wallet")
     assert closed.headers["Location"] == "/console/work/?done=close"
     after = await visitor.follow(closed)
     assert "Closed." in after.words

@@ -31,6 +31,7 @@ from domain.money import format_usdc
 from domain.states import WalletState
 from ports.clock import Clock
 from ports.ids import Ids
+from storage.payouts.debts import open_debts
 from storage.people import users
 from storage.reading import search
 from storage.reading.search import Creator
@@ -120,6 +121,7 @@ class AdminPeople:
                 purchases=found.purchases,
                 contents=found.contents,
                 creator=CreatorMoney(**_money(search.creator_of(conn, row))),
+                owes=format_usdc(sum(amount for _, amount in open_debts(conn, user_id))),
                 history=[history_row(change) for change in found.changes],
             )
 

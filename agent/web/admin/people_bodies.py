@@ -59,7 +59,8 @@ class CreatorPage(Answer):
 
 
 class AdminUser(Answer):
-    """One user with the history of his wallet and his payout address."""
+    """One user with the history of his wallet and his payout address. `owes`: what he got beyond his dues and no later
+    payout has used up, which he may repay or be forgiven."""
 
     profile: Profile
     uuid: str
@@ -68,6 +69,7 @@ class AdminUser(Answer):
     purchases: int
     contents: int
     creator: CreatorMoney
+    owes: Money
     history: list[HistoryRow]
 
 

@@ -19,8 +19,8 @@ from agent.web.admin.treasury_bodies import (
     Outlook,
     Treasury,
 )
-from agent.web.audit import born
-from agent.web.bodies import Paging
+from agent.web.audit import audited, born
+from agent.web.bodies import Paging, Reason
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.settings import WebSettings
 from domain.errors import RequestError
@@ -96,6 +96,16 @@ class AdminTreasury:
                 status=201,
                 takes=NewConversion,
                 errors=(409,),
+            ),
+            Endpoint(
+                "POST",
+                f"{root}/conversions/{{conversion_id}}/withdraw",
+                Access.OPERATOR,
+                self.withdraw,
+                "Take back an announcement that was a mistake, while nothing has come for it",
+                Conversion,
+                takes=Reason,
+                errors=(409, 503),
             ),
         ]
 
@@ -182,6 +192,16 @@ class AdminTreasury:
         conversion_id = await self._store.write(write)
         return _conversion(await self._store.read(lambda conn: conversions.by_id(conn, conversion_id)))
 
+    async def withdraw(self, call: Call) -> Conversion:
+        conversion_id, now = call.row_id("conversion_id"), self._clock.now()
+        reason = call.taken(Reason).reason
+
+        def write(conn: Connection) -> Conversion:
+            conversions.withdraw(conn, conversion_id, self._account, reason, now)
+            return _conversion(conversions.by_id(conn, conversion_id))
+
+        return await self._store.write(audited(call, "withdraw", "conversion", conversion_id, now, write, reason))
+
     async def deposits(self, call: Call) -> DepositPage:
         asked = call.asked(Paging)
 
@@ -218,6 +238,8 @@ def _conversion(row: Any) -> Conversion:
         expected_usdc=format_usdc(row.expected_usdc),
         received=format_usdc(row.received),
         settled_at=row.settled_at,
+        withdrawn_at=row.withdrawn_at,
+        can_be_withdrawn=conversions.is_withdrawable(row),
         note=row.note,
         created_at=row.created_at,
     )

@@ -98,6 +98,9 @@ class Conversion(Answer):
     received: Money
     """By the deposits that it explains."""
     settled_at: Moment | None
+    withdrawn_at: Moment | None
+    can_be_withdrawn: bool
+    """As far as its own row says: it was announced by hand, and nothing has come for it."""
     note: str
     created_at: Moment
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from agent.web.admin.treasury import treasury_body
 from agent.web.admin.work_bodies import (
     Closed,
+    Closing,
     ManyWish,
     NotRetried,
     QueueRow,
@@ -21,20 +22,21 @@ from agent.web.admin.work_bodies import (
     WorkQuery,
 )
 from agent.web.audit import act, audited
-from agent.web.bodies import Reason
 from agent.web.endpoint import Access, Call, Endpoint
 from agent.web.messages import not_found
 from agent.web.settings import WebSettings
 from domain.errors import RequestError
+from domain.money import USDC_DECIMALS, format_usdc, parse_decimal
 from domain.states import WorkState
 from ports.clock import Clock
 from storage.books import audit
 from storage.books.ledger import total_imbalance
-from storage.operation import retries, work_payload
+from storage.operation import by_hand, retries, work_payload
 from storage.operation.switches import SENDS_PAUSED, why_on
 from storage.reading import operator_views, probes
 from storage.store import Store
 from storage.treasury.outflows import orphans
+from storage.work import BY_HAND
 
 _STATES = {
     "parked": [WorkState.PARKED],
@@ -103,9 +105,9 @@ class AdminWork:
                 f"{root}/work/{{source}}/{{row_id}}/close",
                 operator,
                 self.close_row,
-                "A person has settled what a parked row is about: an event, or what is paid or got back by hand",
+                "A person has settled what a parked row is about: an event, or what he was asked to pay by hand",
                 Closed,
-                takes=Reason,
+                takes=Closing,
                 errors=(409,),
             ),
         ]
@@ -162,7 +164,10 @@ class AdminWork:
             if row is None:
                 raise not_found("row of work")
             item = work_item(source, row.kind, row.subject, row, now)
-            return WorkDetail(**item.model_dump(), payload=work_payload.payload(conn, source, row_id))
+            payload = work_payload.payload(conn, source, row_id)
+            is_asked = source == "jobs" and row.kind in BY_HAND and row.state == WorkState.PARKED
+            wanted = format_usdc(by_hand.asked(conn, row.kind, row.subject)) if is_asked else None
+            return WorkDetail(**item.model_dump(), payload=payload, asked=wanted)
 
         return await self._store.read(look)
 
@@ -199,18 +204,13 @@ class AdminWork:
 
     async def close_row(self, call: Call) -> Closed:
         source, row_id, now = _source(call), call.row_id("row_id"), self._clock.now()
-        reason = call.taken(Reason).reason
-        await self._store.write(
-            audited(
-                call,
-                "close_row",
-                source,
-                row_id,
-                now,
-                lambda conn: retries.close_row(conn, source, row_id, reason, now),
-                reason,
-            )
-        )
+        wish = call.taken(Closing)
+        amount = None if wish.amount is None else parse_decimal(wish.amount, USDC_DECIMALS)
+
+        def close(conn: Connection) -> None:
+            retries.close_row(conn, source, row_id, amount, wish.reason, now)
+
+        await self._store.write(audited(call, "close_row", source, row_id, now, close, wish.reason))
         return Closed(source=source, id=row_id)
 
     async def retry_row(self, call: Call) -> Retried:

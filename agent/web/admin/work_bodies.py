@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from agent.web.admin.treasury_bodies import Treasury
-from agent.web.bodies import Answer, Asked, Moment, RowId
+from agent.web.bodies import Answer, Asked, Moment, Money, Reason, RowId, Usdc
 from agent.web.payout_way import PayoutWayBody
 
 
@@ -37,9 +37,11 @@ class WorkPage(Answer):
 
 
 class WorkDetail(WorkItem):
-    """`payload` is what was committed for it: a delivery's body, the exact request of the last attempt."""
+    """`payload` is what was committed for it: a delivery's body, the exact request of the last attempt. `asked`: of
+    what only a person can settle, the USDC that he is asked to pay now; null for all else."""
 
     payload: JsonValue
+    asked: Money | None
 
 
 class QueueRow(Answer):
@@ -61,6 +63,13 @@ class Retried(Answer):
     kind: str
     id: int
     state: Literal["due"] = "due"
+
+
+class Closing(Reason):
+    """`amount`: the USDC that was paid by hand, all of what is asked for now; left out for events, for which nothing
+    is."""
+
+    amount: Usdc | None = None
 
 
 class Closed(Answer):

@@ -49,6 +49,7 @@ TYPED: Mapping[str, Callable[[Call], str]] = {
     "/outflows/{movement_id}/adopt": _word("adopt"),
     "/conversions/orders/{order_id}/approve": _digest_word,
     "/sends/resume": _word("resume"),
+    "/users/{user_id}/debt/settle": _word("settle"),
 }
 """What has to be typed, by the API's path. `retry` of a distribution asks too: see `typed_word`."""
 

@@ -61,6 +61,8 @@ DONE: Mapping[str, str] = {
     "conversions": "Announced.",
     "orders": "Proposed; it waits for its approval.",
     "cancel": "Taken back.",
+    "withdraw": "Withdrawn.",
+    "settle": "Settled, and booked.",
     "restore": "It is for sale again.",
     "reconciliations": "It is under way.",
     "published": "It is for sale.",
