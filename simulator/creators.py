@@ -1,13 +1,17 @@
-"""Creators look at their dashboards, over the API as anybody would; the checker judges what they are shown."""
+"""Creators look at their dashboards, over the API as anybody would, and at last an operator at the same figures; the
+checker judges what they are shown."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from simulator.checker import Figures, Shown
 from simulator.checker.dashboards import unlike_the_books
+from simulator.outside import ADMIN_TOKEN
 from simulator.people import Cast, Person
 
 EXPIRED = 401
+SAME_FIGURES = {"owed": "pending_distribution", "held": "held", "paid": "paid_out", "debt": "debt"}
+"""An operator's name of each → its creator's."""
 
 
 class Creators:
@@ -42,7 +46,21 @@ class Creators:
             profile = await _shown(cast, person, "/api/profile/")
             dashboard, sales = await _shown(cast, person, _dashboard(person)), await _sales(cast, person)
             found += cast.stage.checker.shown(Shown(profile, dashboard, sales), cast.explained)
+            found += await self._to_the_operator(person, dashboard)
         return found
+
+    async def _to_the_operator(self, person: Person, dashboard: Mapping[str, Any]) -> list[str]:
+        """The same, by the names that they have there."""
+        path = f"/admin/api/users/{person.id}"
+        answer = await self._cast.stage.call("GET", path, token=ADMIN_TOKEN, admin=True)
+        if answer is None or answer.status != 200:
+            return []
+        shown = answer.body["creator"]
+        return [
+            f"I17: an operator is shown {theirs} of {shown[theirs]} of creator {person.id}, who sees {dashboard[his]}"
+            for theirs, his in SAME_FIGURES.items()
+            if shown[theirs] != dashboard[his]
+        ]
 
 
 def _dashboard(person: Person) -> str:

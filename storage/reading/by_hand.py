@@ -52,6 +52,16 @@ def owed(conn: Connection, recipient_ids: Collection[int]) -> Mapping[int, ByHan
     return found
 
 
+def in_all(conn: Connection) -> tuple[int, int]:
+    """Of how many creators, and how much together."""
+    asked = [int(subject) for subject in conn.scalars(_ASKED.with_only_columns(jobs.c.subject))]
+    if not asked:
+        return 0, 0
+    recipients = conn.scalars(select(payouts.c.recipient_id).where(payouts.c.id.in_(asked)).distinct()).all()
+    found = owed(conn, recipients)
+    return len(found), sum(one.amount for one in found.values())
+
+
 _ASKED = select(jobs.c.kind, jobs.c.subject).where(
     jobs.c.state == fixed(WorkState.PARKED), jobs.c.kind.in_(among(sorted(BY_HAND)))
 )

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from domain.ledger import Asset, debt_of
 from domain.states import PAYOUT_DUE, PurchaseStatus, UsdcStatus, WalletState
 from storage.payouts.settlements import paid_to
-from storage.reading import by_hand
+from storage.reading import by_hand, unminted
 from storage.reading.views import PurchaseView, purchase_views
 from storage.tables import (
     chain_movements,
@@ -69,7 +69,8 @@ class UserWish:
 
 @dataclass(slots=True)
 class Creator:
-    """One creator's money in USDC base units: `owed` is due, unpaid and not held, also what a person is to pay him."""
+    """One creator's money in USDC base units, as his dashboard has it: `owed` is due, unpaid and not held, also of
+    sales that wait for their NFT, and what a person is to pay him."""
 
     user_id: int
     name: str
@@ -244,7 +245,10 @@ def _with_money(conn: Connection, rows: Sequence[Row[Any]]) -> list[Creator]:
     )
     booked = {accounts[row.account]: row.amount for row in conn.execute(debts)}
     asked, settled = by_hand.owed(conn, found), paid_to(conn, found)
+    waiting = unminted.of_creators(conn, found)
     for user_id, creator in found.items():
+        creator.owed += waiting[user_id].due
+        creator.held += waiting[user_id].held
         creator.paid += settled.get(user_id, 0)
         creator.owed += asked[user_id].amount
         creator.debt = asked[user_id].debt_of(booked.get(user_id, 0))

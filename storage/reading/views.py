@@ -8,14 +8,14 @@ from sqlalchemy import Connection, Row, exists, func, or_, select
 
 from domain.ledger import Asset, debt_of
 from domain.shelf import Shelf
-from domain.split import due_after_refunds, share_out
+from domain.split import due_after_refunds
 from domain.states import PAYOUT_DUE, PurchaseStatus, UsdcStatus, derive_usdc_status
 from storage.books.ledger import balance
 from storage.payouts.settlements import paid_to
-from storage.reading import by_hand
-from storage.sales.purchases import SOLD_OUT, shares_of
+from storage.reading import by_hand, unminted
+from storage.sales.purchases import SOLD_OUT
 from storage.sales.returns import CAME_BACK
-from storage.tables import content_shares, contents, payouts, purchases, refunds, transfers, users
+from storage.tables import contents, payouts, purchases, refunds, transfers, users
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,11 @@ def dashboard(conn: Connection, creator_id: int) -> Dashboard:
     """The creator's figures: his payouts, and his part of sales whose fee is final but whose NFT is not minted yet."""
     found = Dashboard()
     _add_payouts(conn, creator_id, found)
-    _add_unminted(conn, creator_id, found)
+    waiting = unminted.of_creators(conn, [creator_id])[creator_id]
+    found.total_sales += waiting.all
+    found.pending += waiting.due
+    found.pending_sales += waiting.sales
+    found.held += waiting.held
     found.paid_out += paid_to(conn, [creator_id]).get(creator_id, 0)
     asked = by_hand.owed(conn, [creator_id])[creator_id]
     found.pending += asked.amount
@@ -174,30 +178,3 @@ def _add_payouts(conn: Connection, creator_id: int, found: Dashboard) -> None:
             found.held += rest
         elif state is UsdcStatus.DISTRIBUTED:
             found.paid_out += int(row.paid)
-
-
-def _add_unminted(conn: Connection, creator_id: int, found: Dashboard) -> None:
-    """Few at any time: a sale stays here only from its fee to its mint."""
-    shared = select(content_shares.c.content_id).where(content_shares.c.user_id == creator_id)
-    query = (
-        select(purchases, CAME_BACK.label("came_back"))
-        .join(contents, contents.c.id == purchases.c.content_id)
-        .where(
-            or_(contents.c.author_id == creator_id, contents.c.id.in_(shared)),
-            purchases.c.creator_amount.is_not(None),
-            purchases.c.minted_at.is_(None),
-            purchases.c.status != PurchaseStatus.REFUNDED,
-            ~exists().where(payouts.c.purchase_id == purchases.c.id),
-        )
-    )
-    for row in conn.execute(query).all():
-        due = due_after_refunds(row.creator_amount, row.gross_amount, int(row.came_back))
-        mine = share_out(due, shares_of(conn, row.content_id)).get(creator_id, 0)
-        if mine == 0 or row.status_reason == SOLD_OUT:
-            continue
-        found.total_sales += mine
-        if row.hold_reason is not None:
-            found.held += mine
-        else:
-            found.pending += mine
-            found.pending_sales += 1

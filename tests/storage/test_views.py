@@ -9,17 +9,18 @@ from sqlalchemy import Connection, select
 from domain.evidence import Evidence
 from domain.split import SplitRule
 from domain.states import RefundState
-from storage.operation import by_hand, retries
+from storage.operation import by_hand, interventions, retries
 from storage.payouts import upkeep
 from storage.payouts.planning import PlanTerms
 from storage.payouts.taking import take
 from storage.payouts.upkeep import Payer
-from storage.reading import glance, outlook, search, views
+from storage.reading import glance, outlook, search, unminted, views
 from storage.sales import purchases, returns
 from storage.sales.purchases import Fee
 from storage.sales.returns import DisputeSeen, RefundSeen
 from storage.store import Store
 from storage.tables import contents, jobs
+from storage.tables import purchases as purchase_rows
 from storage.treasury import funding
 from tests.sales import PLATFORM, START, Sales
 
@@ -149,6 +150,38 @@ async def test_what_a_person_is_to_pay_a_creator_is_due_to_him_until_it_is_settl
         (2 * DUE, paid, first_back + second_back, 1, 0),
         (2 * DUE, paid + first_back + second_back, 0, 0, 0),
     ]
+
+
+async def test_what_waits_for_its_nft_is_owed_on_the_creators_page_and_the_operators_alike(store: Store) -> None:
+    """One sale of each kind: minted, priced, held, refunded in part; the loser of a race and one without a fee add
+    nothing."""
+    shop = Sales(ACCOUNT)
+
+    def story(conn: Connection) -> tuple[Any, ...]:
+        ada, bob, buyer = (shop.user(conn, name) for name in ("ada", "bob", "buyer"))
+        content = shop.content(conn, ada, **{f"user_{ada}": 6_000, f"user_{bob}": 4_000})
+        shop.sold(conn, content, buyer)
+        priced, held, partly, lost, _ = (shop.paid(conn, content, buyer) for _ in range(5))
+        for sale in (priced, held, partly, lost):
+            shop.priced(conn, sale)
+        interventions.hold(conn, held, "look first", START)
+        refund(conn, partly, "re_1", 150)
+        conn.execute(purchase_rows.update().where(purchase_rows.c.id == lost).values(status_reason="sold_out"))
+        told = []
+        for user in (ada, bob):
+            board, row = views.dashboard(conn, user), search.user(conn, user)
+            assert row is not None
+            money = search.creator_of(conn, row)
+            assert (money.owed, money.held) == (board.pending, board.held)
+            told.append((money.owed, money.held, board.pending_sales))
+        waiting = unminted.in_all(conn)
+        return (*told, waiting.due, waiting.held, waiting.sales, waiting.held_sales)
+
+    assert await store.write(story) == (
+        (DUE * 6 // 10 * 5 // 2, DUE * 6 // 10, 3),
+        (DUE * 4 // 10 * 5 // 2, DUE * 4 // 10, 3),
+        *(DUE * 3 // 2, DUE, 2, 1),
+    )
 
 
 def pay(conn: Connection, shop: Sales, number: int) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from storage import tables
 from storage.treasury.chain_rows import record_reading
@@ -59,6 +60,28 @@ async def test_the_console_shows_what_is_asked_for_and_takes_no_other_amount(sho
     assert wrong.status == 409 and "0.783333 USDC are to be paid by hand now" in wrong.words
     done = await visitor.send(page, target, amount="0.783333", reason="sent")
     assert "Closed." in (await visitor.follow(done)).words
+
+
+async def test_the_overview_counts_what_is_to_be_paid_by_hand_and_what_waits_for_its_nft(
+    shop: Shop, visitor: Visitor
+) -> None:
+    creator = await shop.store.write(underpaid)
+
+    def sell(conn: Connection) -> None:
+        sale = creator.shop.paid(conn, creator.content, creator.shop.user(conn, "fan"))
+        creator.shop.priced(conn, sale)
+
+    await shop.store.write(sell)
+    seen = (await ask(shop, "GET", "overview")).body
+    assert seen["by_hand"] == {"number": 1, "amount": "0.783333"}
+    assert seen["unminted"] == {"number": 1, "amount": "2.35"}
+    assert seen["owed_total"] == "3.133333"
+    await signed_in(visitor, "viewer")
+    shown = (await visitor.get("/console/")).words
+    assert "3.133333" in shown and "held and not minted yet too" in shown
+    assert "not minted yet" in shown and "to be paid by hand" in shown
+    person = (await ask(shop, "GET", f"users/{creator.user}")).body["creator"]
+    assert person["owed"] == seen["owed_total"]
 
 
 async def test_a_debt_is_repaid_and_forgiven_in_parts_under_the_figure_that_was_looked_at(shop: Shop) -> None:

@@ -18,7 +18,7 @@ from domain.states import UsdcStatus, WorkState
 from ports.clock import Clock
 from storage.mints import mint_payouts
 from storage.operation.switches import SENDS_PAUSED, why_on
-from storage.reading import glance, operator_views, probes
+from storage.reading import by_hand, glance, operator_views, probes, unminted
 from storage.store import Store
 
 ReadRealtime = Callable[[Connection], Backlog | None]
@@ -41,7 +41,7 @@ class DayBar(Answer):
 
 
 class Owed(Answer):
-    """Payouts in one state and their unpaid USDC."""
+    """How many payouts (or sales, or creators) and their unpaid USDC."""
 
     number: int
     amount: Money
@@ -66,9 +66,11 @@ class Realtime(Answer):
 
 
 class Overview(Answer):
-    """`owed` by the payouts' state; `free_usdc` and `short_usdc` are what the wallet has beyond its promises, and what
-    is owed beyond that. Balances are null until the chain has been read once. `trouble` names what of the outside can't
-    be used now, the start gate among it. `realtime` is null where sales are paid by the week."""
+    """`owed` by the payouts' state; `unminted`: of sales that wait for their NFT; `by_hand`: what a person is asked to
+    pay. `owed_total` is all of them, held ones too. `free_usdc` and `short_usdc` are what the wallet has beyond its
+    promises, and what payouts that are due lack beyond that. Balances are null until the chain has been read once.
+    `trouble` names what of the outside can't be used now, the start gate among it. `realtime` is null where sales are
+    paid by the week."""
 
     live: bool
     now: Moment
@@ -77,6 +79,8 @@ class Overview(Answer):
     card_money: Money
     paid_out: Money
     owed: dict[str, Owed]
+    unminted: Owed
+    by_hand: Owed
     owed_total: Money
     wallet_usdc: Money | None
     wallet_sol: Money | None
@@ -139,6 +143,7 @@ class AdminOverview:
         promised = read.unpaid[UsdcStatus.PENDING_DISTRIBUTION].amount + mint_payouts.reserved(conn)
         free = None if read.usdc is None else read.usdc.amount - promised
         waiting = read.unpaid[UsdcStatus.PENDING_CONVERSION].amount + read.unpaid[UsdcStatus.FAILED].amount
+        unborn, (creators, by_person) = unminted.in_all(conn), by_hand.in_all(conn)
         batches = [operator_views.batch(conn, batch_id) for batch_id in glance.open_batch_ids(conn, OPEN_BATCHES_MOST)]
         return Overview(
             live=self._settings.livemode,
@@ -150,7 +155,9 @@ class AdminOverview:
             owed={
                 state.value: Owed(number=one.rows, amount=format_usdc(one.amount)) for state, one in read.unpaid.items()
             },
-            owed_total=format_usdc(sum(one.amount for one in read.unpaid.values())),
+            unminted=Owed(number=unborn.sales + unborn.held_sales, amount=format_usdc(unborn.all)),
+            by_hand=Owed(number=creators, amount=format_usdc(by_person)),
+            owed_total=format_usdc(sum(one.amount for one in read.unpaid.values()) + unborn.all + by_person),
             wallet_usdc=None if read.usdc is None else format_usdc(read.usdc.amount),
             wallet_sol=None if read.sol is None else format_sol(read.sol.amount),
             wallet_read_at=None if read.usdc is None else read.usdc.read_at,

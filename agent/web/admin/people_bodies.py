@@ -36,7 +36,8 @@ class UserPage(Answer):
 
 
 class CreatorMoney(Answer):
-    """USDC: `owed` is due, unpaid and not held; `debt` is what later payouts use up."""
+    """USDC, as on his dashboard: `owed` is due, unpaid and not held, of sales that wait for their NFT too; `debt` is
+    what later payouts use up."""
 
     sales: int
     owed: Money

@@ -56,7 +56,6 @@ class OverviewPage:
             days=DAYS,
             sold=sum(day.number for day in seen.sales),
             paid_number=sum(day.number for day in seen.paid),
-            owed_number=sum(one.number for one in seen.owed.values()),
             sales_chart=day_chart(seen.sales, "USD", "sale"),
             paid_chart=day_chart(seen.paid, "USDC", "payout"),
             owed_parts=owed_parts(seen),
@@ -80,16 +79,17 @@ def day_chart(days: list[DayBar], unit: str, noun: str) -> BarChart:
 
 
 def owed_parts(seen: Overview) -> list[Part]:
-    """What is owed, by state."""
+    """What is owed, by state; what waits for its NFT, and what a person is to pay."""
+    by_person = [("to be paid by hand", seen.by_hand, BAD)] if seen.by_hand.number else []
+    parts = [
+        ("not minted yet", seen.unminted, tone("minting")),
+        *((words(state), one, tone(state)) for state, one in seen.owed.items()),
+        *by_person,
+    ]
     return share_bar(
         [
-            (
-                words(state),
-                parse_decimal(one.amount, USDC_DECIMALS),
-                f"{grouped(one.amount)} · {one.number}",
-                tone(state),
-            )
-            for state, one in seen.owed.items()
+            (name, parse_decimal(one.amount, USDC_DECIMALS), f"{grouped(one.amount)} · {one.number}", colour)
+            for name, one, colour in parts
         ]
     )
 
