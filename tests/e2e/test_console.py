@@ -47,8 +47,8 @@ async def test_newcomers_trade_and_two_operators_repair_and_pay_in_their_browser
             )
             await buy(buyer)
             await repair(world, browser, buyer)
-            await pay(world, browser)
             await take_back(world, browser)
+            await pay(world, browser)
             await cash_out(world, creator)
 
 
