@@ -12,11 +12,14 @@ if TYPE_CHECKING:
 
 ADMIN_TOKEN_LEAST = 24
 """Characters; at six bits each more than 128 bits."""
+_SOLANA_ADDRESS = r"[1-9A-HJ-NP-Za-km-z]{32,44}"
+_ARGON2 = ((47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5))
+"""OWASP's sets for Argon2id with one lane, as good as each other: KiB of memory, and passes."""
 
 
 def contradictions(s: "Settings") -> list[str]:
     """One line for each, the most telling first: the variable and the remedy, never a secret."""
-    return [*_wrong_keys(s), *_wrong_addresses(s), *_wrong_choices(s), *_wrong_conversion(s)]
+    return [*_wrong_keys(s), *_wrong_accounts(s), *_wrong_addresses(s), *_wrong_choices(s), *_wrong_conversion(s)]
 
 
 def _wrong_keys(s: "Settings") -> list[str]:
@@ -38,6 +41,17 @@ def _wrong_keys(s: "Settings") -> list[str]:
         )
     if not s.webhook_secrets or any(not secret.startswith("whsec_") for secret in s.webhook_secrets):
         found.append("STRIPE_WEBHOOK_SECRET: one or more secrets that start with whsec_, separated by commas")
+    return found
+
+
+def _wrong_accounts(s: "Settings") -> list[str]:
+    """What is taken for clients of one's own: a secret in the place of what everybody may read is refused."""
+    mode, found = "live" if s.live else "test", []
+    if s.stripe_publishable_key and not s.stripe_publishable_key.startswith(f"pk_{mode}_"):
+        found.append(f"STRIPE_PUBLISHABLE_KEY: starts with pk_{mode}_, as CIRCLE_W3S_PRODUCTION says; or empty")
+    cloudinary = s.cloudinary_url.get_secret_value()
+    if cloudinary and not cloudinary.startswith("cloudinary://"):
+        found.append("CLOUDINARY_URL: has the form cloudinary://<key>:<secret>@<cloud>; or empty")
     return found
 
 
@@ -111,6 +125,10 @@ def _wrong_choices(s: "Settings") -> list[str]:
             "AGENT_SCREENING_DENY: screening is off, and what Circle only signs it does not screen; name the addresses "
             "that must never be paid, or use AGENT_RAIL=circle and AGENT_ATOMIC_SETTLEMENT=false"
         )
+    if not all(re.fullmatch(_SOLANA_ADDRESS, address) for address in s.denied_addresses):
+        found.append("AGENT_SCREENING_DENY: Solana addresses, separated by commas; one that is none would stop nobody")
+    if s.live and not any(s.agent_argon2_memory_kib >= kib and s.agent_argon2_iterations >= n for kib, n in _ARGON2):
+        found.append("AGENT_ARGON2_MEMORY_KIB: passwords would be hashed with less than OWASP's least; leave it out")
     if s.agent_backup_recipient and re.fullmatch(r"age1[0-9a-z]{58}", s.agent_backup_recipient) is None:
         found.append("AGENT_BACKUP_RECIPIENT: the public key that `age-keygen` prints (age1…), or empty")
     if s.agent_atomic_settlement and s.agent_payout_mode != "realtime":

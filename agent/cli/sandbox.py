@@ -11,7 +11,7 @@ from sandbox.loopback import PORT_BASE
 DATA = Path("data")
 
 DataDir = Annotated[Path | None, typer.Option(help="Where sandbox.json, sandbox.env, the database and logs lie.")]
-PortBase = Annotated[int, typer.Option(help="The first of six ports on the loopback interface; 0: any free ones.")]
+PortBase = Annotated[int, typer.Option(help="The first of seven ports on the loopback interface; 0: any free ones.")]
 CircleLimits = Annotated[
     Literal["fast", "real"], typer.Option(help="real: Circle's request rates, 429 beyond, and its pace of transfers.")
 ]
@@ -51,7 +51,7 @@ def play(
         Literal["circle", "solana"], typer.Option(help="circle: a call for each transfer; solana: packed payouts.")
     ] = "circle",
     packed_format: Annotated[
-        Literal["v0", "v1"], typer.Option("--format", help="Of packed payouts: v0 holds 15, v1 58.")
+        Literal["v0", "v1"], typer.Option("--format", help="Of packed payouts: v0 holds 14 or 15, v1 58.")
     ] = "v0",
     payout_mode: Annotated[
         Literal["weekly", "realtime"], typer.Option(help="realtime: each sale is paid as it is minted.")

@@ -45,8 +45,7 @@ class StripeEventStep:
         handler = HANDLERS.get(event["type"])
         if handler is None:
             return Done()
-        happened = datetime.fromtimestamp(event["created"], UTC)
-        subject = event["data"]["object"]
+        subject, happened = _told(event)
         early = None
         if event["type"].startswith(REVERSALS):
             early = await self._store.read(lambda conn: _overtook_its_sale(conn, subject))
@@ -60,16 +59,27 @@ class StripeEventStep:
 
 
 def parse_event(body: bytes) -> dict[str, Any]:
-    """The event as a dict; raises Rejected for anything that is no event (it was signed, so it waits for a person)."""
+    """The event as a dict with a type; raises Rejected for anything that is no event (it was signed, so it waits for a
+    person)."""
     try:
         event = json.loads(body, parse_constant=_refuse_constant, parse_float=Decimal, object_pairs_hook=_once)
-        if not isinstance(event["data"]["object"], dict) or not isinstance(event["created"], int):
-            raise Rejected("malformed_event", "the event has no object or no time")
         if not isinstance(event["type"], str):
             raise Rejected("malformed_event", "the event has no type")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Rejected("malformed_event", f"not an event: {type(error).__name__}") from None
     return dict(event)
+
+
+def _told(event: Mapping[str, Any]) -> tuple[Mapping[str, Any], datetime]:
+    """The object and the time of an event that is booked. Only these need them: Stripe's thin events have neither."""
+    data, created = event.get("data"), event.get("created")
+    subject = data.get("object") if isinstance(data, dict) else None
+    if not isinstance(subject, dict) or not isinstance(created, int):
+        raise Rejected("malformed_event", "the event has no object or no time")
+    try:
+        return subject, datetime.fromtimestamp(created, UTC)
+    except (OverflowError, ValueError):
+        raise Rejected("malformed_event", "the event's time is out of range") from None
 
 
 def _refuse_constant(text: str) -> Any:

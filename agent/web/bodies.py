@@ -34,6 +34,7 @@ IN_WORDS = {
     _KEY: "write a random UUID (version 4) in small letters",
     "int_parsing": "write a whole number in digits",
     "missing": "it is left out",
+    "extra_forbidden": "there is no such field here",
 }
 """How to mend what does not fit a pattern that people run into, or is wrong in a way that they run into."""
 

@@ -183,7 +183,7 @@ def purchase_body(view: views.PurchaseView) -> PurchaseBody:
         net_after_stripe=_cents(row.net_after_stripe),
         refunded_amount=format_cents(row.refunded_amount),
         status=PurchaseStatus(row.status),
-        status_reason=row.status_reason,
+        status_reason=view.status_reason,
         waits_for_wallet=view.waits_for_wallet,
         edition_number=row.edition_number,
         circle_nft_id=row.circle_nft_id or "",

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from domain.errors import Retryable
+from domain.errors import Rejected, Retryable
 from gateways.answers import ShapeError, rows, text
-from gateways.circle_api.client import Call, path_part, read_call
+from gateways.circle_api.client import Call, CircleRefusal, path_part, read_call
 from gateways.circle_api.facts import NotificationKey, SubscriptionFacts
 from gateways.circle_api.rates import CallClass
-from gateways.circle_api.reading import CircleCalls
+from gateways.circle_api.reading import CircleCalls, inner
 
+NOT_FOUND = 404
 SUBSCRIPTIONS = "/v2/notifications/subscriptions"
 WANTED_TYPES = ("transactions.*", "challenges.*")
 """What the daemon takes hints from."""
@@ -26,8 +27,14 @@ class NoticeCalls(CircleCalls):
         return await self._data(read_call("fetch entity", "/v1/w3s/config/entity"), lambda data: text(data, "appId"))
 
     async def notification_public_key(self, key_id: str) -> NotificationKey:
+        """Rejected where Circle has no such key, whatever its code for that: who named it is somebody else."""
         call = read_call("fetch notification key", f"/v2/notifications/publicKey/{path_part(key_id)}")
-        return await self._data(call, NotificationKey.read)
+        try:
+            answer = await self._client.try_call(call)
+        except CircleRefusal as refusal:
+            judged = self._client.judge(call, refusal)
+            raise (Rejected(str(refusal.code), str(judged)) if refusal.status == NOT_FOUND else judged) from None
+        return self._shaped(call, inner("data", NotificationKey.read), answer)
 
     async def create_subscription(self, endpoint: str, types: Sequence[str] = WANTED_TYPES) -> SubscriptionFacts:
         """Circle probes the endpoint with HEAD first. No idempotency key: list before creating."""

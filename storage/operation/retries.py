@@ -50,8 +50,11 @@ def retry_mint(conn: Connection, purchase_id: int, now: datetime) -> None:
     A purchase whose payment failed is not retried: nothing was paid for it.
     """
     row = _purchase(conn, purchase_id)
-    failed = row.status == PurchaseStatus.FAILED and row.status_reason != PAYMENT_FAILED
-    if not failed and not _parked(conn, "mint", purchase_id):
+    if row.status_reason == PAYMENT_FAILED:
+        raise RequestError(
+            409, "not_failed", f"purchase {purchase_id} was never paid: there is no mint that has failed"
+        )
+    if row.status != PurchaseStatus.FAILED and not _parked(conn, "mint", purchase_id):
         raise RequestError(409, "not_failed", f"the mint of purchase {purchase_id} has not failed: {row.status}")
     revive(conn, "mint", purchase_id, now)
 

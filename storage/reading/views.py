@@ -39,6 +39,12 @@ class PurchaseView:
     waits_for_wallet: bool
 
     @property
+    def status_reason(self) -> str | None:
+        """What a refunded sale had waited for, or failed of, is over; that it was sold out is why it was refunded."""
+        reason: str | None = self.row.status_reason
+        return reason if self.row.status != PurchaseStatus.REFUNDED or reason == SOLD_OUT else None
+
+    @property
     def returned(self) -> int:
         """Cents that went back to the buyer, by refunds and lost disputes."""
         return min(int(self.row.came_back), int(self.row.gross_amount))

@@ -178,3 +178,24 @@ async def test_a_session_of_something_else_that_runs_out_is_no_work_for_a_person
     async with running(Worker(store, HandClock(), SeededIds(random.Random(1)), steps, [lane], ends, retries_max=3)):
         await ends.until("done")
     assert (await store.read(lambda conn: conn.scalar(select(stripe_events.c.state)))) == "done"
+
+
+async def test_a_thin_event_of_a_type_that_changes_nothing_is_no_work_for_a_person(store: Store) -> None:
+    """It has no object, and its time is text; what is booked needs both."""
+    thin = {
+        "id": "evt_1",
+        "object": "v2.core.event",
+        "type": "v1.billing.meter.no_meter_found",
+        "created": "2026-11-23",
+    }
+    shapeless = {"id": "evt_2", "type": "payment_intent.succeeded", "created": 1, "data": None}
+    endless = {"id": "evt_3", "type": "charge.updated", "created": 10**30, "data": {"object": {"id": "ch_1"}}}
+    bodies = (thin, shapeless, endless)
+    told = [StripeEvent(str(one["id"]), str(one["type"]), MONDAY, json.dumps(one).encode(), MONDAY) for one in bodies]
+    await store.write(lambda conn: add_stripe_events(conn, told))
+    ends, lane = Ends(), Lane("events", Queue(stripe_events), 1)
+    steps = {"stripe_event": StripeEventStep(store, HandClock())}
+    async with running(Worker(store, HandClock(), SeededIds(random.Random(1)), steps, [lane], ends, retries_max=3)):
+        await ends.until("done", "refused", "refused")
+    found = await store.read(lambda conn: conn.execute(select(stripe_events.c.event_id, stripe_events.c.state)).all())
+    assert sorted(tuple(row) for row in found) == [("evt_1", "done"), ("evt_2", "parked"), ("evt_3", "parked")]

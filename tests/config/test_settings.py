@@ -8,6 +8,7 @@ import pytest
 from config.settings import LIVE_PRIORITY_FEE_LAMPORTS, SECRET_NAMES, Settings, SettingsError, load_settings
 from tests.config.environment import CANARY, ENTITY_SECRET, LIVE, SECRETS, VALID
 
+A, B = "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU", "11111111111111111111111111111111"
 REQUIRED = [name.upper() for name, field in Settings.model_fields.items() if field.is_required()]
 
 
@@ -99,7 +100,7 @@ def test_lists_are_read_with_commas_and_stray_blanks() -> None:
     assert settings.webhook_secrets == ("whsec_canary_a", "whsec_canary_b")
     assert len(settings.rpc_urls) == 2
     assert settings.invite_codes == ("canary-invite-one", "canary-invite-two")
-    assert load_settings({**VALID, "AGENT_SCREENING_DENY": "a,b,a"}).denied_addresses == {"a", "b"}
+    assert load_settings({**VALID, "AGENT_SCREENING_DENY": f"{A},{B},{A}"}).denied_addresses == {A, B}
     proxies = load_settings({**VALID, "AGENT_TRUSTED_PROXIES": "127.0.0.1, fd00::/8"}).trusted_proxies
     assert proxies == ("127.0.0.1", "fd00::/8")
 
@@ -125,6 +126,10 @@ def test_all_missing_settings_are_named_in_a_line_each() -> None:
         ("STRIPE_SECRET_KEY", "sk_live_canary", "CIRCLE_W3S_PRODUCTION=false"),
         ("STRIPE_SECRET_KEY", "canary", "sk_test_"),
         ("STRIPE_SECRET_KEY", "pk_test_canary", "sk_test_"),
+        ("STRIPE_PUBLISHABLE_KEY", "sk_test_canary", "pk_test_"),
+        ("STRIPE_PUBLISHABLE_KEY", "pk_live_canary", "CIRCLE_W3S_PRODUCTION"),
+        ("CLOUDINARY_URL", "https://canary@cloudinary.com", "cloudinary://<key>:<secret>@<cloud>"),
+        ("AGENT_SCREENING_DENY", f"{A},0x52908400098527886E0F7030069857D2E4169EE7", "would stop nobody"),
         ("STRIPE_WEBHOOK_SECRET", "canary", "whsec_"),
         ("STRIPE_WEBHOOK_SECRET", "whsec_canary,canary", "whsec_"),
         ("STRIPE_WEBHOOK_SECRET", ",", "whsec_"),
@@ -175,6 +180,8 @@ def test_a_wrong_setting_is_one_line_that_names_it_and_the_remedy(name: str, val
         ({"AGENT_CIRCLE_API_URL": "http://127.0.0.1:1"}, "AGENT_CIRCLE_API_URL", "https only"),
         ({"AGENT_USER_WALLETS": "developer"}, "AGENT_WALLET_SET_ID", "AGENT_USER_WALLETS=developer"),
         ({"AGENT_RAIL": "solana"}, "AGENT_SCREENING_DENY", "AGENT_RAIL=circle"),
+        ({"AGENT_ARGON2_MEMORY_KIB": "12288"}, "AGENT_ARGON2_MEMORY_KIB", "OWASP"),
+        ({"AGENT_ARGON2_ITERATIONS": "1"}, "AGENT_ARGON2_MEMORY_KIB", "OWASP"),
     ],
 )
 def test_settings_that_contradict_live_mode_or_each_other_are_named(
@@ -184,6 +191,12 @@ def test_settings_that_contradict_live_mode_or_each_other_are_named(
     assert text.startswith(f"{name}: ")
     assert remedy in text
     assert "\n" not in text
+
+
+def test_any_of_owasp_s_sets_of_argon2_is_enough_in_live_and_a_test_may_take_less() -> None:
+    less = {"AGENT_ARGON2_MEMORY_KIB": "7168", "AGENT_ARGON2_ITERATIONS": "5"}
+    assert load_settings({**LIVE, **less}).agent_argon2_iterations == 5
+    assert load_settings({**VALID, "AGENT_ARGON2_MEMORY_KIB": "8"}).agent_argon2_memory_kib == 8
 
 
 def test_a_public_admin_port_is_a_decision_that_can_be_made() -> None:

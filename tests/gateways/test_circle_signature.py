@@ -77,6 +77,13 @@ async def test_a_key_id_that_is_none_is_refused_without_asking_circle(
     assert transport.sent == []
 
 
+async def test_a_key_that_circle_does_not_know_is_a_bad_signature_and_no_outage(
+    verifier: NotificationVerifier, delivery: Delivery
+) -> None:
+    with pytest.raises(BadSignature, match="unknown key id"):
+        await verifier.verify(delivery.body, "b1a1c1d1-0000-4000-8000-00000000dead", signed(delivery)[1])
+
+
 async def test_a_flood_of_unknown_keys_asks_circle_a_few_times_a_minute_and_known_keys_still_pass(
     world: World, delivery: Delivery
 ) -> None:

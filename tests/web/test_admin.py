@@ -105,6 +105,9 @@ async def test_a_failed_mint_runs_again_and_a_payment_that_failed_does_not(shop:
     await shop.store.write(lambda conn: conn.execute(update(tables.purchases).values(status_reason="payment_failed")))
     refused = await post(shop, path)
     assert (refused.status, refused.code) == (409, "not_failed")
+    assert (
+        refused.body["error"]["message"] == f"purchase {purchase_id} was never paid: there is no mint that has failed"
+    )
 
 
 async def test_a_failed_distribution_goes_back_to_waiting_for_cover_with_its_transfer_and_batch(store: Store) -> None:

@@ -13,6 +13,7 @@ from storage.engines.sqlite import SqliteStore
 from tests.web.shop import PATIENT, Shop, opened
 
 SIGN_UP = "/api/auth/signup/"
+PASSES = {"password": "long enough", "invite_code": "x"}
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,12 @@ async def test_json_that_does_not_fit_is_a_422(shop: Shop, raw: bytes) -> None:
     answer = await shop.send("POST", SIGN_UP, raw=raw)
     assert (answer.status, answer.code) == (422, "invalid_request")
     assert await shop.rows(tables.users) == 0
+
+
+async def test_a_field_that_there_is_none_of_is_named_in_plain_words(shop: Shop) -> None:
+    answer = await shop.send("POST", SIGN_UP, {"email": "a@example.com", "nickname": "ada"} | PASSES)
+    assert (answer.status, answer.code) == (422, "invalid_request")
+    assert answer.body["error"]["message"] == "nickname: there is no such field here"
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "", "application/x-www-form-urlencoded", "application/jsonx"])

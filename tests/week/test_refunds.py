@@ -254,6 +254,7 @@ def test_a_full_refund_before_the_mint_cancels_it_and_gives_the_edition_back(tmp
             return bool((await shop.library(token))[0]["status"] == "refunded")
 
         await world.until("refunded", refunded)
+        assert (await shop.purchase(1, token))["status_reason"] is None
         second, _ = await shop.pay()
 
         async def bought() -> bool:

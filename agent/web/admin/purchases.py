@@ -210,7 +210,7 @@ def _line(view: PurchaseView) -> PurchaseLine:
         buyer_name=row.buyer_name,
         stripe_payment_intent_id=row.stripe_payment_intent_id,
         status=PurchaseStatus(row.status),
-        status_reason=row.status_reason,
+        status_reason=view.status_reason,
         usdc_payment_status=view.usdc_status,
         hold_reason=row.hold_reason,
         waits_for_wallet=view.waits_for_wallet,
