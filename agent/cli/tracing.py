@@ -75,6 +75,7 @@ def _sale(found: Trace) -> list[tuple[str, str]]:
         ("status", sale.status + ("" if not sale.status_reason else f": {sale.status_reason}")),
         ("payout", sale.usdc_payment_status + ("" if not sale.hold_reason else f": {sale.hold_reason}")),
         ("gross, fee, net", f"{sale.gross_amount} − {sale.stripe_fee or '?'} = {sale.net_after_stripe or '?'} USD"),
+        ("available", f"{sale.available_on:%Y-%m-%d %H:%M} UTC" if sale.available_on else "not known yet"),
         ("refunded", f"{sale.refunded_amount} USD"),
         ("creators' due", f"{sale.usdc_amount or '?'} USDC ({found.split_rule or 'not split yet'})"),
         ("payment_intent", sale.stripe_payment_intent_id or "none"),

@@ -51,6 +51,7 @@ class PurchaseBody(Answer):
     gross_amount: Money
     stripe_fee: Money | None
     net_after_stripe: Money | None
+    available_on: Moment | None
     refunded_amount: Money
     status: PurchaseStatus
     status_reason: str | None

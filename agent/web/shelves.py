@@ -181,6 +181,7 @@ def purchase_body(view: views.PurchaseView) -> PurchaseBody:
         gross_amount=format_cents(row.gross_amount),
         stripe_fee=_cents(row.stripe_fee),
         net_after_stripe=_cents(row.net_after_stripe),
+        available_on=row.available_on,
         refunded_amount=format_cents(row.refunded_amount),
         status=PurchaseStatus(row.status),
         status_reason=view.status_reason,

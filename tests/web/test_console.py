@@ -255,6 +255,27 @@ async def test_a_parked_mint_stands_in_the_list_with_its_error_and_runs_again_fr
     assert 'href="/console/work/"' in twice.text
 
 
+async def test_a_sale_whose_payment_failed_offers_no_mint_to_retry(shop: Shop, visitor: Visitor) -> None:
+    _, author = await shop.member("author@example.com")
+    _, buyer = await shop.member()
+    purchase_id = await paid(shop, await shop.content(author), buyer)
+    page, target = f"/console/purchases/{purchase_id}", f"/console/do/retry/mint/{purchase_id}"
+    await signed_in(visitor, "operator")
+    for why, offered in (("would cost more", True), ("payment_failed", False)):
+        failed = update(tables.purchases).values(status="failed", status_reason=why)
+        await shop.store.write(lambda conn, failed=failed: conn.execute(failed))
+        assert (await visitor.get(page)).has_form(target) is offered
+
+
+async def test_the_treasury_says_that_the_time_to_convert_is_over(shop: Shop, visitor: Visitor) -> None:
+    await signed_in(visitor, "viewer")
+    assert "Convert by 28 Nov 09:00 UTC" in (await visitor.get("/console/treasury/")).words
+    shop.clock.pass_(days=6)
+    visitor.forget()
+    await signed_in(visitor, "viewer")
+    assert "To convert since 28 Nov 09:00 UTC" in (await visitor.get("/console/treasury/")).words
+
+
 async def test_what_only_a_person_can_settle_is_closed_on_its_page_with_a_reason(shop: Shop, visitor: Visitor) -> None:
     now = shop.clock.now()
     await shop.store.write(lambda conn: ask_person(conn, "underpaid", "1", "underpaid", "7 units more are due", now))

@@ -8,10 +8,11 @@ from solders.keypair import Keypair
 from sqlalchemy import Connection, update
 
 from agent.web.endpoint import Access, Face
+from domain.states import UsdcStatus
 from storage import tables
 from storage.people import withdrawals
 from tests.web.accessible import complaints
-from tests.web.sales import fee_known, minted, paid
+from tests.web.sales import fee_known, minted, move_payouts, paid
 from tests.web.shop import INVITE, PASSWORD, PLATFORM_ADDRESS, Shop
 from tests.web.test_console import XSS, concrete
 from tests.web.visitor import Page, Visitor, visiting
@@ -122,6 +123,9 @@ async def test_a_creator_sees_his_own_sales_and_nobody_else_s(shop: Shop, visito
         ("Dusk", "2.35", "pending_conversion")
     ]
     assert (await shop.send("GET", f"/api/creators/{author_id}/sales/", token=token)).status == 404
+    await move_payouts(shop, purchase_id, UsdcStatus.PENDING_DISTRIBUTION)
+    covered = await visitor.get("/sales")
+    assert "ready for payout" in covered.words and "on its way" not in covered.words, "no batch has it"
     visitor.forget()
     await sign_in(visitor, "buyer@example.com")
     assert "Nothing sold and minted yet" in (await visitor.get("/sales")).words

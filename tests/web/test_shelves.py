@@ -26,6 +26,7 @@ async def test_a_purchase_shows_every_figure_of_the_three_dollar_example_as_it_b
         await minted(shop, purchase_id)
         done = (await shop.send("GET", path, token=buyer)).body
         assert (done["stripe_fee"], done["net_after_stripe"], done["usdc_amount"]) == ("0.39", "2.61", "2.35")
+        assert (fresh["available_on"], done["available_on"]) == (None, "2026-11-23T09:20:00Z")
         assert (done["status"], done["nft_minted"], done["mint_cost"]) == ("completed", True, "0.00")
         assert (done["network_cost_lamports"], done["mint_signature"]) == (5_000, f"sig{purchase_id}")
         assert done["usdc_payment_status"] == "pending_conversion"

@@ -72,7 +72,7 @@ DONE: Mapping[str, str] = {
 
 PAYOUT_WORDS: Mapping[str, str] = {
     "pending_conversion": "waits for payout",
-    "pending_distribution": "on its way",
+    "pending_distribution": "ready for payout",
     "distributed": "paid",
     "netted": "used for debt",
     "cancelled": "refunded",
