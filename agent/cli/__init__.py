@@ -4,6 +4,9 @@ A command module imports what it needs inside its function: `--help` and a misty
 command, write its module and register it below.
 """
 
+import inspect
+import re
+
 import typer
 from typer._click.core import Command
 from typer._completion_classes import completion_init
@@ -67,14 +70,16 @@ def main() -> None:
     """Run the command that the arguments name, or tell a shell what could come next."""
     completion_init()
     commands = get_command(app)
-    _take_values_off_flags(commands)
+    _tidy_help(commands)
     commands(complete_var=completion.VARIABLE)
 
 
-def _take_values_off_flags(command: Command) -> None:
-    """Typer's help says `--json <bool>`, for which people type `--json true`."""
+def _tidy_help(command: Command) -> None:
+    """Typer's help says `--json <bool>`, for which people type `--json true`, and breaks lines as the source does."""
+    if command.help:
+        command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(command.help))
     for parameter in command.get_params(typer.Context(command)):
         if isinstance(parameter, TyperOption) and parameter.is_flag:
             parameter.metavar = ""
     for below in command.commands.values() if isinstance(command, TyperGroup) else ():
-        _take_values_off_flags(below)
+        _tidy_help(below)

@@ -100,7 +100,13 @@ class Router:
                 allowed.append(endpoint.method)
         if allowed:
             raise method_not_allowed(allowed)
-        raise RequestError(404, "not_found", NOTHING_HERE)
+        raise RequestError(404, "not_found", self._nearby(path))
+
+    def _nearby(self, path: str) -> str:
+        """The slash at the end is easily forgotten, or one too many."""
+        other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
+        known = other in self._plain or any(pattern.fullmatch(other) for pattern, _ in self._patterned)
+        return f"{NOTHING_HERE}; there is something at {other}" if known else NOTHING_HERE
 
     def body_max_bytes(self, method: str, path: str) -> int:
         """How much of a body is worth reading: what the endpoint takes."""

@@ -43,6 +43,15 @@ def test_a_python_without_our_packages_is_told_how_to_get_them() -> None:
     assert ended.stderr.startswith("error: this Python has no pysqlite3; run `make venv`")
 
 
+def test_help_breaks_its_lines_where_the_terminal_ends_and_not_where_the_source_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    told = main("distribute_usdc_batch", "--help").stdout
+    assert "2 no terminal to ask and no --auto-confirm, 3 not covered by" in told
+    assert "all that is payable now. Exit codes" not in told, "a paragraph stays one"
+
+
 @pytest.mark.parametrize("command", [["sandbox"], ["batch", "show"]])
 def test_help_shows_no_value_for_a_flag(command: list[str]) -> None:
     """`--json <bool>` made people type `--json true`."""

@@ -57,6 +57,25 @@ async def test_json_that_does_not_fit_is_a_422(shop: Shop, raw: bytes) -> None:
     assert await shop.rows(tables.users) == 0
 
 
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/api/content", "; there is something at /api/content/"),
+        ("/api/content/7", "; there is something at /api/content/7/"),
+        ("/library/", "; there is something at /library"),
+        ("/api/contents", ""),
+        ("/api/content//", "; there is something at /api/content/"),
+        ("/<b>", ""),
+    ],
+)
+async def test_a_path_that_lacks_its_slash_or_has_one_too_many_is_a_404_that_says_so(
+    shop: Shop, path: str, hint: str
+) -> None:
+    answer = await shop.send("GET", path)
+    assert (answer.status, answer.code) == (404, "not_found")
+    assert answer.body["error"]["message"] == f"there is nothing here{hint}"
+
+
 async def test_a_field_that_there_is_none_of_is_named_in_plain_words(shop: Shop) -> None:
     answer = await shop.send("POST", SIGN_UP, {"email": "a@example.com", "nickname": "ada"} | PASSES)
     assert (answer.status, answer.code) == (422, "invalid_request")

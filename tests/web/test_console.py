@@ -3,11 +3,12 @@
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
 from agent.web.console.app import NAVIGATION
 from agent.web.endpoint import Access, Endpoint, Face
@@ -263,7 +264,7 @@ async def test_a_sale_whose_payment_failed_offers_no_mint_to_retry(shop: Shop, v
     await signed_in(visitor, "operator")
     for why, offered in (("would cost more", True), ("payment_failed", False)):
         failed = update(tables.purchases).values(status="failed", status_reason=why)
-        await shop.store.write(lambda conn, failed=failed: conn.execute(failed))
+        await shop.store.write(partial(Connection.execute, statement=failed))
         assert (await visitor.get(page)).has_form(target) is offered
 
 
