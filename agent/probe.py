@@ -136,6 +136,7 @@ class Probe:
         metrics, since = self._metrics, vital.batches_since
         waiting = [status for status in BatchStatus if status != BatchStatus.SETTLED]
         metrics.batch_waits({status.value: _age(since.get(status, now), now) for status in waiting}, vital.short)
+        metrics.minting(0.0 if vital.minting_since is None else _age(vital.minting_since, now))
         metrics.sends_paused(vital.sends_paused)
         metrics.unknown_outcomes({kind: (one.rows, _age(one.oldest_at, now)) for kind, one in vital.unproven.items()})
         last = vital.reconciled

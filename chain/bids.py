@@ -5,12 +5,9 @@ needed is an attempt that expired.
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 from chain.nft_build import MICRO_LAMPORTS, ComputeBudget
-
-STEPS: Final = 4
-"""Attempts that died until the most is bid; eight are made (`AGENT_ATTEMPTS_MAX`)."""
+from domain.dead_attempts import PROMPT
 
 
 def bid(units: int, most_lamports: int, recent: Sequence[int], dead_attempts: int) -> ComputeBudget | None:
@@ -20,5 +17,5 @@ def bid(units: int, most_lamports: int, recent: Sequence[int], dead_attempts: in
         return None
     most = most_lamports * MICRO_LAMPORTS // units
     median = sorted(recent)[len(recent) // 2] if recent else 0
-    least = most * min(dead_attempts, STEPS) // STEPS
+    least = most * min(dead_attempts, PROMPT) // PROMPT
     return ComputeBudget(units, min(most, max(median, least)))

@@ -83,6 +83,9 @@ class Families(EdgeFamilies):
         )
         self.wallets = self._counter("wallet_creations", "Circle wallets made, or given up.", "outcome")
         self.mints = self._counter("mints", "NFTs finalized and read back, or given up.", "outcome")
+        self.mint_age = self._gauge(
+            "mint_oldest_age_seconds", "How long a sale has been minting, the longest; 0 without any."
+        )
         self.payouts = self._counter("payouts", "Payouts finalized and read back, or given up.", "outcome")
         self.waiting_for_wallet = self._gauge(
             "purchases_waiting_for_wallet", "Paid purchases whose buyer has no wallet yet."

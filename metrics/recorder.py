@@ -218,6 +218,9 @@ class Metrics(EdgeMetrics):
         self._families.waiting_for_wallet.set(rows)
         self._families.waiting_too_long.set(too_long)
 
+    def minting(self, oldest_age_seconds: float) -> None:
+        self._families.mint_age.set(oldest_age_seconds)
+
     def batch_statuses(self, by_status: Mapping[str, int]) -> None:
         for status, rows in by_status.items():
             self._families.batches.labels(self._state(status)).set(rows)

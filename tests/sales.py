@@ -98,6 +98,13 @@ class Sales:
     def minted(self, conn: Connection, purchase_id: int, fee_cents: int = 39, at: datetime = START) -> None:
         """The fee is final and the NFT exists: the creators' money is owed."""
         self.priced(conn, purchase_id, fee_cents, at)
+        attempt_id = self.minting(conn, purchase_id, at)
+        signature = f"mint-signature-{purchase_id}"
+        minting.signed(conn, attempt_id, b"wire", signature, 150, at)
+        minting.finalized(conn, attempt_id, Evidence(signature, True, "", 5, at, MINT_LAMPORTS), at)
+
+    def minting(self, conn: Connection, purchase_id: int, at: datetime = START) -> int:
+        """An attempt at its NFT is about to be signed; the attempt's id."""
         intent = MintIntent(
             "wallet",
             PLATFORM,
@@ -108,12 +115,7 @@ class Sales:
             "RBLK",
             "ipfs://b",
         )
-        minting.intend(conn, purchase_id, self.uuid(), intent, at)
-        attempt = minting.load(conn, purchase_id).attempt
-        assert attempt is not None
-        signature = f"mint-signature-{purchase_id}"
-        minting.signed(conn, attempt.id, b"wire", signature, 150, at)
-        minting.finalized(conn, attempt.id, Evidence(signature, True, "", 5, at, MINT_LAMPORTS), at)
+        return minting.intend(conn, purchase_id, self.uuid(), intent, at)
 
     def sold(self, conn: Connection, content: int, buyer: int, at: datetime = START) -> int:
         purchase_id = self.paid(conn, content, buyer, at)

@@ -18,6 +18,7 @@ from chain.bids import bid
 from chain.nft import ComputeBudget, NftPlan, NftStandard
 from chain.transactions import signature_of, with_signature
 from chain.usdc_payouts import UsdcPayouts
+from domain.dead_attempts import EXPIRY
 from domain.errors import Misuse, OutcomeUnknown, Rejected, Retryable, looking_up
 from domain.evidence import Evidence
 from domain.keys import mint_seed
@@ -40,7 +41,8 @@ log = structlog.get_logger(__name__)
 
 WALLET_WAIT = timedelta(hours=1)
 """A safety net: the wallet's arrival itself makes the mint due."""
-REFUND_WAIT = timedelta(minutes=1)
+REFUND_WAIT, REFUND_WAIT_MOST = timedelta(minutes=1), timedelta(minutes=10)
+"""Stripe may leave a refund pending for days."""
 WAITS_FOR_REFUND = "waits for the outcome of a refund of everything"
 FEE_WAIT = timedelta(seconds=30)
 """A restored database learns the fee of a sale that was paid before; its step fetches it."""
@@ -130,7 +132,7 @@ class MintStep:
         if not rows.is_ready(case.purchase):
             return Done()
         if case.attempt is None:
-            waits = self._waits(case)
+            waits = self._waits(case, claim)
             if waits is not None:
                 return waits
             case = await self._intend(case, claim, is_made=False)
@@ -152,8 +154,8 @@ class MintStep:
         if there is not None:
             return there
         if case.gives_back and not lamports:
-            return self._taken_back(case)
-        short = await self._funds.lacking(plan) if case.dead_attempts else None
+            return self._taken_back(case, claim)
+        short = await self._funds.lacking(plan) if case.dead.count else None
         return await self._sign(case, plan, claim, lamports) if short is None else self._waits_for_sol(case, short)
 
     async def look(self, claim: Claim) -> Outcome:
@@ -204,21 +206,25 @@ class MintStep:
 
         return await self._settle(await self._store.write(fenced(claim, save)), as_made)
 
-    def _taken_back(self, case: MintCase) -> Outcome:
+    def _taken_back(self, case: MintCase, claim: Claim) -> Outcome:
         """The end of a mint that could not be signed till its sale was refunded in full: nothing of it is in flight."""
         attempt, now = case.live, self._clock.now()
         if case.purchase.refunded_amount < case.purchase.gross_amount:
-            return Again(REFUND_WAIT, WAITS_FOR_REFUND)
+            return self._waits_for_refund(claim)
         proof = {"why": "never signed: the sale was refunded in full"}
         return Done(lambda conn: rows.dead(conn, attempt.id, proof, now))
 
-    def _waits(self, case: MintCase) -> Outcome | None:
+    def _waits_for_refund(self, claim: Claim) -> Outcome:
+        taken = self._clock.now() - claim.created_at
+        return Again(look_again_after(taken, REFUND_WAIT, REFUND_WAIT_MOST), WAITS_FOR_REFUND)
+
+    def _waits(self, case: MintCase, claim: Claim) -> Outcome | None:
         """What a mint waits for before its intent."""
         purchase_id = case.purchase.id
         if payout_address(case.buyer) is None:
             say: Commit = lambda conn: rows.say(conn, purchase_id, WAITS_FOR_WALLET)  # noqa: E731
             return Again(WALLET_WAIT, "waits for the buyer's wallet", commit=say)
-        return Again(REFUND_WAIT, WAITS_FOR_REFUND) if case.gives_back else None
+        return self._waits_for_refund(claim) if case.gives_back else None
 
     def _waits_for_sol(self, case: MintCase, short: str) -> Outcome:
         purchase_id, taken = case.purchase.id, self._clock.now() - case.live.created_at
@@ -301,7 +307,7 @@ class MintStep:
         if not most or (payouts is not None and not self._standard.fits(plan, payouts, with_budget=True)):
             return None
         recent = await self._chain.priority_fees([plan.platform_wallet])
-        return bid(MINT_UNITS + TRANSFER_UNITS * transfers, most, recent, case.dead_attempts)
+        return bid(MINT_UNITS + TRANSFER_UNITS * transfers, most, recent, case.dead.count)
 
     async def _speaks_against(
         self, case: MintCase, payouts: UsdcPayouts | None, wire: bytes, claim: Claim
@@ -321,7 +327,7 @@ class MintStep:
                 return await self._bury(case, plan, proof, claim)
             case WatchState.EXPIRED:
                 why = f"expired; last: {claim.last_error}"
-                proof = {"why": why, "signature": attempt.signature, "expiry": watch.proof if watch else None}
+                proof = {"why": why, "signature": attempt.signature, EXPIRY: watch.proof if watch else None}
                 return await self._bury(case, plan, proof, claim)
             case WatchState.CONFIRMED:
                 return Again(self._terms.resend_every() * FINALITY_ROUNDS, "confirmed, waits for finalized")
@@ -375,10 +381,12 @@ class MintStep:
         if maker is not None:
             return await self._made_by(maker, case, plan, claim)
         bury: Commit = lambda conn: rows.dead(conn, attempt.id, proof, now)  # noqa: E731
-        used_up = case.dead_attempts + 1 >= self._terms.attempts_max
-        if used_up and await self._funds.lacking(plan) is None:
+        expired = EXPIRY in proof
+        dead = case.dead.and_one(expired=expired)
+        if dead.are_too_many(self._terms.attempts_max) and await self._funds.lacking(plan) is None:
             return Refused("attempts_used_up", str(proof["why"]), bury)
-        return Again(timedelta(0), f"attempt {attempt.attempt} is dead: {proof['why']}", commit=bury)
+        pause = dead.pause if expired else timedelta(0)
+        return Again(pause, f"attempt {attempt.attempt} is dead: {proof['why']}", commit=bury)
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         now = self._clock.now()

@@ -16,6 +16,7 @@ from chain import programs
 from chain.account_waves import WAVE, into_waves
 from chain.packed_plan import TransactionFormat, into_groups
 from chain.usdc_payouts import PackedTransfer
+from domain.dead_attempts import DeadAttempts
 from domain.destinations import WHY_NOT, AccountStanding
 from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from domain.states import BatchStatus
@@ -53,10 +54,14 @@ class Formats(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the database says of the page's owners: whom we made an account for before, and how often that failed."""
+    """What the database says of the page's owners: whom we made an account for before, and how often in vain."""
 
     made: frozenset[str]
-    failed_tries: Mapping[str, int]
+    dead_tries: Mapping[str, DeadAttempts]
+
+    def pause(self, owners: Sequence[str]) -> timedelta:
+        """Before their accounts are tried again: what no block takes is sent ever less often."""
+        return max(self.dead_tries.get(owner, DeadAttempts()).pause for owner in owners)
 
 
 @dataclass(slots=True)
@@ -86,7 +91,7 @@ class PackStep:
         def look(conn: Connection) -> tuple[Row[Any], Sequence[Row[Any]], int, Known]:
             page = packing.waiting(conn, batch_id, most)
             owners = {row.destination_address for row in page}
-            known = Known(packing.once_made(conn, owners), packing.failed_tries(conn, batch_id, owners))
+            known = Known(packing.once_made(conn, owners), packing.dead_tries(conn, batch_id, owners))
             return batches.by_id(conn, batch_id), page, packing.waiting_count(conn, batch_id), known
 
         batch, page, waiting, known = await self._store.read(look)
@@ -102,7 +107,7 @@ class PackStep:
         if short is not None:
             log.error("the platform wallet lacks SOL", batch=batch_id, why=short)
             return Again(PAUSED, short)
-        commit = self._commit(batch, found, packed_format, room, more=len(page) == most)
+        commit = self._commit(batch, found, known, packed_format, room, more=len(page) == most)
         return Again(timedelta(0), "packs on", commit=commit) if len(page) == most else Done(commit)
 
     def _sort(
@@ -120,7 +125,7 @@ class PackStep:
                 found.bad.append((row.id, WHY_NOT[standing]))
             elif owner in known.made:
                 found.bad.append((row.id, CLOSED_AGAIN))
-            elif known.failed_tries.get(owner, 0) >= self._terms.attempts_max:
+            elif known.dead_tries.get(owner, DeadAttempts()).are_too_many(self._terms.attempts_max):
                 found.bad.append((row.id, NOT_MADE))
             elif costs_more_than_it_pays(row.amount, rent, self._terms.sol_cents):
                 found.left_out.append((row.id, NOT_WORTH_IT))
@@ -138,7 +143,7 @@ class PackStep:
         return f"rents and fees need {need} lamports, the platform wallet has {have}: send {need - have} more"
 
     def _commit(
-        self, batch: Row[Any], found: Sorted, packed_format: TransactionFormat, room: int, *, more: bool
+        self, batch: Row[Any], found: Sorted, known: Known, packed_format: TransactionFormat, room: int, *, more: bool
     ) -> Commit:
         """Everything made ready before the transaction, so that it may run twice."""
         packed = packed_members(found.ready, room)
@@ -146,16 +151,16 @@ class PackStep:
             packed = [group for group in packed if len(group) == room]  # the next page fills up what is left over
         made = [self._terms.new_group(self._ids, batch.uuid, packed_format, group) for group in packed]
         waves = into_waves([row.destination_address for row in found.missing])
-        named = [(str(self._ids.uuid()), wave) for wave in waves]
         now = self._clock.now()
+        named = [(str(self._ids.uuid()), wave, now + known.pause(wave)) for wave in waves]
 
         def commit(conn: Connection) -> None:
             for transfer_id, why in found.bad:
                 transfers.failed(conn, transfer_id, why, now)
             for transfer_id, why in found.left_out:
                 packing.leave_out(conn, transfer_id, why, now)
-            for uuid, wave in named:
-                upkeep.plan(conn, "accounts", uuid, self._terms.payer, wave, now, batch.id)
+            for uuid, wave, due_at in named:
+                upkeep.plan(conn, "accounts", uuid, self._terms.payer, wave, now, batch.id, due_at)
             for group in made:
                 groups.create(conn, batch.id, group, now)
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from chain.packed_check import pays_at
 from chain.packed_plan import PackedPlan
+from domain.dead_attempts import EXPIRY
 from domain.destinations import INSUFFICIENT_FUNDS
 from domain.errors import looking_up
 from domain.evidence import Evidence
@@ -74,7 +75,7 @@ class PackedSettleStep:
                 }
                 return await self._bury(case, plan, proof, blames_a_payout(attempt.wire, watch.err))
             case WatchState.EXPIRED:
-                proof = {"why": "expired", "signature": attempt.signature, "expiry": watch.proof}
+                proof = {"why": "expired", "signature": attempt.signature, EXPIRY: watch.proof}
                 return await self._bury(case, plan, proof, halve=False)
             case _:
                 return Done()
@@ -116,14 +117,16 @@ class PackedSettleStep:
         if halve:
             return self._bisector.part(case, proof)
         group_id, now, why = case.group.id, self._clock.now(), str(proof["why"])
-        used_up = case.dead_attempts + 1 >= self._terms.attempts_max
+        expired = EXPIRY in proof
+        dead = case.dead.and_one(expired=expired)
+        used_up, due_at = dead.are_too_many(self._terms.attempts_max), now + dead.pause if expired else now
 
         def bury(conn: Connection) -> None:
             rows.dead(conn, group_id, proof, now)
             if used_up:
                 rows.failed(conn, group_id, why, now)
             else:
-                enqueue(conn, "packed_sign", group_id, now)
+                enqueue(conn, "packed_sign", group_id, now, due_at)
 
         return Refused("attempts_used_up", why, bury) if used_up else Done(bury)
 

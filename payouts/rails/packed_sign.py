@@ -155,7 +155,7 @@ class PackedSignStep:
         if isinstance(begun, Stop):
             return begun.outcome
         case = begun
-        budget = await self._budget(plan, case.dead_attempts)
+        budget = await self._budget(plan, case.dead.count)
         blockhash, last_valid_block_height = await self._chain.latest_blockhash()
         wire = build_packed(
             plan,

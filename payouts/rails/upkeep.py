@@ -16,6 +16,7 @@ from chain.nft_build import ComputeBudget
 from chain.receipts import build_close
 from chain.transactions import signature_of, with_signature
 from chain.upkeep_check import assert_close_matches, assert_wave_matches
+from domain.dead_attempts import EXPIRY
 from domain.errors import AccessRefused, OutcomeUnknown, Rejected, Retryable
 from domain.evidence import Evidence
 from domain.outcomes import Again, Commit, Done, Outcome, Unknown
@@ -28,7 +29,7 @@ from ports.clock import Clock
 from ports.ids import Ids
 from storage.payouts import receipts
 from storage.payouts import upkeep as rows
-from storage.payouts.packing import failed_tries
+from storage.payouts.packing import dead_tries
 from storage.payouts.transfers import watch_state
 from storage.payouts.upkeep import UpkeepCase
 from storage.store import Store
@@ -132,9 +133,10 @@ class UpkeepStep:
         most, batch_id, owners = self._terms.priority_lamports, case.row.batch_id, case.addresses
         if not most or batch_id is None:
             return None
-        tries = await self._store.read(lambda conn: failed_tries(conn, batch_id, owners))
+        tries = await self._store.read(lambda conn: dead_tries(conn, batch_id, owners))
         recent = await self._chain.priority_fees([self._terms.address])
-        return bid(ACCOUNT_UNITS * len(owners), most, recent, max(tries.values(), default=0))
+        dead = max((one.count for one in tries.values()), default=0)
+        return bid(ACCOUNT_UNITS * len(owners), most, recent, dead)
 
     def _build(self, case: UpkeepCase, blockhash: str, budget: ComputeBudget | None) -> bytes:
         """The bytes, held against what is meant. Raises Rejected."""
@@ -155,7 +157,7 @@ class UpkeepStep:
             case WatchState.FINALIZED:
                 return self._ended(case, {"why": f"landed with an error: {watch.err if watch else ''}"})
             case WatchState.EXPIRED:
-                return self._ended(case, {"why": "expired", "expiry": watch.proof if watch else None})
+                return self._ended(case, {"why": "expired", EXPIRY: watch.proof if watch else None})
             case WatchState.CONFIRMED:
                 return Again(every * 2, "confirmed, waits for finalized")
             case _:

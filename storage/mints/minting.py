@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select
 
+from domain.dead_attempts import DeadAttempts
 from domain.errors import Misuse, Retryable
 from domain.evidence import Evidence
 from domain.realtime import Part
@@ -39,7 +40,7 @@ class MintCase:
     content: Row[Any]
     attempt: Row[Any] | None
     watch: Row[Any] | None
-    dead_attempts: int
+    dead: DeadAttempts
     pays: Sequence[Part]
     gives_back: bool
 
@@ -76,7 +77,9 @@ def load(conn: Connection, purchase_id: int) -> MintCase:
         raise Misuse(f"no purchase {purchase_id}")
     buyer = conn.execute(row_of(users), {"which": purchase.buyer_id}).one()
     content = conn.execute(row_of(contents), {"which": purchase.content_id}).one()
-    return attempted(conn, MintCase(purchase, buyer, content, None, None, 0, [], gives_all_back(conn, purchase)))
+    return attempted(
+        conn, MintCase(purchase, buyer, content, None, None, DeadAttempts(), [], gives_all_back(conn, purchase))
+    )
 
 
 def attempted(conn: Connection, case: MintCase) -> MintCase:
@@ -86,7 +89,7 @@ def attempted(conn: Connection, case: MintCase) -> MintCase:
         case,
         attempt=attempt,
         watch=watch_of(conn, attempt),
-        dead_attempts=dead,
+        dead=dead,
         pays=[] if attempt is None else mint_payouts.of_attempt(conn, attempt.id),
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, case, func, insert, select, update
 
+from domain.dead_attempts import DeadAttempts
 from domain.errors import Misuse, Retryable
 from domain.evidence import Evidence
 from domain.ledger import Asset
@@ -63,7 +64,7 @@ class GroupCase:
     members: Sequence[Member]
     attempt: Row[Any] | None
     watch: Row[Any] | None
-    dead_attempts: int
+    dead: DeadAttempts
 
     @property
     def is_payable(self) -> bool:
@@ -94,7 +95,7 @@ def load(conn: Connection, group_id: int) -> GroupCase:
         members=_members(conn, group_id),
         attempt=attempt,
         watch=watch_of(conn, attempt),
-        dead_attempts=dead,
+        dead=dead,
     )
 
 

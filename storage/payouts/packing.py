@@ -4,8 +4,9 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, String, cast, exists, func, select, update
+from sqlalchemy import Connection, Row, String, case, cast, exists, func, select, update
 
+from domain.dead_attempts import EXPIRY, DeadAttempts
 from domain.states import UpkeepState, UsdcStatus
 from storage.history import note
 from storage.payouts import membership
@@ -72,9 +73,9 @@ def once_made(conn: Connection, owners: Collection[str]) -> frozenset[str]:
     return frozenset(conn.scalars(asked))
 
 
-def failed_tries(conn: Connection, batch_id: int, owners: Collection[str]) -> dict[str, int]:
-    """How often making an owner's token account for this batch was proven to have failed since a person was last told
-    so: another batch, and whoever has it paid again, begin anew."""
+def dead_tries(conn: Connection, batch_id: int, owners: Collection[str]) -> dict[str, DeadAttempts]:
+    """The transactions that were to make an owner's token account for this batch and are proven dead, since a person
+    was last told so: another batch, and whoever has it paid again, begin anew."""
     told = (
         select(func.max(state_history.c.at, type_=state_history.c.at.type))
         .select_from(
@@ -91,7 +92,7 @@ def failed_tries(conn: Connection, batch_id: int, owners: Collection[str]) -> di
         .scalar_subquery()
     )
     asked = (
-        select(upkeep_items.c.address, func.count().label("tries"))
+        select(upkeep_items.c.address, func.count().label("tries"), func.sum(_EXPIRED).label("expired"))
         .join(upkeep, upkeep.c.id == upkeep_items.c.upkeep_id)
         .where(
             upkeep.c.kind == "accounts",
@@ -102,7 +103,10 @@ def failed_tries(conn: Connection, batch_id: int, owners: Collection[str]) -> di
         )
         .group_by(upkeep_items.c.address)
     )
-    return {row.address: row.tries for row in conn.execute(asked)}
+    return {row.address: DeadAttempts(row.tries - row.expired, row.expired) for row in conn.execute(asked)}
+
+
+_EXPIRED = case((upkeep.c.proof.contains(f'"{EXPIRY}"', autoescape=True), 1), else_=0)
 
 
 SCREENED_OUT = "left out by the screening: "

@@ -91,7 +91,7 @@ def load(conn: Connection, transfer_id: int, *, lock: bool = False) -> TransferC
         payouts=conn.execute(paid, {"of": transfer_id}).all(),
         attempt=attempt,
         watch=watch_of(conn, attempt),
-        dead_attempts=dead,
+        dead_attempts=dead.count,
     )
 
 

@@ -53,9 +53,16 @@ def load(conn: Connection, upkeep_id: int) -> UpkeepCase:
 
 
 def plan(
-    conn: Connection, kind: Kind, uuid: str, payer: Payer, addresses: Sequence[str], now: datetime, batch_id: int | None
+    conn: Connection,
+    kind: Kind,
+    uuid: str,
+    payer: Payer,
+    addresses: Sequence[str],
+    now: datetime,
+    batch_id: int | None,
+    due_at: datetime | None = None,
 ) -> int:
-    """Make a transaction's row; its job is due."""
+    """Make a transaction's row; its job is due, or will be at `due_at`."""
     upkeep_id: int | None = conn.scalar(
         insert(upkeep)
         .values(
@@ -72,7 +79,7 @@ def plan(
     assert upkeep_id is not None
     conn.execute(insert(upkeep_items), [{"upkeep_id": upkeep_id, "address": address} for address in addresses])
     note(conn, "upkeep", upkeep_id, None, UpkeepState.INTENDED, now, kind)
-    enqueue(conn, "upkeep", upkeep_id, now)
+    enqueue(conn, "upkeep", upkeep_id, now, due_at)
     return upkeep_id
 
 

@@ -9,13 +9,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection, String, cast, func, select, text
 
-from domain.states import BatchStatus
+from domain.states import BatchStatus, PurchaseStatus
 from storage.operation.switches import SENDS_PAUSED, why_on
 from storage.payouts.batches import UNSETTLED
 from storage.reconciliation import reports
 from storage.recovery.backups import last_started
-from storage.statements import insert_into
-from storage.tables import batches, cursors, jobs, readings, state_history
+from storage.statements import fixed, insert_into
+from storage.tables import batches, cursors, jobs, mint_attempts, purchases, readings, state_history
 from storage.treasury.funding import lacking
 
 SWEEP_CURSOR = "stripe_events"
@@ -44,10 +44,12 @@ class Reconciled:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """`batches_since`: since when a batch has been in each unsettled status, the longest. `short` in USDC base
-    units: what batches that wait for funds lack. Moments are None for what never happened."""
+    """`minting_since`: since when a sale has been minting, the longest; `batches_since`: the same of a batch in each
+    unsettled status. `short` in USDC base units: what batches that wait for funds lack. Moments are None for what never
+    happened."""
 
     unproven: Mapping[str, Unproven]
+    minting_since: datetime | None
     batches_since: Mapping[BatchStatus, datetime]
     short: int
     sends_paused: bool
@@ -62,6 +64,7 @@ class Vitals:
 def read(conn: Connection, now: datetime) -> Vitals:
     return Vitals(
         unproven=_unproven(conn),
+        minting_since=conn.scalar(_MINTING_SINCE),
         batches_since=_batches_since(conn),
         short=lacking(conn),
         sends_paused=why_on(conn, SENDS_PAUSED) is not None,
@@ -72,6 +75,14 @@ def read(conn: Connection, now: datetime) -> Vitals:
         stripe_webhook=_amount(conn, STRIPE_WEBHOOK),
         size_bytes=_size(conn),
     )
+
+
+_MINTING_SINCE = (
+    select(func.min(mint_attempts.c.created_at))
+    .select_from(mint_attempts.join(purchases))
+    .where(purchases.c.status == fixed(PurchaseStatus.MINTING))
+)
+"""By its first attempt: what was paid may have waited for days for the buyer's wallet."""
 
 
 def beat(conn: Connection, now: datetime) -> None:

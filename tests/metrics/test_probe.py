@@ -20,6 +20,7 @@ from storage import inbox, work
 from storage.engines.metered import MeteredStore
 from storage.errors import StoreUnavailable
 from storage.inbox import StripeEvent
+from storage.mints import minting
 from storage.operation import interventions, switches
 from storage.payouts import batches, groups, taking, upkeep
 from storage.payouts.planning import PlanTerms
@@ -338,6 +339,34 @@ async def test_what_is_unproven_waits_or_was_never_backed_up_is_shown(store: Sto
     await store.write(lambda conn: conn.execute(delete(jobs).where(jobs.c.id == job_id)))
     await probe.refresh()
     assert values(metrics)("unknown_outcome_rows", "transfer") == 0
+
+
+async def test_a_sale_is_minting_since_its_first_attempt_until_it_is_minted(store: Store, sales: Sales) -> None:
+    """What was paid before may have waited for days for the buyer's wallet."""
+    metrics, clock = Metrics(), Clock(START + DAY)
+    probe = Probe(store, clock, metrics, usdc_least=THRESHOLD, sol_least=SOL_LEAST, wallet_wait=14 * DAY)
+    began = [START + DAY / 4, START + DAY / 2]
+
+    def arrange(conn: Connection) -> list[int]:
+        creator, buyer = sales.user(conn, "ann"), sales.user(conn, "bob")
+        sales.sold(conn, sales.content(conn, creator), buyer, START)
+        return [sales.paid(conn, sales.content(conn, creator), buyer, START) for _ in began]
+
+    async def shown() -> float:
+        await probe.refresh()
+        return values(metrics)("mint_oldest_age_seconds")
+
+    first, second = await store.write(arrange)
+    assert await shown() == 0
+    attempt_id = await store.write(lambda conn: sales.minting(conn, first, began[0]))
+    assert await shown() == 3 * DAY.total_seconds() / 4
+    await store.write(lambda conn: minting.dead(conn, attempt_id, {"why": "expired"}, START + DAY / 2))
+    await store.write(lambda conn: sales.minting(conn, first, START + DAY / 2))
+    await store.write(lambda conn: sales.minting(conn, second, began[1]))
+    assert await shown() == 3 * DAY.total_seconds() / 4
+    await store.write(lambda conn: minting.dead(conn, attempt_id + 1, {"why": "expired"}, START + DAY / 2))
+    await store.write(lambda conn: minting.failed(conn, first, "given up", START + DAY / 2))
+    assert await shown() == DAY.total_seconds() / 2
 
 
 async def test_a_batch_is_as_old_as_its_status(store: Store, sales: Sales) -> None:
