@@ -19,9 +19,10 @@ from simulator.keyring import Keyring
 from simulator.life import Life
 from simulator.process import Process
 from simulator.scenario import WITH_DICE_OF_THEIR_OWN, FaultKind
+from simulator.shortages import LAST_SECONDS
 from simulator.stage import NEVER, Stage
-from simulator.storms import FOR_EVER, Ended, Storms, give_sol
-from simulator.strikes import Tally
+from simulator.storms import FOR_EVER, Storms, give_sol
+from simulator.strikes import Ended, Tally
 from simulator.world import DATABASE
 
 SPELLS_A_WEEK = 3
@@ -124,7 +125,7 @@ class Mischief:
         dice = self._own_dice(kind) if kind in WITH_DICE_OF_THEIR_OWN else self.dice
         found = []
         for _ in range(dice.randint(1, max(1, round(SPELLS_A_WEEK * seconds / 604_800)))):
-            lasts = dice.choice(STORM_SECONDS)
+            lasts = dice.choice(LAST_SECONDS.get(kind, STORM_SECONDS))
             at = dice.uniform(0, seconds)
             if busy and dice.random() < SHARE_AT_BUSY_TIMES:
                 earliest = 0 if kind in AT_ONCE else -min(lasts, 600)

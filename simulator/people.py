@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -294,8 +295,9 @@ class Cast:
         made = self._give_back(payment, amount)
         if fails and made is not None:
             await self.stage.clock.sleep(self.dice.choice((5, 600, 86_400)))
-            self.stage.stripe.controls.fail_refund(made)
-            self.stage.trace.tell("refund", made, "fails")
+            with suppress(ApiError):  # it had been left pending, and has failed meanwhile
+                self.stage.stripe.controls.fail_refund(made)
+                self.stage.trace.tell("refund", made, "fails")
 
     async def exchange(self) -> None:
         """Somebody gives back what he bought, and buys another work of the same creators."""

@@ -66,12 +66,22 @@ class FaultKind(StrEnum):
     LOST_COMMITS = "lost_commits"
     """The connection to the database breaks in a COMMIT, which took effect or did not, or in a read; the process lives
     on and can't tell."""
+    FULL_BLOCKS = "full_blocks"
+    """For minutes to a day no block takes what bids less than others do, also beyond all that the daemons may bid."""
+    PENDING_REFUNDS = "pending_refunds"
+    """Our balance at Stripe covers no refunds for minutes to days: they stay pending, and succeed or fail then."""
 
 
 ALL_FAULTS = frozenset(FaultKind)
 CONVERTING = frozenset({FaultKind.MINT_KEYS, FaultKind.BY_HAND})
 """These meet nothing where the daemons don't convert through Circle Mint."""
-WITH_DICE_OF_THEIR_OWN = frozenset({FaultKind.REDIRECTS, FaultKind.LOST_COMMITS, FaultKind.LATE_BUYERS}) | CONVERTING
+WITH_DICE_OF_THEIR_OWN = CONVERTING | {
+    FaultKind.REDIRECTS,
+    FaultKind.LOST_COMMITS,
+    FaultKind.LATE_BUYERS,
+    FaultKind.FULL_BLOCKS,
+    FaultKind.PENDING_REFUNDS,
+}
 """Whether and when they strike moves nothing of what the others draw: a world without them is what it was before there
 were any."""
 

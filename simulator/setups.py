@@ -18,6 +18,7 @@ SHARE_CONVERTING = 0.25
 CAPS = (10**12, 10**12, 50 * 10**6)
 """Of one order, in base units: more than anybody is due, or less than a week needs, so that several follow."""
 DAY_CAP = 10**13
+MOST_BID = ("0", "5000", "100000", "100000")
 SHARE_CHANGED = 0.35
 """Of the rarer settings, in the other worlds."""
 
@@ -57,7 +58,8 @@ def drawn(scenario: Scenario, dice: random.Random, workers: int) -> dict[str, st
         chosen["AGENT_IDLE_SECONDS"] = "10800"
     rarer = _rarer(random.Random(f"settings of {scenario.seed}"))
     converting = _converting(random.Random(f"wires of {scenario.seed}"), scenario)
-    return chosen | rarer | converting | dict(scenario.settings)
+    bidding = _bidding(random.Random(f"bids of {scenario.seed}"), scenario)
+    return chosen | rarer | converting | bidding | dict(scenario.settings)
 
 
 def _converting(dice: random.Random, scenario: Scenario) -> dict[str, str]:
@@ -75,6 +77,13 @@ def _converting(dice: random.Random, scenario: Scenario) -> dict[str, str]:
         "AGENT_CAP_CONVERSION_DAY": str(cap * max(2, scenario.purchases // 2) if binds else DAY_CAP),
         "AGENT_TREASURY_POLL_MS": "10800000",
     }
+
+
+def _bidding(dice: random.Random, scenario: Scenario) -> dict[str, str]:
+    """Where somebody names full blocks with few others: mostly something is bid."""
+    if FaultKind.FULL_BLOCKS not in scenario.faults or len(scenario.faults) > FEW_FAULTS:
+        return {}
+    return {"AGENT_PRIORITY_FEE_LAMPORTS": dice.choice(MOST_BID)}
 
 
 def _is_asked_for(scenario: Scenario) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
@@ -13,12 +13,12 @@ from sandbox.circle_service.transactions import State
 from sandbox.faults import Fault, Faults, Rule
 from sandbox.solana_node.endpoints import Endpoint
 from sandbox.solana_node.history import Landed
-from simulator import oddities
+from simulator import oddities, shortages
 from simulator.line import Fray
 from simulator.outside import SECOND_ENDPOINT, START_LAMPORTS
 from simulator.scenario import FaultKind
 from simulator.stage import Stage
-from simulator.strikes import READS, Answers, Tally
+from simulator.strikes import READS, Answers, Ended, Tally
 
 FOR_EVER = 1 << 40
 STRIPE, CIRCLE, CHAIN, MINT = "stripe", "circle", "chain", "mint"
@@ -54,21 +54,6 @@ SHARE_MASKED = 0.5
 MONEY = ((STRIPE, "/v1/refunds"), (STRIPE, "/v1/checkout"), (CIRCLE, "/transfer"), (CIRCLE, "/sign"), (CHAIN, "send"))
 BREAKS = (0.02, 0.1, 0.3)
 """Shares of the commits."""
-
-
-def _begun() -> asyncio.Event:
-    event = asyncio.Event()
-    event.set()
-    return event
-
-
-@dataclass(slots=True)
-class Ended:
-    """What a storm leaves to be undone, and how often it struck. Until it has `met` something it does not pass."""
-
-    undo: Callable[[], None]
-    struck: Callable[[], int]
-    met: asyncio.Event = field(default_factory=_begun)
 
 
 @dataclass(slots=True)
@@ -108,6 +93,8 @@ class Storms:
             FaultKind.NO_SOL: self._spend_sol,
             FaultKind.REDIRECTS: self._redirect,
             FaultKind.LOST_COMMITS: self._break_commits,
+            FaultKind.FULL_BLOCKS: lambda: shortages.fill_blocks(self.stage, self.own_dice(kind)),
+            FaultKind.PENDING_REFUNDS: lambda: shortages.lack_refunds(self.stage, self.own_dice(kind)),
         }
         return others[kind]() if kind in others else None
 

@@ -70,3 +70,18 @@ def _told(answer: Any) -> Any:
     if isinstance(answer, dict):
         return {name: _told(value) for name, value in answer.items() if name not in MOVES_ON}
     return [_told(one) for one in answer] if isinstance(answer, list) else answer
+
+
+def _begun() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
+@dataclass(slots=True)
+class Ended:
+    """What a storm leaves to be undone, and how often it struck. Until it has `met` something it does not pass."""
+
+    undo: Callable[[], None]
+    struck: Callable[[], int]
+    met: asyncio.Event = field(default_factory=_begun)

@@ -39,6 +39,8 @@ RUSHES = 0.5
 MOVES, FREEZES = 0.3, 0.3
 """Share of weeks in which a creator names another address, or has his account frozen."""
 LATEST_WISH_SECONDS = 40
+REGRET_SOON_SECONDS = (30, 600, 4_000)
+"""Where Stripe may leave refunds pending, more people want their money back."""
 STRANGERS = 2
 PLANS_MOST = 2
 AFTER_A_PLAN_SECONDS = (60, 900, 7_200)
@@ -53,6 +55,7 @@ SHARES = {
     FaultKind.OUTAGES: 0.15,
     FaultKind.NO_SOL: 0.25,
     FaultKind.LATE_FEES: 0.25,
+    FaultKind.FULL_BLOCKS: 0.25,
 }
 """Of kinds that hide others: after an old backup some sales wait for a person, and are judged less strictly; where
 nobody is there, or nothing can be paid, little happens."""
@@ -241,12 +244,19 @@ class _World:
                 self._plan(plot, cast, operator)
             for at in self._moments(plot):
                 plot.add(at, whims.act)
+        self._meetings(plot, cast, whims)
+        self._looks(plot, cast)
+        return plot
+
+    def _meetings(self, plot: "_Plot", cast: Cast, whims: Whims) -> None:
+        """What people do so that what goes wrong meets somebody."""
         if self._latecomers is not None:
             plot.add(BEFORE_MONDAY_SECONDS - COME_BEFORE_SECONDS, self._latecomers.come)
         if FaultKind.LOST_COMMITS in self._kinds:
             self._wishes(plot, cast, whims)
-        self._looks(plot, cast)
-        return plot
+        if FaultKind.PENDING_REFUNDS in self._kinds:
+            for at in plot.busy:
+                plot.add(at + self._askers.choice(REGRET_SOON_SECONDS), cast.refund)
 
     def _wishes(self, plot: "_Plot", cast: Cast, whims: Whims) -> None:
         """Where an answer may be lost though it was done, people ask for what could be done twice."""

@@ -100,6 +100,8 @@ class SolanaNode:
         """Called with each transaction that a fork took back."""
         self.on_disturbed: list[Callable[[], None]] = []
         """Called for each transaction that a switch loses, or lands late."""
+        self.on_outbid: list[Callable[[], None]] = []
+        """Called for each that bids less than `least_price`, as often as it is sent."""
         self._late: list[tuple[int, int, Resolved]] = []
         self._late_count = 0
         self._svm_slot = -1
@@ -182,7 +184,8 @@ class SolanaNode:
         if self.endpoint(path).drops_sends:
             return resolved.signature
         if price_of(resolved) < self.least_price:
-            self._disturbed()
+            for hear in self.on_outbid:
+                hear()
             return resolved.signature
         if self.switches.drop_sends > 0:
             self.switches.drop_sends -= 1

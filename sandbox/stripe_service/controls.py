@@ -48,6 +48,11 @@ class Controls:
         """Called for each delivery that a switch loses, doubles, holds back or signs wrongly."""
         return self._world.post_office.on_disturbed
 
+    @property
+    def on_left_pending(self) -> list[Callable[[], None]]:
+        """Called for each refund that our balance does not cover."""
+        return self._world.reversals.on_left_pending
+
     def refund(self, charge_or_intent: str, amount: int | None = None, reason: str | None = None) -> Json:
         """As the operator does in Stripe's dashboard; `amount` in cents, all that is left if None."""
         params: Json = {"payment_intent" if charge_or_intent.startswith("pi_") else "charge": charge_or_intent}

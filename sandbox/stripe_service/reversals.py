@@ -1,5 +1,7 @@
 """Money that goes back: refunds, refunds that fail afterwards, disputes. Stripe's fee is never returned."""
 
+from collections.abc import Callable
+
 from sandbox.stripe_service import shapes
 from sandbox.stripe_service.balance import Balance
 from sandbox.stripe_service.books import Books, Json
@@ -18,6 +20,8 @@ class Reversals:
         self._balance = balance
         self.lacks_funds = False
         """Our balance at Stripe does not cover refunds: a new one stays `pending` until it is settled, or fails."""
+        self.on_left_pending: list[Callable[[], None]] = []
+        """Called for each of those."""
 
     def refund(self, params: Json) -> Json:
         """`params`: `payment_intent` or `charge`, and perhaps `amount` (cents; all that is left if absent), `reason`,
@@ -37,6 +41,8 @@ class Reversals:
         refund = self._books.refunds.add(shapes.refund(self._books, charge, params, amount))
         if self.lacks_funds:
             refund.update(status="pending", pending_reason="insufficient_funds")
+            for hear in self.on_left_pending:
+                hear()
         else:
             self._pay_back(refund)
         self._set_refunded(charge, charge["amount_refunded"] + amount)

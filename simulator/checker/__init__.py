@@ -7,7 +7,19 @@ Invariants are numbered as in `docs/PROOF.md`.
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from simulator.checker import books, conversions, dashboards, groups, history, parties, payouts, rest, sales, secrecy
+from simulator.checker import (
+    books,
+    conversions,
+    dashboards,
+    groups,
+    history,
+    parties,
+    patience,
+    payouts,
+    rest,
+    sales,
+    secrecy,
+)
 from simulator.checker.dashboards import Figures, Shown
 from simulator.checker.reading import Database
 from simulator.checker.records import People, Records, Wish
@@ -75,6 +87,7 @@ class Checker:
         yield from sales.shelves(db, records)
         yield from sales.inbox(db, records)
         yield from sales.given_back(db, records)
+        yield from sales.given_early(db, records)
         yield from payouts.assignment(db)
         yield from payouts.weeks(db, records)
         yield from payouts.frozen(db)
@@ -90,6 +103,7 @@ class Checker:
         yield from conversions.withdrawn(db, records)
         yield from groups.membership(db)
         yield from history.moves(db)
+        yield from patience.given_up_early(db)
 
     def _at_rest(self, db: Database, accepted: frozenset[str]) -> Iterator[str]:
         records = self.records

@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from sandbox.world import STRIPE_EVENTS
 from simulator.checker.reading import Database
@@ -103,6 +104,23 @@ def given_back(db: Database, records: Records) -> Iterator[str]:
                 yield f"I7: {payment['payment_intent']} was refunded {ours.total()} times by us and {most} times due"
 
 
+def given_early(db: Database, records: Records) -> Iterator[str]:
+    """I7: what Stripe leaves pending is not called given back, and what it has given up never was."""
+    ours = {row["r"]: row["state"] for row in db.rows("SELECT stripe_refund_id r, state FROM refunds")}
+    for payment in records.payments():
+        for one in payment["refunds"]:
+            if ours.get(one["id"]) == "succeeded" and one["status"] in ("pending", "requires_action"):
+                yield f"I7: refund {one['id']} is {one['status']} at Stripe and succeeded with us"
+        given = _given(payment)
+        if given > payment["gross_cents"]:
+            yield f"I7: {given} cents went back of {payment['payment_intent']}, {payment['gross_cents']} were paid"
+
+
+def _given(payment: Mapping[str, Any]) -> int:
+    """Cents that Stripe's refunds have brought back to a buyer."""
+    return sum(one["amount"] for one in payment["refunds"] if one["status"] == "succeeded")
+
+
 def shelves(db: Database, records: Records) -> Iterator[str]:
     """Editions and NFTs: none beyond the number, none twice, none but for a paid sale, each with its buyer."""
     held = "SELECT content_id, COUNT(*) n FROM purchases WHERE edition_held GROUP BY 1"
@@ -157,13 +175,18 @@ def nothing_lost(db: Database, records: Records) -> Iterator[str]:
 
 
 def came_back(db: Database, records: Records) -> Iterator[str]:
-    """At rest: refunds and disputes are what Stripe says of them."""
+    """At rest: refunds and disputes are what Stripe says of them, and of a sale came back what has succeeded: nothing
+    of what failed or is pending. All of it came back if and only if the sale is called refunded."""
     refunds = {row["stripe_refund_id"]: row for row in db.rows("SELECT * FROM refunds")}
     disputes = {row["stripe_dispute_id"]: row for row in db.rows("SELECT * FROM disputes")}
-    sales = {row["stripe_payment_intent_id"] for row in db.rows("SELECT stripe_payment_intent_id FROM purchases")}
+    sales = {row["stripe_payment_intent_id"]: row for row in db.rows("SELECT * FROM purchases")}
     for payment in records.payments():
         if payment["payment_intent"] not in sales:
             continue
+        sale, given = sales[payment["payment_intent"]], _given(payment)
+        if (sale["refunded_amount"], sale["status"] == "refunded") != (given, given >= sale["gross_amount"]):
+            standing = f"{sale['status']} with {sale['refunded_amount']}"
+            yield f"I7: {given} cents went back of purchase {sale['id']}, which is {standing}"
         for one in payment["refunds"]:
             ours = refunds.get(one["id"])
             told = {"canceled": "failed", "requires_action": "pending"}.get(one["status"], one["status"])

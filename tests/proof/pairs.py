@@ -1,6 +1,6 @@
 """Every kind of fault alone, and every two together, over one week's batch of the simulator's creators."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 
 from simulator.cores import cores, in_order
@@ -28,6 +28,7 @@ def run(seed: int, until: Until) -> Account:
     asked = (Scenario(seed + number, 1, PURCHASES, chosen, operators=True) for number, chosen in enumerate(wanted))
     for number, outcome in enumerate(until.each(in_order(simulate, asked, cores())), start=1):
         progress.add(report, outcome, number)
+    named: Callable[[int], str] = lambda number: " with ".join(sorted(wanted[number - seed]))  # noqa: E731
     singles = len(FaultKind)
     return Account(
         f"each of {singles} kinds alone and each of {len(wanted) - singles} pairs, a week of three creators each",
@@ -39,5 +40,5 @@ def run(seed: int, until: Until) -> Account:
             "faults injected": sum(report.faults.values()),
             "points at which a process could have died": report.crash_points,
         },
-        [f"seed {one['seed']}: {one['found']}" for one in report.violations],
+        [f"seed {one['seed']}, {named(one['seed'])}: {one['found']}" for one in report.violations],
     )

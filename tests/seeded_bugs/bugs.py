@@ -11,6 +11,7 @@ from tests.seeded_bugs import (
     bugs_of_real_time,
     bugs_of_retries,
     bugs_of_sales,
+    bugs_of_shortages,
     bugs_of_the_calendar,
 )
 from tests.seeded_bugs.planting import BUGS, Bug
@@ -28,5 +29,6 @@ __all__ = [
     "bugs_of_real_time",
     "bugs_of_retries",
     "bugs_of_sales",
+    "bugs_of_shortages",
     "bugs_of_the_calendar",
 ]
