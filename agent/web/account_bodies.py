@@ -38,6 +38,7 @@ class Profile(Answer):
     email: str
     username: str
     wallet_provider: str
+    wallet_chain: str
     wallet_state: WalletState
     circle_wallet_id: str | None
     circle_wallet_address: str | None

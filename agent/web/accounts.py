@@ -265,6 +265,7 @@ def profile_body(user: Any) -> Profile:
         email=user.email,
         username=user.username,
         wallet_provider=user.wallet_provider,
+        wallet_chain=user.wallet_chain,
         wallet_state=WalletState(user.wallet_state),
         circle_wallet_id=user.circle_wallet_id,
         circle_wallet_address=user.circle_wallet_address,

@@ -18,14 +18,17 @@ users = Table(
     Column("circle_wallet_address", String(64), index=True),
     Column("wallet_address", String(64), index=True),
     Column("web3auth_sub", String(255), unique=True),
+    Column("wallet_chain", String(16), nullable=False, server_default="SOL"),
     *state("wallet_state", states.WalletState),
     Column("wallet_attempt", Integer, nullable=False, server_default="1"),
     Column("wallet_challenge_id", String(64), unique=True),
     moment("address_changed_at", nullable=True),
     moment("created_at"),
     CheckConstraint("wallet_provider IN ('circle_w3s', 'external', 'web3auth')", name="wallet_provider"),
+    CheckConstraint("wallet_chain = 'SOL'", name="wallet_chain"),
 )
-"""`wallet_address` is the external address of users from before; `address_changed_at` starts the cool-off."""
+"""`wallet_address` is the external address of users from before; `address_changed_at` starts the cool-off.
+Both addresses are of `wallet_chain`, as each payout is of its `chain`; Solana is the one that is built."""
 
 invites = Table(
     "invites",

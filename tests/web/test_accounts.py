@@ -90,7 +90,7 @@ async def test_a_token_signs_in_until_it_expires_or_is_revoked_and_is_stored_has
     user_id, token = await shop.member()
     profile = await shop.send("GET", "/api/profile/", token=token)
     assert (profile.status, profile.body["user_id"]) == (200, user_id)
-    assert profile.body["wallet_provider"] == "circle_w3s"
+    assert (profile.body["wallet_provider"], profile.body["wallet_chain"]) == ("circle_w3s", "SOL")
     assert profile.body["wallet_prompt"] is None
     stored = [row["token_hash"] for row in await shop.all(tables.tokens)]
     assert hash_secret(token) in stored and token not in stored

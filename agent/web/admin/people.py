@@ -194,6 +194,7 @@ def _user_line(row: Any) -> UserLine:
         email=row.email,
         username=row.username,
         wallet_provider=row.wallet_provider,
+        wallet_chain=row.wallet_chain,
         wallet_state=WalletState(row.wallet_state),
         address=payout_address(row),
         created_at=row.created_at,

@@ -25,6 +25,7 @@ class UserLine(Answer):
     email: str
     username: str
     wallet_provider: str
+    wallet_chain: str
     wallet_state: WalletState
     address: str | None
     created_at: Moment
