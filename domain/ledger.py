@@ -237,6 +237,17 @@ def usdc_deposit(signature: str, amount: int) -> Entry:
     )
 
 
+def usdc_own(signature: str, amount: int) -> Entry:
+    """So much of a deposit was the operator's own money, by his word: no dollars were converted for it."""
+    return _entry(
+        f"deposit-own:{signature}",
+        "usdc_own",
+        signature,
+        (CONVERSION_CLEARING, Asset.USDC, amount),
+        (OUTSIDE, Asset.USDC, -amount),
+    )
+
+
 def usdc_outside(signature: str, amount: int) -> Entry:
     """USDC left the platform wallet by no payout of ours; `amount` is positive."""
     return _entry(

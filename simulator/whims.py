@@ -6,7 +6,7 @@ from typing import Any
 
 from simulator.checker.dashboards import units
 from simulator.operator import Operator
-from simulator.people import Cast, key_of
+from simulator.people import Cast, Person, key_of
 from simulator.treasurer import Treasurer
 from simulator.world import Answer
 
@@ -57,14 +57,17 @@ class Whims:
             acts = (*acts, self._order, self._order)
         await self._dice.choice(acts)()
         if self._own.random() < SETTLES:
-            await self._own.choice((self._announce_by_mistake, self._settle_a_debt))()
+            await self._own.choice((self._announce_by_mistake, self._settle_a_debt, self._accept_a_deposit))()
 
     async def end(self) -> None:
-        """Nothing is held any more but what may be paid already."""
+        """Nothing is held any more but what may be paid already. Some of those who owe by now don't wait for sales."""
         for purchase_id in self._may_be_let_go():
             await self._cast.ask(
                 "POST", f"/admin/api/purchases/{purchase_id}/unhold", BECAUSE, self._operator.token, admin=True
             )
+        for creator in self._cast.creators:
+            if self._own.random() < SETTLES:
+                await self._settle_debt_of(creator)
 
     async def _ask(self, method: str, path: str, body: Any = None) -> Answer | None:
         """None when no answer came, or a refusal."""
@@ -169,8 +172,10 @@ class Whims:
                 await self._ask("POST", f"conversions/{chosen}/withdraw", BECAUSE)
 
     async def _settle_a_debt(self) -> None:
-        """Somebody who owes has sent dollars, or is let off, for all of it or a part."""
-        creator = self._own.choice(self._cast.creators)
+        await self._settle_debt_of(self._own.choice(self._cast.creators))
+
+    async def _settle_debt_of(self, creator: Person) -> None:
+        """He may owe, has sent dollars, or is let off, for all of it or a part."""
         shown = await self._ask("GET", f"users/{creator.id}")
         owes = 0 if shown is None else units(shown.body["owes"])
         if shown is None or not owes:
@@ -180,6 +185,18 @@ class Whims:
         told = {"way": way, "amount": decimal(amount), "owes": shown.body["owes"]}
         for _ in range(2):
             await self._ask("POST", f"users/{creator.id}/debt/settle", {**BECAUSE, **told})
+
+    async def _accept_a_deposit(self) -> None:
+        """Some of the treasurer's money was no conversion. What Circle Mint brings is one, whenever it is heard of."""
+        if self._cast.stage.settings.converts:
+            return
+        shown = await self._ask("GET", "deposits?unexplained=true")
+        if shown is not None and shown.body["items"]:
+            chosen = self._own.choice(shown.body["items"])
+            self._cast.stage.people.said_settled["own"] += units(chosen["unexplained"])
+            for _ in range(2):
+                told = {**BECAUSE, "amount": chosen["unexplained"]}
+                await self._ask("POST", f"deposits/{chosen['id']}/accept", told)
 
     async def _order(self) -> None:
         """USDC from Circle Mint that nobody needs, taken back a while later if nobody has agreed to it by then."""

@@ -5,6 +5,14 @@ from collections.abc import Iterator
 from simulator.checker.reading import Database
 from simulator.checker.records import Records
 
+UNTOLD = """
+    SELECT id, amount, unexplained + own_amount
+    + COALESCE((SELECT SUM(d.amount) FROM deposit_matches d WHERE d.movement_id = m.id), 0)
+    + COALESCE((SELECT SUM(s.amount) FROM settlements s WHERE s.movement_id = m.id), 0) told
+    FROM chain_movements m WHERE kind = 'deposit' AND amount <> told
+"""
+"""Deposits of which more or less is explained than they brought."""
+
 
 def ledger(db: Database) -> Iterator[str]:
     """I1: every entry and all accounts sum to zero per asset; the running balances are the sums of the postings."""
@@ -79,13 +87,19 @@ def settled(db: Database, records: Records) -> Iterator[str]:
         yield f"I2: {row['n']} of payout {row['id']} is settled by hand, people settled {row['s']}"
     sign = "CASE kind WHEN 'forgiven' THEN amount WHEN 'unforgiven' THEN -amount ELSE 0 END"
     forgiven = db.number(f"SELECT SUM({sign}) FROM settlements")
+    for row in db.rows(UNTOLD):
+        yield f"I2: deposit {row['id']} brought {row['amount']}, and {row['told']} of it is told of"
     off = db.number("SELECT amount FROM ledger_balances WHERE account = 'written:off'")
     if off != forgiven:
         yield f"I2: {forgiven} is forgiven, and {off} is written off"
     if records.people is None:
         return
-    for kind in ("paid", "repaid", "forgiven"):
-        booked = db.number("SELECT SUM(amount) FROM settlements WHERE kind = ?", kind)
+    booked_as = {
+        kind: db.number("SELECT SUM(amount) FROM settlements WHERE kind = ?", kind)
+        for kind in ("paid", "repaid", "forgiven")
+    }
+    booked_as["own"] = db.number("SELECT SUM(own_amount) FROM chain_movements")
+    for kind, booked in booked_as.items():
         if booked > records.people.said_settled[kind]:
             yield f"I2: {booked} is booked as {kind} by hand, people said {records.people.said_settled[kind]}"
 

@@ -118,8 +118,9 @@ def _clearing(db: Database, records: Records) -> Iterator[str]:
     sql = "SELECT SUM(amount) FROM ledger_balances WHERE account = 'conversion:clearing' AND asset = ?"
     dollars, usdc = db.number(sql, "usd_cents"), db.number(sql, "usdc_base_units")
     announced = db.number("SELECT SUM(usd_cents) FROM conversions WHERE withdrawn_at IS NULL")
-    repaid = db.number("SELECT SUM(amount) FROM settlements WHERE movement_id IS NOT NULL")
-    if (dollars, -usdc) != (announced, records.inflow() - repaid):
+    beside = db.number("SELECT SUM(amount) FROM settlements WHERE movement_id IS NOT NULL")
+    beside += db.number("SELECT SUM(own_amount) FROM chain_movements")
+    if (dollars, -usdc) != (announced, records.inflow() - beside):
         yield (
             f"I11: {announced} cents were announced and {records.inflow()} base units came, the ledger has {dollars} "
             f"and {-usdc} in clearing"

@@ -62,8 +62,8 @@ class People:
     by_hand: set[str] = field(default_factory=set)
     """Transfers that somebody made in Circle Mint's console, by Circle's ids."""
     said_settled: Counter[str] = field(default_factory=Counter)
-    """What operators have said, or were about to say, that they settled by hand: `paid`, `repaid`, `forgiven` → base
-    units."""
+    """What operators have said, or were about to say, that they settled by hand: `paid`, `repaid`, `forgiven`, and
+    what came to the wallet and was their `own` → base units."""
     withdrawn: set[int] = field(default_factory=set)
     """Announced conversions that operators have asked to withdraw, by their numbers."""
 

@@ -47,6 +47,7 @@ _FACTS: Mapping[str, tuple[Table, tuple[str, ...]]] = {
     "backup": (backups, ("kind", "name", "size_bytes", "sha256")),
     "reconciliation": (reconciliations, ("asked_by", "phase")),
     "outflow": (chain_movements, ("signature", "amount", "kind")),
+    "deposit": (chain_movements, ("signature", "amount", "unexplained", "own_amount")),
     "switch": (switches, ("is_on", "reason", "set_by")),
     "jobs": (jobs, ("kind", "subject", *_WORK)),
     "stripe_events": (stripe_events, ("event_id", *_WORK)),

@@ -87,7 +87,7 @@ def ask_anew(conn: Connection, subject: str, now: datetime) -> None:
 def settle_debt(conn: Connection, recipient_id: int, wish: DebtSettled, now: datetime) -> int:
     """What a recipient has paid back, or is forgiven, of what he owes, for the oldest payouts first; what he owes then.
 
-    Raises RequestError 404 `user_not_found`, 409 `debt_differs`, `too_much`, `no_such_deposit` or `deposit_explained`.
+    Raises RequestError 404 `user_not_found`, 409 `debt_differs` or `too_much`, and as `deposits.take_for_debt`.
     """
     recipients.lock(conn, [recipient_id])
     if conn.scalar(select(users.c.id).where(users.c.id == recipient_id)) is None:
@@ -100,7 +100,7 @@ def settle_debt(conn: Connection, recipient_id: int, wish: DebtSettled, now: dat
     if not 0 < wish.amount <= owes:
         raise RequestError(409, "too_much", f"user {recipient_id} owes {format_usdc(owes)} USDC", "amount")
     if wish.deposit_id is not None:
-        _take_deposit(conn, wish.deposit_id, wish.amount)
+        deposits.take_for_debt(conn, wish.deposit_id, wish.amount)
     left = wish.amount
     for debtor, amount in standing:
         part = min(left, amount)
@@ -118,16 +118,6 @@ def _settle_part(conn: Connection, debtor: Row[Any], amount: int, wish: DebtSett
     else:
         settlements.forgive(conn, debtor, amount, now)
     _note(conn, debtor, f"{format_usdc(amount)} USDC of its debt {wish.way}: {wish.reason}", now)
-
-
-def _take_deposit(conn: Connection, deposit_id: int, amount: int) -> None:
-    """No announced conversion explains that much of it."""
-    left = deposits.take_for_debt(conn, deposit_id, amount)
-    if left is None:
-        raise RequestError(409, "no_such_deposit", f"there is no deposit {deposit_id}", "deposit_id")
-    if left < amount:
-        told = f"of deposit {deposit_id} {format_usdc(left)} USDC are not explained by conversions or debts"
-        raise RequestError(409, "deposit_explained", told, "deposit_id")
 
 
 def _note(conn: Connection, payout: Row[Any], why: str, now: datetime) -> None:

@@ -36,6 +36,7 @@ chain_movements = Table(
     Column("counterparty", String(64)),
     Column("transfer_id", ROW_ID, ForeignKey("transfers.id"), unique=True),
     money("unexplained", nullable=True),
+    money("own_amount", default=0),
     moment("created_at"),
     UniqueConstraint("signature", "account", "asset", name="uq_chain_movements_movement"),
     CheckConstraint("kind IN ('deposit', 'payout', 'orphan', 'mint', 'other')", name="kind"),
@@ -60,8 +61,8 @@ chain_movements = Table(
     ),
 )
 """Finalized changes of the platform wallet's USDC account and SOL, one row a transaction; their sum, up to any slot, is
-its balance, read off an index alone. `unexplained`: of a deposit, the base units that no announced conversion explains.
-"""
+its balance, read off an index alone. `unexplained`: of a deposit, the base units that no announced conversion explains,
+nor a debt that was repaid by it, nor a person's word that they were his own (`own_amount`)."""
 
 deposit_matches = Table(
     "deposit_matches",

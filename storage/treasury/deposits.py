@@ -9,10 +9,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, exists, func, insert, literal_column, select, update
 
 from domain.deposits import OpenConversion, Share, brought, explain
+from domain.errors import RequestError
+from domain.ledger import usdc_own
+from domain.money import format_usdc
 from domain.states import ConversionState
+from storage.books.ledger import post
+from storage.history import note
 from storage.tables import chain_movements, conversion_orders, conversions, deposit_matches
 from storage.work import enqueue
 
@@ -115,15 +120,46 @@ def may_be_of(conn: Connection, conversion_id: int) -> bool:
     )
 
 
-def take_for_debt(conn: Connection, deposit_id: int, amount: int) -> int | None:
-    """By so much of a deposit somebody has paid back what he owes: no conversion explains it. Returns what of it had no
-    explanation, and takes nothing where that is less; None where there is no such deposit."""
+def take_for_debt(conn: Connection, deposit_id: int, amount: int) -> None:
+    """By so much of a deposit somebody has paid back what he owes: no conversion explains it. Raises RequestError 409
+    `no_such_deposit`, `deposit_explained` or `may_be_an_orders`."""
+    row = _claimable(conn, deposit_id, 409)
+    if amount > row.unexplained:
+        told = f"of deposit {deposit_id} only {format_usdc(row.unexplained)} USDC have no explanation"
+        raise RequestError(409, "deposit_explained", told, "deposit_id")
+    left = row.unexplained - amount
+    conn.execute(update(chain_movements).where(chain_movements.c.id == row.id).values(unexplained=left))
+
+
+def accept_own(conn: Connection, deposit_id: int, amount: int, reason: str, now: datetime) -> None:
+    """A person says that all of a deposit that nothing explains was his own money. `amount` is what he has looked at.
+    It leaves the clearing account, and covers what is owed as before. Raises RequestError 404 `no_such_deposit`, 409
+    `amount_differs` or `may_be_an_orders`."""
+    row = _claimable(conn, deposit_id, 404)
+    if not row.unexplained or amount != row.unexplained:
+        told = f"of deposit {deposit_id} {format_usdc(row.unexplained)} USDC have no explanation now: look again"
+        raise RequestError(409, "amount_differs", told, "amount")
+    changed = {"unexplained": 0, "own_amount": amount}
+    conn.execute(update(chain_movements).where(chain_movements.c.id == row.id).values(**changed))
+    post(conn, usdc_own(row.signature, amount), now)
+    note(conn, DEPOSIT, row.id, "unexplained", "own", now, reason)
+
+
+def _claimable(conn: Connection, deposit_id: int, status: int) -> Row[Any]:
+    """A deposit of which a person says what it was; nobody else explains it meanwhile."""
     lock_explaining(conn)
     mine = (chain_movements.c.id == deposit_id) & (chain_movements.c.kind == DEPOSIT)
-    left: int | None = conn.scalar(select(_LEFT).where(mine).with_for_update())
-    if left is not None and left >= amount:
-        conn.execute(update(chain_movements).where(mine).values(unexplained=chain_movements.c.unexplained - amount))
-    return left
+    row = conn.execute(select(chain_movements).where(mine).with_for_update()).one_or_none()
+    if row is None:
+        raise RequestError(status, "no_such_deposit", f"there is no deposit {deposit_id}", "deposit_id")
+    if row.unexplained in _expected(conn):
+        raise RequestError(
+            409,
+            "may_be_an_orders",
+            "an order of that amount at Circle Mint is open: wait until it has ended",
+            "deposit_id",
+        )
+    return row
 
 
 def _expected(conn: Connection) -> set[int]:
@@ -163,12 +199,26 @@ def _give(conn: Connection, movement_id: int, share: Share, now: datetime) -> No
     )
 
 
+def unexplained_page(conn: Connection, before: int | None, limit: int) -> Sequence[Row[Any]]:
+    """Up to `limit` deposits of which something has no explanation, newest first, behind the one of the id `before`."""
+    of = chain_movements.c
+    query = select(chain_movements).where(of.unexplained > literal_column("0"))
+    if before is not None:
+        slot = select(of.slot).where(of.id == before).scalar_subquery()
+        query = query.where((of.slot < slot) | ((of.slot == slot) & (of.id < before)))
+    return conn.execute(query.order_by(of.slot.desc(), of.id.desc()).limit(limit)).all()
+
+
 def page(conn: Connection, before: int | None, limit: int) -> Sequence[Row[Any]]:
     """Up to `limit` deposits, newest first, with ids below `before`."""
     query = select(chain_movements).where(chain_movements.c.kind == DEPOSIT)
     if before is not None:
         query = query.where(chain_movements.c.id < before)
     return conn.execute(query.order_by(chain_movements.c.id.desc()).limit(limit)).all()
+
+
+def by_id(conn: Connection, deposit_id: int) -> Row[Any]:
+    return conn.execute(select(chain_movements).where(chain_movements.c.id == deposit_id)).one()
 
 
 def matches_of(conn: Connection, movement_ids: Sequence[int]) -> dict[int, list[tuple[int, int]]]:

@@ -202,6 +202,8 @@ def _movement_entries(row: Row[Any], paid: Mapping[str, Mapping[int, int]]) -> I
             yield ledger.network_cost(row.signature, row.kind, -row.amount)
     elif row.amount > 0:
         yield ledger.usdc_deposit(row.signature, row.amount)
+        if row.own_amount:
+            yield ledger.usdc_own(row.signature, row.own_amount)
     elif row.kind != MovementKind.PAYOUT:
         yield ledger.usdc_outside(row.signature, -row.amount)
     elif row.signature in paid:
@@ -246,6 +248,7 @@ CAUSES: Mapping[str, Cause] = {
         ("settled_by_hand", "debt_repaid", "debt_forgiven"), (lambda row: str(row.key), settlements.c.ledger_key, None)
     ),
     "usdc_deposit": (_subject, chain_movements.c.signature, chain_movements.c.kind == MovementKind.DEPOSIT),
+    "usdc_own": (_subject, chain_movements.c.signature, chain_movements.c.own_amount > 0),
     "usdc_outside": _MOVED,
     "usdc_outside_claimed": _MOVED,
     "payouts_distributed": (_subject, payouts.c.signature, payouts.c.paid_amount > 0),

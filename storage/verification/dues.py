@@ -7,7 +7,7 @@ from sqlalchemy import Connection, case, func, select
 from domain.ledger import TREASURY, Asset, debt_of, owed_to
 from domain.states import PAYOUT_PENDING
 from storage.payouts.settlements import SIGN
-from storage.tables import chain_movements, ledger_balances, nettings, payouts, settlements, users
+from storage.tables import chain_movements, deposit_matches, ledger_balances, nettings, payouts, settlements, users
 from storage.treasury.funding import promised
 from storage.verification.check import Check, Finding, at_once, by_rows
 
@@ -62,6 +62,18 @@ def _nothing_left(conn: Connection, first: int, last: int) -> Iterator[Finding]:
         yield Finding(f"payouts {row.id}", f"it is {row.state}, and nothing of it is left to be paid")
 
 
+def _explained(conn: Connection, first: int, last: int) -> Iterator[Finding]:
+    """What is told of a deposit, and what of it has no explanation, is all of it."""
+    of = chain_movements.c
+    shares = select(func.sum(deposit_matches.c.amount)).where(deposit_matches.c.movement_id == of.id)
+    repaid = select(func.sum(settlements.c.amount)).where(settlements.c.movement_id == of.id)
+    told = of.unexplained + of.own_amount + sum(func.coalesce(one.scalar_subquery(), 0) for one in (shares, repaid))
+    deposits = select(of.id, of.amount, told.label("told")).where(of.id.between(first, last), of.kind == "deposit")
+    for row in conn.execute(deposits.order_by(of.id)):
+        if row.amount != row.told:
+            yield Finding(f"chain_movements {row.id}", f"it brought {row.amount}, and {row.told} of it is told of")
+
+
 def _treasury(conn: Connection) -> Iterator[Finding]:
     """The ledger's treasury is the sum of the movements on chain; no more is promised than it holds."""
     sums = select(chain_movements.c.asset, func.sum(chain_movements.c.amount)).group_by(chain_movements.c.asset)
@@ -98,5 +110,6 @@ DUES = (
         "of each payout that waits something is left to be paid",
         by_rows(payouts, _nothing_left),
     ),
+    Check("deposits", ("I11",), "all of a deposit is told of, or unexplained", by_rows(chain_movements, _explained)),
     Check("treasury", ("I11",), "the books hold what the chain has moved, and promise no more", at_once(_treasury)),
 )

@@ -18,7 +18,10 @@ from storage.payouts import debts
 from storage.sales.returns import RefundSeen, record_refund
 from storage.store import Store
 from storage.tables import chain_movements, jobs, payouts, state_history
-from storage.treasury import deposits, movement_rows, movements, outflows
+from storage.treasury import conversion_orders, conversions, deposits, movement_rows, movements, outflows
+from storage.treasury.conversion_orders import Wish
+from storage.treasury.conversions import Announced
+from tests.sales import PLATFORM, Sales
 from tests.storage.replicas import at_once
 from tests.storage.test_debts import ACCOUNT, DUE, NOW, Creator
 from tests.verified import first_findings
@@ -198,6 +201,57 @@ async def test_a_debt_repaid_to_the_wallet_takes_its_deposit_out_of_the_clearing
         assert balance(conn, CONVERSION_CLEARING, Asset.USDC) == before
         assert balance(conn, TREASURY, Asset.USDC) == movement_rows.movement_sum(conn, ACCOUNT, Asset.USDC)
         assert deposits.unexplained_total(conn) == 10 * DUE
+        assert first_findings(conn) == {}
+
+    await store.write(run)
+
+
+async def test_what_the_operator_put_in_himself_is_no_conversions_and_nothing_once_he_has_taken_it_out_again(
+    store: Store,
+) -> None:
+    def run(conn: Connection) -> None:
+        shop = Sales(ACCOUNT)
+        shop.deposit(conn, DUE)
+        deposit = conn.scalars(select(chain_movements.c.id)).one()
+        for wrong, code in ((DUE - 1, "amount_differs"), (0, "amount_differs")):
+            with pytest.raises(RequestError) as refused:
+                deposits.accept_own(conn, deposit, wrong, "a loan", NOW)
+            assert refused.value.code == code
+        with pytest.raises(RequestError) as unknown:
+            deposits.accept_own(conn, deposit + 1, DUE, "a loan", NOW)
+        assert (unknown.value.status, unknown.value.code) == (404, "no_such_deposit")
+        deposits.accept_own(conn, deposit, DUE, "a loan", NOW)
+        with pytest.raises(RequestError) as again:
+            deposits.accept_own(conn, deposit, DUE, "a loan", NOW)
+        assert again.value.code == "amount_differs"
+        assert (balance(conn, CONVERSION_CLEARING, Asset.USDC), balance(conn, OUTSIDE, Asset.USDC)) == (0, -DUE)
+        assert conversions.announce(conn, Announced(str(shop.uuid()), 235, DUE, ""), NOW)
+        assert deposits.matches_of(conn, [deposit]) == {deposit: []}, "whatever is announced later explains it no more"
+        leaves(conn, DUE)
+        assert balance(conn, OUTSIDE, Asset.USDC) == 0
+        told = conn.execute(select(state_history).where(state_history.c.machine == "deposit")).one()
+        assert (told.subject, told.after, told.reason) == (str(deposit), "own", "a loan")
+        assert first_findings(conn) == {}
+
+    await store.write(run)
+
+
+async def test_a_deposit_that_may_be_an_open_orders_is_nobodys_to_explain(store: Store) -> None:
+    def run(conn: Connection) -> None:
+        creator = in_debt(conn)
+        wish = Wish(creator.shop.uuid(), DUE, PLATFORM, "", "ada")
+        order = conversion_orders.propose(conn, wish, NOW)
+        creator.shop.deposit(conn, DUE)
+        deposit = conn.scalars(select(chain_movements.c.id).order_by(chain_movements.c.id.desc()).limit(1)).one()
+        for act in (
+            lambda: deposits.accept_own(conn, deposit, DUE, "a loan", NOW),
+            lambda: settle(conn, creator, "repaid", DUE, DUE, deposit),
+        ):
+            with pytest.raises(RequestError) as refused:
+                act()
+            assert refused.value.code == "may_be_an_orders"
+        conversion_orders.cancel(conn, order, "not needed", NOW)
+        assert settle(conn, creator, "repaid", DUE, DUE, deposit) == 0
         assert first_findings(conn) == {}
 
     await store.write(run)

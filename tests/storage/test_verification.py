@@ -264,6 +264,11 @@ TOUCHES: dict[str, tuple[str, str, list[str]]] = {
             "VALUES (1, 1, 'paid', 5, 5, 'hand:x:0', 0)"
         ],
     ),
+    "what is told of a deposit": (
+        "deposits",
+        "chain_movements",
+        ["UPDATE chain_movements SET unexplained = unexplained - 1 WHERE kind = 'deposit'"],
+    ),
     "a conversion withdrawn": (
         "entries-of-conversions",
         "conversions 1",

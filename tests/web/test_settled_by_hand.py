@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from domain.ledger import Asset
 from storage import tables
 from storage.treasury.chain_rows import record_reading
+from storage.treasury.movement_rows import Movement
+from storage.treasury.movements import book_usdc
 from tests.storage.test_settled_by_hand import in_debt, underpaid
 from tests.web.shop import Shop
 from tests.web.visitor import Visitor, signed_in, visiting
@@ -118,6 +121,29 @@ async def test_an_approver_settles_a_debt_on_its_creators_page_with_a_typed_word
     done = await visitor.follow(await visitor.send(page, target, **filled, confirm="settle"))
     assert "Settled, and booked." in done.words
     assert not done.has_form(target)
+
+
+async def test_a_deposit_of_ones_own_is_accepted_in_the_console_with_a_typed_word(shop: Shop, visitor: Visitor) -> None:
+    now = shop.clock.now()
+    for name, amount in (("first", 5_000_000), ("second", 7_000_000)):
+        came = Movement(name, shop.usdc_account, Asset.USDC, amount, 7, now, "treasurer")
+        await shop.store.write(lambda conn, came=came: book_usdc(conn, came, now))  # type: ignore[misc]
+    page, target = "/console/treasury/", "/console/do/deposits/1/accept"
+    await signed_in(visitor, "operator")
+    assert not (await visitor.get(page)).has_form(target)
+    await signed_in(visitor, "approver")
+    assert (await visitor.send(page, target, reason="a loan")).status == 422
+    done = await visitor.follow(await visitor.send(page, target, reason="a loan", confirm="accept"))
+    assert "Accepted as your own." in done.words
+    assert not done.has_form(target) and done.has_form(target.replace("1", "2"))
+    listed = (await ask(shop, "GET", "deposits")).body["items"]
+    assert [(one["unexplained"], one["own"]) for one in listed] == [("7.00", "0.00"), ("0.00", "5.00")]
+    assert [one["id"] for one in (await ask(shop, "GET", "deposits?unexplained=true")).body["items"]] == [2]
+    assert (await ask(shop, "GET", "deposits?unexplained=true&before=2")).body["items"] == []
+    assert (
+        await ask(shop, "POST", "deposits/1/accept", {"amount": "5.00", "reason": "again"})
+    ).code == "amount_differs"
+    assert await acts(shop) == [("accept", "deposit", "a loan")]
 
 
 async def test_an_announcement_is_withdrawn_in_the_console_while_nothing_has_come(shop: Shop, visitor: Visitor) -> None:

@@ -14,9 +14,11 @@ from agent.web.admin.treasury_bodies import (
     Costs,
     Deposit,
     DepositPage,
+    DepositQuery,
     DepositShare,
     NewConversion,
     Outlook,
+    OwnDeposit,
     Treasury,
 )
 from agent.web.audit import audited, born
@@ -84,7 +86,17 @@ class AdminTreasury:
                 self.deposits,
                 "What arrived, from whom, and which conversions explain it, newest first",
                 DepositPage,
-                query=Paging,
+                query=DepositQuery,
+            ),
+            Endpoint(
+                "POST",
+                f"{root}/deposits/{{deposit_id}}/accept",
+                Access.APPROVER,
+                self.accept,
+                "Say that what nothing explains of a deposit was the operator's own money",
+                Deposit,
+                takes=OwnDeposit,
+                errors=(409,),
             ),
             Endpoint(
                 "POST",
@@ -202,15 +214,20 @@ class AdminTreasury:
 
         return await self._store.write(audited(call, "withdraw", "conversion", conversion_id, now, write, reason))
 
+    async def accept(self, call: Call) -> Deposit:
+        deposit_id, now, wish = call.row_id("deposit_id"), self._clock.now(), call.taken(OwnDeposit)
+        amount = parse_decimal(wish.amount, USDC_DECIMALS)
+
+        def write(conn: Connection) -> Deposit:
+            deposits.accept_own(conn, deposit_id, amount, wish.reason, now)
+            return _shown(conn, [deposits.by_id(conn, deposit_id)])[0]
+
+        return await self._store.write(audited(call, "accept", "deposit", deposit_id, now, write, wish.reason))
+
     async def deposits(self, call: Call) -> DepositPage:
-        asked = call.asked(Paging)
-
-        def look(conn: Connection) -> list[Deposit]:
-            rows = deposits.page(conn, asked.before, asked.limit)
-            matches = deposits.matches_of(conn, [row.id for row in rows])
-            return [_deposit(row, matches[row.id]) for row in rows]
-
-        items = await self._store.read(look)
+        asked = call.asked(DepositQuery)
+        page = deposits.unexplained_page if asked.unexplained else deposits.page
+        items = await self._store.read(lambda conn: _shown(conn, page(conn, asked.before, asked.limit)))
         return DepositPage(items=items, next=items[-1].id if len(items) == asked.limit else None)
 
 
@@ -245,6 +262,11 @@ def _conversion(row: Any) -> Conversion:
     )
 
 
+def _shown(conn: Connection, rows: Sequence[Any]) -> list[Deposit]:
+    matches = deposits.matches_of(conn, [row.id for row in rows])
+    return [_deposit(row, matches[row.id]) for row in rows]
+
+
 def _deposit(row: Any, matches: Sequence[tuple[int, int]]) -> Deposit:
     return Deposit(
         id=row.id,
@@ -252,6 +274,7 @@ def _deposit(row: Any, matches: Sequence[tuple[int, int]]) -> Deposit:
         sender=row.counterparty or "",
         amount=format_usdc(row.amount),
         unexplained=format_usdc(row.unexplained or 0),
+        own=format_usdc(row.own_amount),
         shares=[DepositShare(conversion_id=number, amount=format_usdc(amount)) for number, amount in matches],
         slot=row.slot,
         block_time=row.block_time,

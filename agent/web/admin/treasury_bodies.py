@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.web.bodies import INT_MAX, Answer, Asked, IdempotencyKey, Line, Moment, Money, Reason, Usdc
+from agent.web.bodies import INT_MAX, Answer, Asked, IdempotencyKey, Line, Moment, Money, Paging, Reason, Usdc
 
 
 class Balance(Answer):
@@ -111,16 +111,30 @@ class DepositShare(Answer):
 
 
 class Deposit(Answer):
-    """`sender` is empty where the chain names several or none; `unexplained` no announced conversion explains."""
+    """`sender` is empty where the chain names several or none; `unexplained` no announced conversion explains, nor a
+    debt that was repaid by it; `own`: a person has said that it was his own money."""
 
     id: int
     signature: str
     sender: str
     amount: Money
     unexplained: Money
+    own: Money
     shares: list[DepositShare]
     slot: int
     block_time: Moment | None
+
+
+class DepositQuery(Paging):
+    """`unexplained`: only those of which something has no explanation."""
+
+    unexplained: bool = False
+
+
+class OwnDeposit(Reason):
+    """`amount` is what of it had no explanation when it was looked at: all of it was the operator's own money."""
+
+    amount: Usdc
 
 
 class DepositPage(Answer):

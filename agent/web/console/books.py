@@ -1,7 +1,16 @@
 """The books, the treasury, and what came in by webhook."""
 
 from agent.web.admin.event_bodies import EventDetail, EventPage, EventQuery
-from agent.web.admin.treasury_bodies import ConversionPage, Costs, Outflows, Outlook, SendsSwitch, Treasury
+from agent.web.admin.treasury_bodies import (
+    ConversionPage,
+    Costs,
+    DepositPage,
+    DepositQuery,
+    Outflows,
+    Outlook,
+    SendsSwitch,
+    Treasury,
+)
 from agent.web.books_bodies import EntryPage, EntryQuery, LedgerPage, LedgerQuery
 from agent.web.conversion_bodies import MintDeposits, OrderPage, WireInstructions
 from agent.web.endpoint import Access, Call, Endpoint, Face
@@ -61,6 +70,7 @@ class BookPages:
             orders=await ask(call, "/conversions/orders", OrderPage),
             wired=await ask(call, "/conversions/deposits", MintDeposits),
             sends=await ask(call, "/sends", SendsSwitch),
+            arrived=await self._api.find(call, "/deposits", DepositPage, DepositQuery(unexplained=True)),
         )
 
     async def wire(self, call: Call) -> WebResponse:

@@ -47,6 +47,7 @@ TYPED: Mapping[str, Callable[[Call], str]] = {
     "/batches": _word("plan"),
     "/outflows/{movement_id}/accept": _word("accept"),
     "/outflows/{movement_id}/adopt": _word("adopt"),
+    "/deposits/{deposit_id}/accept": _word("accept"),
     "/conversions/orders/{order_id}/approve": _digest_word,
     "/sends/resume": _word("resume"),
     "/users/{user_id}/debt/settle": _word("settle"),
