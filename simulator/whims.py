@@ -16,6 +16,7 @@ DOLLARS_CENTS = (1, 1_000, 500_000)
 ORDERED = ("0.01", "10.00", "49.99")
 TAKEN_BACK = 0.7
 SETTLES = 0.5
+CRUMB, NOTICED_SECONDS = 1, 60
 PARTS = (None, "0.01", "0.50", "1.00")
 """Of a payment that is given back, in dollars; None: all of it."""
 
@@ -160,9 +161,12 @@ class Whims:
             stage.findings.add(f"an operator's wish was answered with a failure: {path}: {answer.body}")
 
     async def _announce_by_mistake(self) -> None:
-        """Withdrawn a while later, if nothing has come for it by then; asked for twice, as who sees no answer does."""
+        """Withdrawn a while later, if nothing has come for it by then, and a stranger's crumb has the wallet looked at;
+        asked for twice, as who sees no answer does."""
         await self.announce(self._own.choice(DOLLARS_CENTS))
         await self._cast.stage.clock.sleep(self._own.choice(A_WHILE_SECONDS))
+        await self._cast.deposit(CRUMB)
+        await self._cast.stage.clock.sleep(NOTICED_SECONDS)
         shown = await self._ask("GET", "conversions")
         waits = [one for one in shown.body["items"] if one["can_be_withdrawn"]] if shown is not None else []
         if waits:
