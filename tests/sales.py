@@ -139,12 +139,14 @@ class Sales:
 
     def land(self, conn: Connection, transfer_id: int, at: datetime) -> None:
         """A covered transfer sent and finalized."""
-        self._intend(conn, transfer_id, at)
-        attempt = transfers.load(conn, transfer_id).attempt
-        assert attempt is not None
-        transfers.first_send(conn, attempt.id, at)
+        self.send(conn, transfer_id, at)
         evidence = Evidence(f"payout-{transfer_id}", True, "", 9, at, PAYOUT_LAMPORTS)
         transfers.distributed(conn, transfer_id, evidence, self.usdc_account, at)
+
+    def send(self, conn: Connection, transfer_id: int, at: datetime) -> None:
+        """A covered transfer sent, without an answer."""
+        self._intend(conn, transfer_id, at)
+        transfers.first_send(conn, transfers.load(conn, transfer_id).live.id, at)
 
     def _intend(self, conn: Connection, transfer_id: int, at: datetime) -> None:
         row = conn.execute(select(transfer_rows).where(transfer_rows.c.id == transfer_id)).one()

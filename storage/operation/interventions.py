@@ -43,6 +43,7 @@ def hold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> None
     row = _required(conn, purchase_id)
     if row.hold_reason is not None and not row.hold_reason.startswith(DISPUTE_HOLD):
         raise RequestError(409, "held_already", f"purchase {purchase_id} is held already: {row.hold_reason}")
+    recipients.lock_of_sale(conn, purchase_id)
     holds.take_over(conn, purchase_id, OPERATOR_HOLD + reason, now)
     holds.hold(conn, purchase_id, OPERATOR_HOLD + reason, now)
     note(conn, "hold", purchase_id, None, "held", now, reason)

@@ -67,8 +67,8 @@ def retry_distribution(conn: Connection, purchase_id: int, now: datetime) -> Non
     purchases of one creator goes back as a whole. What their recipients owe, or may come to owe, is taken or kept back
     of them first, as of all that are due.
     """
+    recipients.lock_beside(conn, purchase_id)
     _purchase(conn, purchase_id)
-    recipients.lock_of_sale(conn, purchase_id)
     failed = _failed(conn, payouts.c.purchase_id == purchase_id)
     if not failed:
         raise RequestError(409, "not_failed", f"no payout of purchase {purchase_id} has failed")
@@ -147,12 +147,14 @@ def _take_up_failed(conn: Connection, job: Row[Any], now: datetime) -> None:
             retry_wallet(conn, int(job.subject), now)
         return
     if job.kind == "transfer":
-        mine = payouts.c.transfer_id == int(job.subject)
+        given_up = [int(job.subject)]
     elif job.kind in PACKED_KINDS:
         inside = select(group_members.c.transfer_id).where(group_members.c.group_id == int(job.subject))
-        mine = payouts.c.transfer_id.in_(inside)
+        given_up = list(conn.scalars(inside))
     else:
         return
+    recipients.lock_of_transfers(conn, given_up)
+    mine = payouts.c.transfer_id.in_(given_up)
     failed = select(payouts.c.purchase_id).where(mine, payouts.c.state == UsdcStatus.FAILED).limit(1)
     while (purchase_id := conn.scalar(failed)) is not None:
         retry_distribution(conn, purchase_id, now)

@@ -26,16 +26,7 @@ def hold(conn: Connection, purchase_id: int, reason: str, now: datetime) -> None
     for payout in conn.execute(select(payouts).where(payouts.c.purchase_id == row.id).with_for_update()):
         waiting = payout.state in PAYOUT_DUE
         if waiting and not membership.has_begun(conn, payout.transfer_id):
-            advance(
-                conn,
-                payout.id,
-                UsdcStatus.ON_HOLD,
-                now,
-                reason,
-                state_before_hold=payout.state,
-                reason=reason,
-            )
-            membership.unlink(conn, payout.id, now)
+            _keep_back(conn, payout.id, payout.state, reason, now)
     enqueue(conn, "fund", "treasury", now)
 
 
@@ -71,7 +62,7 @@ def release(conn: Connection, purchase_id: int, now: datetime) -> None:
 
 def let_go(conn: Connection, payout: Row[Any], now: datetime) -> None:
     """What held this payout alone holds it no more; the hold of its sale, if there is one, does from now on."""
-    reason = sales.required(conn, payout.purchase_id).hold_reason
+    reason = _why_held(conn, payout.purchase_id)
     if reason is None:
         release_payout(conn, payout, now)
     else:
@@ -93,6 +84,20 @@ def release_payout(conn: Connection, payout: Row[Any], now: datetime) -> None:
 def due_again(conn: Connection, payout: Row[Any], why: str, now: datetime) -> None:
     """A payout that was cancelled or netted is to be paid after all, or is held with its sale. `payout`: its row."""
     advance(conn, payout.id, UsdcStatus.PENDING_CONVERSION, now, why, reason=None)
-    reason = sales.required(conn, payout.purchase_id).hold_reason
+    reason = _why_held(conn, payout.purchase_id)
     if reason is not None:
-        hold(conn, payout.purchase_id, reason, now)
+        _keep_back(conn, payout.id, UsdcStatus.PENDING_CONVERSION, reason, now)
+
+
+def _keep_back(conn: Connection, payout_id: int, state: str, reason: str, now: datetime) -> None:
+    advance(conn, payout_id, UsdcStatus.ON_HOLD, now, reason, state_before_hold=state, reason=reason)
+    membership.unlink(conn, payout_id, now)
+
+
+def _why_held(conn: Connection, purchase_id: int) -> str | None:
+    """Of a sale that the caller need not have locked, and must not lock now, after its recipient: whoever holds a sale,
+    or ends its hold, has locked all of its recipients too."""
+    return conn.scalar(_WHY_HELD, {"of": purchase_id})
+
+
+_WHY_HELD = select(purchases.c.hold_reason).where(purchases.c.id == bindparam("of"))

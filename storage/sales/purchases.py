@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
 
 from domain.errors import Misuse, Rejected
 from domain.keys import uuid4_shaped
@@ -60,7 +60,16 @@ def by_id(conn: Connection, purchase_id: int) -> Row[Any] | None:
 
 def required(conn: Connection, purchase_id: int) -> Row[Any]:
     """The purchase, locked for the rest of the transaction where the database has row locks."""
-    row = conn.execute(locked_row_of(purchases), {"which": purchase_id}).one_or_none()
+    return _required(conn, locked_row_of(purchases), purchase_id)
+
+
+def looked_at(conn: Connection, purchase_id: int) -> Row[Any]:
+    """The purchase, not locked: also for reads, which can't lock."""
+    return _required(conn, row_of(purchases), purchase_id)
+
+
+def _required(conn: Connection, asked: Select[Any], purchase_id: int) -> Row[Any]:
+    row = conn.execute(asked, {"which": purchase_id}).one_or_none()
     if row is None:
         raise Misuse(f"no purchase {purchase_id}")
     return row

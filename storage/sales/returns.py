@@ -196,14 +196,15 @@ def settle_unpaid(conn: Connection, transfer_ids: Collection[int], now: datetime
 
 
 def returned(conn: Connection, purchase_id: int) -> Returns:
-    """What went back of a sale, and what its open disputes would take."""
+    """What went back of a sale, and what its open disputes would take. Also for reads: takes no lock."""
     contests = conn.execute(_DISPUTES, {"of": purchase_id}).all()
-    return _returns(conn, sales.required(conn, purchase_id), contests)
+    return _returns(conn, sales.looked_at(conn, purchase_id), contests)
 
 
 def due_now(conn: Connection, payout: Row[Any]) -> int:
-    """What is due of a payout after all that came back of its sale, also where that waits for a transfer's outcome."""
-    row = sales.required(conn, payout.purchase_id)
+    """What is due of a payout after all that came back of its sale, also where that waits for a transfer's outcome.
+    Also for reads: takes no lock."""
+    row = sales.looked_at(conn, payout.purchase_id)
     back = returned(conn, row.id).returned
     return dues(row.creator_amount, row.gross_amount, back, sales.shares_of(conn, row.content_id)).get(
         payout.recipient_id, 0

@@ -194,6 +194,26 @@ async def test_a_payout_that_is_let_go_while_its_sale_is_covered_ends_no_funding
     assert gap > 5
 
 
+async def test_what_came_back_of_an_order_that_has_not_left_is_read_without_a_lock(store: Store) -> None:
+    """PostgreSQL locks nothing for a reader: the look failed, and with its last try so did the payout."""
+    shop = Sales(ACCOUNT)
+
+    def intended(conn: Connection) -> int:
+        creator = Creator(conn, shop)
+        creator.plan(conn, "test:1")
+        case = transfers.load(conn, 1, lock=True)
+        transfers.intend(conn, case, 1, UUID(int=1), "wallet", PLATFORM, {}, NOW)
+        creator.refunds(conn)
+        return creator.paid
+
+    sale = await store.write(intended)
+
+    def look(conn: Connection) -> tuple[str | None, int]:
+        return transfers.why_overtaken(conn, transfers.load(conn, 1)), returns.returned(conn, sale).returned
+
+    assert await store.read(look) == ("money of its sale came back", 300)
+
+
 async def test_a_session_that_stripe_calls_expired_while_its_end_is_booked_is_over_once(
     postgres_store: PostgresStore, postgres_url: URL
 ) -> None:
