@@ -235,15 +235,13 @@ class MintStep:
         uuid, now, terms, purchase_id = self._ids.uuid(), self._clock.now(), self._terms, case.purchase.id
         seed = mint_seed(terms.derivation_secret, case.purchase.stripe_payment_intent_id)
         mint_address = self._standard.address(terms.platform_address, seed)
-        buyer = payout_address(case.buyer)
-        assert buyer is not None
 
         def save(conn: Connection) -> MintCase:
             number = edition_number(conn, purchase_id)
             intent = MintIntent(
                 wallet_id=terms.wallet_id,
                 platform_address=terms.platform_address,
-                buyer_address=buyer,
+                buyer_address=rows.buyer_address(conn, case.buyer.id),
                 seed=seed,
                 mint_address=mint_address,
                 name=nft_name(case.content.title, number),

@@ -18,7 +18,7 @@ from storage.attempts import parted, watch_of
 from storage.history import advance, advance_from, note
 from storage.mints import mint_payouts, mint_settlement, nft_holdings
 from storage.recovery import mint_adoption
-from storage.sales.purchases import by_id, open_payouts, required
+from storage.sales.purchases import by_id, open_payouts, payout_address, required
 from storage.sales.refunds import gives_all_back
 from storage.sales.returns import settle_returns
 from storage.statements import change_of, locked_row_of, row_of
@@ -116,6 +116,18 @@ def intend(
     if purchase.status != PurchaseStatus.MINTING:
         advance_from(conn, purchase_id, purchase.status, PurchaseStatus.MINTING, now, status_reason=None)
     return attempt_id
+
+
+def buyer_address(conn: Connection, user_id: int) -> str:
+    """Where a buyer's NFT goes, in the transaction that freezes it and after it has locked the sale: he may have moved
+    since that was looked at, and can't move till this is committed. Raises Retryable where he has none any more."""
+    address = payout_address(conn.execute(_BUYER, {"which": user_id}).one())
+    if address is None:
+        raise Retryable(f"user {user_id} has no address any more")
+    return address
+
+
+_BUYER = row_of(users).with_for_update(read=True)
 
 
 def as_made(

@@ -48,6 +48,13 @@ def ready(conn: Connection, user_id: int, wallet_id: str, address: str, now: dat
     row = user(conn, user_id)
     if row.wallet_state == WalletState.READY:
         return
+    waiting = select(purchases.c.id).where(
+        purchases.c.buyer_id == user_id,
+        purchases.c.status == PurchaseStatus.PAYMENT_COMPLETED,
+        purchases.c.edition_held,
+    )
+    for purchase_id in conn.scalars(waiting):  # before his row: a mint that is begun has its job's, and waits for his
+        enqueue(conn, "mint", purchase_id, now)
     changed: dict[str, Any] = {"address_changed_at": now} if row.wallet_address else {}
     advance(
         conn,
@@ -59,13 +66,6 @@ def ready(conn: Connection, user_id: int, wallet_id: str, address: str, now: dat
         wallet_provider="circle_w3s",
         **changed,
     )
-    waiting = select(purchases.c.id).where(
-        purchases.c.buyer_id == user_id,
-        purchases.c.status == PurchaseStatus.PAYMENT_COMPLETED,
-        purchases.c.edition_held,
-    )
-    for purchase_id in conn.scalars(waiting):
-        enqueue(conn, "mint", purchase_id, now)
 
 
 def failed(conn: Connection, user_id: int, why: str, now: datetime) -> None:
