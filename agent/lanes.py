@@ -69,7 +69,7 @@ def lanes_of(is_open: Callable[[], bool], is_on_time: Callable[[], bool], listin
     return [
         Lane("events", Queue(stripe_events), EVENT_WIDTH),
         Lane("notifications", Queue(circle_notifications), NOTIFICATION_WIDTH),
-        Lane("wallets", Queue(jobs, frozenset({"wallet", "wallet_look"})), WALLET_WIDTH),
+        Lane("wallets", Queue(jobs, frozenset({"wallet", "wallet_listing", "wallet_look"})), WALLET_WIDTH),
         Lane("mints", Queue(jobs, frozenset({"mint"})), MINT_WIDTH, may_send),
         Lane("transfers", Queue(jobs, frozenset({"transfer"})), TRANSFER_WIDTH, may_send),
         Lane("realtime", Queue(jobs, frozenset({"realtime"})), REALTIME_WIDTH, may_send),

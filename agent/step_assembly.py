@@ -21,6 +21,7 @@ from agent.steps.session_end import SessionEndStep
 from agent.steps.stripe_event import StripeEventStep
 from agent.steps.stripe_watch import StripeWatchStep
 from agent.steps.wallet import WalletStep
+from agent.steps.wallet_listing import WalletListingStep
 from agent.steps.wallet_look import WalletLookStep
 from agent.worker import Step
 from chain.nft import Token2022Nft
@@ -92,6 +93,7 @@ def _sales(parts: Parts) -> dict[str, Step]:
         "refunds": RefundsSyncStep(store, clock, stripe),
         "session_end": SessionEndStep(store, clock, ids, stripe),
         "wallet": WalletStep(store, clock, circle, how, wallet_set, blockchain),
+        "wallet_listing": WalletListingStep(store, clock, circle, how, wallet_set),
         "wallet_look": WalletLookStep(store, clock, circle, how, blockchain),
     }
 

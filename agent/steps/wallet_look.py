@@ -1,8 +1,9 @@
-"""Asks Circle, after a restore, for the wallet of a user from before who has none by the restored rows."""
+"""Asks Circle, after a restore, for the wallet of a user from before whom it knows, and who has none by these rows."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
+from domain.errors import looking_up
 from domain.outcomes import Commit, Done, Outcome, nothing
 from domain.states import WalletState
 from gateways.circle_api import UserToken, WalletFacts
@@ -33,6 +34,11 @@ class WalletLookStep:
         self._kind, self._blockchain = kind, blockchain
 
     async def run(self, claim: Claim) -> Outcome:
+        """While Circle can't be asked, nobody is paid: it is asked until it can."""
+        with looking_up(may_have_happened=True):
+            return await self._look(claim)
+
+    async def _look(self, claim: Claim) -> Outcome:
         user_id, now = int(claim.subject), self._clock.now()
         user = await self._store.read(lambda conn: wallets.user(conn, user_id))
         if user.wallet_state != WalletState.NONE:

@@ -1,5 +1,7 @@
 """User-controlled wallets: users, tokens, challenges (reference/circle.md, section 7)."""
 
+from collections.abc import AsyncIterator
+from datetime import datetime
 from uuid import UUID
 
 from domain.errors import Rejected
@@ -16,7 +18,7 @@ from gateways.circle_api.facts import (
     WalletFacts,
 )
 from gateways.circle_api.rates import CallClass
-from gateways.circle_api.reading import CircleCalls, inner
+from gateways.circle_api.reading import CircleCalls, inner, moment
 
 USERS = "/v1/w3s/users"
 CHALLENGES = "/v1/w3s/user/challenges"
@@ -42,6 +44,13 @@ class UserCalls(CircleCalls):
         """Rejected 155102 if there is none."""
         call = read_call("fetch user", f"{USERS}/{path_part(user_id)}")
         return await self._data(call, inner("user", UserFacts.read))
+
+    async def users_since(self, since: datetime) -> AsyncIterator[list[str]]:
+        """Pages of the ids of users made at or after `since` (whole seconds), oldest first."""
+        query = {"from": moment(since), "order": "ASC"}
+        call = read_call("list users", USERS, query)
+        async for found, _ in self._pages(call.name, USERS, "users", query):
+            yield [self._shaped(call, UserFacts.read, row).id for row in found]
 
     async def is_user(self, user_id: str) -> bool:
         """Whether Circle knows a user of this id."""

@@ -1,5 +1,7 @@
 """Wallet sets, wallets and balances (reference/circle.md, section 3)."""
 
+from collections.abc import AsyncIterator
+from datetime import datetime
 from uuid import UUID
 
 from domain.errors import OutcomeUnknown, PaymentSystemError
@@ -7,7 +9,7 @@ from gateways.answers import Json, ShapeError, rows, text
 from gateways.circle_api.client import Call, path_part, read_call
 from gateways.circle_api.facts import TokenBalance, WalletFacts, WalletSetFacts
 from gateways.circle_api.rates import CallClass
-from gateways.circle_api.reading import PAGE_ROWS, CircleCalls, inner
+from gateways.circle_api.reading import PAGE_ROWS, CircleCalls, inner, moment
 
 WALLETS = "/v1/w3s/wallets"
 WALLET_SETS = "/v1/w3s/walletSets"
@@ -72,6 +74,14 @@ class WalletCalls(CircleCalls):
             async for found, _ in self._pages(call.name, WALLETS, "wallets", query)
             for row in found
         ]
+
+    async def references_since(self, wallet_set_id: str, since: datetime) -> AsyncIterator[list[str]]:
+        """Pages of the references that wallets of the set carry, made at or after `since` (whole seconds), oldest
+        first."""
+        query = {"walletSetId": wallet_set_id, "from": moment(since), "order": "ASC"}
+        call = read_call("list wallets of the set", WALLETS, query)
+        async for found, _ in self._pages(call.name, WALLETS, "wallets", query):
+            yield [one.ref_id for row in found if (one := self._shaped(call, WalletFacts.read, row)).ref_id is not None]
 
     async def balances(self, wallet_id: str, token_address: str | None = None) -> list[TokenBalance]:
         """What Circle sees in the wallet's associated token accounts (at `confirmed`); a token never held is absent.

@@ -4,7 +4,7 @@ import asyncio
 import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_DNS, UUID, uuid5
 
 import orjson
 import pytest
@@ -27,6 +27,7 @@ from tests.gateways.circle_world import API, gateway_to
 from tests.sandbox.circle.world import START_MS, USDC_ID, USDC_MINT, World
 
 CHAIN = "SOL-DEVNET"
+DAY = timedelta(days=1)
 KEYS = [UUID(int=number, version=4) for number in range(100, 300)]
 START = datetime.fromtimestamp(START_MS / 1000, UTC)
 SOMEONE = "7v91N7iZ9mNicL8WfG6cgSCKyRXydQjLh6UYBWwm6y1Q"
@@ -81,6 +82,20 @@ async def test_a_list_longer_than_a_page_comes_whole(circle: CircleGateway) -> N
     wallet_set = await circle.create_wallet_set(KEYS[0], "creators")
     made = [(await circle.create_wallet(key, wallet_set.id, CHAIN, "same", "x")).id for key in KEYS[1:101]]
     assert [wallet.id for wallet in await circle.list_wallets(ref_id="same")] == made
+
+
+async def test_users_and_references_made_since_a_moment_come_in_pages(circle: CircleGateway) -> None:
+    wallet_set = await circle.create_wallet_set(KEYS[0], "creators")
+    users = [str(uuid5(NAMESPACE_DNS, str(number))) for number in range(51)]
+    for user, key in zip(users, KEYS[1:], strict=False):
+        await circle.create_user(user)
+        made = await circle.create_wallet(key, wallet_set.id, CHAIN, user, "x")
+    assert [len(page) async for page in circle.users_since(made.create_date - DAY)] == [50, 1]
+    assert [one async for page in circle.users_since(made.create_date - DAY) for one in page] == users
+    assert [
+        one async for page in circle.references_since(wallet_set.id, made.create_date - DAY) for one in page
+    ] == users
+    assert [one async for page in circle.users_since(made.create_date + DAY) for one in page] == []
 
 
 async def test_balances_are_read_in_whole_tokens_and_base_units(circle: CircleGateway, platform: Platform) -> None:

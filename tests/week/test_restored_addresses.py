@@ -16,6 +16,7 @@ from tests.week.test_peer_defects import nfts
 from tests.week.test_restore_drill import Drill, drill
 from tests.week.test_wallets_and_payments import has_wallet, wallet
 
+MANY = 12
 MOVED = str(Keypair.from_seed(b"where olga has moved to.........").pubkey())
 
 
@@ -66,7 +67,7 @@ async def test_nothing_is_planned_or_sent_before_circle_has_told_of_them(tmp_pat
     shop, world = story.shop, story.world
     await asks_for_wallet(story, olga)
     await has_wallet(world, olga.token)
-    world.circle.faults.add(Rule("GET /v1/w3s/users/", Fault.STATUS, times=1_000, status=503))
+    world.circle.faults.add(Rule("GET /v1/w3s/users", Fault.STATUS, times=1_000, status=503))
     await restored(story)
     await world.clock.sleep(120)
     assert world.daemon is not None and not world.daemon.engine.gate.is_open
@@ -76,6 +77,33 @@ async def test_nothing_is_planned_or_sent_before_circle_has_told_of_them(tmp_pat
     await story.gate_opens()
     assert await shop.plan() is None
     assert await left_out(shop) == {"olga": "changed the address lately"}
+    await shop.close()
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@on_virtual_time
+async def test_of_many_users_from_before_those_are_asked_about_whom_circle_has_come_to_know(
+    listed: bool, tmp_path: Path
+) -> None:
+    """Each of them was, twenty a second, before anything was sent. So it is only where Circle refuses to list."""
+    story, olga = await from_before(tmp_path)
+    shop, world = story.shop, story.world
+    for number in range(MANY):
+        await shop.join_from_before(f"other{number}")
+    await world.clock.sleep(100)
+    await story.back_up()
+    await asks_for_wallet(story, olga)
+    await has_wallet(world, olga.token)
+    if not listed:
+        refusal = b'{"code": 2, "message": "API parameter invalid"}'
+        world.circle.faults.add(Rule("GET /v1/w3s/users", Fault.STATUS, times=1, status=400, body=refusal))
+    begun = len(world.transport.sent)
+    await restored(story)
+    await story.gate_opens()
+    asked = [sent.url for sent in world.transport.sent[begun:] if sent.method == "GET" and "/v1/w3s/users" in sent.url]
+    assert (len([url for url in asked if "/v1/w3s/users?" in url]), len(asked)) == (1, 2 if listed else MANY + 2)
+    assert (await wallet(world, olga.token))["wallet_state"] == "ready"
+    assert await parked(world) == []
     await shop.close()
 
 
