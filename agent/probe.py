@@ -138,6 +138,7 @@ class Probe:
         metrics.batch_waits({status.value: _age(since.get(status, now), now) for status in waiting}, vital.short)
         metrics.minting(0.0 if vital.minting_since is None else _age(vital.minting_since, now))
         metrics.sends_paused(vital.sends_paused)
+        metrics.orders_held(vital.orders_held)
         metrics.unknown_outcomes({kind: (one.rows, _age(one.oldest_at, now)) for kind, one in vital.unproven.items()})
         last = vital.reconciled
         metrics.reconciled(None if last is None else last.at.timestamp(), {} if last is None else last.findings)

@@ -21,7 +21,7 @@ from domain.waits import look_again_after
 from indexer.guard import PASSING
 from metrics import Metrics
 from storage import schema
-from storage.operation import settings_waits
+from storage.operation import stopped
 from storage.operation.set_back import bring_back
 from storage.people.tokens import end_others_of_settings, ensure_admin_token
 from storage.people.users import ensure_invite
@@ -71,7 +71,7 @@ async def _take_up(ports: Ports) -> None:
 
     def begin(conn: Connection) -> list[str] | None:
         bring_back(conn, now)
-        settings_waits.look_again(conn, now)
+        stopped.look_again(conn, now)
         return take_up(conn, now)
 
     ended = await ports.store.write(begin)

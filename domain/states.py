@@ -74,7 +74,8 @@ class MintState(StrEnum):
 
 
 class TransferState(StrEnum):
-    """One try at a Circle transfer. SUBMITTED covers everything whose outcome is not proven."""
+    """One try at a Circle transfer. SUBMITTED covers everything whose outcome is not proven, and what did not leave at
+    its first call, as when that was refused: it then has no time at which it was sent first."""
 
     INTENDED = "intended"
     SUBMITTED = "submitted"
@@ -251,7 +252,7 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
     },
     TransferState: {
         T.INTENDED: frozenset({T.SUBMITTED, T.FINALIZED, T.DEAD}),
-        T.SUBMITTED: frozenset({T.INTENDED, T.FINALIZED, T.DEAD}),
+        T.SUBMITTED: frozenset({T.FINALIZED, T.DEAD}),
         T.FINALIZED: frozenset(),
         T.DEAD: frozenset(),
     },
@@ -317,7 +318,6 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
 }
 """INTENDED → FINALIZED of a mint or a group: it was made before, by a process whose database was lost; so was a
 conversion that goes PROPOSED → SENDING.
-SUBMITTED → INTENDED of a transfer: Circle refused us access at its first call, which therefore ordered nothing.
 EXPIRED → COMPLETED of a checkout: our clock may call a Session expired a moment before Stripe reports it paid."""
 
 

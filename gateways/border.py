@@ -22,8 +22,8 @@ def no_answer(error: TransportError, call: str, *, has_effect: bool) -> PaymentS
 
 
 def held_up(call: str) -> Retryable:
-    """Not sent: too much time has passed since what it rests on was read (`ports.clock.SendWindow`)."""
-    return Retryable(f"{call}: not sent, this process was held up before it")
+    """Not sent: its time was over (`ports.clock.SendWindow`)."""
+    return Retryable(f"{call}: not sent, it was held up before it")
 
 
 def garbled(reason: str, call: str, *, has_effect: bool) -> PaymentSystemError:

@@ -210,6 +210,7 @@ class Families(EdgeFamilies):
     def _declare_health(self) -> None:
         self.gate = self._gauge("start_gate_open", "1 when signing and sending is allowed.")
         self.sends_paused = self._gauge("sends_paused", "1 while the operator's switch stops all sends.")
+        self.orders_held = self._gauge("orders_held", "1 while Circle takes no orders, and one asks for all.")
         self.unproven = self._gauge("unknown_outcome_rows", "Work whose effect outside is not known yet.", "kind")
         self.unproven_age = self._gauge(
             "unknown_outcome_oldest_age_seconds", "How long an effect has been unknown, the longest.", "kind"

@@ -261,6 +261,9 @@ class Metrics(EdgeMetrics):
     def sends_paused(self, paused: bool) -> None:
         self._families.sends_paused.set(paused)
 
+    def orders_held(self, held: bool) -> None:
+        self._families.orders_held.set(held)
+
     def unknown_outcomes(self, by_kind: Mapping[str, tuple[int, float]]) -> None:
         """Kind → rows and age of the oldest. A kind that was there before and is not any more becomes 0."""
         found = {self._kind(kind): value for kind, value in by_kind.items()}

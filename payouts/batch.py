@@ -11,6 +11,7 @@ from domain.errors import InsufficientBalanceError
 from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from domain.states import BatchStatus
 from ports.clock import Clock
+from storage.operation.stopped import look_again_in
 from storage.payouts import batches
 from storage.payouts.approvals import approvers
 from storage.payouts.batches import Outstanding
@@ -113,6 +114,7 @@ class BatchStep:
         batches.move(conn, batch_id, BatchStatus.SENDING, now)
         batches.start_transfers(conn, batch_id, now)
         if not had_its_turn:
+            look_again_in(conn, batch_id, now)  # what it took from an earlier plan waits for just that
             batches.wake_open(conn, now, after=batch_id)
 
     def _settle(self, conn: Connection, batch_id: int) -> None:

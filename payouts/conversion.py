@@ -24,7 +24,7 @@ from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, noth
 from domain.states import ConversionState
 from domain.waits import CLOCKS_DIFFER, look_again_after
 from gateways.circle_mint import DepositFacts, MintTransfer, RecipientFacts
-from payouts.rails.stops import CAPPED, PAUSED, Stop, capped_today, why_paused
+from payouts.rails.stops import PAUSED, Stop, capped_today, why_paused
 from ports.clock import Clock, SendWindow
 from ports.ids import Ids
 from storage.store import Store
@@ -130,7 +130,7 @@ class ConversionStep:
             return Stop(paused)
         for cap, name in ((terms.cap, "AGENT_CAP_CONVERSION"), (terms.day_cap, "AGENT_CAP_CONVERSION_DAY")):
             if order.amount > cap:
-                return Stop(f"the order passes the cap of {cap} base units ({name}): raise it, or cancel it", CAPPED)
+                return Stop(f"the order passes the cap of {cap} base units ({name}): raise it, or cancel it")
         if rows.sent_since(conn, utc_day(now)) + order.amount > terms.day_cap:
             why = f"today's orders would pass the cap of {terms.day_cap} base units (AGENT_CAP_CONVERSION_DAY)"
             return capped_today(why, now)
@@ -161,7 +161,7 @@ class ConversionStep:
         window, paused = SendWindow(self._clock), await self._store.read(why_paused)
         was_sent, now = order.sent_at is not None, self._clock.now()
         if not was_sent and paused is not None:
-            return Again(PAUSED, paused)
+            return Stop(paused).outcome
         if was_sent and (paused is not None or now - order.sent_at > KEY_TRUSTED_FOR):
             return await self._look_up(order, paused)
         self._mint.require_key()

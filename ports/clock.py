@@ -28,8 +28,13 @@ class SendWindow:
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self._begun, self._begun_at = clock, clock.monotonic(), clock.now()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """What has not been called by now is not called any more."""
+        self._is_closed = True
 
     @property
     def is_over(self) -> bool:
         by_date = (self._clock.now() - self._begun_at).total_seconds()
-        return max(self._clock.monotonic() - self._begun, by_date) > SEND_WITHIN_SECONDS
+        return self._is_closed or max(self._clock.monotonic() - self._begun, by_date) > SEND_WITHIN_SECONDS

@@ -112,6 +112,8 @@ def _stop_lines(status: Status) -> list[str]:
     lines = [] if status.sends_paused is None else [f"ALL SENDS ARE PAUSED: {plain(status.sends_paused)}"]
     if status.unexplained_outflow:
         lines.append("NOTHING IS SENT: an outflow of the platform wallet is not explained")
+    if status.orders_held is not None:
+        lines.append(f"CIRCLE TAKES NO ORDERS, one asks for all others: {plain(status.orders_held)}")
     return lines
 
 

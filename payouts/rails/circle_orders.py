@@ -6,11 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from domain.errors import AccessRefused, KeySpent, Misuse
+from sqlalchemy import Connection
+
+from domain.errors import AccessRefused, KeySpent, Misuse, Retryable
 from domain.keys import KEY_TRUSTED_FOR
 from domain.money import USDC_DECIMALS
 from gateways.circle_api import CircleTransaction, TransactionPage
 from ports.clock import Clock, SendWindow
+from storage.payouts import held_orders
 from storage.payouts import transfers as rows
 from storage.payouts.transfers import TransferCase
 from storage.store import Store
@@ -37,11 +40,16 @@ class CircleTransfers(Protocol):
     ) -> AsyncIterator[TransactionPage]: ...
 
 
+class OrdersHeld(Exception):
+    """Circle takes no orders now, and this one has not left."""
+
+
 class CircleOrders:
     """Of transfers whose attempt is committed."""
 
     def __init__(self, store: Store, clock: Clock, circle: CircleTransfers, blockchain: str) -> None:
         self._store, self._clock, self._circle, self._blockchain = store, clock, circle, blockchain
+        self._leaving: set[SendWindow] = set()
 
     def require_key(self) -> None:
         """Raises KeyRefused while nothing could be ordered."""
@@ -54,15 +62,20 @@ class CircleOrders:
         return is_unknown and not self._is_old(case)
 
     async def fetch_or_submit(self, case: TransferCase, claim: Claim, window: SendWindow) -> CircleTransaction | None:
-        """The transfer at Circle, ordered if it is not; None when a key too old to be used again left no trace."""
+        """The transfer at Circle, ordered if it is not; None when a key too old to be used again left no trace. Raises
+        OrdersHeld."""
         attempt = case.live
         if attempt.circle_transaction_id is not None:
             return await self._circle.fetch_transaction(attempt.circle_transaction_id)
         if self._is_old(case):
             return await self.find(case)
         self._circle.require_key()
-        now = self._clock.now()
-        await self._store.write(fenced(claim, lambda conn: rows.first_send(conn, attempt.id, now)))
+        now, is_first = self._clock.now(), case.never_left
+        why = await self._store.write(fenced(claim, lambda conn: self._begin(conn, case, now)))
+        if why is not None:
+            raise OrdersHeld(why)
+        if is_first:
+            self._leaving.add(window)
         try:
             return await self._circle.submit_transfer(UUID(attempt.idempotency_key), json.loads(attempt.body), window)
         except KeySpent:
@@ -70,11 +83,26 @@ class CircleOrders:
             if found is None:
                 raise
             return found
-        except AccessRefused:
-            if attempt.first_sent_at is None:
+        except (AccessRefused, Retryable):
+            if is_first:
                 over = self._clock.now()
                 await self._store.write(fenced(claim, lambda conn: rows.not_sent(conn, attempt.id, now, over)))
             raise
+        finally:
+            self._leaving.discard(window)
+
+    def _begin(self, conn: Connection, case: TransferCase, now: datetime) -> str | None:
+        """Committed before the call; or why it is not made."""
+        attempt_id = case.live.id
+        why = held_orders.why_held(conn, attempt_id, now, lock=True) if case.never_left else None
+        if why is None:
+            rows.first_send(conn, attempt_id, now)
+        return why
+
+    def hold_back(self) -> None:
+        """Orders that wait for their turn to leave for the first time do not leave."""
+        for window in self._leaving:
+            window.close()
 
     async def find(self, case: TransferCase) -> CircleTransaction | None:
         """Circle has no filter by reference, so the listing since the attempt's birth is read: the newest under it that

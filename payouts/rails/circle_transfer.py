@@ -23,9 +23,11 @@ from domain.outcomes import Again, Commit, Done, Outcome, Refused, Unknown, noth
 from domain.states import TransferState, WatchState
 from domain.waits import look_again_after
 from gateways.circle_api import CircleTransaction
-from payouts.rails.circle_orders import CircleOrders, CircleTransfers
+from payouts.rails.circle_orders import CircleOrders, CircleTransfers, OrdersHeld
+from payouts.rails.silence import POLL, Silence
 from payouts.rails.stops import PAUSED, Stop, lock_cap, stop_of, why_no_sol
 from ports.clock import Clock, SendWindow
+from storage.payouts import held_orders
 from storage.payouts import transfers as rows
 from storage.payouts.packing import SCREENED_OUT, leave_out
 from storage.payouts.planning import Judge
@@ -35,13 +37,10 @@ from storage.work import Claim, fenced
 
 log = structlog.get_logger(__name__)
 
-POLL, POLL_FOLLOWED, POLL_MOST = timedelta(seconds=3), timedelta(seconds=20), timedelta(minutes=10)
+POLL_FOLLOWED, POLL_MOST = timedelta(seconds=20), timedelta(minutes=10)
 """Circle's notifications and the chain wake a transfer; beside them it is looked at, the longer it takes the more
 rarely: once its signature is followed the chain will tell, and Circle is asked for another one only."""
 UNKNOWN_WAIT = timedelta(minutes=10)
-UNANSWERED_MOST = timedelta(hours=1)
-"""Between two tries of an order that nobody answers: Circle's notification and the next order that is answered wake it
-earlier."""
 NEVER_HAPPENED = frozenset({"DENIED", "CANCELLED"})
 FEE_LEVEL = "MEDIUM"
 RAIL = "circle"
@@ -96,8 +95,7 @@ class CircleTransferStep:
         self._store, self._clock, self._told_watching = store, clock, watching
         self._orders = CircleOrders(store, clock, circle, terms.blockchain)
         self._witness, self._prover, self._terms = witness, prover, terms
-        self._has_unanswered = False
-        """Orders of unknown outcome wait, since nobody answered them in this process."""
+        self._silence = Silence(store, clock, self._orders)
 
     async def run(self, claim: Claim) -> Outcome:
         transfer_id, window = int(claim.subject), SendWindow(self._clock)
@@ -112,7 +110,7 @@ class CircleTransferStep:
         overtaken = await self._overtaken(case) if case.attempt is not None else None
         if overtaken is not None:
             return overtaken
-        with looking_up(begun.live.state == TransferState.SUBMITTED):
+        with looking_up(not begun.never_left):
             return await self._look(begun, claim, window)
 
     async def look(self, claim: Claim) -> Outcome:
@@ -152,16 +150,21 @@ class CircleTransferStep:
         if case.attempt is None:
             self._orders.require_key()
             return await self._intend(case.transfer.id, claim)
-        if case.attempt.state == TransferState.INTENDED:
-            return await self._store.read(lambda conn: self._stopped(conn, case)) or case
+        if case.never_left:
+            return await self._store.read(lambda conn: self._stopped(conn, case) or self._held(conn, case)) or case
         return case
+
+    def _held(self, conn: Connection, case: TransferCase, *, lock: bool = False) -> Stop | None:
+        """Of an order that has not left."""
+        attempt_id = None if case.attempt is None else case.attempt.id
+        why = held_orders.why_held(conn, attempt_id, self._clock.now(), lock=lock)
+        return None if why is None else Stop(why)
 
     async def _overtaken(self, case: TransferCase) -> Outcome | None:
         """The end of an attempt that never left, as while our key was refused, and whose sale is held by now or had
         money come back, or whose address is denied: that takes its effect before another attempt. Circle's list has the
         word as well."""
-        attempt = case.live
-        if attempt.state != TransferState.INTENDED or attempt.signature or attempt.circle_transaction_id:
+        if not case.never_left:
             return None
         why = self._denied(case) or await self._store.read(lambda conn: rows.why_overtaken(conn, case))
         if why is None:
@@ -183,7 +186,7 @@ class CircleTransferStep:
         def save(conn: Connection) -> TransferCase | Stop:
             lock_cap(conn, terms.day_cap)
             case = rows.load(conn, transfer_id, lock=True)
-            stopped = self._stopped(conn, case)
+            stopped = self._stopped(conn, case) or self._held(conn, case, lock=True)
             if stopped is not None:
                 return stopped
             denied = self._denied(case)
@@ -219,29 +222,32 @@ class CircleTransferStep:
         except AccessRefused:
             raise
         except Rejected as error:
+            if stopped is None and case.live.circle_transaction_id is None:
+                await self._silence.ended()  # a refusal is an answer too
             return await self._refused(case, error, claim)
+        except OrdersHeld as held:
+            return Stop(str(held)).outcome
         except OutcomeUnknown as error:
-            return await self._unanswered(case, error, claim)
-        if self._has_unanswered and stopped is None and case.live.circle_transaction_id is None:
-            await self._wake_unanswered()
+            return await self._not_answered(case, error, claim)
+        except Retryable as error:
+            if not case.never_left:
+                raise
+            waited = self._clock.now() - case.live.created_at
+            return Again(await self._silence.wait(case, error, waited), str(error))  # nothing of it is unknown
+        if stopped is None and case.live.circle_transaction_id is None:
+            await self._silence.ended()
         return await self._told(case, seen, claim)
 
-    async def _unanswered(self, case: TransferCase, error: OutcomeUnknown, claim: Claim) -> Outcome:
+    async def _not_answered(self, case: TransferCase, error: OutcomeUnknown, claim: Claim) -> Outcome:
         """Circle may have it from an earlier try, and lists it: then nobody waits until orders are answered again."""
         seen = None
-        if case.live.first_sent_at is not None:
+        if not case.never_left:
             with suppress(Retryable, Rejected):
                 seen = await self._orders.glimpse(case)
         if seen is not None:
             return await self._told(case, seen, claim)
-        self._has_unanswered = True
         log.warning("outcome unknown", error=str(error))
-        return Unknown(look_again_after(self._taken(case), POLL, UNANSWERED_MOST), str(error))
-
-    async def _wake_unanswered(self) -> None:
-        """Circle has answered an order: it answers those again that it did not."""
-        self._has_unanswered, now = False, self._clock.now()
-        await self._store.write(lambda conn: rows.wake_unanswered(conn, now))
+        return Unknown(await self._silence.wait(case, error, self._taken(case)), str(error))
 
     async def _refused(self, case: TransferCase, error: Rejected, claim: Claim) -> Outcome:
         """Of an order that was sent before, a refusal now tells nothing: it is looked for."""

@@ -21,7 +21,7 @@ from domain.destinations import WHY_NOT, AccountStanding
 from domain.outcomes import Again, Commit, Done, Outcome, nothing
 from domain.states import BatchStatus
 from payouts.rails.packed_terms import PackedTerms, transaction_fee
-from payouts.rails.stops import PAUSED
+from payouts.rails.stops import PAUSED, Stop
 from ports.clock import Clock
 from ports.ids import Ids
 from storage.payouts import batches, groups, packing, transfers, upkeep
@@ -98,7 +98,7 @@ class PackStep:
         if batch.status != BatchStatus.SENDING or not page:
             return Done()
         if batch.paused:
-            return Again(PAUSED, f"paused: {batch.pause_reason}")
+            return Stop(f"its batch is paused: {batch.pause_reason}").outcome
         owners = list(dict.fromkeys(row.destination_address for row in page))
         standings = dict(zip(owners, await self._chain.standings(owners), strict=True))
         rent = await self._chain.minimum_rent(programs.TOKEN_ACCOUNT_SIZE)

@@ -22,10 +22,10 @@ FEE_LAMPORTS = 100_000
 ACCOUNT_OVERHEAD = 128
 """Bytes that each account pays rent for beside its data: a wallet has none but these."""
 PAUSED = timedelta(minutes=1)
-"""Until the next look at what stops a send; whoever lifts it makes the work due himself where he can."""
-CAPPED = timedelta(hours=1)
-"""The same for what a cap stops: midnight UTC turns a day's, and a start, which brings other settings, makes the work
-due (`storage.operation.settings_waits`). Within the day only what dies of it makes room."""
+"""Until the next look at what nobody tells the end of."""
+STOPPED = timedelta(hours=1)
+"""Until the next look at what stops a send: whoever ends that makes the work due (`storage.operation.stopped`), and so
+does a start, which brings other caps. Within the day only what dies of it makes room under one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Stop:
     """What stops a send, and in how long it is looked at again."""
 
     why: str
-    after: timedelta = PAUSED
+    after: timedelta = STOPPED
 
     @property
     def outcome(self) -> Again:
@@ -42,7 +42,7 @@ class Stop:
 
 def capped_today(why: str, now: datetime) -> Stop:
     """Stopped by the cap of a day, which is over at midnight UTC."""
-    return Stop(why, min(CAPPED, utc_day(now) + DAY - now))
+    return Stop(why, min(STOPPED, utc_day(now) + DAY - now))
 
 
 def why_paused(conn: Connection) -> str | None:

@@ -24,7 +24,7 @@ from domain.states import UpkeepState, WatchState
 from domain.waits import send_again_after
 from gateways.circle_api import Lane
 from payouts.rails.packed_terms import PackedTerms
-from payouts.rails.stops import PAUSED, why_paused
+from payouts.rails.stops import PAUSED, Stop, why_paused
 from ports.clock import Clock
 from ports.ids import Ids
 from storage.payouts import receipts
@@ -97,7 +97,7 @@ class UpkeepStep:
     async def _sign(self, case: UpkeepCase, claim: Claim) -> Outcome:
         stopped = await self._store.read(why_paused)
         if stopped is not None:
-            return Again(PAUSED, stopped)
+            return Stop(stopped).outcome
         terms, upkeep_id = self._terms, case.row.id
         self._signer.require_key()
         budget = await self._budget(case)

@@ -19,7 +19,7 @@ EDGES: Mapping[str, str] = {
         netted-pending_conversion -on_hold
     """,
     "transfer": """
-        -intended -submitted intended-submitted submitted-intended intended-finalized intended-dead submitted-finalized
+        -intended -submitted intended-submitted intended-finalized intended-dead submitted-finalized
         submitted-dead
     """,
     "mint": """

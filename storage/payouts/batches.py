@@ -24,6 +24,7 @@ from sqlalchemy import (
 from domain.errors import Misuse, RequestError
 from domain.states import PAYOUT_PENDING, BatchStatus, TransferState, UsdcStatus, WorkState
 from storage.history import advance, note
+from storage.operation.stopped import look_again_in
 from storage.statements import always, among, insert_into, row_of
 from storage.tables import batch_items, batches, jobs, payouts, transfer_attempts, transfers
 from storage.work import enqueue
@@ -224,6 +225,8 @@ def set_paused(conn: Connection, batch_id: int, reason: str | None, now: datetim
     note(conn, "batch", batch_id, None, "paused" if reason else "resumed", now, reason)
     enqueue(conn, "batch", batch_id, now)
     wake_open(conn, now, after=batch_id)
+    if reason is None:
+        look_again_in(conn, batch_id, now)
 
 
 def largest_transfer(conn: Connection, batch_id: int) -> int:

@@ -21,7 +21,7 @@ from storage.payouts.approvals import require_as_planned
 from storage.payouts.batches import UNSETTLED, wake_near_end
 from storage.payouts.distribution import pay
 from storage.sales.returns import due_now, settle_returns, settle_unpaid
-from storage.statements import among, change_of, fixed, locked_row_of, row_of
+from storage.statements import ONE, among, change_of, fixed, locked_row_of, row_of
 from storage.tables import (
     batches,
     chain_movements,
@@ -31,6 +31,7 @@ from storage.tables import (
     payout_groups,
     payouts,
     purchases,
+    state_history,
     transfer_attempts,
     transfers,
 )
@@ -57,6 +58,12 @@ class TransferCase:
         """The attempt of a transfer that was begun."""
         assert self.attempt is not None
         return self.attempt
+
+    @property
+    def never_left(self) -> bool:
+        """Its attempt was never sent, or is known not to have reached Circle: nothing of it exists."""
+        attempt = self.live
+        return attempt.first_sent_at is None and attempt.circle_transaction_id is None and attempt.signature is None
 
     @property
     def sendable(self) -> bool:
@@ -150,16 +157,32 @@ def first_send(conn: Connection, attempt_id: int, now: datetime) -> None:
         raise Retryable(f"{attempt.signature} was adopted as its outflow meanwhile: it is not sent")
     if attempt.state == TransferState.INTENDED:
         advance_from(conn, attempt_id, attempt.state, TransferState.SUBMITTED, now, first_sent_at=now)
+    elif attempt.first_sent_at is None:
+        conn.execute(change_of(transfer_attempts), {"which": attempt_id, "first_sent_at": now})
 
 
 def not_sent(conn: Connection, attempt_id: int, sent_at: datetime, now: datetime) -> None:
-    """Our key or its right was refused at its first send, which therefore did nothing: however long it takes until
-    there is a good one, it is not looked for as what may have been lost."""
+    """Its first send is known not to have done anything: however long it takes until it is sent, it is not looked for
+    as what may have been lost. Written down once, however often it is tried."""
     attempt = conn.execute(locked_row_of(transfer_attempts), {"which": attempt_id}).one()
     is_named = attempt.circle_transaction_id is not None or attempt.signature is not None
-    if attempt.first_sent_at == sent_at and not is_named:
-        why = "Circle refused us access: nothing was ordered"
-        advance_from(conn, attempt_id, attempt.state, TransferState.INTENDED, now, why, first_sent_at=None)
+    if attempt.first_sent_at != sent_at or is_named:
+        return
+    conn.execute(change_of(transfer_attempts), {"which": attempt_id, "first_sent_at": None})
+    if conn.scalar(_NOTED_NOT_SENT, {"of": str(attempt_id)}) is None:
+        note(conn, "transfer", attempt_id, attempt.state, attempt.state, now, NOT_SENT)
+
+
+NOT_SENT = "not sent: Circle was not reached, or refused us access"
+_NOTED_NOT_SENT = (
+    select(state_history.c.id)
+    .where(
+        state_history.c.machine == fixed("transfer"),
+        state_history.c.subject == bindparam("of"),
+        state_history.c.reason == NOT_SENT,
+    )
+    .limit(ONE)
+)
 
 
 def wake_unanswered(conn: Connection, now: datetime) -> None:
@@ -294,7 +317,7 @@ def failed(conn: Connection, transfer_id: int, why: str, now: datetime) -> None:
     a send whose outcome is unknown leaves them pending_distribution."""
     recipients.lock_of_transfers(conn, [transfer_id])
     case = load(conn, transfer_id, lock=True)
-    if case.attempt is not None and case.attempt.state != TransferState.INTENDED:
+    if case.attempt is not None and not case.never_left:
         return
     if case.attempt is not None:
         advance(

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, String, cast, func, select, text
 from domain.states import BatchStatus, PurchaseStatus
 from storage.operation.switches import SENDS_PAUSED, why_on
 from storage.payouts.batches import UNSETTLED
+from storage.payouts.held_orders import are_held
 from storage.reconciliation import reports
 from storage.recovery.backups import last_started
 from storage.statements import fixed, insert_into
@@ -53,6 +54,7 @@ class Vitals:
     batches_since: Mapping[BatchStatus, datetime]
     short: int
     sends_paused: bool
+    orders_held: bool
     swept_at: datetime | None
     backed_up_at: datetime | None
     reconciled: Reconciled | None
@@ -68,6 +70,7 @@ def read(conn: Connection, now: datetime) -> Vitals:
         batches_since=_batches_since(conn),
         short=lacking(conn),
         sends_paused=why_on(conn, SENDS_PAUSED) is not None,
+        orders_held=are_held(conn),
         swept_at=_moved_at(conn, SWEEP_CURSOR),
         backed_up_at=last_started(conn, now),
         reconciled=_reconciled(conn),

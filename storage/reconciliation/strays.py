@@ -98,6 +98,7 @@ def of_circle(conn: Connection, after: int, usdc_token_id: str, installed_at: da
         transfers.c.amount == c.amount,
         transfer_attempts.c.transfer_id == transfers.c.id,
         transfer_attempts.c.state == TransferState.SUBMITTED,
+        transfer_attempts.c.first_sent_at.is_not(None),
         transfer_attempts.c.circle_transaction_id.is_(None),
         transfer_attempts.c.signature.is_(None),  # one that a person gave an outflow to is paid by that
     )

@@ -17,7 +17,7 @@ from storage.history import advance, note
 from storage.payouts import recipients
 from storage.payouts.debts import net_debts
 from storage.payouts.membership import has_begun
-from storage.payouts.transfers import next_attempt, watch_signature
+from storage.payouts.transfers import first_send, next_attempt, watch_signature
 from storage.recovery.dues_paid import (
     adopted_batch,
     candidates,
@@ -113,8 +113,8 @@ def adopt(conn: Connection, outflow: Outflow, uuid: UUID, now: datetime) -> bool
         live_id = submitted(conn, transfer.id, outflow.wallet_id, outflow.source_address, body, uuid, now)
     elif live.circle_transaction_id is None:
         live_id = live.id
-        if live.state == TransferState.INTENDED:
-            advance(conn, live_id, TransferState.SUBMITTED, now, first_sent_at=now)
+        if live.first_sent_at is None and live.signature is None:
+            first_send(conn, live_id, now)
     else:
         return False
     conn.execute(

@@ -18,8 +18,8 @@ from domain.evidence import PackedOutflow
 from domain.fitting import fit
 from domain.states import TransferState
 from domain.waits import CLOCKS_DIFFER
-from storage.history import advance, note
-from storage.payouts.transfers import others_at_circle, watch_signature
+from storage.history import note
+from storage.payouts.transfers import first_send, others_at_circle, watch_signature
 from storage.payouts.upkeep import Payer
 from storage.recovery import packed_adoption
 from storage.recovery.adoption import promise_outcome, submitted
@@ -144,7 +144,7 @@ def sent_order(conn: Connection, movement_id: int, payout_ids: Collection[int]) 
     """The order to which these payouts would have the outflow given, where Circle may have taken it."""
     gone = orphan_row(conn, movement_id)
     order = None if gone is None else _lost_order(conn, gone, payout_ids)
-    if order is None or order.state == TransferState.INTENDED:
+    if order is None or order.first_sent_at is None:
         return None
     others = others_at_circle(conn, order.transfer_id, order.id)
     return SentOrder(order.reference, order.wallet_id, order.created_at - CLOCKS_DIFFER, frozenset(others))
@@ -174,8 +174,8 @@ def _give_to_lost_order(conn: Connection, gone: Row[Any], payout_ids: Collection
     if order is None:
         return False
     _refuse_in_flight(conn, order, gone, now)
-    if order.state == TransferState.INTENDED:
-        advance(conn, order.id, TransferState.SUBMITTED, now, first_sent_at=now)
+    if order.first_sent_at is None:
+        first_send(conn, order.id, now)
     watch_signature(conn, order.id, order.transfer_id, gone.signature, now)
     claim_signature(conn, gone.signature, order.transfer_id, now)
     remark = f"adopted by hand: {gone.signature}"
@@ -208,7 +208,8 @@ _LEASE = (
 
 def _refuse_on_its_way(conn: Connection, gone: Row[Any]) -> None:
     """Circle may sign an order anew: until its outcome is known, an equal outflow may be that one's."""
-    begun = conn.execute(_orders_like(gone, TransferState.SUBMITTED)).first()
+    sent = transfer_attempts.c.first_sent_at.is_not(None)
+    begun = conn.execute(_orders_like(gone, TransferState.SUBMITTED).where(sent)).first()
     if begun is not None:
         why = f"it may be {begun.reference}, which is on its way with the same amount: wait until its outcome is known"
         raise RequestError(409, "may_be_on_its_way", why)

@@ -24,6 +24,7 @@ from storage.tables import chain_movements, group_attempts, transfer_attempts, t
 from storage.treasury.deposits import explain_deposits
 from storage.treasury.movement_rows import Movement, MovementKind, as_movement, find, record_movement, require_unpaid
 from storage.treasury.network_costs import costs_of, explain_cost
+from storage.treasury.outflows import explained
 from storage.work import enqueue
 
 
@@ -87,6 +88,8 @@ def book_packed(conn: Connection, movement: Movement, now: datetime) -> None:
     if row.kind != MovementKind.PAYOUT:
         post(conn, usdc_outside_claimed(movement.signature, -movement.amount), now)
     conn.execute(change_of(chain_movements), {"which": row.id, "kind": MovementKind.PAYOUT})
+    if row.kind == MovementKind.ORPHAN:
+        explained(conn, now)
     _explain_payouts_cost(conn, movement.signature, now)
     _fund_anew(conn, now)
 
@@ -128,6 +131,8 @@ def claim_movement(conn: Connection, movement: Movement, transfer_id: int, now: 
     require_unpaid(conn, transfer_id, movement.signature)
     claimed = {"kind": MovementKind.PAYOUT, "transfer_id": transfer_id}
     conn.execute(change_of(chain_movements), {"which": row.id, **claimed})
+    if row.kind == MovementKind.ORPHAN:
+        explained(conn, now)
     if row.kind in outside:
         post(conn, usdc_outside_claimed(movement.signature, -movement.amount), now)
     explain_cost(conn, movement.signature, "payout", now)
@@ -210,6 +215,7 @@ def _may_be_ours(conn: Connection, movement: Movement) -> bool:
         .select_from(transfers.join(transfer_attempts, transfer_attempts.c.transfer_id == transfers.c.id))
         .where(
             transfer_attempts.c.state == TransferState.SUBMITTED,
+            transfer_attempts.c.first_sent_at.is_not(None),
             transfer_attempts.c.signature.is_(None),
             _planned(movement),
         )

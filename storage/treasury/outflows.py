@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Integer, Row, bindparam, select, update
 
 from domain.ledger import Asset, usdc_outside
+from storage.operation.stopped import look_again
 from storage.statements import fixed, varying
 from storage.tables import chain_movements, ledger_entries
 from storage.treasury.movement_rows import Movement, MovementKind, as_movement
@@ -51,7 +52,13 @@ def unexplained_since(conn: Connection, signature: str) -> datetime | None:
     return since
 
 
-def accept_orphan(conn: Connection, movement_id: int) -> bool:
+def explained(conn: Connection, now: datetime) -> None:
+    """An outflow stops nothing any more. What the last one has stopped goes on."""
+    if not orphans(conn, limit=1):
+        look_again(conn, now)
+
+
+def accept_orphan(conn: Connection, movement_id: int, now: datetime) -> bool:
     """A person says that this outflow was the operator's own: it stops nothing any more. Its ledger entry already says
     that the money went outside. False when the row is no unexplained outflow."""
     done = conn.execute(
@@ -59,6 +66,8 @@ def accept_orphan(conn: Connection, movement_id: int) -> bool:
         .where(chain_movements.c.id == movement_id, chain_movements.c.kind == MovementKind.ORPHAN)
         .values(kind=MovementKind.OTHER)
     )
+    if done.rowcount == 1:
+        explained(conn, now)
     return done.rowcount == 1
 
 

@@ -115,6 +115,7 @@ def test_status_tells_the_gate_the_balances_the_books_and_what_waits_for_a_perso
         now=NOW,
         sends_paused=None,
         unexplained_outflow=False,
+        orders_held=None,
         payouts=PayoutWay("realtime", "solana", "creator", atomic_settlement=True).body(),
         counts={"purchases": {"completed": 47}, "jobs": {"due": 2, "parked": 1}},
         treasury=Treasury(
@@ -137,10 +138,13 @@ def test_status_tells_the_gate_the_balances_the_books_and_what_waits_for_a_perso
     lines = texts.status_lines(status, False, [batch()], WorkPage(items=[item], next="jobs:1"))
     assert lines[0] == "Test mode, start gate closed: nothing is sent yet"
     assert lines[1] == "Platform wallet: 112.50 USDC (read 0 s ago)"
-    stopped = status.model_copy(update={"sends_paused": "a doubt\x1b[2J", "unexplained_outflow": True})
-    assert texts.status_lines(stopped, True, [], WorkPage(items=[], next=None))[1:3] == [
+    stopped = status.model_copy(
+        update={"sends_paused": "a doubt\x1b[2J", "unexplained_outflow": True, "orders_held": "503"}
+    )
+    assert texts.status_lines(stopped, True, [], WorkPage(items=[], next=None))[1:4] == [
         "ALL SENDS ARE PAUSED: a doubt [2J",
         "NOTHING IS SENT: an outflow of the platform wallet is not explained",
+        "CIRCLE TAKES NO ORDERS, one asks for all others: 503",
     ]
     assert "Platform wallet: 112.50 USDC (read 0 s ago)" in lines
     assert "Purchases: 47 completed" in lines and "Payouts: none" in lines

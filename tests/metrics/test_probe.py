@@ -22,7 +22,7 @@ from storage.errors import StoreUnavailable
 from storage.inbox import StripeEvent
 from storage.mints import minting
 from storage.operation import interventions, switches
-from storage.payouts import batches, groups, taking, upkeep
+from storage.payouts import batches, groups, held_orders, taking, upkeep
 from storage.payouts.planning import PlanTerms
 from storage.payouts.upkeep import Payer
 from storage.people import wallets
@@ -321,6 +321,7 @@ async def test_what_is_unproven_waits_or_was_never_backed_up_is_shown(store: Sto
         (claimed,) = work.claim(conn, Queue(jobs, frozenset({"transfer"})), 1, "w", START, DAY)
         work.again(conn, claimed, START + DAY, START + DAY / 4, f"{work.UNKNOWN_OUTCOME}lost", attempts=0)
         switches.turn(conn, switches.SENDS_PAUSED, True, "look", "me", START)
+        held_orders.hold(conn, "no answer", START)
         return claimed.id
 
     job_id = await store.write(arrange)
@@ -331,7 +332,7 @@ async def test_what_is_unproven_waits_or_was_never_backed_up_is_shown(store: Sto
     assert found("batch_oldest_age_seconds", "waiting_funds") == DAY.total_seconds() / 2
     assert found("batch_oldest_age_seconds", "sending") == 0
     assert found("batch_short_base_units") == 2_350_000
-    assert found("sends_paused") == 1
+    assert (found("sends_paused"), found("orders_held")) == (1, 1)
     assert (found("realtime_waiting_rows", "day_cap"), found("realtime_waiting_base_units", "day_cap")) == (3, 7)
     assert found("realtime_waiting_rows", "funds") == 0
     assert found("database_size_bytes") > 0

@@ -147,6 +147,7 @@ def test_every_name_carries_its_unit_and_follows_the_conventions() -> None:
     plain = {
         "start_gate_open",
         "sends_paused",
+        "orders_held",
         "chain_websocket_connected",
         "rpc_endpoint_well",
         "chain_trouble",

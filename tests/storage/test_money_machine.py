@@ -366,10 +366,10 @@ class Money(RuleBasedStateMachine):
         return [transfers.load(conn, one) for one in conn.scalars(select(tables.transfers.c.id))]
 
     def never_left(self, case: TransferCase) -> bool:
-        return case.sendable if case.attempt is None else case.attempt.state == "intended"
+        return case.sendable if case.attempt is None else case.never_left
 
     def sent(self, conn: Connection, which: int) -> TransferCase | None:
-        found = [one for one in self.cases(conn) if one.attempt is not None and one.attempt.state == "submitted"]
+        found = [one for one in self.cases(conn) if one.attempt is not None and not one.never_left]
         return found[which % len(found)] if found else None
 
     def tell_refund(self, sale: Sale, name: str, cents: int, state: str) -> None:

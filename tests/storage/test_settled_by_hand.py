@@ -83,7 +83,7 @@ def leaves(conn: Connection, amount: int, signature: str = "by-hand") -> None:
     moved = movement_rows.Movement(signature, ACCOUNT, Asset.USDC, -amount, 11, NOW, "the creator's other wallet")
     movements.book_usdc(conn, moved, NOW)
     (orphan,) = outflows.orphan_rows(conn)
-    assert outflows.accept_orphan(conn, int(orphan.id))
+    assert outflows.accept_orphan(conn, int(orphan.id), NOW)
 
 
 @pytest.mark.parametrize("story", [underpaid, overnetted])

@@ -136,8 +136,8 @@ async def test_an_order_that_never_left_for_a_bad_key_is_not_sent_for_what_came_
     )
     await shop.plan()
     await shop.until_work_says("an operator must act")
-    attempts = "SELECT state FROM transfer_attempts ORDER BY attempt"
-    assert [row["state"] for row in rows_of(world, attempts)] == ["intended"]
+    attempts = "SELECT state, first_sent_at FROM transfer_attempts ORDER BY attempt"
+    assert [row["first_sent_at"] for row in rows_of(world, attempts)] == [None]
     if back == "a dispute":
         controls.open_dispute(sold.payment)
     else:

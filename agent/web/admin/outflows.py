@@ -100,7 +100,7 @@ class AdminOutflows:
                     "his payouts it was (adopt), hold those sales first, or restore a newer backup; if none of it was "
                     "theirs, say so (not_a_payout)",
                 )
-            if not accept_orphan(conn, movement_id):
+            if not accept_orphan(conn, movement_id, now):
                 raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")
             return _outflows(conn, Paging())
 

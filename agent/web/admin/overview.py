@@ -18,6 +18,7 @@ from domain.states import UsdcStatus, WorkState
 from ports.clock import Clock
 from storage.mints import mint_payouts
 from storage.operation.switches import SENDS_PAUSED, why_on
+from storage.payouts.held_orders import ORDERS_HELD
 from storage.reading import by_hand, glance, operator_views, probes, unminted
 from storage.store import Store
 
@@ -97,6 +98,7 @@ class Overview(Answer):
     unexplained_outflows: int
     ledger_balanced: bool
     sends_paused: str | None
+    orders_held: str | None
     trouble: list[str]
     oldest_unpaid_at: Moment | None
 
@@ -173,6 +175,7 @@ class AdminOverview:
             unexplained_outflows=read.orphans,
             ledger_balanced=not any(read.imbalance.values()),
             sends_paused=why_on(conn, SENDS_PAUSED),
+            orders_held=why_on(conn, ORDERS_HELD),
             trouble=list(self._trouble()),
             oldest_unpaid_at=read.oldest_unpaid_at,
         )

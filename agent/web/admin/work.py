@@ -33,6 +33,7 @@ from storage.books import audit
 from storage.books.ledger import total_imbalance
 from storage.operation import by_hand, retries, work_payload
 from storage.operation.switches import SENDS_PAUSED, why_on
+from storage.payouts.held_orders import ORDERS_HELD
 from storage.reading import operator_views, probes
 from storage.store import Store
 from storage.treasury.outflows import orphans
@@ -119,6 +120,7 @@ class AdminWork:
                 now=self._clock.now(),
                 sends_paused=why_on(conn, SENDS_PAUSED),
                 unexplained_outflow=bool(orphans(conn, limit=1)),
+                orders_held=why_on(conn, ORDERS_HELD),
                 payouts=self._settings.payouts.body(),
                 counts=operator_views.counts(conn),
                 treasury=treasury_body(conn, self._account),

@@ -102,12 +102,14 @@ class RetriedMany(Answer):
 
 class Status(Answer):
     """`counts` are rows by state, for purchases, payouts, jobs and the two inboxes; `sends_paused` is the reason why an
-    operator has stopped all sends, and `unexplained_outflow` stops them too."""
+    operator has stopped all sends, and `unexplained_outflow` stops them too. `orders_held`: why no order is begun at
+    Circle."""
 
     live: bool
     now: Moment
     sends_paused: str | None
     unexplained_outflow: bool
+    orders_held: str | None
     payouts: PayoutWayBody
     counts: dict[str, dict[str, int]]
     treasury: Treasury

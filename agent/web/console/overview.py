@@ -111,6 +111,9 @@ def problems(seen: Overview) -> list[Problem]:
         found.append(Problem(WAIT, "Not everything can be used now:", text, "/console/work/?state=due", "What waits"))
     if seen.sends_paused is not None:
         found.append(Problem(WAIT, "All sends are paused:", seen.sends_paused, "/console/treasury/", "Resume"))
+    if seen.orders_held is not None:
+        text = f"One payout asks, and all go on by themselves once it is answered. {sentence(seen.orders_held)}"
+        found.append(Problem(WAIT, "Circle takes no orders:", text, "/console/work/?state=due", "What waits"))
     if seen.realtime is not None and seen.realtime.why is not None:
         text = f"{counted(seen.realtime.number, 'payout')}, {grouped(seen.realtime.amount)} USDC: {seen.realtime.why}."
         found.append(Problem(WAIT, "Not paid in real time:", text, "/console/batches/preview", "What would be paid"))

@@ -1,0 +1,73 @@
+"""While Circle leaves one order after the other without an answer, no other one is begun (ADR 75).
+
+The switch is a row: it holds for every replica, and after a start. The oldest order that was begun and is not answered
+asks for all.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select
+
+from domain.states import TransferState
+from storage.operation.switches import state_of, turn
+from storage.payouts.transfers import wake_unanswered
+from storage.statements import among
+from storage.tables import transfer_attempts
+
+ORDERS_HELD = "orders_held"
+BY = "the circle rail"
+TRY_ANOTHER = timedelta(minutes=30)
+"""After the last order that left, the next one does: the oldest may be at fault itself."""
+
+
+def are_held(conn: Connection) -> bool:
+    """Whether Circle takes no orders, as far as is known."""
+    return state_of(conn, ORDERS_HELD) is not None
+
+
+def why_held(conn: Connection, attempt_id: int | None, now: datetime, *, lock: bool = False) -> str | None:
+    """Why an order that has not left must not leave now. `attempt_id`: its attempt, if it has one. `lock`: in a writing
+    transaction that lets it leave; of two that would go, the other one waits for this one's."""
+    held = state_of(conn, ORDERS_HELD)
+    if held is not None and lock:
+        held = state_of(conn, ORDERS_HELD, lock=True)
+    if held is None:
+        return None
+    mine = transfer_attempts.c.id != (attempt_id or 0)
+    left_at = func.coalesce(transfer_attempts.c.first_sent_at, transfer_attempts.c.created_at)
+    oldest, last = conn.execute(
+        select(func.min(transfer_attempts.c.id), func.max(left_at)).where(_UNANSWERED, mine)
+    ).one()
+    if oldest is None or (attempt_id is not None and attempt_id < oldest) or now - last >= TRY_ANOTHER:
+        return None
+    return f"Circle takes no orders since {held.set_at:%Y-%m-%d %H:%M} UTC: {held.reason}"
+
+
+def asks_for_all(conn: Connection, attempt_id: int) -> bool:
+    """Whether this order is the one that asks whether Circle takes orders again."""
+    return are_held(conn) and conn.scalar(select(func.min(transfer_attempts.c.id)).where(_UNANSWERED)) == attempt_id
+
+
+_UNANSWERED = (
+    transfer_attempts.c.state.in_(among((TransferState.INTENDED, TransferState.SUBMITTED)))
+    & transfer_attempts.c.circle_transaction_id.is_(None)
+    & transfer_attempts.c.signature.is_(None)
+)
+
+
+def hold(conn: Connection, why: str, now: datetime) -> bool:
+    """Several orders in a row were not answered. Whether none were held before."""
+    if state_of(conn, ORDERS_HELD, lock=True) is not None:
+        return False
+    turn(conn, ORDERS_HELD, True, why, BY, now)
+    return True
+
+
+def answered(conn: Connection, now: datetime) -> bool:
+    """Circle has answered an order: those that it did not answer are due, and what was held goes on. Whether any were
+    held."""
+    were_held = are_held(conn)
+    wake_unanswered(conn, now)
+    if were_held:
+        turn(conn, ORDERS_HELD, False, "Circle has answered an order", BY, now)
+    return were_held
