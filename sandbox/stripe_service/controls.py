@@ -53,13 +53,22 @@ class Controls:
         """Called for each refund that our balance does not cover."""
         return self._world.reversals.on_left_pending
 
-    def refund(self, charge_or_intent: str, amount: int | None = None, reason: str | None = None) -> Json:
-        """As the operator does in Stripe's dashboard; `amount` in cents, all that is left if None."""
+    def refund(
+        self,
+        charge_or_intent: str,
+        amount: int | None = None,
+        reason: str | None = None,
+        metadata: Json | None = None,
+    ) -> Json:
+        """As the operator does in Stripe's dashboard; `amount` in cents, all that is left if None. With `metadata` it
+        is what an earlier call made of which Stripe knew nothing until now."""
         params: Json = {"payment_intent" if charge_or_intent.startswith("pi_") else "charge": charge_or_intent}
         if amount is not None:
             params["amount"] = amount
         if reason is not None:
             params["reason"] = reason
+        if metadata is not None:
+            params["metadata"] = metadata
         return self._world.reversals.refund(params)
 
     def lack_funds(self, *, lacks: bool = True) -> Json:

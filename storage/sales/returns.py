@@ -68,11 +68,7 @@ class DisputeSeen:
 
 def record_refund(conn: Connection, purchase_id: int, seen: RefundSeen, now: datetime) -> None:
     """Store what Stripe says of a refund, unless newer is known, and settle the purchase."""
-    known = conn.execute(
-        select(refunds)
-        .where((refunds.c.stripe_refund_id == seen.stripe_refund_id) | (refunds.c.uuid == (seen.uuid or "")))
-        .with_for_update()
-    ).one_or_none()
+    known = _known(conn, seen)
     if known is None:
         _learn_refund(conn, purchase_id, seen, now)
     elif _REFUND_ORDER.index(seen.state) > _REFUND_ORDER.index(RefundState(known.state)):
@@ -81,6 +77,19 @@ def record_refund(conn: Connection, purchase_id: int, seen: RefundSeen, now: dat
     settle_returns(conn, purchase_id, f"{seen.stripe_refund_id}:{seen.state}", now)
     if seen.state == RefundState.FAILED:
         _ask_for_loser(conn, purchase_id, now)
+
+
+def _known(conn: Connection, seen: RefundSeen) -> Row[Any] | None:
+    """The row of a refund, by Stripe's id or else by our mark. Not one that was given up before Stripe named it: what
+    Stripe finds of it after all is money that went back, and gets a row of its own."""
+    named = select(refunds).where(refunds.c.stripe_refund_id == seen.stripe_refund_id)
+    marked = select(refunds).where(
+        refunds.c.uuid == (seen.uuid or ""),
+        refunds.c.stripe_refund_id.is_(None),
+        refunds.c.state != fixed(RefundState.FAILED),
+    )
+    known = conn.execute(named.with_for_update()).one_or_none()
+    return known or conn.execute(marked.with_for_update()).one_or_none()
 
 
 def _ask_for_loser(conn: Connection, purchase_id: int, now: datetime) -> None:
