@@ -46,8 +46,7 @@ def upgrade(conn: Connection, told: Callable[[str, str], None] | None = None) ->
         conn.execute(text("SET LOCAL statement_timeout = 0"))
         conn.execute(text("SET LOCAL lock_timeout = '60s'"))
         conn.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
-    _refuse_unknown(conn)
-    if revision(conn) not in (None, head()):
+    if _known_revision(conn) not in (None, head()):
         _require_alone(conn)
     command.upgrade(configuration(conn, told), "head")
     sqlite_statistics.tell(conn)
@@ -64,8 +63,7 @@ def ready(conn: Connection) -> None:
 
 def check(conn: Connection) -> None:
     """Raises SchemaDiffers unless the database has exactly the schema of this version."""
-    _refuse_unknown(conn)
-    found, wanted = revision(conn), head()
+    found, wanted = _known_revision(conn), head()
     if found == wanted:
         return
     if found is None and inspect(conn).get_table_names():
@@ -78,10 +76,9 @@ def revision(conn: Connection) -> str | None:
     return MigrationContext.configure(conn).get_current_revision()
 
 
-@cache
 def head() -> str:
     """The schema this version of the program needs."""
-    found = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    found = _migrations().get_current_head()
     if found is None:
         raise SchemaDiffers("this installation has no migrations: it is incomplete")
     return found
@@ -89,7 +86,13 @@ def head() -> str:
 
 def knows(revision: str) -> bool:
     """Whether this version of the program can work on that schema, or upgrade it."""
-    return any(script.revision == revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions())
+    return any(script.revision == revision for script in _migrations().walk_revisions())
+
+
+@cache
+def _migrations() -> ScriptDirectory:
+    """Ours, read once: they don't change under a running program."""
+    return ScriptDirectory(str(MIGRATIONS))
 
 
 def begin_to_fill(conn: Connection) -> None:
@@ -125,7 +128,8 @@ def _require_alone(conn: Connection) -> None:
         raise DatabaseLocked(f"{sessions} sessions of a running payment agent: stop every daemon first, and `intake`")
 
 
-def _refuse_unknown(conn: Connection) -> None:
+def _known_revision(conn: Connection) -> str | None:
+    """As `revision`. Raises SchemaDiffers where it is newer than the program, or belongs to no whole database."""
     if inspect(conn).has_table(UNFINISHED):
         raise SchemaDiffers(
             "a restore into this database did not come to its end: make an empty one (`createdb`), and restore there"
@@ -133,3 +137,4 @@ def _refuse_unknown(conn: Connection) -> None:
     found = revision(conn)
     if found is not None and not knows(found):
         raise SchemaDiffers(f"the database is at schema {found}, which is newer than this version: update the program")
+    return found

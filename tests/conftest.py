@@ -5,7 +5,7 @@ from storage.engines import engine_library
 engine_library.install()
 
 import gc  # noqa: E402
-from collections.abc import Generator  # noqa: E402
+from collections.abc import Generator, Iterator  # noqa: E402
 from contextlib import suppress  # noqa: E402
 from importlib import import_module  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -13,6 +13,7 @@ from pathlib import Path  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
+from tests.logged import step_defects  # noqa: E402
 from tests.programs import NOT_INSTALLED  # noqa: E402
 
 pytest_plugins = ["tests.databases"]
@@ -58,6 +59,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _rank(item: pytest.Item) -> int:
     room = item.path.relative_to(TESTS).parts[0]
     return WAITING_ROOMS.index(room) if room in WAITING_ROOMS else len(WAITING_ROOMS)
+
+
+@pytest.fixture(autouse=True)
+def _no_daemon_hides_a_defect(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A daemon goes on after a step that failed by a defect, and what a test looks at may still come true."""
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if folder is not None:
+        assert not (found := step_defects(folder)), found[0]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

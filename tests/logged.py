@@ -1,7 +1,8 @@
-"""What a module logs, as the log has it: whatever set up logging in this process before."""
+"""What a module logs, as the log has it, whatever set up logging in this process before; what daemons have logged."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -24,3 +25,13 @@ def logged(module: ModuleType) -> Iterator[list[EventDict]]:
                 yield lines
         finally:
             structlog.configure(**before)
+
+
+def step_defects(folder: Path) -> list[str]:
+    """The lines of the logs below a folder that tell of a step which failed by an error that no class of ours names."""
+    return [
+        f"{log.name}: {line}"
+        for log in sorted(folder.rglob("*.log"))
+        for line in log.read_text(errors="replace").splitlines()
+        if '"event": "step failed"' in line
+    ]

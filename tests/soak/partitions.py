@@ -24,6 +24,7 @@ from sandbox.solana_node import Endpoint
 from sandbox.world import SECOND_PROVIDER, World, WorldOptions, running_world
 from simulator.until import Stop, Until
 from tests.databases import PostgresServer
+from tests.logged import step_defects
 from tests.soak.fleet import Fleet
 from tests.soak.links import Link, Trouble, to_port, to_socket
 from tests.soak.siege import RSA_BITS, SLOT_MS, Played, at_rest, new_database, play_week
@@ -174,6 +175,7 @@ async def part(plan: Plan, folder: Path, server: PostgresServer | None = None) -
                 parted.add(await play_week(world, plan.seed * 1_000 + parted.weeks, plan.week))
             await troubles
             parted.violations += await at_rest(world.environment["DATABASE_URL"], records)
+            parted.violations += step_defects(folder)
     for each in cables:
         parted.struck += Counter({name: link.struck for name, link in each.links.items()})
     return parted

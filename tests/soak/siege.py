@@ -30,6 +30,7 @@ from simulator.checker import Records
 from simulator.until import Stop, Until
 from storage.errors import StoreUnavailable
 from tests.databases import PostgresServer
+from tests.logged import step_defects
 from tests.soak.fleet import Fleet, again_and_again
 from tests.soak.weather import OBSERVER, Weather
 from tests.soak.witness import judged, records_of
@@ -128,6 +129,7 @@ async def besiege(plan: Plan, folder: Path, server: PostgresServer | None = None
                 plan.tell(siege)
             weather.end()
             siege.violations += await at_rest(world.environment["DATABASE_URL"], records)
+            siege.violations += step_defects(folder)
         siege.kills, siege.struck = fleet.kills, weather.struck
         siege.acknowledged = len(records.sent.acknowledged)
     siege.seconds = plan.until.taken

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 from agent.web.endpoint import Access, Call, Endpoint, Face
@@ -18,7 +19,7 @@ class Files:
     """The files of `static/`. `urls` maps a file's name to the address under which it is served."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
-        self._contents = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in TYPES}
+        self._contents = _contents(folder)
         self.urls: Mapping[str, str] = {name: _url(name, content) for name, content in self._contents.items()}
 
     def endpoints(self) -> list[Endpoint]:
@@ -28,6 +29,13 @@ class Files:
         ]
 
 
+@cache
+def _contents(folder: Path) -> Mapping[str, bytes]:
+    """Shops' and operators' pages share them."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in TYPES}
+
+
+@cache
 def _url(name: str, content: bytes) -> str:
     stem, _, suffix = name.rpartition(".")
     return f"/static/{stem}.{hashlib.sha256(content).hexdigest()[:HASH_CHARS]}.{suffix}"
