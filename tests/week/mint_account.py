@@ -19,7 +19,6 @@ ON = {
     "AGENT_CONVERSION": "circle_mint",
     "AGENT_CAP_CONVERSION": str(500 * USDC),
     "AGENT_CAP_CONVERSION_DAY": str(600 * USDC),
-    "AGENT_TREASURY_POLL_MS": "10000",
 }
 
 

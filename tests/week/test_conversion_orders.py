@@ -91,7 +91,7 @@ async def test_an_order_that_was_sent_is_looked_up_however_long_nobody_answers(t
 @on_virtual_time
 async def test_a_transfer_that_circle_mint_holds_for_hours_is_asked_for_ever_less_often(tmp_path: Path) -> None:
     """`tests.proof weeks`, seed 95021: it was asked for each 15 seconds, for as long as it was held."""
-    shop = converting(tmp_path)
+    shop = converting(tmp_path, AGENT_TREASURY_POLL_MS="300000", AGENT_IDLE_SECONDS="3600")
     await shop.open("ada")
     shop.wire(300 * USDC)
     shop.mint.books.switches.hold_transfers = True
