@@ -72,8 +72,8 @@ def withdraw(conn: Connection, conversion_id: int, usdc_account: str, reason: st
     """An announcement was a mistake: no dollars have left for it. Its entry is taken back, and it explains no more.
 
     Only while nothing has come for it, which the wallet's history must show as it is now. Raises RequestError 404
-    `conversion_not_found`, 409 `withdrawn_already`, `ordered`, `has_come` or `may_have_come`, and 503 `chain_unread`
-    where nobody knows.
+    `conversion_not_found`, and 409 `withdrawn_already`, `ordered`, `has_come`, `may_have_come`, or `chain_unread` where
+    nobody knows.
     """
     lock_explaining(conn)
     row = conn.execute(select(conversions).where(conversions.c.id == conversion_id).with_for_update()).one_or_none()
@@ -117,11 +117,11 @@ def _require_read(conn: Connection, row: Row[Any], usdc_account: str, now: datet
     seen = reading(conn, "treasury_usdc")
     if seen is None or seen.read_at < row.created_at or now - seen.read_at > READ_WITHIN:
         raise RequestError(
-            503, "chain_unread", "the wallet was not read lately: nobody knows whether something has come; ask again"
+            409, "chain_unread", "the wallet was not read lately: nobody knows whether something has come; ask again"
         )
     if seen.amount != movement_sum_at(conn, usdc_account, Asset.USDC, seen.slot):
         raise RequestError(
-            503, "chain_unread", "the books do not hold all that the wallet does: look into TreasuryGap, then ask again"
+            409, "chain_unread", "the books do not hold all that the wallet does: look into TreasuryGap, then ask again"
         )
 
 

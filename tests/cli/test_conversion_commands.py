@@ -56,7 +56,6 @@ async def test_an_announcement_that_was_a_mistake_is_withdrawn(desk: Shop, capsy
         await converting_acts.withdraw(made["id"], "the bank refused it", False)
     now = desk.clock.now()
     await desk.store.write(lambda conn: record_reading(conn, "treasury_usdc", 0, 9, now))
-    capsys.readouterr()
     assert await converting_acts.withdraw(made["id"], "the bank refused it", False) == 0
     line = f"Conversion {made['id']}: 112.50 USD, 112.50 USDC expected, withdrawn: wire 7\n"
     assert capsys.readouterr().out == line

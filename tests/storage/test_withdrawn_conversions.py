@@ -79,11 +79,11 @@ async def test_its_dollars_are_back_at_stripe_and_it_explains_and_promises_nothi
 async def test_whether_something_has_come_must_be_known(store: Store) -> None:
     def story(conn: Connection) -> None:
         conversion_id = announce(conn)
-        assert withdraw(conn, conversion_id) == "503 chain_unread", "the wallet was never read"
+        assert withdraw(conn, conversion_id) == "409 chain_unread", "the wallet was never read"
         record_reading(conn, "treasury_usdc", 0, SLOT, NOW - announcements.READ_WITHIN - timedelta(seconds=1))
-        assert withdraw(conn, conversion_id) == "503 chain_unread", "it was read a while ago"
+        assert withdraw(conn, conversion_id) == "409 chain_unread", "it was read a while ago"
         read(conn, UNITS)
-        assert withdraw(conn, conversion_id) == "503 chain_unread", "it holds what the books do not"
+        assert withdraw(conn, conversion_id) == "409 chain_unread", "it holds what the books do not"
         assert dollars(conn) == (CENTS, -CENTS)
         arrives(conn, UNITS)
         read(conn)

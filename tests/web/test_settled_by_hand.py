@@ -154,7 +154,7 @@ async def test_an_announcement_is_withdrawn_in_the_console_while_nothing_has_com
     assert not (await visitor.get(page)).has_form(target)
     await signed_in(visitor, "operator")
     unknown = await visitor.send(page, target, reason="the bank refused it")
-    assert unknown.status == 503 and "nobody knows whether something has come" in unknown.words
+    assert unknown.status == 409 and "nobody knows whether something has come" in unknown.words
     now = shop.clock.now()
     await shop.store.write(lambda conn: record_reading(conn, "treasury_usdc", 0, 9, now))
     done = await visitor.follow(await visitor.send(page, target, reason="the bank refused it"))

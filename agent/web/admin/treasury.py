@@ -117,7 +117,7 @@ class AdminTreasury:
                 "Take back an announcement that was a mistake, while nothing has come for it",
                 Conversion,
                 takes=Reason,
-                errors=(409, 503),
+                errors=(409,),
             ),
         ]
 
