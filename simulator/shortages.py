@@ -18,15 +18,17 @@ SHARE_THAT_FAILS = 0.4
 """Of the refunds that had to wait."""
 
 
-def fill_blocks(stage: Stage, dice: random.Random) -> Ended:
-    """Of two that overlap the first to end ends both."""
-    node, tally = stage.node, Tally()
+def fill_blocks(stage: Stage, dice: random.Random, prices: list[int]) -> Ended:
+    """`prices` of those that are on: where two overlap the higher one holds."""
+    node, tally, price = stage.node, Tally(), dice.choice(PRICES)
     deaf = tally.of(node.on_outbid)
-    node.least_price = dice.choice(PRICES)
+    prices.append(price)
+    node.least_price = max(prices)
     stage.trace.tell("blocks take what bids", node.least_price)
 
     def undo() -> None:
-        node.least_price = 0
+        prices.remove(price)
+        node.least_price = max(prices, default=0)
         deaf()
 
     return Ended(undo, lambda: tally.count, tally.met)

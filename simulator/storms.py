@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
@@ -64,6 +64,8 @@ class Storms:
     dice: random.Random
     own_dice: Callable[[FaultKind], random.Random]
     """Of one kind alone."""
+    prices: list[int] = field(default_factory=list)
+    """What blocks ask, by each storm of full ones that is on."""
 
     def begin(self, kind: FaultKind) -> Ended | None:
         """None when the kind is none that lasts."""
@@ -93,7 +95,7 @@ class Storms:
             FaultKind.NO_SOL: self._spend_sol,
             FaultKind.REDIRECTS: self._redirect,
             FaultKind.LOST_COMMITS: self._break_commits,
-            FaultKind.FULL_BLOCKS: lambda: shortages.fill_blocks(self.stage, self.own_dice(kind)),
+            FaultKind.FULL_BLOCKS: lambda: shortages.fill_blocks(self.stage, self.own_dice(kind), self.prices),
             FaultKind.PENDING_REFUNDS: lambda: shortages.lack_refunds(self.stage, self.own_dice(kind)),
         }
         return others[kind]() if kind in others else None
