@@ -182,7 +182,8 @@ def _outlook(found: Outlook) -> list[tuple[str, str]]:
     left = "nobody can tell yet" if found.sales_left is None else f"{counted(found.sales_left, 'sale')}"
     days = "" if found.days_left is None else f", {_lasting(found.days_left)}"
     nothing = base_units(found.to_convert) == 0
-    convert = "nothing" if nothing else f"{found.to_convert} USDC by {found.convert_by:%a %Y-%m-%d %H:%M} UTC"
+    when = f"{'since' if found.convert_late else 'by'} {found.convert_by:%a %Y-%m-%d %H:%M} UTC"
+    convert = "nothing" if nothing else f"{found.to_convert} USDC {when}"
     return [
         ("needs", f"{found.need} USDC: {found.owed} owed, {found.unminted} unminted, {found.expected} expected"),
         ("wallet", f"{found.wallet_usdc} USDC, of it {found.promised} promised"),

@@ -145,7 +145,9 @@ async def test_the_treasury_tells_what_monday_needs_and_what_a_sale_leaves(at_ho
     assert (costs["sales"], costs["platform"], costs["minted"]) == (3, "0.78", 3)
     assert (costs["network_lamports"], costs["margin"]) == (15_345_000, "-2.22")
     lines = await ran.lines(money_acts.show_treasury(28, as_json=False))
-    assert "by Sat 2026-11-28 09:00 UTC" in lines and "15345000 lamports" in lines
+    assert "USDC by Sat 2026-11-28 09:00 UTC" in lines and "15345000 lamports" in lines
+    at_home.shop.clock.pass_(days=6)
+    assert "USDC since Sat 2026-11-28 09:00 UTC" in await ran.lines(money_acts.show_treasury(28, as_json=False))
 
 
 async def test_a_token_is_made_listed_and_ended(at_home: House, ran: Ran) -> None:

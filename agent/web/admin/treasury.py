@@ -130,6 +130,7 @@ class AdminTreasury:
         return Outlook(
             monday=found.monday,
             convert_by=found.convert_by,
+            convert_late=found.convert_by <= now,
             need=format_usdc(found.need),
             owed=format_usdc(found.owed),
             unminted=format_usdc(found.unminted),

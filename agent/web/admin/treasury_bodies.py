@@ -26,13 +26,14 @@ class Outlook(Answer):
     """The next Monday's batch and how long the wallet lasts. USDC as decimal strings.
 
     `need` = `owed` (known, unpaid) + `unminted` (owed once the NFT exists) + `expected` (at the pace of the last four
-    weeks). Convert `to_convert` by `convert_by`, 48 hours ahead; `to_convert_known` is without what is only expected,
-    `to_order` without what is `on_its_way`: announced or ordered, and not arrived.
+    weeks). Convert `to_convert` by `convert_by`, 48 hours ahead (`convert_late`: that is over); `to_convert_known` is
+    without what is only expected, `to_order` without what is `on_its_way`: announced or ordered, and not arrived.
     `sales_left` and `days_left` tell how long the wallet's SOL lasts; null while nobody can tell.
     """
 
     monday: Moment
     convert_by: Moment
+    convert_late: bool
     need: Money
     owed: Money
     unminted: Money
