@@ -12,7 +12,7 @@ from ports.clock import Clock
 from storage import schema
 from storage.engines import durability
 from storage.engines.database_file import footprint
-from storage.engines.opening import database_path, open_store
+from storage.engines.opening import database_path, names_file, open_store
 from storage.errors import DatabaseLocked, SchemaDiffers
 from storage.recovery import backups
 
@@ -25,7 +25,8 @@ TAKE_ONE = "python main.py backup FILE, daily"
 def keys(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
     """That keys and modes agree, the settings have checked already."""
     yield ok("settings", "live: real money" if settings.live else "test mode")
-    plain = sorted(name for name in SECRET_NAMES if environ.get(name))
+    secret = SECRET_NAMES - {"DATABASE_URL"} if names_file(settings.database_url.get_secret_value()) else SECRET_NAMES
+    plain = sorted(name for name in secret if environ.get(name))
     if plain:
         yield warning(
             "secrets",
@@ -83,7 +84,8 @@ async def database(settings: Settings, clock: Clock) -> AsyncIterator[Finding]:
     try:
         file = database_path(url)
         if file is not None and not file.exists():
-            yield warning("database", "not there yet", "the first start makes it; check DATABASE_URL if there was one")
+            remedy = "the first start makes it; check DATABASE_URL if there was one"
+            yield warning("database", f"{file} is not there yet", remedy)
             return
         store = open_store(url)
         await store.start()

@@ -34,9 +34,12 @@ def database_path(database_url: str) -> Path | None:
     """The SQLite file that DATABASE_URL names; None for PostgreSQL. Raises DatabaseUrlInvalid."""
     if "://" not in database_url:
         return _file(database_url)
-    if database_url.startswith("sqlite:"):
-        return _file(make_url(database_url).database or "")
-    return None
+    return _file(make_url(database_url).database or "") if names_file(database_url) else None
+
+
+def names_file(database_url: str) -> bool:
+    """Whether DATABASE_URL is an SQLite file's path, which is no secret; an address of PostgreSQL holds a password."""
+    return "://" not in database_url or database_url.startswith("sqlite:")
 
 
 def _file(path: str) -> Path:

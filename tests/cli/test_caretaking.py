@@ -212,6 +212,15 @@ def test_a_proxy_that_no_setting_names_is_warned_of(proxies: str, state: State) 
     assert found.state is state and ("AGENT_TRUSTED_PROXIES" in found.remedy) is (state is State.WARNING)
 
 
+@pytest.mark.parametrize(
+    ("url", "secret"), [("sqlite:///data/agent.db", False), ("data/agent.db", False), (VALID["DATABASE_URL"], True)]
+)
+def test_a_database_s_address_is_a_secret_and_a_file_s_path_is_none(url: str, secret: bool) -> None:
+    environ = VALID | {"DATABASE_URL": url}
+    (found,) = [one for one in surroundings.keys(load_settings(environ), environ) if one.check == "secrets"]
+    assert "STRIPE_SECRET_KEY" in found.text and ("DATABASE_URL" in found.text) is secret
+
+
 async def test_a_server_that_keeps_nothing_through_a_power_cut_is_found(postgres_url: URL) -> None:
     """The tests' own server: nothing is flushed there."""
     environ = {**VALID, "DATABASE_URL": postgres_url.render_as_string(hide_password=False)}
