@@ -15,18 +15,18 @@ from storage.store import Store
 
 
 @asynccontextmanager
-async def locked_store(*, upgrading: bool = False) -> AsyncIterator[tuple[Settings, Store]]:
-    """The settings and the opened database, this process alone on it, at this version's schema unless it is
-    `upgrading`. Raises CommandFailed."""
+async def locked_store(*, any_schema: bool = False) -> AsyncIterator[tuple[Settings, Store]]:
+    """The settings and the opened database, this process alone on it, at this version's schema unless it takes
+    `any_schema`. Raises CommandFailed."""
     try:
         settings = load_settings()
         configure_logging("ERROR", settings.confidential, as_json=False)
-        store = open_store(settings.database_url.get_secret_value(), patient=upgrading)
+        store = open_store(settings.database_url.get_secret_value(), patient=any_schema)
         await store.start()
     except (SettingsError, PaymentSystemError) as error:
         raise CommandFailed(str(error)) from None
     try:
-        if not upgrading:
+        if not any_schema:
             await store.read(schema.check)
             now = SystemClock().now()
             await store.write(lambda conn: take_up(conn, now))

@@ -38,7 +38,7 @@ async def upgrade_database(as_json: bool, role: str | None = None, intake_role: 
     from agent.cli.lock import locked_store
     from storage import privileges, schema
 
-    async with locked_store(upgrading=True) as (_, store):
+    async with locked_store(any_schema=True) as (_, store):
         before = await store.read(schema.revision)
         await store.write(lambda conn: schema.upgrade(conn, None if as_json else _has_run))
         after = await store.read(schema.revision)

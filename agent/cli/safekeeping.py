@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -109,16 +109,16 @@ async def _copied(file: Path, recipient: str) -> Backup:
 
 
 async def _copied_alone(file: Path, recipient: str) -> Backup:
-    async with locked_store() as (settings, store):
+    """Also what still waits for its upgrade: it is copied as it is, and can be recorded after that."""
+    async with locked_store(any_schema=True) as (settings, store):
         database = database_path(settings.database_url.get_secret_value())
+        if await store.read(schema.is_empty):
+            raise CommandFailed(f"{database} is empty: there is nothing to copy")
         taker = Backups(SystemClock(), SystemIds(), ThreadExecutor(), database)
         taken = await taker.copy(taker.passing() if recipient else file)
         if recipient:
             await file_copy(Path(taken.name), taken.sha256, file, recipient)
-        size_bytes, sha256 = await _measured(file)
-        taken = replace(taken, name=str(file), size_bytes=size_bytes, sha256=sha256)
-        await store.write(taker.recorded(taken, WHO))
-        return Backup.model_validate(taken, from_attributes=True)
+    return await _recorded("sqlite", file, taken.started_at)
 
 
 async def _dumped(settings: Settings, file: Path) -> Backup:

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 
 from agent.cli import safekeeping
 from agent.cli.client import CommandFailed
+from agent.cli.operations import upgrade_database
 from ports.system import SystemClock
+from storage import schema
+from storage.engines.sqlite import SqliteStore
 from storage.engines.whole_file import LEFT_BEHIND
-from storage.recovery import backups
+from storage.recovery import backups, restoring
 from tests.config.environment import VALID
 from tests.programs import ROOT, needs, run
 from tests.storage.test_backups import file_size_limit
@@ -125,6 +129,26 @@ async def test_a_backup_that_is_ended_clears_up_and_a_killed_one_leaves_nothing_
     assert await safekeeping.back_up(operator / "agent.db", as_json=True) == 0
     assert [path.name for path in operator.iterdir()] == ["agent.db"]
     assert leftovers(sqlite_path) == []
+
+
+async def test_a_database_that_waits_for_its_upgrade_is_copied_as_it_is_and_recorded_after_that(
+    operator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the new version is installed already, and nobody had the version before make the copy."""
+    old, copy = tmp_path / "old.db", operator / "agent.db"
+    monkeypatch.setenv("DATABASE_URL", str(old))
+    with pytest.raises(CommandFailed, match=r"old.db is empty: there is nothing to copy"):
+        await safekeeping.back_up(copy, as_json=True)
+    store = SqliteStore(old)
+    await store.start()
+    await store.write(lambda conn: command.upgrade(schema.configuration(conn), "0001"))
+    await store.stop()
+    with pytest.raises(CommandFailed, match=r"stands at .*at schema 0001.* run `db upgrade`.* --external '.*agent.db'"):
+        await safekeeping.back_up(copy, as_json=True)
+    assert restoring.content(copy).revision == "0001"
+    assert await upgrade_database(as_json=True) == 0
+    assert await safekeeping.tell_of(str(copy), SystemClock().now(), as_json=True) == 0
+    assert [(kind, name) for kind, name, *_ in recorded(old)] == [("external", str(copy))]
 
 
 async def test_what_can_t_be_written_or_recorded_is_said_in_one_line(operator: Path, sqlite_path: Path) -> None:
