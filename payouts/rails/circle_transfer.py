@@ -195,7 +195,7 @@ class CircleTransferStep:
                 return Stop(denied, timedelta(0))
             short = why_no_sol(conn) if case.dead_attempts else None
             if short is not None:
-                return Stop(short)
+                return Stop(short, PAUSED)
             transfer = case.transfer
             number = rows.next_attempt(conn, transfer_id)
             key = transfer_key(transfer.key_scope, UUID(transfer.uuid), number)

@@ -32,7 +32,7 @@ def sums(entry: Entry) -> dict[Asset, int]:
 
 def arguments(data: st.DataObject, function: Any) -> dict[str, Any]:
     """Arbitrary values for what the function takes: amounts that are positive, and texts."""
-    kinds = {int: AMOUNTS, str: st.text(min_size=1, max_size=20), Mapping[int, int]: OWED}
+    kinds = {int: AMOUNTS, bool: st.booleans(), str: st.text(min_size=1, max_size=20), Mapping[int, int]: OWED}
     hints = {name: hint for name, hint in get_type_hints(function).items() if name != "return"}
     return {name: data.draw(kinds[hint], label=name) for name, hint in hints.items()}
 

@@ -235,6 +235,7 @@ class Indexed:
                     body="{}",
                     signature=signature,
                     created_at=now,
+                    first_sent_at=now,
                 )
             )
             return int(transfer_id)
