@@ -13,6 +13,7 @@ from domain.foreign_text import kept
 from domain.outcomes import Again, Commit, Done, Outcome, Refused, nothing
 from domain.refunds import refund_state
 from domain.states import RefundState
+from domain.waits import look_again_after
 from gateways.stripe_errors import INVALID_REQUEST
 from gateways.stripe_facts import ChargeFacts, PaymentIntentFacts, RefundFacts
 from ports.clock import Clock, SendWindow
@@ -29,7 +30,9 @@ log = structlog.get_logger(__name__)
 
 STRIPE_KEY_TRUSTED_FOR = timedelta(hours=12)
 """Stripe may forget an idempotency key after 24 h; well before that the refund is looked up instead."""
-POLL = timedelta(minutes=10)
+POLL, POLL_MOST = timedelta(minutes=10), timedelta(hours=6)
+"""A refund that Stripe leaves pending, for days where our balance does not cover it, is looked at the longer the more
+rarely: Stripe's event tells of its end, and the sweep of events where that is lost."""
 ALREADY_REFUNDED = "charge_already_refunded"
 """Stripe's refusal when the whole charge went back before."""
 TOO_MUCH = frozenset({INVALID_REQUEST, "amount_too_large"})
@@ -194,7 +197,8 @@ class RefundStep:
         if state == RefundState.FAILED:
             why = f"Stripe could not return the money ({facts.status}); settle it with the buyer, then retry"
             return Refused("refund_failed", why, learn)
-        return Again(POLL, f"refund is {facts.status}", commit=learn)
+        after = look_again_after(now - refund.created_at, POLL, POLL_MOST)
+        return Again(after, f"refund is {facts.status}", commit=learn)
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         return nothing

@@ -113,9 +113,9 @@ def failed(conn: Connection, shop: Sales) -> Sold:
     [
         (in_flight, Sold.lands, Sold.is_refunded),
         (in_flight, Sold.dies, Sold.is_contested),
-        (in_flight, Sold.is_given_up, Sold.is_refunded),
+        pytest.param(in_flight, Sold.is_given_up, Sold.is_refunded, marks=pytest.mark.soak),
         (failed, Sold.is_tried_again, Sold.is_held),
-        (failed, Sold.work_is_tried_again, Sold.is_contested),
+        pytest.param(failed, Sold.work_is_tried_again, Sold.is_contested, marks=pytest.mark.soak),
     ],
 )
 async def test_who_settles_several_sales_and_who_settles_one_of_them_never_wait_for_each_other(
