@@ -61,5 +61,10 @@ def adopts_no_group_by_its_receipt(patch: MonkeyPatch) -> None:
 
 @bug(F.FORGOTTEN_KEYS, purchases=9, rail="circle")
 def trusts_a_key_for_ever(patch: MonkeyPatch) -> None:
-    """An order whose answer was lost is sent again when Circle has forgotten it."""
+    """An order whose answer was lost is sent again when Circle has forgotten it, and looked for in no list before."""
+
+    async def glimpse(self: Any, case: Any) -> None:
+        return None
+
     patch.setattr(payouts.rails.circle_orders, "KEY_TRUSTED_FOR", timedelta(days=3_650))
+    patch.setattr(payouts.rails.circle_orders.CircleOrders, "glimpse", glimpse)
