@@ -1,7 +1,8 @@
-"""What SQLAlchemy has compiled for one engine, found without hashing what a statement is made of.
+"""What SQLAlchemy has compiled in this process, found without hashing what a statement is made of.
 
 Its own cache hashes a deep tuple at each execution, which takes longer than SQLite needs for a row. A statement that
-is built once has one such tuple for life, and is known by that.
+is built once has one such tuple for life, and is known by that. It also compiles anew for each engine; ours of one
+database differ in nothing that a statement could show.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ KEPT_MOST = 2_000
 
 
 class Compilations(dict[Key, Any]):
-    """For the execution option `compiled_cache` of an engine."""
+    """For the execution option `compiled_cache` of engines with one driver. Kept by all of a key but the dialect."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,12 +23,12 @@ class Compilations(dict[Key, Any]):
         """By the identity of the structure, which is kept with it so that nothing else can take its place."""
 
     def get(self, key: Key, default: Any = None) -> Any:
-        structure = key[1]
-        near = (id(structure), *key[2:])
+        _, structure, *rest = key
+        near = (id(structure), *rest)
         found = self._near.get(near)
         if found is not None:
             return found[1]
-        compiled = super().get(key, default)
+        compiled = super().get(key[1:], default)
         if compiled is not None:
             if len(self._near) >= KEPT_MOST:
                 self._near.clear()
@@ -38,4 +39,8 @@ class Compilations(dict[Key, Any]):
         if len(self) >= KEPT_MOST:
             self.clear()
             self._near.clear()
-        super().__setitem__(key, compiled)
+        super().__setitem__(key[1:], compiled)
+
+
+OF_SQLITE = Compilations()
+OF_POSTGRESQL = Compilations()

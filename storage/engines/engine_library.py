@@ -19,10 +19,9 @@ without building its table anew, which migrations never do."""
 def install() -> None:
     """Make `import sqlite3` mean the bundled library. Call it first thing in a process; calling it again is harmless.
 
-    Raises LibraryUnfit when a driver has bound the other library already.
+    Raises LibraryUnfit when somebody has the other library already.
     """
-    driver = sys.modules.get("aiosqlite.core")
-    if driver is not None and driver.sqlite3 is not pysqlite3:
+    if sys.modules.get("sqlite3") not in (None, pysqlite3):
         raise LibraryUnfit("sqlite3 was imported before storage.engines.engine_library.install() was called")
     sys.modules["sqlite3"] = pysqlite3
     sys.modules["sqlite3.dbapi2"] = pysqlite3.dbapi2

@@ -5,12 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from storage.engines import engine_library, sqlite_connections
-from storage.engines.compilations import Compilations
+from storage.engines import compilations, engine_library, sqlite_connections
 from storage.engines.grouping import TransactionFailed, attempt, watch_errors
 from storage.errors import StoreUnavailable
 from storage.store import Dialect
@@ -23,14 +22,6 @@ PAGES_MOST = 4_294_967_294
 
 def _nobody(connection: Any) -> None:
     """Wants to know of a new connection."""
-
-
-def _roll_back(connection: PoolProxiedConnection) -> None:
-    """As the driver would, which first resets each of the hundreds of statements that it keeps; SQLite needs none of
-    that, and each read ends here."""
-    driver: Any = connection.dbapi_connection
-    if driver.in_transaction:
-        driver.execute("ROLLBACK")
 
 
 class _Place:
@@ -48,11 +39,10 @@ class _Place:
             pool_size=1,
             max_overflow=0,
             hide_parameters=True,
-            execution_options={"compiled_cache": Compilations()},
+            execution_options={"compiled_cache": compilations.OF_SQLITE},
         )
         watch_errors(self.engine)
         sqlite_connections.prepare(self.engine, begin="BEGIN IMMEDIATE", synchronous=synchronous, readonly=False)
-        self.engine.dialect.do_rollback = _roll_back  # type: ignore[assignment,method-assign]
         event.listen(self.engine, "connect", self._watched)
 
     def _connect(self) -> Any:

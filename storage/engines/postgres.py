@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from storage.engines import postgres_connections
+from storage.engines import compilations, postgres_connections
 from storage.engines.grouping import (
     GROUP_MAX,
     WAITING_MAX,
@@ -178,6 +178,7 @@ class PostgresStore:
             max_overflow=0,
             pool_timeout=READER_WAIT_SECONDS,
             hide_parameters=True,
+            execution_options={"compiled_cache": compilations.OF_POSTGRESQL},
         )
 
     async def _write_all(self, engine: AsyncEngine) -> None:

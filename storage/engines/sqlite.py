@@ -13,20 +13,16 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from storage.engines import engine_library, sqlite_connections
+from storage.engines import compilations, engine_library, sqlite_connections
 from storage.engines.database_file import FileLock, prepare_place
 from storage.engines.grouping import GROUP_MAX, WAITING_MAX, Group, TransactionFailed, Waiting, attempt, watch_errors
-from storage.errors import StoreBroken, StoreBusy, StoreUnavailable
+from storage.engines.sqlite_readers import SqliteReaders
+from storage.errors import StoreBroken, StoreUnavailable
 from storage.store import Dialect, settle
 
 T = TypeVar("T")
 
-READERS = 4
-"""Connections for reads. Each costs a thread; reads are short, and more than the cores can serve only adds memory."""
-READER_WAIT_SECONDS = 5.0
 Answers = list[tuple[Any, BaseException | None]]
 
 
@@ -45,7 +41,7 @@ class SqliteStore:
         self._unanswered = 0
         self._accepting = False
         self._last_failure: StoreUnavailable | None = None
-        self._readers: AsyncEngine | None = None
+        self._readers: SqliteReaders | None = None
         self._thread: threading.Thread | None = None
 
     async def start(self) -> None:
@@ -62,19 +58,19 @@ class SqliteStore:
         except BaseException:
             await self.stop()
             raise
-        self._readers = self._open_readers()
+        self._readers = SqliteReaders(self._path)
         self._accepting = True
 
     async def stop(self) -> None:
         self._accepting = False
+        readers, self._readers = self._readers, None
+        if readers is not None:
+            await readers.stop()
         thread, self._thread = self._thread, None
         if thread is not None:
             self._handed.put(None)
             await settle(self._ended)
             thread.join()
-        readers, self._readers = self._readers, None
-        if readers is not None:
-            await readers.dispose()
         self._lock.release()
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
@@ -107,29 +103,14 @@ class SqliteStore:
             return False
         return True
 
-    async def _read(self, readers: AsyncEngine, fn: Callable[[Connection], T]) -> T:
+    async def _read(self, readers: SqliteReaders, fn: Callable[[Connection], T]) -> T:
         try:
-            async with readers.connect() as connection, connection.begin():
-                return await connection.run_sync(fn)
-        except PoolTimeout as error:
-            raise StoreBusy("no free connection for a read") from error
+            return await readers.read(fn)
         except DBAPIError as error:
             unavailable = sqlite_connections.as_unavailable(error)
             if unavailable is None or _is_write_in_read(error):
                 raise
             raise unavailable from error
-
-    def _open_readers(self) -> AsyncEngine:
-        readers = create_async_engine(
-            URL.create("sqlite+aiosqlite", database=str(self._path)),
-            pool_size=READERS,
-            max_overflow=0,
-            pool_timeout=READER_WAIT_SECONDS,
-            hide_parameters=True,
-            connect_args={"cached_statements": sqlite_connections.STATEMENTS_KEPT},
-        )
-        sqlite_connections.prepare(readers.sync_engine, begin="BEGIN", synchronous="FULL", readonly=True)
-        return readers
 
     def _answered(self, group: list[Waiting], answers: Answers) -> None:
         self._unanswered -= len(group)
@@ -184,6 +165,7 @@ def open_writer(path: Path | str, *, synchronous: str) -> Engine:
         max_overflow=0,
         hide_parameters=True,
         connect_args={"cached_statements": sqlite_connections.STATEMENTS_KEPT},
+        execution_options={"compiled_cache": compilations.OF_SQLITE},
     )
     watch_errors(engine)
     sqlite_connections.prepare(engine, begin="BEGIN IMMEDIATE", synchronous=synchronous, readonly=False)

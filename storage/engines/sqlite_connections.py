@@ -35,7 +35,8 @@ _UNAVAILABLE = {3, 7, 8, 9, 10, 13, 14}
 def prepare(engine: Engine, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"], synchronous: str, readonly: bool) -> None:
     """Take transactions out of the driver's hands (it opens none for SELECT) and set the pragmas of each connection.
 
-    They are begun by the dialect, not by a listener: an engine with listeners runs every statement slower.
+    They are begun and rolled back by the dialect, not by a listener: an engine with listeners runs every statement
+    slower.
     """
 
     def on_connect(connection: Any, _: Any) -> None:
@@ -58,6 +59,15 @@ def prepare(engine: Engine, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"], synch
 
     event.listen(engine, "connect", on_connect)
     engine.dialect.do_begin = do_begin  # type: ignore[method-assign]
+    engine.dialect.do_rollback = _roll_back  # type: ignore[assignment,method-assign]
+
+
+def _roll_back(connection: PoolProxiedConnection) -> None:
+    """As the driver would, which first resets each of the hundreds of statements that it keeps; SQLite needs none of
+    that, and each read ends here."""
+    driver: Any = connection.dbapi_connection
+    if driver.in_transaction:
+        driver.execute("ROLLBACK")
 
 
 def leave_log_alone(engine: Engine) -> None:

@@ -18,8 +18,8 @@ def larger() -> Select[Any]:
 class Shop:
     """A database with things of the sizes 0 to 9, and how many statements it has compiled."""
 
-    def __init__(self) -> None:
-        self.known = Compilations()
+    def __init__(self, known: Compilations | None = None) -> None:
+        self.known = Compilations() if known is None else known
         self.connection = create_engine("sqlite://", execution_options={"compiled_cache": self.known}).connect()
         THINGS.create(self.connection)
         for number in range(10):
@@ -43,6 +43,13 @@ def test_equal_statements_built_anew_share_it() -> None:
     shop = Shop()
     assert [shop.ask(larger(), than) for than in (7, 8)] == [[8, 9], [9]]
     assert shop.compiled() == 1
+
+
+def test_engines_of_one_driver_share_it() -> None:
+    first = Shop()
+    second = Shop(first.known)
+    assert [shop.ask(larger(), 7) for shop in (first, second, first)] == [[8, 9]] * 3
+    assert second.compiled() == 1
 
 
 def test_a_value_that_stands_in_the_statement_itself_is_the_present_one() -> None:

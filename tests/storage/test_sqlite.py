@@ -6,6 +6,7 @@ import resource
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -15,9 +16,11 @@ import pysqlite3
 import pytest
 from sqlalchemy import Connection, text
 
+from storage.engines import sqlite_readers
 from storage.engines.database_file import prepare_place, refuse_network_file_system
 from storage.engines.sqlite import SqliteStore
 from storage.engines.sqlite_connections import PAGE_BYTES, WAL_PAGES, as_unavailable
+from storage.engines.sqlite_readers import READERS
 from storage.errors import DatabaseLocked, StoreBroken, StoreBusy, StoreUnavailable, UnsafePlace
 from tests.storage import scratch
 
@@ -103,6 +106,69 @@ async def test_an_io_error_answers_the_whole_group_turns_health_red_and_heals(sq
     assert await sqlite_store.healthy()
     assert await sqlite_store.write(scratch.note("after")) == "after"
     assert await sqlite_store.read(scratch.note_ids) == {"after"}
+
+
+@asynccontextmanager
+async def readers_held_up(store: SqliteStore, number: int) -> AsyncIterator[list[asyncio.Task[int]]]:
+    """That many reads have begun, and end with the block."""
+    begun, free = asyncio.Semaphore(0), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def hold_up(connection: Connection) -> int:
+        notes = scratch.note_count(connection)
+        loop.call_soon_threadsafe(begun.release)
+        free.wait(30)
+        return notes + scratch.note_count(connection)
+
+    held = [asyncio.create_task(store.read(hold_up)) for _ in range(number)]
+    try:
+        for _ in held:
+            await begun.acquire()
+        yield held
+    finally:
+        free.set()
+    await asyncio.wait(held)
+
+
+async def test_long_reads_hold_nobody_up_and_see_the_rows_of_their_beginning(sqlite_store: SqliteStore) -> None:
+    await sqlite_store.write(scratch.create)
+    async with readers_held_up(sqlite_store, READERS - 1) as held:
+        assert await sqlite_store.write(scratch.note("meanwhile")) == "meanwhile"
+        assert await sqlite_store.read(scratch.note_count) == 1
+    assert [read.result() for read in held] == [0] * (READERS - 1)
+
+
+async def test_a_read_that_finds_no_thread_free_is_told_so_and_the_next_one_finds_one(
+    sqlite_store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_readers, "READER_WAIT_SECONDS", 0.05)
+    await sqlite_store.write(scratch.create)
+    async with readers_held_up(sqlite_store, READERS) as held:
+        with pytest.raises(StoreBusy):
+            await sqlite_store.read(scratch.note_count)
+        held[0].cancel()  # its thread is taken until it has read
+        with pytest.raises(StoreBusy):
+            await sqlite_store.read(scratch.note_count)
+    assert held[0].cancelled()
+    assert (
+        await asyncio.gather(*[sqlite_store.read(scratch.note_count) for _ in range(2 * READERS)]) == [0] * 2 * READERS
+    )
+
+
+async def test_a_stop_waits_for_the_reads_that_have_begun_and_refuses_the_others(sqlite_path: Path) -> None:
+    store = SqliteStore(sqlite_path)
+    await store.start()
+    await store.write(scratch.create)
+    async with readers_held_up(store, READERS) as held:
+        waiting = asyncio.ensure_future(store.read(scratch.note_count))
+        await asyncio.sleep(0)
+        stopped = asyncio.ensure_future(store.stop())
+        await asyncio.sleep(0)
+        assert not stopped.done()
+    await stopped
+    assert [read.result() for read in held] == [0] * READERS
+    with pytest.raises(StoreUnavailable):
+        await waiting
 
 
 async def test_a_full_queue_refuses_at_once(sqlite_path: Path) -> None:
@@ -231,3 +297,10 @@ async def test_a_link_may_lead_to_where_the_file_will_be(tmp_path: Path) -> None
     await store.stop()
     assert (disk / "agent.db").stat().st_mode & 0o777 == 0o600
     assert link.is_symlink()
+
+
+def test_the_library_cannot_be_exchanged_once_somebody_has_the_other_one() -> None:
+    late = "import sqlite3; from storage.engines import engine_library; engine_library.install()"
+    ended = subprocess.run([sys.executable, "-c", late], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "LibraryUnfit: sqlite3 was imported before" in ended.stderr

@@ -1,0 +1,70 @@
+"""Reads beside SQLite's one writer: each runs whole on a thread with a connection, one hop for all that it asks."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import URL, Connection, create_engine
+
+from storage.engines import compilations, sqlite_connections
+from storage.errors import StoreBusy, StoreUnavailable
+
+T = TypeVar("T")
+
+READERS = 4
+"""Threads, each with a connection. Reads are short, and more than the cores can serve only adds memory."""
+READER_WAIT_SECONDS = 5.0
+
+
+class SqliteReaders:
+    """Threads that read one file, which exists. `stop` ends them."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = create_engine(
+            URL.create("sqlite", database=str(path)),
+            pool_size=READERS,
+            max_overflow=0,
+            hide_parameters=True,
+            connect_args={
+                "cached_statements": sqlite_connections.STATEMENTS_KEPT,
+                "check_same_thread": False,  # the pool gives each to one thread at a time
+            },
+            execution_options={"compiled_cache": compilations.OF_SQLITE},
+        )
+        sqlite_connections.prepare(self._engine, begin="BEGIN", synchronous="FULL", readonly=True)
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
+        self._free = asyncio.Semaphore(READERS)
+        self._stopped = False
+
+    async def read(self, fn: Callable[[Connection], T]) -> T:
+        """Run `fn` in a transaction whose changes the database refuses. To be awaited to its end: a thread is not
+        cancelled. Raises what the database said, StoreBusy where no thread came free in time, and StoreUnavailable
+        after `stop`."""
+        await self._take_one()
+        try:
+            if self._stopped:
+                raise StoreUnavailable("the database is not open")
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, fn)
+        finally:
+            self._free.release()
+
+    async def stop(self) -> None:
+        """Let the reads that have begun end, then close the connections."""
+        self._stopped = True
+        for _ in range(READERS):
+            await self._free.acquire()
+        self._threads.shutdown()
+        self._engine.dispose()
+
+    async def _take_one(self) -> None:
+        try:
+            async with asyncio.timeout(READER_WAIT_SECONDS):
+                await self._free.acquire()
+        except TimeoutError:
+            raise StoreBusy("no free connection for a read") from None
+
+    def _run(self, fn: Callable[[Connection], T]) -> T:
+        with self._engine.connect() as connection:
+            return fn(connection)
