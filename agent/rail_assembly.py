@@ -8,7 +8,6 @@ from chain.addresses import ata
 from chain.packed_plan import TransactionFormat
 from config.settings import Settings
 from gateways.circle_api import CircleGateway
-from gateways.circle_api.error_codes import PAUSES_SENDS
 from indexer.packed_chain import PackedChain
 from indexer.readback import ReadBack
 from indexer.rpc.pool import RpcPool
@@ -80,6 +79,5 @@ def packed_terms(settings: Settings, platform_address: str, judge: Judge) -> Pac
         priority_lamports=settings.priority_fee_lamports,
         sol_cents=settings.agent_sol_price_cents,
         resend_every=resend_every(settings.agent_slot_ms / 1000),
-        pausing=PAUSES_SENDS,
         judge=judge,
     )

@@ -29,7 +29,6 @@ from config.settings import Settings
 from domain.realtime import PayoutMode, RealtimeRules
 from domain.split import Rounding, SplitRule
 from gateways.chat_webhook import ChatWebhook
-from gateways.circle_api.error_codes import PAUSES_SENDS
 from indexer.absence import AbsenceProver
 from indexer.packed_chain import PackedChain
 from indexer.readback import ReadBack
@@ -41,7 +40,8 @@ from payouts.batch import BatchStep, Limits
 from payouts.conversion import ConversionStep, ConversionTerms
 from payouts.fund import FundStep
 from payouts.plan import Planner, PlanStep
-from payouts.rails.circle_transfer import CircleTransferStep, RailTerms, TransferLookStep
+from payouts.rails.circle_transfer import CircleTransferStep, RailTerms
+from payouts.rails.transfer_look import TransferLookStep
 from payouts.realtime import RealtimePlanner, RealtimeStep
 from payouts.reconcile import Platform, ReconcileStep
 
@@ -166,7 +166,6 @@ def _transfers(parts: Parts) -> dict[str, Step]:
         blockchain=settings.blockchain,
         attempts_max=settings.agent_attempts_max,
         day_cap=settings.agent_cap_day,
-        pausing=PAUSES_SENDS,
         judge=parts.planner.judge,
     )
     prover = AbsenceProver(parts.gateways.rpc, parts.account, settings.usdc_mint)

@@ -14,7 +14,7 @@ from sandbox.service import Response
 
 class Fault(StrEnum):
     LOSE_REQUEST = "lose_request"
-    """The connection drops before the service saw the request: nothing happened."""
+    """The connection drops, after `delay_ms`, before the service saw the request: nothing happened."""
     LOSE_ANSWER = "lose_answer"
     """The service did it, the connection drops before the answer."""
     LATE = "late"
@@ -71,7 +71,7 @@ class Faults:
         self.injected += 1
         match rule.fault:
             case Fault.LOSE_REQUEST:
-                return Response(status=0, cut=True)
+                return Response(status=0, cut=True, delay_ms=rule.delay_ms)
             case Fault.STATUS:
                 return rule.answer()
             case Fault.MASKED:

@@ -44,7 +44,8 @@ _ACCESS_STATUSES = frozenset({401, 403})
 class Call:
     """`has_effect`: whether it changes anything at Circle, so that a lost answer leaves the outcome unknown.
     `takes_secret`: whether the body carries a ciphertext of the entity secret. `favoured`: the reserved lane. `window`:
-    when it is over, the call is not sent any more (Retryable). `asks_for_key`: it is sent though the key is refused."""
+    when it is over, the call is not sent any more (Retryable). `asks_for_key`: it is sent though the key is refused.
+    `for_platform`: it uses the platform wallet, so that a wallet or token that is refused is so for all such calls."""
 
     name: str
     method: str
@@ -58,6 +59,7 @@ class Call:
     favoured: bool = False
     window: SendWindow | None = None
     asks_for_key: bool = False
+    for_platform: bool = False
 
 
 def read_call(name: str, path: str, query: Mapping[str, str] | None = None, user_token: str | None = None) -> Call:
@@ -141,7 +143,8 @@ class CircleClient:
         if refusal.status == 429 or verdict is Verdict.LATER:
             return Retryable(message, retry_after_seconds(refusal.headers, self._clock.now()))
         if verdict is not None and refusal.status < 500:
-            return (access if code in self._codes.account_wide else Rejected)(str(code), message)
+            for_all = code in self._codes.account_wide or (call.for_platform and verdict is Verdict.ACCESS)
+            return (access if for_all else Rejected)(str(code), message)
         # 156020 comes as 403 and yet tells of an effect, not of a right.
         if refusal.status in _ACCESS_STATUSES and code != IDEMPOTENCY_KEY_USED:
             return access(str(refusal.status), message)

@@ -15,7 +15,8 @@ class Verdict(StrEnum):
     FINAL = "final"
     """`Rejected`: the request can never succeed as it is."""
     ACCESS = "access"
-    """`Rejected`, and an operator must mend keys, secret or wallet: sends pause, rows stay, the same keys resume."""
+    """`Rejected`, and an operator must mend keys, secret or wallet; of what the platform wallet sends or signs
+    `AccessRefused`: all of it waits, rows stay, the same keys resume."""
     LATER = "later"
     """`Retryable`: this request did nothing; the same one, with the same key, may succeed later."""
 
@@ -87,10 +88,6 @@ CHALLENGE_ENDS: Mapping[int, str] = {155116: "MISSING", 155121: "EXPIRED", 15512
 ACCOUNT_WIDE = frozenset({3, 4, 401, 155501, 156006, 156007, 156008, 156010, 156013, 156016, 156019})
 """Codes that refuse whatever is asked: the key, the entity, its secret, or the platform wallet, the only one that signs
 for us."""
-PAUSES_SENDS = frozenset(
-    {"401", "403"} | {str(code) for code, (verdict, _) in VERDICTS.items() if verdict is Verdict.ACCESS}
-)
-"""Codes of `Rejected` on which no send can succeed until an operator has acted: pause all, change no row."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,7 @@ from ports.transport import Transport
 class CircleGateway(WalletCalls, UserCalls, TransferCalls, NoticeCalls):
     """All methods raise Retryable (nothing happened), OutcomeUnknown (calls that change something only) or Rejected.
 
-    `Rejected.code` is Circle's number as text, or the HTTP status 401/403; `error_codes.PAUSES_SENDS` lists those on
-    which an operator must act before anything can be sent.
+    `Rejected.code` is Circle's number as text, or the HTTP status 401/403.
     """
 
     def __init__(

@@ -29,8 +29,7 @@ class TransferCalls(CircleCalls):
         `body_fields` are the saved business fields in Circle's names (walletId, tokenId, destinationAddress, amounts,
         feeLevel, refId); key and ciphertext are added here. Compare amounts, destination, wallet and reference: with a
         replayed key Circle may answer with an older transfer. After OutcomeUnknown, call again with the same key and
-        fields; `Rejected` says that *this* request did nothing, and with a code of `PAUSES_SENDS` nothing about an
-        earlier one.
+        fields; `Rejected` says that *this* request did nothing, and `AccessRefused` nothing about an earlier one.
         """
         call = Call(
             "submit transfer",
@@ -41,6 +40,7 @@ class TransferCalls(CircleCalls):
             has_effect=True,
             takes_secret=True,
             window=window,
+            for_platform=True,
         )
         transaction_id = await self._data(call, _id)
         try:
@@ -107,6 +107,7 @@ class TransferCalls(CircleCalls):
             body={"walletId": wallet_id, "rawTransaction": base64.b64encode(raw_wire).decode(), "memo": memo},
             takes_secret=True,
             favoured=lane is Lane.MINT,
+            for_platform=True,
         )
         return await self._data(call, _signature)
 

@@ -50,16 +50,19 @@ class CircleOrders:
     def __init__(self, store: Store, clock: Clock, circle: CircleTransfers, blockchain: str) -> None:
         self._store, self._clock, self._circle, self._blockchain = store, clock, circle, blockchain
         self._leaving: set[SendWindow] = set()
+        self._tried_at: datetime | None = None
 
     def require_key(self) -> None:
         """Raises KeyRefused while nothing could be ordered."""
         self._circle.require_key()
 
+    def is_asked_for(self, case: TransferCase) -> bool:
+        """Whether the next look orders it: Circle has not named it yet, and its key is still good."""
+        return case.live.circle_transaction_id is None and not self._is_old(case)
+
     def would_be_sent_again(self, case: TransferCase) -> bool:
         """Whether its outcome is unknown and its key still good: where Circle never got it, that is a new order."""
-        attempt = case.live
-        is_unknown = attempt.circle_transaction_id is None and attempt.first_sent_at is not None
-        return is_unknown and not self._is_old(case)
+        return self.is_asked_for(case) and case.live.first_sent_at is not None
 
     async def fetch_or_submit(self, case: TransferCase, claim: Claim, window: SendWindow) -> CircleTransaction | None:
         """The transfer at Circle, ordered if it is not; None when a key too old to be used again left no trace. Raises
@@ -93,11 +96,19 @@ class CircleOrders:
 
     def _begin(self, conn: Connection, case: TransferCase, now: datetime) -> str | None:
         """Committed before the call; or why it is not made."""
-        attempt_id = case.live.id
-        why = held_orders.why_held(conn, attempt_id, now, lock=True) if case.never_left else None
+        why = self.why_held(conn, case, now, lock=True) if case.never_left else None
         if why is None:
-            rows.first_send(conn, attempt_id, now)
+            rows.first_send(conn, case.live.id, now)
         return why
+
+    def why_held(self, conn: Connection, case: TransferCase, now: datetime, *, lock: bool = False) -> str | None:
+        """Why one that has not left, and may have no attempt yet, must not leave now. `lock`: where it is let go."""
+        attempt_id = None if case.attempt is None else case.attempt.id
+        return held_orders.why_held(conn, attempt_id, now, self._tried_at, lock=lock)
+
+    def tried_another(self, now: datetime) -> None:
+        """One that does not ask for all others was not taken either, and is known not to have left."""
+        self._tried_at = now
 
     def hold_back(self) -> None:
         """Orders that wait for their turn to leave for the first time do not leave."""

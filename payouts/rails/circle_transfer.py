@@ -15,7 +15,15 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from domain.errors import AccessRefused, OutcomeUnknown, Rejected, Retryable, looking_up
+from domain.errors import (
+    AccessRefused,
+    KeyRefused,
+    OutcomeUnknown,
+    PaymentSystemError,
+    Rejected,
+    Retryable,
+    looking_up,
+)
 from domain.evidence import Evidence, TransferIntent
 from domain.keys import transfer_key
 from domain.money import format_usdc_exact
@@ -24,7 +32,7 @@ from domain.states import TransferState, WatchState
 from domain.waits import look_again_after
 from gateways.circle_api import CircleTransaction
 from payouts.rails.circle_orders import CircleOrders, CircleTransfers, OrdersHeld
-from payouts.rails.silence import POLL, Silence
+from payouts.rails.silence import POLL, Silence, why_not_taken
 from payouts.rails.stops import PAUSED, Stop, lock_cap, stop_of, why_no_sol
 from ports.clock import Clock, SendWindow
 from storage.payouts import held_orders
@@ -64,8 +72,8 @@ class AbsenceProver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RailTerms:
-    """The platform wallet as Circle and the chain know it. `pausing` are the codes on which every send must wait.
-    `judge` says what speaks against an address that was planned, since other settings may have come since."""
+    """The platform wallet as Circle and the chain know it. `judge` says what speaks against an address that was
+    planned, since other settings may have come since."""
 
     wallet_id: str
     address: str
@@ -74,7 +82,6 @@ class RailTerms:
     blockchain: str
     attempts_max: int
     day_cap: int
-    pausing: frozenset[str]
     judge: Judge
 
 
@@ -139,7 +146,8 @@ class CircleTransferStep:
             return await self._landed(case, claim)
         if case.live.circle_transaction_id is None and case.live.signature is not None:
             return Again(POLL, "its outflow is known, and is read back once it is proven final")  # never sent anew
-        return await self._ask_circle(case, claim, window)
+        async with self._silence.room(case):
+            return await self._ask_circle(case, claim, window)
 
     def _stopped(self, conn: Connection, case: TransferCase) -> Stop | None:
         begins = case.transfer.amount if case.attempt is None else 0
@@ -156,8 +164,7 @@ class CircleTransferStep:
 
     def _held(self, conn: Connection, case: TransferCase, *, lock: bool = False) -> Stop | None:
         """Of an order that has not left."""
-        attempt_id = None if case.attempt is None else case.attempt.id
-        why = held_orders.why_held(conn, attempt_id, self._clock.now(), lock=lock)
+        why = self._orders.why_held(conn, case, self._clock.now(), lock=lock)
         return None if why is None else Stop(why)
 
     async def _overtaken(self, case: TransferCase) -> Outcome | None:
@@ -213,33 +220,31 @@ class CircleTransferStep:
         return await self._store.write(fenced(claim, save))
 
     async def _ask_circle(self, case: TransferCase, claim: Claim, window: SendWindow) -> Outcome:
-        orders = self._orders
+        orders, stopped = self._orders, await self._not_again(case)
+        asks = stopped is None and orders.is_asked_for(case)
         try:
-            stopped = await self._not_again(case)
             seen = await (orders.fetch_or_submit(case, claim, window) if stopped is None else orders.find(case))
             if seen is None and stopped is not None:
                 return Unknown(UNKNOWN_WAIT, f"{stopped}; Circle lists no such transfer yet")
-        except AccessRefused:
-            raise
-        except Rejected as error:
-            if stopped is None and case.live.circle_transaction_id is None:
-                await self._silence.ended()  # a refusal is an answer too
-            return await self._refused(case, error, claim)
         except OrdersHeld as held:
             return Stop(str(held)).outcome
-        except OutcomeUnknown as error:
-            return await self._not_answered(case, error, claim)
-        except Retryable as error:
-            if not case.never_left:
+        except (AccessRefused, OutcomeUnknown, Retryable) as error:
+            if not _is_of_orders(error, case, asks):
                 raise
-            waited = self._clock.now() - case.live.created_at
-            return Again(await self._silence.wait(case, error, waited), str(error))  # nothing of it is unknown
-        if stopped is None and case.live.circle_transaction_id is None:
+            return await self._not_taken(case, error, claim)
+        except Rejected as error:
+            if asks:
+                await self._silence.ended()  # a refusal of this one is an answer too
+            return await self._refused(case, error, claim)
+        if asks:
             await self._silence.ended()
         return await self._told(case, seen, claim)
 
-    async def _not_answered(self, case: TransferCase, error: OutcomeUnknown, claim: Claim) -> Outcome:
-        """Circle may have it from an earlier try, and lists it: then nobody waits until orders are answered again."""
+    async def _not_taken(self, case: TransferCase, error: PaymentSystemError, claim: Claim) -> Outcome:
+        """Circle may have it from an earlier try, and lists it: then nobody waits until orders are taken again."""
+        if case.never_left and not isinstance(error, OutcomeUnknown):
+            waited = self._clock.now() - case.live.created_at
+            return Again(await self._silence.wait(case, error, waited), why_not_taken(error))
         seen = None
         if not case.never_left:
             with suppress(Retryable, Rejected):
@@ -247,14 +252,11 @@ class CircleTransferStep:
         if seen is not None:
             return await self._told(case, seen, claim)
         log.warning("outcome unknown", error=str(error))
-        return Unknown(await self._silence.wait(case, error, self._taken(case)), str(error))
+        return Unknown(await self._silence.wait(case, error, self._taken(case)), why_not_taken(error))
 
     async def _refused(self, case: TransferCase, error: Rejected, claim: Claim) -> Outcome:
         """Of an order that was sent before, a refusal now tells nothing: it is looked for."""
         attempt = case.live
-        if error.code in self._terms.pausing:
-            log.warning("circle refuses every send", code=error.code, why=str(error))
-            return Again(PAUSED, f"an operator must act: {error}")
         if attempt.circle_transaction_id is not None:
             return Unknown(UNKNOWN_WAIT, f"Circle no longer shows the transfer: {error}")
         if attempt.first_sent_at is None:
@@ -291,9 +293,11 @@ class CircleTransferStep:
 
     async def _lost(self, case: TransferCase, claim: Claim, besides: str) -> Outcome:
         """Sent before, and Circle lists nothing: perhaps it never came. It is not sent again by itself, with
-        any key: once the chain shows no such outflow either, a person looks at Circle's console and asks for it."""
+        any key: once the chain shows no such outflow either, a person looks at Circle's console and asks for it. While
+        Circle takes no orders, its list says nothing of what it has yet to do."""
         attempt = case.live
-        proof = await self._absence(case, attempt.first_sent_at)
+        is_asked = await self._store.read(lambda conn: held_orders.one_asks(conn, self._clock.now()))
+        proof = None if is_asked else await self._absence(case, attempt.first_sent_at)
         why = f"sent at {attempt.first_sent_at:%Y-%m-%d %H:%M} UTC, and Circle lists no such transfer{besides}"
         if proof is None:
             found = await self._followed(case, claim, why)
@@ -412,22 +416,15 @@ class CircleTransferStep:
         return lambda conn: rows.failed(conn, int(claim.subject), why, now)
 
 
-class TransferLookStep:
-    """Kind `transfer_look`, subject: transfer id. Before the start gate opens: an outflow that nothing explains may be
-    an order under a signature that Circle names only now, or be less by a debt whose own transfer has landed since."""
-
-    def __init__(self, transfer: CircleTransferStep) -> None:
-        self._transfer = transfer
-
-    async def run(self, claim: Claim) -> Outcome:
-        return await self._transfer.look(claim)
-
-    def parked(self, claim: Claim, code: str, why: str) -> Commit:
-        return nothing
-
-
 def _poll_of(taken: timedelta, followed: bool) -> timedelta:
     return look_again_after(taken, POLL_FOLLOWED if followed else POLL, POLL_MOST)
+
+
+def _is_of_orders(error: PaymentSystemError, case: TransferCase, asks: bool) -> bool:
+    """Whether it tells that Circle takes no orders; else the worker has it, a refused key and a failed look-up too."""
+    if isinstance(error, Retryable):
+        return case.never_left
+    return isinstance(error, OutcomeUnknown) or (asks and not isinstance(error, KeyRefused))
 
 
 def _if_still_so(case: TransferCase, commit: Commit) -> Commit:

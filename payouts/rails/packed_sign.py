@@ -16,7 +16,7 @@ from chain.packed_check import assert_packed_matches
 from chain.packed_plan import PackedPlan
 from chain.transactions import signature_of, with_signature
 from domain.destinations import WHY_NOT, AccountStanding, PackedView
-from domain.errors import AccessRefused, Misuse, Rejected, Retryable
+from domain.errors import Misuse, Retryable
 from domain.outcomes import Again, Commit, Done, Outcome
 from domain.states import GroupState, PackedState
 from gateways.circle_api import Lane
@@ -169,13 +169,7 @@ class PackedSignStep:
         failure = await self._chain.simulate(wire)
         if failure is not None:
             return self._would_fail(case, wire, failure)
-        try:
-            signature = await self._signer.sign_transaction(terms.wallet_id, wire, self._memo(case), Lane.PAYOUT)
-        except Rejected as error:
-            if isinstance(error, AccessRefused) or error.code not in terms.pausing:
-                raise
-            log.warning("circle refuses every signature", code=error.code, why=str(error))
-            return Again(PAUSED, f"an operator must act: {error}")
+        signature = await self._signer.sign_transaction(terms.wallet_id, wire, self._memo(case), Lane.PAYOUT)
         await self._store_signed(
             case, with_signature(wire, plan.platform_wallet, signature), last_valid_block_height, claim
         )

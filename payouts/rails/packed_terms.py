@@ -29,8 +29,7 @@ BUDGET_BASE_UNITS, BUDGET_UNITS_PER_TRANSFER = 30_000, 8_000
 class PackedTerms:
     """`lamports_ceiling` bounds one transaction, its receipt's rent included; `priority_lamports` is the most paid for
     speed (0: no compute budget at all). `sol_cents`: what one SOL is taken to cost when rents are weighed (0: never).
-    `pausing` are Circle's codes on which every send must wait. `judge` says what speaks against an address that was
-    planned, since other settings may have come since."""
+    `judge` says what speaks against an address that was planned, since other settings may have come since."""
 
     wallet_id: str
     address: str
@@ -44,7 +43,6 @@ class PackedTerms:
     priority_lamports: int
     sol_cents: int
     resend_every: timedelta
-    pausing: frozenset[str]
     judge: Judge
 
     @property

@@ -17,7 +17,7 @@ from chain.receipts import build_close
 from chain.transactions import signature_of, with_signature
 from chain.upkeep_check import assert_close_matches, assert_wave_matches
 from domain.dead_attempts import EXPIRY
-from domain.errors import AccessRefused, OutcomeUnknown, Rejected, Retryable
+from domain.errors import OutcomeUnknown, Rejected, Retryable
 from domain.evidence import Evidence
 from domain.outcomes import Again, Commit, Done, Outcome, Unknown
 from domain.states import UpkeepState, WatchState
@@ -106,14 +106,7 @@ class UpkeepStep:
         failure = await self._chain.simulate(wire)
         if failure is not None:
             return self._ended(case, {"why": f"the simulation fails: {failure}"})
-        try:
-            signature = await self._signer.sign_transaction(
-                terms.wallet_id, wire, f"upkeep {case.row.uuid}", Lane.PAYOUT
-            )
-        except Rejected as error:
-            if isinstance(error, AccessRefused) or error.code not in terms.pausing:
-                raise
-            return Again(PAUSED, f"an operator must act: {error}")
+        signature = await self._signer.sign_transaction(terms.wallet_id, wire, f"upkeep {case.row.uuid}", Lane.PAYOUT)
         signed = with_signature(wire, terms.address, signature)
         known = signature_of(signed)
 

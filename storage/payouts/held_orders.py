@@ -1,13 +1,14 @@
-"""While Circle leaves one order after the other without an answer, no other one is begun (ADR 75).
+"""While Circle takes no orders, no other one is begun (ADR 75, ADR 77).
 
-The switch is a row: it holds for every replica, and after a start. The oldest order that was begun and is not answered
+The switch is a row: it holds for every replica, and after a start. The oldest order that was begun and is not taken
 asks for all.
 """
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
+from domain.keys import KEY_TRUSTED_FOR
 from domain.states import TransferState
 from storage.operation.switches import state_of, turn
 from storage.payouts.transfers import wake_unanswered
@@ -25,9 +26,12 @@ def are_held(conn: Connection) -> bool:
     return state_of(conn, ORDERS_HELD) is not None
 
 
-def why_held(conn: Connection, attempt_id: int | None, now: datetime, *, lock: bool = False) -> str | None:
-    """Why an order that has not left must not leave now. `attempt_id`: its attempt, if it has one. `lock`: in a writing
-    transaction that lets it leave; of two that would go, the other one waits for this one's."""
+def why_held(
+    conn: Connection, attempt_id: int | None, now: datetime, tried_at: datetime | None = None, *, lock: bool = False
+) -> str | None:
+    """Why an order that has not left must not leave now. `attempt_id`: its attempt, if it has one. `tried_at`: when one
+    that does not ask was tried last, and did not leave. `lock`: in a writing transaction that lets it leave; of two
+    that would go, the other one waits for this one's."""
     held = state_of(conn, ORDERS_HELD)
     if held is not None and lock:
         held = state_of(conn, ORDERS_HELD, lock=True)
@@ -36,19 +40,37 @@ def why_held(conn: Connection, attempt_id: int | None, now: datetime, *, lock: b
     mine = transfer_attempts.c.id != (attempt_id or 0)
     left_at = func.coalesce(transfer_attempts.c.first_sent_at, transfer_attempts.c.created_at)
     oldest, last = conn.execute(
-        select(func.min(transfer_attempts.c.id), func.max(left_at)).where(_UNANSWERED, mine)
+        select(func.min(transfer_attempts.c.id), func.max(left_at)).where(_ASKED_FOR, _is_fresh(now), mine)
     ).one()
-    if oldest is None or (attempt_id is not None and attempt_id < oldest) or now - last >= TRY_ANOTHER:
+    if oldest is None or (attempt_id is not None and attempt_id < oldest):
+        return None
+    if now - max(last, tried_at or last) >= TRY_ANOTHER:
         return None
     return f"Circle takes no orders since {held.set_at:%Y-%m-%d %H:%M} UTC: {held.reason}"
 
 
-def asks_for_all(conn: Connection, attempt_id: int) -> bool:
+def asks_for_all(conn: Connection, attempt_id: int, now: datetime) -> bool:
     """Whether this order is the one that asks whether Circle takes orders again."""
-    return are_held(conn) and conn.scalar(select(func.min(transfer_attempts.c.id)).where(_UNANSWERED)) == attempt_id
+    return are_held(conn) and _oldest(conn, now) == attempt_id
 
 
-_UNANSWERED = (
+def one_asks(conn: Connection, now: datetime) -> bool:
+    """Whether Circle takes no orders, and the first that it takes will be known."""
+    return are_held(conn) and _oldest(conn, now) is not None
+
+
+def _oldest(conn: Connection, now: datetime) -> int | None:
+    found: int | None = conn.scalar(select(func.min(transfer_attempts.c.id)).where(_ASKED_FOR, _is_fresh(now)))
+    return found
+
+
+def _is_fresh(now: datetime) -> ColumnElement[bool]:
+    """One whose key Circle may have forgotten is looked for, and asks no more."""
+    sent_at = transfer_attempts.c.first_sent_at
+    return or_(sent_at.is_(None), sent_at >= now - KEY_TRUSTED_FOR)
+
+
+_ASKED_FOR = (
     transfer_attempts.c.state.in_(among((TransferState.INTENDED, TransferState.SUBMITTED)))
     & transfer_attempts.c.circle_transaction_id.is_(None)
     & transfer_attempts.c.signature.is_(None)
@@ -56,7 +78,7 @@ _UNANSWERED = (
 
 
 def hold(conn: Connection, why: str, now: datetime) -> bool:
-    """Several orders in a row were not answered. Whether none were held before."""
+    """Orders are not taken. Whether none were held before."""
     if state_of(conn, ORDERS_HELD, lock=True) is not None:
         return False
     turn(conn, ORDERS_HELD, True, why, BY, now)
@@ -64,7 +86,7 @@ def hold(conn: Connection, why: str, now: datetime) -> bool:
 
 
 def answered(conn: Connection, now: datetime) -> bool:
-    """Circle has answered an order: those that it did not answer are due, and what was held goes on. Whether any were
+    """Circle has answered an order: those that it did not take are due, and what was held goes on. Whether any were
     held."""
     were_held = are_held(conn)
     wake_unanswered(conn, now)

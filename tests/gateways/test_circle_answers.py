@@ -9,7 +9,7 @@ import pytest
 
 from domain.errors import AccessRefused, KeyRefused, KeySpent, OutcomeUnknown, PaymentSystemError, Rejected, Retryable
 from gateways.circle_api import CircleGateway, Lane, Rates, UserToken
-from gateways.circle_api.error_codes import PAUSES_SENDS, VERDICTS, Verdict
+from gateways.circle_api.error_codes import ACCOUNT_WIDE, VERDICTS, Verdict
 from ports.transport import HttpRequest, TransportError
 from simulator.wire import ServiceTransport
 from tests.gateways.circle_world import API, gateway_over, gateway_to
@@ -43,13 +43,15 @@ async def failures(found: Answer) -> tuple[PaymentSystemError, PaymentSystemErro
 @pytest.mark.parametrize("code", sorted(VERDICTS))
 async def test_each_listed_code_says_what_to_do(code: int) -> None:
     verdict = VERDICTS[code][0]
-    for failure in await failures(answer(400, {"code": code, "message": "no"})):
+    sending, reading = await failures(answer(400, {"code": code, "message": "no"}))
+    for failure in (sending, reading):
         if verdict is Verdict.LATER:
             assert type(failure) is Retryable
         else:
             assert isinstance(failure, Rejected)
             assert failure.code == str(code)
-            assert (failure.code in PAUSES_SENDS) == (verdict is Verdict.ACCESS)
+    assert isinstance(sending, AccessRefused) == (verdict is Verdict.ACCESS)
+    assert isinstance(reading, AccessRefused) == (code in ACCOUNT_WIDE)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +77,8 @@ async def test_a_key_that_was_used_is_told_from_what_is_merely_unknown() -> None
 @pytest.mark.parametrize("status", [401, 403])
 async def test_an_unlisted_refusal_of_access_pauses_the_sends(status: int) -> None:
     for failure in await failures(answer(status, {"code": 777, "message": "no"})):
-        assert isinstance(failure, Rejected)
+        assert isinstance(failure, AccessRefused)
         assert failure.code == str(status)
-        assert failure.code in PAUSES_SENDS
 
 
 @pytest.mark.parametrize("body", [b"<html>slow down</html>", b'{"code":5,"message":"API rate limit error"}'])

@@ -16,9 +16,8 @@ from solders.signature import Signature
 from solders.system_program import TransferParams, transfer
 from solders.transaction import Transaction, VersionedTransaction
 
-from domain.errors import KeySpent, OutcomeUnknown, Rejected, Retryable
+from domain.errors import AccessRefused, KeySpent, OutcomeUnknown, Rejected, Retryable
 from gateways.circle_api import AlreadyInitialized, CircleGateway, CircleTransaction, Lane, Rates
-from gateways.circle_api.error_codes import PAUSES_SENDS
 from sandbox.circle_service import Platform
 from sandbox.circle_service.entity import Entity, rsa_key
 from sandbox.faults import Fault, Rule
@@ -201,7 +200,7 @@ async def test_a_bad_destination_is_refused_for_good(circle: CircleGateway, plat
     with pytest.raises(Rejected) as refusal:
         await circle.submit_transfer(KEYS[0], order(platform, destinationAddress="not-an-address"))
     assert refusal.value.code == "155219"
-    assert refusal.value.code not in PAUSES_SENDS
+    assert type(refusal.value) is Rejected
 
 
 async def test_a_wallet_without_enough_may_have_it_later(circle: CircleGateway, platform: Platform) -> None:
@@ -221,11 +220,11 @@ async def test_bad_keys_a_wrong_secret_and_a_frozen_wallet_pause_the_sends(
         with pytest.raises(Rejected) as refusal:
             await stranger.submit_transfer(KEYS[0], order(platform))
         assert refusal.value.code == code
-        assert code in PAUSES_SENDS
+        assert isinstance(refusal.value, AccessRefused)
     world.call("POST", f"/_sandbox/wallets/{platform.wallet_id}/freeze", {})
     with pytest.raises(Rejected) as refusal:
         await circle.submit_transfer(KEYS[0], order(platform))
-    assert refusal.value.code in PAUSES_SENDS
+    assert isinstance(refusal.value, AccessRefused)
     assert await everything(circle, platform.wallet_id) == []
 
 

@@ -6,6 +6,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import URL, Connection, select
 
+from domain.errors import AccessRefused
+from domain.keys import KEY_TRUSTED_FOR
+from gateways.circle_api import Rates
+from payouts.rails.circle_orders import CircleOrders
+from payouts.rails.silence import Silence
+from ports.system import SystemClock
 from storage.engines.postgres import PostgresStore
 from storage.payouts import held_orders, transfers
 from storage.payouts.planning import PlanTerms
@@ -13,7 +19,10 @@ from storage.payouts.taking import take
 from storage.store import Store
 from storage.tables import state_history
 from storage.treasury import funding
+from tests.gateways.circle_world import gateway_over
+from tests.gateways.wire import ScriptedTransport, answer
 from tests.sales import PLATFORM, START, Sales
+from tests.sandbox.circle.world import API_KEY, SECRET
 from tests.storage.replicas import at_once
 
 ACCOUNT = "platform-usdc"
@@ -55,18 +64,41 @@ async def test_the_oldest_order_that_is_not_answered_asks_and_another_one_leaves
         assert held_orders.why_held(conn, None, NOW) is None  # nobody asks, so this one does
         first = intend(conn, 1)
         second = intend(conn, 2)
-        assert held_orders.why_held(conn, first, NOW) is None and held_orders.asks_for_all(conn, first)
-        assert not held_orders.asks_for_all(conn, second)
+        assert held_orders.why_held(conn, first, NOW) is None and held_orders.asks_for_all(conn, first, NOW)
+        assert not held_orders.asks_for_all(conn, second, NOW)
         for other in (second, None):
             assert held_orders.why_held(conn, other, NOW) == "Circle takes no orders since 2026-11-19 12:00 UTC: 503"
         transfers.first_send(conn, second, NOW + 29 * MINUTE)
         for other in (None, second):
             assert (held_orders.why_held(conn, other, NOW + 31 * MINUTE) is None) == (other is second)
         assert held_orders.why_held(conn, None, NOW + 59 * MINUTE) is None
+        assert held_orders.why_held(conn, None, NOW + 59 * MINUTE, NOW + 30 * MINUTE) is not None
+        transfers.first_send(conn, first, NOW)
+        late = NOW + KEY_TRUSTED_FOR + MINUTE
+        assert held_orders.asks_for_all(conn, second, late) and held_orders.one_asks(conn, late)
+        assert not held_orders.one_asks(conn, late + 30 * MINUTE)
         assert held_orders.answered(conn, NOW) and not held_orders.answered(conn, NOW)
         assert held_orders.why_held(conn, None, NOW) is None
 
     await store.write(story)
+
+
+async def test_an_order_that_is_refused_while_others_are_taken_holds_none_of_them(store: Store) -> None:
+    def begun(conn: Connection) -> list[transfers.TransferCase]:
+        batch(conn, 2)
+        for transfer_id in (1, 2):
+            intend(conn, transfer_id)
+        return [transfers.load(conn, transfer_id) for transfer_id in (1, 2)]
+
+    clock = SystemClock()
+    gateway = gateway_over(ScriptedTransport(lambda _: answer(503, b"")), clock, Rates.fast(), API_KEY, SECRET)
+    silence = Silence(store, clock, CircleOrders(store, clock, gateway, "SOL-DEVNET"))
+    odd, other = await store.write(begun)
+    refusal, found = AccessRefused("403", "Forbidden"), []
+    for case in (odd, None, odd, other):
+        await (silence.ended() if case is None else silence.wait(case, refusal, timedelta(0)))
+        found.append(await store.read(held_orders.are_held))
+    assert found == [True, False, False, True]
 
 
 async def test_of_two_orders_that_would_both_ask_one_does(postgres_store: PostgresStore, postgres_url: URL) -> None:

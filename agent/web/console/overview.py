@@ -112,7 +112,7 @@ def problems(seen: Overview) -> list[Problem]:
     if seen.sends_paused is not None:
         found.append(Problem(WAIT, "All sends are paused:", seen.sends_paused, "/console/treasury/", "Resume"))
     if seen.orders_held is not None:
-        text = f"One payout asks, and all go on by themselves once it is answered. {sentence(seen.orders_held)}"
+        text = f"One payout asks, and all go on by themselves once it is taken. {sentence(seen.orders_held)}"
         found.append(Problem(WAIT, "Circle takes no orders:", text, "/console/work/?state=due", "What waits"))
     if seen.realtime is not None and seen.realtime.why is not None:
         text = f"{counted(seen.realtime.number, 'payout')}, {grouped(seen.realtime.amount)} USDC: {seen.realtime.why}."
