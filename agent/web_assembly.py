@@ -63,6 +63,7 @@ def build_web(
         database=database_path(settings.database_url.get_secret_value()),
         indexer=engine.index,
         trouble=partial(_trouble, engine, gateways),
+        refused_keys=partial(_refused_keys, gateways),
         realtime=engine.realtime.backlog,
     )
     store = WakingStore(ports.store, engine.worker.wake)
@@ -112,9 +113,15 @@ def web_settings(settings: Settings) -> WebSettings:
 
 
 def _trouble(engine: Engine, gateways: Gateways) -> list[str]:
-    """What watchers are told: the chain's state, and that sends wait; an endpoint's address is nobody's business."""
+    """What watchers are told: the chain's state, and what waits; an endpoint's address is nobody's business."""
     waits = [] if engine.gate.is_open else ["nothing is signed or sent yet: the start gate waits"]
-    return [*engine.chain.trouble_without_addresses(), *waits, *_trouble_with_clock(gateways.clock)]
+    keys = [f"{service} refuses our key: what needs it waits" for service in _refused_keys(gateways)]
+    return [*engine.chain.trouble_without_addresses(), *waits, *_trouble_with_clock(gateways.clock), *keys]
+
+
+def _refused_keys(gateways: Gateways) -> list[str]:
+    """Services that do not take our key."""
+    return [key.service for key in gateways.keys.values() if key.is_refused]
 
 
 def _trouble_with_clock(clock: ClockWatch) -> list[str]:

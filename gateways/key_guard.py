@@ -33,6 +33,14 @@ class KeyGuard:
         self._refusal = refusal
         self._was_refused.set()
 
+    @property
+    def service(self) -> str:
+        return self._service
+
+    @property
+    def is_refused(self) -> bool:
+        return self._refusal is not None
+
     async def refusal(self) -> str:
         """Wait until the key is refused; in the service's words."""
         await self._was_refused.wait()

@@ -38,9 +38,11 @@ async def examine(
     yield listener.clocks()
     async for finding in reachable.webhooks(settings, listener):
         yield _masked(finding, hidden)
-    daemon = await reachable.operator(settings, listener)
-    yield _masked(daemon, hidden)
-    if daemon.state is State.OK:
+    answers = False
+    async for finding in reachable.operator(settings, listener):
+        answers = answers or (finding.check == reachable.DAEMON and finding.state is State.OK)
+        yield _masked(finding, hidden)
+    if answers:
         yield _masked(await reachable.backup(settings, listener, clock), hidden)
 
 

@@ -114,6 +114,7 @@ def _stop_lines(status: Status) -> list[str]:
         lines.append("NOTHING IS SENT: an outflow of the platform wallet is not explained")
     if status.orders_held is not None:
         lines.append(f"CIRCLE TAKES NO ORDERS, one asks for all others: {plain(status.orders_held)}")
+    lines += [f"{service.upper()} REFUSES OUR KEY: what needs it waits" for service in status.refused_keys]
     return lines
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.checkup import Finding, State, examine
-from agent.cli.texts import counted
+from agent.cli.texts import counted, printable
 from config.logs import configure_logging
 from config.settings import load_settings
 from gateways.transport import AiohttpTransport
@@ -44,7 +44,7 @@ async def check_up(as_json: bool) -> int:
 
 def _show(console: Console, finding: Finding) -> None:
     line = Text(f"{SIGNS[finding.state]:<5}", style=STYLES[finding.state])
-    line.append(f"{finding.check:<15} {finding.text}", style="default")
+    line.append(f"{finding.check:<15} {printable(finding.text)}", style="default")
     console.print(line)
     if finding.remedy:
         console.print(Text(f"{'':<21}{finding.remedy}", style="cyan"))

@@ -80,6 +80,8 @@ class Outside:
     """None in a web room without an indexer beside it."""
     trouble: Callable[[], Sequence[str]] = tuple
     """What of the outside can't be used now, in words for everybody."""
+    refused_keys: Callable[[], Sequence[str]] = tuple
+    """Services that do not take our key."""
     realtime: ReadRealtime = by_the_week
 
 
@@ -111,7 +113,7 @@ class WebApp:
         ]
         admin = [
             *AdminOverview(store, clock, settings, outside.trouble, outside.realtime).endpoints(),
-            *AdminWork(store, clock, settings, outside.usdc_account).endpoints(),
+            *AdminWork(store, clock, settings, outside.usdc_account, outside.refused_keys).endpoints(),
             *AdminPurchases(acts, clock, ids, settings).endpoints(),
             *AdminBatches(store, clock).endpoints(),
             *AdminOutflows(acts, clock, ids, outside.payer, outside.read_packed, outside.find_order).endpoints(),

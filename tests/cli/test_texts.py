@@ -116,6 +116,7 @@ def test_status_tells_the_gate_the_balances_the_books_and_what_waits_for_a_perso
         sends_paused=None,
         unexplained_outflow=False,
         orders_held=None,
+        refused_keys=[],
         payouts=PayoutWay("realtime", "solana", "creator", atomic_settlement=True).body(),
         counts={"purchases": {"completed": 47}, "jobs": {"due": 2, "parked": 1}},
         treasury=Treasury(
@@ -139,12 +140,18 @@ def test_status_tells_the_gate_the_balances_the_books_and_what_waits_for_a_perso
     assert lines[0] == "Test mode, start gate closed: nothing is sent yet"
     assert lines[1] == "Platform wallet: 112.50 USDC (read 0 s ago)"
     stopped = status.model_copy(
-        update={"sends_paused": "a doubt\x1b[2J", "unexplained_outflow": True, "orders_held": "503"}
+        update={
+            "sends_paused": "a doubt\x1b[2J",
+            "unexplained_outflow": True,
+            "orders_held": "503",
+            "refused_keys": ["Circle"],
+        }
     )
-    assert texts.status_lines(stopped, True, [], WorkPage(items=[], next=None))[1:4] == [
+    assert texts.status_lines(stopped, True, [], WorkPage(items=[], next=None))[1:5] == [
         "ALL SENDS ARE PAUSED: a doubt [2J",
         "NOTHING IS SENT: an outflow of the platform wallet is not explained",
         "CIRCLE TAKES NO ORDERS, one asks for all others: 503",
+        "CIRCLE REFUSES OUR KEY: what needs it waits",
     ]
     assert "Platform wallet: 112.50 USDC (read 0 s ago)" in lines
     assert "Purchases: 47 completed" in lines and "Payouts: none" in lines

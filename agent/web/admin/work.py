@@ -1,5 +1,6 @@
 """The operator's view of work: status, queues, what waits or is parked and what it was about to do; retries."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -50,11 +51,20 @@ _SUBJECTS = {"wallet": "user", "mint": "purchase", "distribution": "purchase"}
 
 
 class AdminWork:
-    """Endpoints under /admin/api that look at work and make it run again. `usdc_account`: the platform wallet's."""
+    """Endpoints under /admin/api that look at work and make it run again. `usdc_account`: the platform wallet's.
+    `refused_keys`: services that do not take our key."""
 
-    def __init__(self, store: Store, clock: Clock, settings: WebSettings, usdc_account: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        settings: WebSettings,
+        usdc_account: str,
+        refused_keys: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self._store, self._clock = store, clock
         self._settings, self._account = settings, usdc_account
+        self._refused_keys = refused_keys
 
     def endpoints(self) -> list[Endpoint]:
         viewer, operator, root = Access.VIEWER, Access.OPERATOR, "/admin/api"
@@ -121,6 +131,7 @@ class AdminWork:
                 sends_paused=why_on(conn, SENDS_PAUSED),
                 unexplained_outflow=bool(orphans(conn, limit=1)),
                 orders_held=why_on(conn, ORDERS_HELD),
+                refused_keys=list(self._refused_keys()),
                 payouts=self._settings.payouts.body(),
                 counts=operator_views.counts(conn),
                 treasury=treasury_body(conn, self._account),

@@ -103,13 +103,14 @@ class RetriedMany(Answer):
 class Status(Answer):
     """`counts` are rows by state, for purchases, payouts, jobs and the two inboxes; `sends_paused` is the reason why an
     operator has stopped all sends, and `unexplained_outflow` stops them too. `orders_held`: why no order is begun at
-    Circle."""
+    Circle. `refused_keys`: services that do not take our key; what needs it waits."""
 
     live: bool
     now: Moment
     sends_paused: str | None
     unexplained_outflow: bool
     orders_held: str | None
+    refused_keys: list[str]
     payouts: PayoutWayBody
     counts: dict[str, dict[str, int]]
     treasury: Treasury
