@@ -11,8 +11,9 @@ from domain.split import due_after_refunds, share_out
 from domain.states import RefundState
 
 LOST_DISPUTE = "lost"
+PREVENTED_DISPUTE = "prevented"
 INQUIRY_CLOSED = "warning_closed"
-CLOSED_DISPUTES = frozenset({INQUIRY_CLOSED, "won", LOST_DISPUTE, "prevented"})
+CLOSED_DISPUTES = frozenset({INQUIRY_CLOSED, "won", LOST_DISPUTE, PREVENTED_DISPUTE})
 """Stripe's dispute statuses with an outcome. Any other is open, also one that Stripe adds some day: what is unpaid of a
 sale is held rather than paid by a word that we don't know."""
 
@@ -38,6 +39,12 @@ def refund_state(status: str) -> RefundState:
     }.get(status, RefundState.PENDING)
 
 
+def counted_as(status: str, withdrawn: int) -> str:
+    """What a dispute counts as by its money: one that was prevented because the buyer was given his money back (Stripe
+    calls it resolved) is lost, one that was blocked took nothing."""
+    return LOST_DISPUTE if status == PREVENTED_DISPUTE and withdrawn > 0 else status
+
+
 def is_open(status: str) -> bool:
     """Whether a dispute's outcome is to come."""
     return status not in CLOSED_DISPUTES
@@ -53,10 +60,10 @@ def dispute_rank(status: str) -> int:
 
 def dispute_news(status: str, told_at: datetime, withdrawn: int, fee: int) -> tuple[int, datetime, int, int]:
     """Of two events of a dispute the one that compares lower is old news. Stripe's times are whole seconds: of two of
-    one second that is the one before its money moved, which goes while the dispute is open, and comes back when it is
-    closed."""
+    one second that is the one before its money moved, which goes while the dispute is open or lost at once, and comes
+    back when it is won."""
     rank = dispute_rank(status)
-    sign = 1 if is_open(status) else -1
+    sign = 1 if is_open(status) or status == LOST_DISPUTE else -1
     return rank, told_at, sign * withdrawn, sign * fee
 
 

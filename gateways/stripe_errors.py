@@ -72,12 +72,13 @@ def translate(error: stripe.StripeError, call: str, now: datetime, *, has_effect
         return garbled(type(error).__name__, call, has_effect=has_effect)
     # The limiter stands before the idempotency layer: on 429 nothing was executed.
     if has_effect and not isinstance(error, stripe.RateLimitError):
-        return KeySpent(message) if status >= 500 and _is_replayed(error) else OutcomeUnknown(message)
+        return KeySpent(message) if _is_replayed(error) else OutcomeUnknown(message)
     return Retryable(message, retry_after_seconds(error.headers or {}, now))
 
 
 def _is_replayed(error: stripe.StripeError) -> bool:
-    """Whether this is what Stripe has kept of the key's first call: it answers so for a day at least."""
+    """Whether this is what Stripe has kept of the key's first call, an error within or a refusal: it answers so for a
+    day at least."""
     return (error.headers or {}).get(REPLAYED) == "true"
 
 

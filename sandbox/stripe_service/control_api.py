@@ -41,6 +41,7 @@ SWITCHES: Types = {
     "bad_signatures": NUMBER,
 }
 DISPUTE: Types = {"charge_or_intent": str, "amount": int, "inquiry": bool, "reason": str}
+PREVENTED: Types = {"charge_or_intent": str, "amount": int, "resolved": bool, "reason": str}
 
 
 class ControlApi:
@@ -60,6 +61,7 @@ class ControlApi:
             ("POST", "/refunds/{id}/fail", {"reason": str}, c.fail_refund),
             ("POST", "/refunds/{id}/settle", {}, c.settle_refund),
             ("POST", "/disputes", DISPUTE, c.open_dispute),
+            ("POST", "/disputes/prevented", PREVENTED, c.prevent_dispute),
             ("POST", "/disputes/{id}/escalate", {}, c.escalate_dispute),
             ("POST", "/disputes/{id}/answer", {}, c.answer_dispute),
             ("POST", "/disputes/{id}/close", {"outcome": str}, c.close_dispute),

@@ -32,6 +32,7 @@ class Controls:
         self.fail_refund = world.reversals.fail_refund
         self.settle_refund = world.reversals.settle_refund
         self.open_dispute = world.reversals.open_dispute
+        self.prevent_dispute = world.reversals.prevent_dispute
         self.escalate_dispute = world.reversals.escalate_dispute
         self.answer_dispute = world.reversals.answer_dispute
         self.close_dispute = world.reversals.close_dispute

@@ -70,10 +70,11 @@ class Reversals:
     def _refuse_disputed(self, charge_id: str) -> None:
         """Stripe lists two codes for it and does not say which is told when: here it is one before the outcome, and the
         other behind it."""
-        statuses = {dispute["status"] for dispute in self.disputes_of(charge_id)}
+        disputes = self.disputes_of(charge_id)
+        statuses = {dispute["status"] for dispute in disputes}
         if statuses & {*OPEN_DISPUTES}:
             raise ApiError(400, "You cannot refund a disputed payment.", code="refund_disputed_payment")
-        if "lost" in statuses:
+        if "lost" in statuses or any(one["status"] == "prevented" and one["balance_transactions"] for one in disputes):
             message = f"Charge {charge_id} has been charged back; cannot issue a refund."
             raise ApiError(400, message, code="charge_disputed")
 
@@ -102,13 +103,7 @@ class Reversals:
         self, charge_or_intent: str, amount: int | None = None, *, inquiry: bool = False, reason: str = "fraudulent"
     ) -> Json:
         """The buyer complains at his bank. An inquiry (`warning_*`) moves no money."""
-        key = "payment_intent" if charge_or_intent.startswith("pi_") else "charge"
-        charge = self._succeeded_charge({key: charge_or_intent})
-        if any(found["status"] in (*OPEN_DISPUTES, *OPEN_INQUIRIES) for found in self.disputes_of(charge["id"])):
-            raise ApiError(400, f"Charge {charge['id']} is disputed already.")
-        disputed = charge["amount"] if amount is None else amount
-        if not 0 < disputed <= charge["amount"]:
-            raise ApiError(400, "The disputed amount must lie between 1 and the charge's amount.", param="amount")
+        charge, disputed = self._contested(charge_or_intent, amount)
         status = "warning_needs_response" if inquiry else "needs_response"
         dispute = self._books.disputes.add(shapes.dispute(self._books, charge, disputed, reason, status))
         charge["disputed"] = True
@@ -116,6 +111,21 @@ class Reversals:
             self._withdraw(dispute)
         self._events.emit("charge.dispute.created", dispute)
         if not inquiry:
+            self._events.emit("charge.dispute.funds_withdrawn", dispute)
+        return dispute
+
+    def prevent_dispute(
+        self, charge_or_intent: str, amount: int | None = None, *, resolved: bool = True, reason: str = "general"
+    ) -> Json:
+        """Stripe's dispute prevention ends a complaint before it is a dispute: `resolved`, the buyer has his money back
+        at once and no fee is due; else it is blocked, and nothing moves."""
+        charge, disputed = self._contested(charge_or_intent, amount)
+        dispute = self._books.disputes.add(shapes.dispute(self._books, charge, disputed, reason, "prevented"))
+        dispute["payment_method_details"]["card"]["case_type"] = "resolution" if resolved else "block"
+        charge["disputed"] = True
+        self._events.emit("charge.dispute.created", dispute)
+        if resolved:
+            self._withdraw(dispute, fee=0)
             self._events.emit("charge.dispute.funds_withdrawn", dispute)
         return dispute
 
@@ -155,9 +165,20 @@ class Reversals:
     def disputes_of(self, charge_id: str) -> list[Json]:
         return self._books.disputes.matching("charge", charge_id)
 
-    def _withdraw(self, dispute: Json) -> None:
+    def _contested(self, charge_or_intent: str, amount: int | None) -> tuple[Json, int]:
+        """The charge, and how much of it (all if None). Raises `ApiError` while it is disputed, or beyond it."""
+        key = "payment_intent" if charge_or_intent.startswith("pi_") else "charge"
+        charge = self._succeeded_charge({key: charge_or_intent})
+        if any(found["status"] in (*OPEN_DISPUTES, *OPEN_INQUIRIES) for found in self.disputes_of(charge["id"])):
+            raise ApiError(400, f"Charge {charge['id']} is disputed already.")
+        disputed = charge["amount"] if amount is None else amount
+        if not 0 < disputed <= charge["amount"]:
+            raise ApiError(400, "The disputed amount must lie between 1 and the charge's amount.", param="amount")
+        return charge, disputed
+
+    def _withdraw(self, dispute: Json, fee: int = DISPUTE_FEE_CENTS) -> None:
         booked = self._balance.record(
-            "adjustment", "dispute", -dispute["amount"], dispute["id"], fee=DISPUTE_FEE_CENTS, fee_name="Dispute fee"
+            "adjustment", "dispute", -dispute["amount"], dispute["id"], fee=fee, fee_name="Dispute fee"
         )
         dispute["balance_transactions"].append(booked)
 

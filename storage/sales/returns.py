@@ -5,7 +5,7 @@ idempotent and does not care in which order facts became known, so everything th
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from domain.ledger import dispute_money, due_changed, refund_succeeded
 from domain.refunds import (
     LOST_DISPUTE,
     Returns,
+    counted_as,
     dispute_news,
     dispute_rank,
     dues,
@@ -131,6 +132,7 @@ def _book_refund(
 
 def record_dispute(conn: Connection, purchase_id: int, seen: DisputeSeen, now: datetime) -> None:
     """Store what Stripe says of a dispute, unless newer is known, and settle the purchase."""
+    seen = replace(seen, status=counted_as(seen.status, seen.withdrawn))
     known = conn.execute(
         select(disputes).where(disputes.c.stripe_dispute_id == seen.stripe_dispute_id).with_for_update()
     ).one_or_none()

@@ -129,10 +129,14 @@ async def test_a_lost_answer_to_a_creation_is_unknown_and_its_repetition_makes_n
     assert made == await stripe.find_checkout_session("intent-1", EPOCH)
 
 
-async def test_a_500_that_stripe_repeats_for_its_key_tells_that_no_repetition_will_help(
-    stripe: StripeGateway, machine: Machine
+@pytest.mark.parametrize("status", [500, 400])
+async def test_an_error_that_stripe_repeats_for_its_key_tells_that_no_repetition_will_help(
+    status: int, stripe: StripeGateway, machine: Machine
 ) -> None:
-    machine.controls.add_fault(Rule("POST /v1/checkout/sessions", Fault.STATUS, status=500), inside=True)
+    """A refusal whose code we don't know is kept like an error within."""
+    unheard = b'{"error":{"type":"invalid_request_error","code":"new_since_then","message":"Not now."}}'
+    rule = Rule("POST /v1/checkout/sessions", Fault.STATUS, status=status, body=unheard)
+    machine.controls.add_fault(rule, inside=True)
     with pytest.raises(OutcomeUnknown) as first:
         await stripe.create_checkout_session(PARAMS, "key-1")
     assert not isinstance(first.value, KeySpent)

@@ -213,6 +213,23 @@ def test_a_partial_refund_and_a_won_dispute_leave_the_same_due_in_any_order(orde
     assert rows == [("pending_conversion", 1_566_667, 0, 0)]
 
 
+RESOLVED = (_dispute(1, "prevented", 0, 1), _dispute(1, "prevented", 300, 1))
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (1, 0, 1)])
+def test_a_dispute_that_stripe_prevents_by_giving_the_money_back_counts_as_lost(order: Sequence[int]) -> None:
+    """It was closed like a won one, and the creator was paid for a sale whose money had gone."""
+    setting = _then(_sold(1), _minted(1), _priced(1))
+    _, rows, _ = _play(setting, [RESOLVED[place] for place in order])
+    assert rows == [("cancelled", 0, 0, 0)]
+    assert _play(_paid_sale, [RESOLVED[place] for place in order]) == _play(_paid_sale, [_dispute(1, "lost", 300, 1)])
+
+
+def test_a_dispute_that_was_blocked_takes_nothing() -> None:
+    _, rows, _ = _play(_then(_sold(1), _minted(1), _priced(1)), RESOLVED[:1])
+    assert rows == [("pending_conversion", 2_350_000, 0, 0)]
+
+
 INQUIRY_CLOSED = _dispute(1, "warning_closed", 0, 1)
 
 

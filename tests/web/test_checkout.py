@@ -121,6 +121,14 @@ async def test_a_key_over_which_stripe_failed_and_says_so_for_a_day_is_replaced_
     assert (await shop.send("POST", PATH, {"content_id": content_id}, token)).body == begun.body
 
 
+async def test_a_key_whose_refusal_stripe_repeats_for_a_day_is_replaced_where_its_code_is_unknown(shop: Shop) -> None:
+    content_id, token = await for_sale(shop)
+    unheard = b'{"error":{"type":"invalid_request_error","code":"new_since_then","message":"Not now."}}'
+    shop.stripe.controls.add_fault(Rule(CREATE, Fault.STATUS, status=400, body=unheard), inside=True)
+    assert (await shop.send("POST", PATH, {"content_id": content_id}, token)).status == 200
+    assert [row["state"] for row in await shop.all(tables.checkouts)] == ["expired", "open"]
+
+
 async def test_while_stripe_fails_within_each_request_of_the_buyer_tries_one_more_key(shop: Shop) -> None:
     content_id, token = await for_sale(shop)
     shop.stripe.controls.add_fault(Rule(CREATE, Fault.STATUS, times=3, status=500), inside=True)

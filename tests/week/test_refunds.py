@@ -213,6 +213,28 @@ def test_a_dispute_after_the_payout_keeps_back_the_next_one_until_it_is_lost(tmp
     run_virtually(story())
 
 
+@pytest.mark.parametrize(("resolved", "due"), [(True, "0.00"), (False, "2.35")])
+def test_of_a_prevented_dispute_the_creator_is_due_what_its_money_says(
+    resolved: bool, due: str, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        shop = Gallery(VirtualWorld(tmp_path))
+        await shop.open()
+        _, _, payment = await shop.sell()
+        await shop.shows("it is due", pending_distribution="2.35")
+        prevented: Any = shop.world.stripe.controls.prevent_dispute(payment, resolved=resolved)
+
+        async def is_known() -> bool:
+            wanted = f"SELECT withdrawn FROM disputes WHERE stripe_dispute_id = '{prevented['id']}'"
+            return [row["withdrawn"] for row in rows_of(shop.world, wanted)] == [300 if resolved else 0]
+
+        await shop.world.until("the daemon knows of it", is_known)
+        await shop.shows("what is due", pending_distribution=due, held="0.00", debt="0.00")
+        await shop.close()
+
+    run_virtually(story())
+
+
 def test_what_a_dispute_kept_back_stays_held_where_a_person_holds_its_sale_meanwhile(tmp_path: Path) -> None:
     async def story() -> None:
         shop = Gallery(VirtualWorld(tmp_path))

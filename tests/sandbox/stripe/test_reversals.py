@@ -106,6 +106,26 @@ def test_a_won_dispute_reinstates_the_disputed_amount() -> None:
     assert machine.event_types()[-2:] == ["charge.dispute.closed", "charge.dispute.funds_reinstated"]
 
 
+@pytest.mark.parametrize(("resolved", "cents", "case_type"), [(True, -39, "resolution"), (False, 261, "block")])
+def test_a_prevented_dispute_gives_the_money_back_without_a_fee_or_takes_nothing(
+    resolved: bool, cents: int, case_type: str
+) -> None:
+    machine = Machine()
+    charge = paid_charge(machine)
+    wish = {"charge_or_intent": charge["id"], "resolved": resolved}
+    dispute = machine.control("POST", "/disputes/prevented", wish)
+    assert dispute["status"] == "prevented"
+    assert dispute["payment_method_details"]["card"]["case_type"] == case_type
+    told = [kind for kind in machine.event_types() if kind.startswith("charge.dispute.")]
+    assert told == ["charge.dispute.created", "charge.dispute.funds_withdrawn"][: 1 + resolved]
+    assert machine.control("GET", "/ledger")["totals"]["balance_cents"] == cents
+    if resolved:
+        status, error = machine.refused("POST", "/v1/refunds", {"charge": charge["id"]})
+        assert (status, error["code"]) == (400, "charge_disputed")
+    else:
+        assert machine.ok("POST", "/v1/refunds", {"charge": charge["id"]})["status"] == "succeeded"
+
+
 def test_an_inquiry_moves_no_money_until_it_is_escalated() -> None:
     machine = Machine()
     charge = paid_charge(machine)
