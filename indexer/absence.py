@@ -84,10 +84,11 @@ class AbsenceProver:
         found: list[ListedSignature] = []
         async for entry in entries(node, self._account, 0):
             if entry.block_time is not None and entry.block_time < since.timestamp():
-                break
+                return found
             found.append(entry)
             if len(found) > TRANSACTIONS_MAX:
                 raise EndpointError(f"{node.label} lists more than {TRANSACTIONS_MAX} transactions since {since}")
+        await _require_history(node, since)
         return found
 
     async def _matches(self, node: Node, entry: ListedSignature, intent: TransferIntent) -> bool:
@@ -108,3 +109,11 @@ class AbsenceProver:
             return usdc_movement(decode_transaction(result, signature), self._account, self._mint)
         except MalformedAnswer as error:
             raise EndpointError(f"{node.label}: getTransaction: {error}") from error
+
+
+async def _require_history(node: Node, since: datetime) -> None:
+    """A list without anything from before may end where the endpoint has pruned its ledger, and then says nothing of
+    what left between the two. Raises EndpointError."""
+    first = await node.first_available_block()
+    if first and await node.block_time(first) > since.timestamp():
+        raise EndpointError(f"{node.label} keeps no history back to {since:%Y-%m-%d %H:%M} UTC")

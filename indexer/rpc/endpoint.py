@@ -8,6 +8,7 @@ import orjson
 
 from domain.foreign_text import kept
 from indexer.rpc.errors import (
+    BLOCK_CLEANED_UP,
     BLOCK_NOT_AVAILABLE,
     INVALID_PARAMS,
     MIN_CONTEXT_SLOT_NOT_REACHED,
@@ -40,7 +41,14 @@ MESSAGE_CHARS = 300
 _AVERAGE_WEIGHT = 0.1
 """Of the newest call in the moving averages of latency and errors: they follow the last ten or so."""
 _NO_FAULT = frozenset(
-    {SIMULATION_FAILED, SIGNATURE_FAILURE, BLOCK_NOT_AVAILABLE, MIN_CONTEXT_SLOT_NOT_REACHED, INVALID_PARAMS}
+    {
+        BLOCK_CLEANED_UP,
+        SIMULATION_FAILED,
+        SIGNATURE_FAILURE,
+        BLOCK_NOT_AVAILABLE,
+        MIN_CONTEXT_SLOT_NOT_REACHED,
+        INVALID_PARAMS,
+    }
 )
 """JSON-RPC errors that say something about the question, not that the endpoint is ill."""
 

@@ -28,6 +28,7 @@ class Disagreement(Retryable):
     """Endpoints that must agree on a negative fact do not. Nothing follows; ask again later."""
 
 
+BLOCK_CLEANED_UP = -32001
 SIMULATION_FAILED = -32002
 SIGNATURE_FAILURE = -32003
 BLOCK_NOT_AVAILABLE = -32004

@@ -138,10 +138,19 @@ class Node:
         min_context_slot: int = 0,
     ) -> list[ListedSignature]:
         """Newest first. A node that does not know `before` answers nothing, one that does not know `until` everything:
-        an end of the list is not the end of the history until the caller has proof of it."""
+        an end of the list is not the end of the history until the caller has proof of it. Nor does one that prunes its
+        ledger: its list ends where that begins (`first_available_block`)."""
         config = self._config(commitment, min_context_slot) | {"limit": limit}
         config |= {key: value for key, value in (("before", before), ("until", until)) if value is not None}
         return await self._ask("getSignaturesForAddress", [address, config], answers.listed_signatures)
+
+    async def first_available_block(self) -> int:
+        """The slot from which on this endpoint keeps its history; 0 where it keeps all."""
+        return await self._ask("getFirstAvailableBlock", [], lambda got: answers.count(got, "result"))
+
+    async def block_time(self, slot: int) -> int:
+        """Of a block that it keeps, in seconds since 1970."""
+        return await self._ask("getBlockTime", [slot], lambda got: answers.count(got, "result"))
 
     async def simulate(
         self, wire: bytes, commitment: Commitment = "confirmed", *, replace_blockhash: bool = False

@@ -39,9 +39,17 @@ class Call:
         landed = self.node.history.get(signature)
         if landed is None or landed.slot > slot or signature in self.endpoint.hides:
             return None
+        if landed.slot < self.endpoint.ledger_from:
+            return None
         if not self.endpoint.keeps_history and not self.node.in_status_cache(landed, self.tip()):
             return None
         return landed
+
+    def first_block(self) -> int:
+        """The first slot of which this endpoint knows anything; 0 where it is all."""
+        if self.endpoint.keeps_history:
+            return self.endpoint.ledger_from
+        return max(self.endpoint.ledger_from, self.node.status_cache_from(self.tip()))
 
 
 def with_context(slot: int, value: Any) -> dict[str, Any]:

@@ -19,6 +19,8 @@ class Endpoint:
     """Answers a signature to sendTransaction and forgets the transaction."""
     keeps_history: bool = True
     """False: a history search finds no more than the status cache."""
+    ledger_from: int = 0
+    """The first slot that it keeps, having pruned what landed before; 0: it keeps all."""
     silent: bool = False
     """Its WebSocket accepts subscriptions and tells nothing; what happens meanwhile is never told."""
     refuses_sockets: bool = False

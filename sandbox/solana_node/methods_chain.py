@@ -9,7 +9,7 @@ from solders.message import from_bytes_versioned
 
 from sandbox.solana_node.blockhashes import MAX_PROCESSING_AGE
 from sandbox.solana_node.call import CORE_VERSION, Call, with_context
-from sandbox.solana_node.errors import BLOCK_NOT_AVAILABLE, NODE_UNHEALTHY, NodeError, invalid_params
+from sandbox.solana_node.errors import BLOCK_CLEANED_UP, BLOCK_NOT_AVAILABLE, NODE_UNHEALTHY, NodeError, invalid_params
 from sandbox.solana_node.params import parse_hash
 from sandbox.solana_node.slots import FIRST_SLOT, SLOTS_PER_EPOCH, Commitment, block_height
 
@@ -73,9 +73,12 @@ def is_blockhash_valid(call: Call) -> Any:
 
 
 def get_block_time(call: Call) -> Any:
-    slot = call.params.integer(0)
+    slot, first = call.params.integer(0), call.first_block()
     if not FIRST_SLOT <= slot <= call.tip():
         raise NodeError(BLOCK_NOT_AVAILABLE, f"Block not available for slot {slot}")
+    if slot < first:
+        message = f"Block {slot} cleaned up, does not exist on node. First available block: {first}"
+        raise NodeError(BLOCK_CLEANED_UP, message)
     return call.node.slots.block_time(slot)
 
 
@@ -122,7 +125,7 @@ def get_fee_for_message(call: Call) -> Any:
 
 
 def get_first_available_block(call: Call) -> Any:
-    return FIRST_SLOT
+    return call.first_block()
 
 
 def request_airdrop(call: Call) -> Any:

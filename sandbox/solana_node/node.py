@@ -106,6 +106,7 @@ class SolanaNode:
         self._late_count = 0
         self._svm_slot = -1
         self._cache_starts = 0
+        self._purged_slot = -1
         self._advanced_to = -1
         self.accounts.place(self.faucet.pubkey(), Account(faucet.FAUCET_LAMPORTS, b"", SYSTEM_PROGRAM))
         self.accounts.place(usdc_mint, Account(MINT_LAMPORTS, mint_data(self.faucet.pubkey(), 6), TOKEN))
@@ -284,11 +285,15 @@ class SolanaNode:
 
     def purge_status_cache(self) -> None:
         """From now on all that landed so far is only found with a history search."""
-        self.advance()
+        self._purged_slot = self.advance()
         self._cache_starts = len(self.history.landed)
 
     def in_status_cache(self, landed: Landed, tip: int) -> bool:
         return landed.number >= self._cache_starts and tip - landed.slot <= STATUS_CACHE_SLOTS
+
+    def status_cache_from(self, tip: int) -> int:
+        """The first slot of which the status cache has all that landed."""
+        return max(self._purged_slot + 1, tip - STATUS_CACHE_SLOTS)
 
     def skip_slots(self, slots: int) -> None:
         """Let that many slots pass at once: expires blockhashes, finalizes what landed."""

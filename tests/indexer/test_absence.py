@@ -7,6 +7,7 @@ import orjson
 import pytest
 from solders.keypair import Keypair
 
+from domain.errors import Retryable
 from domain.evidence import TransferIntent
 from indexer.absence import QUIET_BLOCKS, Absence, AbsenceProver
 from indexer.rpc.errors import Disagreement
@@ -86,3 +87,31 @@ async def test_two_equal_transfers_given_up_in_one_second_are_both_proven(quick:
     assert await both() == [None, None]
     indexed.world.pass_slots(QUIET_BLOCKS + 40)
     assert all(await both())
+
+
+@pytest.mark.parametrize("kept", ["since before it", "since after it"])
+async def test_nothing_is_proven_by_endpoints_that_keep_no_history_back_to_the_attempt(kept: str, quick: Quick) -> None:
+    """Two that prune their ledgers list nothing where an outflow was: that it has left was proven not to be so."""
+    indexed = quick("/a", "/b")
+    deposit(indexed, 20 * USDC)
+    indexed.world.pass_slots(200_000)
+    before, begun = indexed.world.node.tip(), indexed.clock.now()
+    indexed.world.pass_slots(10_000)
+    lost = TransferIntent(indexed.wallet, str(CREATOR), 3 * USDC)
+    pay(indexed, 3 * USDC)
+    indexed.world.pass_slots(10_000)
+    for path in ("/a", "/b"):
+        first = before - 100_000 if kept == "since before it" else indexed.world.node.tip() - 100
+        indexed.world.node.endpoints[path].ledger_from = first
+    prover = AbsenceProver(indexed.rpc, indexed.usdc_account, indexed.usdc_mint)
+    other = TransferIntent(indexed.wallet, str(CREATOR), USDC)
+    for intent in (lost, other):
+        assert await prover.no_outflow(intent, begun, begun, ()) is None
+    indexed.world.pass_slots(QUIET_BLOCKS + 40)
+    if kept == "since before it":
+        assert await prover.no_outflow(lost, begun, begun, ()) is None
+        assert await prover.no_outflow(other, begun, begun, ())
+        return
+    for intent in (lost, other):
+        with pytest.raises(Retryable, match="keeps no history back to"):
+            await prover.no_outflow(intent, begun, begun, ())

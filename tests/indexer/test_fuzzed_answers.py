@@ -44,6 +44,7 @@ class Chain:
             "absent": lambda rpc: rpc.agree_absent(wallet),
             "statuses": lambda rpc: rpc.get_signature_statuses([self.sent]),
             "transaction": lambda rpc: rpc.ask(lambda node: node.get_transaction(self.sent)),
+            "pruned": lambda rpc: rpc.ask(lambda node: node.block_time(self.world.node.tip())),
             "history": lambda rpc: rpc.ask(lambda node: node.get_signatures_for_address(wallet)),
         }
         self.good = {name: asyncio.run(self._good(question)) for name, question in self.questions.items()}

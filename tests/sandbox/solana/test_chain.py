@@ -232,6 +232,23 @@ def test_a_purged_status_cache_forgets_at_once_and_a_node_without_history_for_go
     assert world.status(signature, search=True) is None
 
 
+def test_a_node_that_prunes_its_ledger_tells_where_it_begins_and_forgets_what_was_before(world: World) -> None:
+    old, address = world.send(world.pay(SOL)), str(world.alice.pubkey())
+    world.pass_slots(100)
+    first = world.rpc("getSlot")
+    assert world.rpc("getFirstAvailableBlock") == 0
+    world.node.endpoints["/"] = Endpoint(ledger_from=first)
+    new = world.send(world.pay(SOL))
+    world.pass_slots(40)
+    assert [one["signature"] for one in world.rpc("getSignaturesForAddress", address)] == [new]
+    assert world.status(old, search=True) is None
+    assert world.rpc("getFirstAvailableBlock") == first
+    assert world.rpc("getBlockTime", first) > 0
+    assert world.error("getBlockTime", first - 1)["code"] == -32001
+    world.node.endpoints["/"] = Endpoint(keeps_history=False)
+    assert world.rpc("getFirstAvailableBlock") == world.node.tip() - 150
+
+
 def test_a_failing_transaction_that_skips_preflight_lands_with_its_error_and_pays_the_fee(world: World) -> None:
     before = world.lamports(world.alice)
     signature = world.send(world.pay(1000 * SOL), skipPreflight=True)
