@@ -33,6 +33,7 @@ from indexer.absence import AbsenceProver
 from indexer.packed_chain import PackedChain
 from indexer.readback import ReadBack
 from indexer.sender import Sender
+from indexer.standings import Standings
 from indexer.tracker import SignatureTracker
 from indexer.wallet_check import WalletCheck
 from payouts.at_mint import AtMint
@@ -168,9 +169,11 @@ def _transfers(parts: Parts) -> dict[str, Step]:
         day_cap=settings.agent_cap_day,
         judge=parts.planner.judge,
     )
-    prover = AbsenceProver(parts.gateways.rpc, parts.account, settings.usdc_mint)
+    rpc, circle = parts.gateways.rpc, parts.gateways.circle
+    prover = AbsenceProver(rpc, parts.account, settings.usdc_mint)
+    accounts = Standings(PackedChain(rpc, settings.usdc_mint).standings)
     signed = parts.tracker.poke
-    transfer = CircleTransferStep(store, clock, parts.gateways.circle, parts.witness, prover, terms, signed)
+    transfer = CircleTransferStep(store, clock, circle, parts.witness, prover, accounts, terms, signed)
     return {"transfer": transfer, "transfer_look": TransferLookStep(transfer)}
 
 

@@ -32,6 +32,7 @@ from domain.states import TransferState, WatchState
 from domain.waits import look_again_after
 from gateways.circle_api import CircleTransaction
 from payouts.rails.circle_orders import CircleOrders, CircleTransfers, OrdersHeld
+from payouts.rails.destination import Accounts, Destination
 from payouts.rails.silence import POLL, Silence, why_not_taken
 from payouts.rails.stops import PAUSED, Stop, lock_cap, stop_of, why_no_sol
 from ports.clock import Clock, SendWindow
@@ -95,6 +96,7 @@ class CircleTransferStep:
         circle: CircleTransfers,
         witness: TransferWitness,
         prover: AbsenceProver,
+        accounts: Accounts,
         terms: RailTerms,
         watching: Callable[[], None],
     ) -> None:
@@ -102,13 +104,16 @@ class CircleTransferStep:
         self._store, self._clock, self._told_watching = store, clock, watching
         self._orders = CircleOrders(store, clock, circle, terms.blockchain)
         self._witness, self._prover, self._terms = witness, prover, terms
-        self._silence = Silence(store, clock, self._orders)
+        self._silence, self._destination = Silence(store, clock, self._orders), Destination(accounts, terms.address)
 
     async def run(self, claim: Claim) -> Outcome:
         transfer_id, window = int(claim.subject), SendWindow(self._clock)
         case = await self._store.read(lambda conn: rows.load(conn, transfer_id))
         if case.attempt is None and (not case.sendable or case.batch.rail != RAIL):
             return Done()
+        unfit = await self._destination.unfit(case)
+        if unfit is not None:
+            return unfit
         begun = await self._begun(case, claim)
         if isinstance(begun, Stop):
             return begun.outcome
@@ -196,6 +201,8 @@ class CircleTransferStep:
             stopped = self._stopped(conn, case) or self._held(conn, case, lock=True)
             if stopped is not None:
                 return stopped
+            if case.attempt is not None:
+                return case  # begun by another replica, since its account was looked at
             denied = self._denied(case)
             if denied is not None:
                 leave_out(conn, transfer_id, denied, self._clock.now())

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from solders.account import Account
 from solders.pubkey import Pubkey
 
@@ -66,23 +65,33 @@ async def test_a_platform_wallet_frozen_at_circle_lets_payouts_and_mints_wait_an
     await shop.close()
 
 
-@pytest.mark.parametrize("what", ["account", "mint"])
 @on_virtual_time
-async def test_usdc_that_can_not_move_ends_in_proofs_of_death_and_a_retry_pays_each_once(
-    tmp_path: Path, what: str
-) -> None:
+async def test_while_the_platform_wallet_s_usdc_account_is_frozen_nothing_is_ordered(tmp_path: Path) -> None:
+    """Circle failed each order, until all attempts of all payouts were used up."""
+    shop = market(tmp_path, AGENT_ATTEMPTS_MAX="2")
+    await shop.open("ada")
+    await shop.sell()
+    await shop.deposited(DUE)
+    freeze(shop, shop.world.platform.address, frozen=True)
+    await shop.plan()
+    await shop.until_work_says("the platform wallet's USDC account is frozen")
+    await shop.world.clock.sleep(3_600)
+    assert rows_of(shop.world, "SELECT id FROM transfer_attempts") == []
+    assert shop.states() == ["pending_distribution"]
+    freeze(shop, shop.world.platform.address, frozen=False)
+    await shop.batch_is("settled")
+    assert (shop.paid(), len(outflows(shop.world))) == ({"ada": DUE}, 1)
+    await shop.world.clock.sleep(30)
+    await shop.close()
+
+
+@on_virtual_time
+async def test_usdc_that_can_not_move_ends_in_proofs_of_death_and_a_retry_pays_each_once(tmp_path: Path) -> None:
     shop = market(tmp_path, AGENT_ATTEMPTS_MAX="2")
     await shop.open("ada")
     (sale,) = await shop.sell()
     await shop.deposited(DUE)
-
-    def stop(*, stopped: bool) -> None:
-        if what == "account":
-            freeze(shop, shop.world.platform.address, frozen=stopped)
-        else:
-            stop_mint(shop, stopped=stopped)
-
-    stop(stopped=True)
+    stop_mint(shop, stopped=True)
     await shop.plan()
 
     async def failed() -> bool:
@@ -93,7 +102,7 @@ async def test_usdc_that_can_not_move_ends_in_proofs_of_death_and_a_retry_pays_e
     assert [row["state"] for row in attempts] == ["dead", "dead"]
     assert all(row["proof"] for row in attempts)
     assert outflows(shop.world) == {}
-    stop(stopped=False)
+    stop_mint(shop, stopped=False)
     retried = await shop.world.operator("POST", f"/admin/api/retry/distribution/{sale.purchase_id}", {})
     assert retried.status == 202, retried
     await shop.batch_is("settled")

@@ -75,12 +75,17 @@ async def ordered(shop: Market, state: State) -> Transaction:
 
 def freeze(shop: Market, owner: str, *, frozen: bool) -> None:
     """Circle, USDC's issuer, freezes a token account or thaws it."""
+    rewrite(shop, owner, STATE_OFFSET, bytes([FROZEN if frozen else 1]))
+
+
+def rewrite(shop: Market, owner: str, offset: int, written: bytes) -> None:
+    """Change bytes of the owner's USDC account."""
     node = shop.world.node
     address = Pubkey.from_string(ata(owner, str(node.usdc_mint)))
     found = node.account(address)
     assert found is not None
     data = bytearray(found.data)
-    data[STATE_OFFSET] = FROZEN if frozen else 1
+    data[offset : offset + len(written)] = written
     node.place_account(address, Account(found.lamports, bytes(data), found.owner))
 
 
