@@ -1,4 +1,4 @@
-"""Whether the webhook endpoint at Stripe is made as it has to be: for `contract` and `doctor`."""
+"""Whether the webhook endpoint at Stripe is made as it has to be: for `contract` and `doctor`, and each hour."""
 
 from collections.abc import Iterable
 
@@ -12,13 +12,14 @@ PATH = "/api/checkout/webhook/"
 def flaw(endpoints: Iterable[WebhookEndpointFacts], public_base_url: str) -> tuple[str, str] | None:
     """What is wrong with the endpoint at our address, and how to mend it; None when one there is as it has to be."""
     url = f"{public_base_url.rstrip('/')}{PATH}"
-    found = [_flaw_of(one) for one in endpoints if one.url == url]
+    found = [flaw_of(one) for one in endpoints if one.url == url]
     if not found:
         return f"there is no webhook endpoint at {url}", "make it as docs/GOING_LIVE.md says"
     return None if None in found else found[0]
 
 
-def _flaw_of(endpoint: WebhookEndpointFacts) -> tuple[str, str] | None:
+def flaw_of(endpoint: WebhookEndpointFacts) -> tuple[str, str] | None:
+    """The same of one endpoint, wherever it is."""
     if endpoint.status != "enabled":
         return f"the webhook endpoint is {endpoint.status}", "enable it in Stripe's dashboard"
     if endpoint.api_version != API_VERSION:

@@ -19,7 +19,6 @@ from gateways.stripe_facts import (
     BalanceEntry,
     BalanceFacts,
     ChargeFacts,
-    EndpointFacts,
     EventPage,
     PaymentIntentFacts,
     RefundFacts,
@@ -167,15 +166,6 @@ class StripeGateway:
         async for rows, _ in self._pages(what, "/v1/balance_transactions", params, None):
             yield tuple(self._read(what, BalanceEntry.read, row) for row in rows)
 
-    async def list_webhook_endpoints(self) -> list[EndpointFacts]:
-        """All of the account's (Stripe allows 16). Rejected where the key has no right to see them."""
-        what = "list webhook endpoints"
-        return [
-            self._read(what, EndpointFacts.read, row)
-            async for rows, _ in self._pages(what, "/v1/webhook_endpoints", {}, None)
-            for row in rows
-        ]
-
     async def balance(self) -> BalanceFacts:
         return await self._get("fetch balance", "/v1/balance", BalanceFacts.read)
 
@@ -185,7 +175,8 @@ class StripeGateway:
         return AccountFacts(obj, (await self.balance()).livemode)
 
     async def webhook_endpoints(self) -> list[WebhookEndpointFacts]:
-        """All of the account's. Rejected `stripe_forbidden` for a restricted key without that right."""
+        """All of the account's (Stripe allows 16). Rejected `stripe_forbidden` for a restricted key without that
+        right."""
         what = "list webhook endpoints"
         return [
             self._read(what, WebhookEndpointFacts.read, row)

@@ -245,7 +245,8 @@ class AccountFacts:
 
 @dataclass(frozen=True, slots=True)
 class WebhookEndpointFacts:
-    """`status` is enabled or disabled; `api_version` None = the account's default, which may change under it."""
+    """`status` is enabled or disabled: Stripe disables one itself after days of failed deliveries. `api_version` None =
+    the account's default, which may change under it."""
 
     url: str
     status: str
@@ -258,20 +259,6 @@ class WebhookEndpointFacts:
         return cls(
             text(obj, "url"), text(obj, "status"), optional_text(obj, "api_version"), texts(obj, "enabled_events")
         )
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointFacts:
-    """A webhook endpoint. Stripe disables one itself after days of failed deliveries."""
-
-    id: str
-    url: str
-    is_enabled: bool
-
-    @classmethod
-    def read(cls, obj: Json) -> "EndpointFacts":
-        _is(obj, "webhook_endpoint")
-        return cls(identifier(obj, "id", STRIPE_ID_CHARS), text(obj, "url"), text(obj, "status") == "enabled")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 import orjson
 import structlog
-from sqlalchemy import Connection
 
 from domain.outcomes import Commit, Done, Outcome, nothing
 from gateways.stripe_facts import EventPage
@@ -63,7 +62,11 @@ class EventsSweepStep:
     async def sweep(self) -> int:
         """List and store what is missing; returns how many events were new. Raises Retryable."""
         started = self._clock.now()
-        since = await self._store.read(lambda conn: self._since(conn, started))
+        known = await self._store.read(lambda conn: read_since(conn, CURSOR, started))
+        first = started - LONGEST_LOOK_BACK
+        if known < first:
+            log.error("events of before are listed no more: `reconcile` tells what they were", read_until=str(known))
+        since = max(known - OVERLAP, first)
         found = 0
         async for page in self._stripe.list_events(since, SWEPT_TYPES):
             ours = [raw for raw in page.events if raw.get("livemode", self._livemode) is self._livemode]
@@ -73,9 +76,6 @@ class EventsSweepStep:
         if found:
             log.warning("events found that no webhook brought", events=found)
         return found
-
-    def _since(self, conn: Connection, now: datetime) -> datetime:
-        return max(read_since(conn, CURSOR, now) - OVERLAP, now - LONGEST_LOOK_BACK)
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         return nothing

@@ -1,4 +1,5 @@
-"""Looks at what Stripe does not tell by itself: whether it still sends us events, and whether its balance is negative.
+"""Looks at what Stripe does not tell by itself: whether it still sends us events, as its endpoint is made, and whether
+its balance is negative.
 
 The key may lack the right to look at webhook endpoints; then only the balance is known.
 """
@@ -9,9 +10,10 @@ from typing import Protocol
 import structlog
 from sqlalchemy import Connection
 
+from agent.stripe_endpoint import flaw_of
 from domain.errors import Rejected
 from domain.outcomes import Commit, Done, Outcome, nothing
-from gateways.stripe_facts import BalanceFacts, EndpointFacts
+from gateways.stripe_facts import BalanceFacts, WebhookEndpointFacts
 from ports.clock import Clock
 from storage.reading.vitals import STRIPE_BALANCE, STRIPE_WEBHOOK
 from storage.store import Store
@@ -24,7 +26,7 @@ log = structlog.get_logger(__name__)
 class StripeHealth(Protocol):
     async def balance(self) -> BalanceFacts: ...
 
-    async def list_webhook_endpoints(self) -> Sequence[EndpointFacts]: ...
+    async def webhook_endpoints(self) -> Sequence[WebhookEndpointFacts]: ...
 
 
 class StripeWatchStep:
@@ -54,12 +56,17 @@ class StripeWatchStep:
     async def _is_sent(self) -> bool | None:
         """Whether an endpoint of ours is enabled; None where the key may not see, or none has our address (a proxy)."""
         try:
-            endpoints = await self._stripe.list_webhook_endpoints()
+            endpoints = await self._stripe.webhook_endpoints()
         except Rejected as error:
             log.info("webhook endpoints can't be looked at with this key", why=str(error))
             return None
         ours = [one for one in endpoints if one.url.rstrip("/") == self._url.rstrip("/")]
-        return any(one.is_enabled for one in ours) if ours else None
+        enabled = [one for one in ours if one.status == "enabled"]
+        flaws = [flaw_of(one) for one in enabled]
+        if None not in flaws:
+            for why, mend in filter(None, flaws):
+                log.error("Stripe's webhook endpoint is not as it has to be", why=why, mend=mend)
+        return bool(enabled) if ours else None
 
     def parked(self, claim: Claim, code: str, why: str) -> Commit:
         return nothing

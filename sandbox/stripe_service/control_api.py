@@ -60,6 +60,7 @@ class ControlApi:
             ("POST", "/refunds/pending", {"lacks": bool}, c.lack_funds),
             ("POST", "/refunds/{id}/fail", {"reason": str}, c.fail_refund),
             ("POST", "/refunds/{id}/settle", {}, c.settle_refund),
+            ("POST", "/refunds/{id}/cancel", {}, c.cancel_refund),
             ("POST", "/disputes", DISPUTE, c.open_dispute),
             ("POST", "/disputes/prevented", PREVENTED, c.prevent_dispute),
             ("POST", "/disputes/{id}/escalate", {}, c.escalate_dispute),

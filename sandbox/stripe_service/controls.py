@@ -30,6 +30,7 @@ class Controls:
         self.settle = world.payments.settle
         self.release = world.payments.release
         self.fail_refund = world.reversals.fail_refund
+        self.cancel_refund = world.reversals.cancel_refund
         self.settle_refund = world.reversals.settle_refund
         self.open_dispute = world.reversals.open_dispute
         self.prevent_dispute = world.reversals.prevent_dispute

@@ -99,6 +99,20 @@ class Reversals:
         self._events.emit("charge.updated", charge, {"amount_refunded": before})
         return refund
 
+    def cancel_refund(self, refund_id: str) -> Json:
+        """A pending refund is taken back before any money has moved."""
+        refund = self._books.refunds.get(refund_id)
+        if refund is None:
+            raise missing("refund", refund_id)
+        if refund["status"] != "pending":
+            raise ApiError(400, f"Refund {refund_id} is {refund['status']}.")
+        charge = self._books.charges.get(refund["charge"])
+        assert charge is not None
+        refund.update(status="canceled", pending_reason=None)
+        self._set_refunded(charge, charge["amount_refunded"] - refund["amount"])
+        self._events.emit("refund.updated", refund, {"status": "pending"})
+        return refund
+
     def open_dispute(
         self, charge_or_intent: str, amount: int | None = None, *, inquiry: bool = False, reason: str = "fraudulent"
     ) -> Json:

@@ -55,6 +55,22 @@ async def test_an_operator_s_refund_waits_for_hours_and_then_counts_as_it_ends(s
     await desk.close()
 
 
+@on_virtual_time
+async def test_a_refund_that_is_canceled_at_stripe_has_failed(tmp_path: Path) -> None:
+    desk = Desk(VirtualWorld(tmp_path))
+    await desk.open()
+    purchase_id, token, _ = await desk.sell()
+    desk.world.stripe.controls.lack_funds()
+    assert (await desk.act(purchase_id, "refund")).status == 202
+    await desk.refunded(purchase_id, "pending")
+    desk.world.stripe.controls.cancel_refund(pending(desk))
+    await desk.refunded(purchase_id, "failed")
+    assert (await desk.purchase(purchase_id, token))["status"] == "completed"
+    _, red = await reconciled(desk)
+    assert red == []
+    await desk.close()
+
+
 @ENDS
 @on_virtual_time
 async def test_a_pending_refund_of_everything_by_hand_stops_the_mint_until_it_has_ended(

@@ -61,6 +61,19 @@ def test_a_refund_that_our_balance_does_not_cover_moves_no_money_until_it_is_set
     assert machine.ok("GET", f"/v1/charges/{charge['id']}")["amount_refunded"] == (300 if settled else 0)
 
 
+def test_a_pending_refund_that_is_canceled_moves_no_money() -> None:
+    machine = Machine()
+    charge = paid_charge(machine)
+    machine.control("POST", "/refunds/pending", {"lacks": True})
+    refund = machine.ok("POST", "/v1/refunds", {"charge": charge["id"]})
+    assert machine.control("POST", f"/refunds/{refund['id']}/cancel", {})["status"] == "canceled"
+    assert machine.event_types()[-1] == "refund.updated"
+    assert machine.control("GET", "/ledger")["totals"]["balance_cents"] == 261
+    assert machine.ok("GET", f"/v1/charges/{charge['id']}")["amount_refunded"] == 0
+    with pytest.raises(ApiError, match="canceled"):
+        machine.controls.cancel_refund(refund["id"])
+
+
 def test_a_refund_that_fails_later_gives_the_money_back() -> None:
     machine = Machine()
     charge = paid_charge(machine)
