@@ -56,5 +56,10 @@ def brought(amount: int, conversion: OpenConversion) -> Share:
     return Share(conversion.conversion_id, part, settles=conversion.missing - part <= _slippage(conversion))
 
 
+def is_there(conversion: OpenConversion) -> bool:
+    """Whether nothing more of it is to come."""
+    return conversion.missing <= _slippage(conversion)
+
+
 def _slippage(conversion: OpenConversion) -> int:
     return conversion.expected * SLIPPAGE_BPS // BPS

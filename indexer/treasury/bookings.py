@@ -11,6 +11,7 @@ from indexer.effects.match import receipts_closed
 from indexer.movements import lamport_movement, usdc_movement
 from indexer.treasury.tracks import Track
 from storage.payouts import receipts
+from storage.treasury.deposits import lock_explaining
 from storage.treasury.movement_rows import MovementKind
 from storage.treasury.movements import book_usdc
 from storage.treasury.network_costs import book_lamports
@@ -28,6 +29,8 @@ class Bookings:
 
     def _usdc(self, conn: Connection, facts: Sequence[TransactionFacts], now: datetime) -> list[MovementKind | None]:
         moved = [usdc_movement(one, self._usdc_account, self._usdc_mint) for one in facts]
+        if any(one is not None and one.amount > 0 for one in moved):
+            lock_explaining(conn)  # before what an outflow on the same page books
         return [None if one is None else book_usdc(conn, one, now) for one in moved]
 
     def _lamports(

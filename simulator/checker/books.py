@@ -7,7 +7,7 @@ from simulator.checker.records import Records
 
 UNTOLD = """
     SELECT id, amount, unexplained + own_amount
-    + COALESCE((SELECT SUM(d.amount) FROM deposit_matches d WHERE d.movement_id = m.id), 0)
+    + COALESCE((SELECT SUM(d.amount) FROM deposit_matches d WHERE d.movement_id = m.id AND d.undone_at IS NULL), 0)
     + COALESCE((SELECT SUM(s.amount) FROM settlements s WHERE s.movement_id = m.id), 0) told
     FROM chain_movements m WHERE kind = 'deposit' AND amount <> told
 """

@@ -14,8 +14,10 @@ BY_TRANSACTION = "SELECT COALESCE(SUM({}), 0) FROM conversions WHERE signature I
 TAKEN_BEFORE = """
     SELECT SUM(d.amount) FROM deposit_matches d JOIN chain_movements m ON m.id = d.movement_id
     JOIN conversions c ON c.id = d.conversion_id WHERE m.signature = ? AND c.signature IS NULL
+    AND d.undone_at IS NULL
 """
 """What conversions that somebody had announced took of a deposit, before it was known whose it is."""
+COME_FOR = "SELECT COUNT(*) FROM deposit_matches WHERE conversion_id = ? AND undone_at IS NULL"
 
 
 def ordered(records: Records) -> Iterator[str]:
@@ -67,7 +69,7 @@ def withdrawn(db: Database, records: Records) -> Iterator[str]:
         named = f"conversion {row['id']}"
         if records.people is not None and row["id"] not in records.people.withdrawn:
             yield f"I2: {named} is withdrawn, and nobody asked for it"
-        if row["signature"] or db.number("SELECT COUNT(*) FROM deposit_matches WHERE conversion_id = ?", row["id"]):
+        if row["signature"] or db.number(COME_FOR, row["id"]):
             yield f"I6: {named} is withdrawn, and something came for it"
         booked = (
             "SELECT SUM(p.amount) FROM ledger_postings p JOIN ledger_entries e ON e.id = p.entry_id "

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, select
 
 from domain.errors import RequestError
 from domain.money import format_usdc
+from domain.states import WorkState
 from storage.history import note
 from storage.payouts import debts, recipients, settlements
 from storage.payouts.positions import position
@@ -20,6 +21,10 @@ from storage.sales.returns import UNDERPAID, tell_underpaid
 from storage.statements import locked_row_of
 from storage.tables import payouts, users
 from storage.treasury import deposits
+from storage.work import BY_HAND
+
+SETTLED = "settled by hand: "
+"""Begins the `last_error` of a job whose closing was booked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,13 @@ def _payout(conn: Connection, subject: str) -> Row[Any] | None:
 
 def _asked(conn: Connection, kind: str, payout: Row[Any]) -> int:
     return position(payout).payable if kind == UNDERPAID else debts.netted_in_vain(conn, payout)
+
+
+def is_unbooked(conn: Connection, row: Row[Any]) -> bool:
+    """Whether a person has closed this job while closing booked nothing (before decision 73), and its recipient's
+    account is still open. He may have been paid then: nobody has written it down."""
+    closed = row.kind in BY_HAND and row.state == WorkState.DONE
+    return closed and not (row.last_error or "").startswith(SETTLED) and asked(conn, row.kind, row.subject) > 0
 
 
 def lock_for(conn: Connection, subject: str) -> None:

@@ -87,7 +87,7 @@ def refund(conn: Connection, purchase_id: int, amount: int | None, uuid: UUID, k
     return wanted
 
 
-def release(conn: Connection, purchase_id: int, wait: timedelta, now: datetime) -> None:
+def release(conn: Connection, purchase_id: int, wait: timedelta, reason: str, now: datetime) -> None:
     """Let the creators be paid for a sale whose buyer has had no wallet for `wait`. The NFT still follows if he gets
     one."""
     row = _required(conn, purchase_id)
@@ -104,7 +104,7 @@ def release(conn: Connection, purchase_id: int, wait: timedelta, now: datetime) 
     if row.paid_at is None or now - row.paid_at < wait:
         raise RequestError(409, "too_early", f"the buyer has {wait.days} days from his payment to set up a wallet")
     conn.execute(purchases.update().where(purchases.c.id == purchase_id).values(released_at=now))
-    note(conn, "release", purchase_id, None, "released", now)
+    note(conn, "release", purchase_id, None, "released", now, reason)
     sales.open_payouts(conn, purchase_id, now)
     settle_returns(conn, purchase_id, "released", now)
 

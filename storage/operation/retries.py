@@ -11,6 +11,7 @@ from domain.foreign_text import kept
 from domain.states import BatchStatus, PurchaseStatus, UsdcStatus, WalletState, WorkState
 from storage.history import advance
 from storage.operation import by_hand
+from storage.operation.decided import run_again, tell
 from storage.payouts import recipients
 from storage.sales.purchases import PAYMENT_FAILED
 from storage.sales.returns import settle_returns
@@ -41,7 +42,7 @@ def retry_wallet(conn: Connection, user_id: int, now: datetime) -> None:
         advance(conn, user_id, WalletState.QUEUED, now, _ASKED)
     elif state == WalletState.READY or not _parked(conn, "wallet", user_id):
         raise RequestError(409, "not_failed", f"the wallet of user {user_id} has not failed: {state}")
-    revive(conn, "wallet", user_id, now)
+    run_again(conn, "wallet", user_id, _ASKED, now)
 
 
 def retry_mint(conn: Connection, purchase_id: int, now: datetime) -> None:
@@ -56,7 +57,7 @@ def retry_mint(conn: Connection, purchase_id: int, now: datetime) -> None:
         )
     if row.status != PurchaseStatus.FAILED and not _parked(conn, "mint", purchase_id):
         raise RequestError(409, "not_failed", f"the mint of purchase {purchase_id} has not failed: {row.status}")
-    revive(conn, "mint", purchase_id, now)
+    run_again(conn, "mint", purchase_id, _ASKED, now)
 
 
 def retry_distribution(conn: Connection, purchase_id: int, now: datetime) -> None:
@@ -137,6 +138,7 @@ def retry_row(conn: Connection, source: str, row_id: int, now: datetime) -> None
         raise RequestError(409, "by_hand", f"nothing can run it again, a person must settle it: {row.last_error}")
     if not retry(conn, table, row_id, now):
         raise RequestError(409, "not_parked", f"row {row_id} of {source} is not parked")
+    tell(conn, source, row, WorkState.DUE, _ASKED, now)
     if source == "jobs":
         _take_up_failed(conn, row, now)
 
@@ -165,8 +167,9 @@ def close_row(conn: Connection, source: str, row_id: int, amount: int | None, re
     422.
 
     Of jobs only those that no step runs; `amount` (base units) is what was paid for it, all that is asked for now: it
-    is booked, and stands in the payout's history. An event stays in the inbox and can be replayed; one that waits for
-    its sale is read all the same should that come.
+    is booked, and stands in the payout's history; also where it was closed before that was so (`by_hand.is_unbooked`).
+    An event stays in the inbox and can be replayed; one that waits for its sale is read all the same should that come.
+    Nothing of it is booked.
     """
     table = SOURCES[source]
     if table is jobs:
@@ -175,7 +178,7 @@ def close_row(conn: Connection, source: str, row_id: int, amount: int | None, re
     row = conn.execute(select(table).where(table.c.id == row_id).with_for_update()).one_or_none()
     if row is None:
         raise RequestError(404, "work_not_found", f"there is no row {row_id} in {source}")
-    if row.state != WorkState.PARKED:
+    if row.state != WorkState.PARKED and not (table is jobs and by_hand.is_unbooked(conn, row)):
         raise RequestError(409, "not_parked", f"row {row_id} of {source} is not parked")
     if table is jobs and row.kind not in BY_HAND:
         raise RequestError(
@@ -185,11 +188,13 @@ def close_row(conn: Connection, source: str, row_id: int, amount: int | None, re
         if amount is not None:
             raise RequestError(422, "invalid_request", "amount: nothing is paid by hand for an event", "amount")
         conn.execute(change_of(table), {"which": row_id, "state": WorkState.DONE})
+        tell(conn, source, row, WorkState.DONE, reason, now)
         return
     by_hand.settle_asked(conn, row.kind, row.subject, amount or 0, reason, now)
     # It is booked: should as much be due once more, that is another matter, and asked for anew.
-    told = kept(f"settled by hand: {reason}", WHY_CHARS)
+    told = kept(f"{by_hand.SETTLED}{reason}", WHY_CHARS)
     conn.execute(change_of(table), {"which": row_id, "state": WorkState.DONE, "last_error": told})
+    tell(conn, source, row, WorkState.DONE, told, now)
     by_hand.ask_anew(conn, row.subject, now)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, Table, select, update
 
 from domain.errors import RequestError
 from domain.states import WorkState
+from storage.operation.decided import tell
 from storage.statements import fixed
 from storage.tables import circle_notifications, stripe_events
 
@@ -57,10 +58,13 @@ def replay(conn: Connection, source: str, row_id: int, now: datetime) -> None:
     Raises RequestError 404 `event_not_found`.
     """
     table, _ = INBOXES[source]
-    done = conn.execute(
+    standing = select(table.c.id, table.c.state).where(table.c.id == row_id).with_for_update()
+    row = conn.execute(standing).one_or_none()
+    if row is None:
+        raise RequestError(404, "event_not_found", f"there is no delivery {row_id} of {source}")
+    conn.execute(
         update(table)
         .where(table.c.id == row_id)
         .values(state=WorkState.DUE, due_at=now, attempts=0, last_error=None, error_code=None, wakes=table.c.wakes + 1)
     )
-    if done.rowcount != 1:
-        raise RequestError(404, "event_not_found", f"there is no delivery {row_id} of {source}")
+    tell(conn, table.name, row, WorkState.DUE, "replayed by an operator", now)

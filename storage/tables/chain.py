@@ -72,10 +72,12 @@ deposit_matches = Table(
     ref("conversion_id", "conversions.id"),
     money("amount"),
     moment("created_at"),
+    moment("undone_at", nullable=True),
     UniqueConstraint("movement_id", "conversion_id", name="uq_deposit_matches_share"),
     CheckConstraint("amount > 0", name="amount"),
 )
-"""Which part of a deposit is which announced conversion's, in base units."""
+"""Which part of a deposit is which announced conversion's, in base units. `undone_at`: a person has said that it was
+not, and it never is again."""
 
 cursors = Table(
     "cursors",

@@ -120,9 +120,12 @@ def approve(
     conn.execute(
         insert(conversion_approvals).values(order_id=order_id, digest=digest, approver=approver[:64], created_at=now)
     )
-    if len(already) + 1 >= needed:
-        advance(conn, order_id, ConversionState.APPROVED, now, f"{approver}: {digest}")
-        revive(conn, "conversion", order_id, now)
+    why = f"{approver}: {digest}"
+    if len(already) + 1 < needed:
+        note(conn, "conversion", order_id, order.state, order.state, now, why)
+        return
+    advance(conn, order_id, ConversionState.APPROVED, now, why)
+    revive(conn, "conversion", order_id, now)
 
 
 def cancel(conn: Connection, order_id: int, reason: str, now: datetime) -> None:

@@ -38,6 +38,7 @@ class Announced:
 def announce(conn: Connection, conversion: Announced, now: datetime) -> int:
     """Store it and book the dollars into the clearing account. It explains deposits, also those that were faster; it
     releases no money. Raises StoreBusy while another transaction announces the same."""
+    lock_explaining(conn)
     conversion_id = conn.scalar(
         insert_into(conversions, conn.dialect.name)
         .values(
@@ -54,6 +55,7 @@ def announce(conn: Connection, conversion: Announced, now: datetime) -> int:
     if conversion_id is None:
         raise StoreBusy("this conversion is being announced")
     post(conn, conversion_sent(conversion.uuid, conversion.usd_cents), now)
+    note(conn, "announcement", conversion_id, None, "announced", now, conversion.note)
     explain_deposits(conn, now)
     return int(conversion_id)
 
@@ -101,7 +103,7 @@ def _require_unheard(conn: Connection, row: Row[Any]) -> None:
         )
     if row.received or row.settled_at is not None:
         come = f"{format_usdc(row.received)} USDC have come for conversion {row.id}"
-        raise RequestError(409, "has_come", f"{come}: what was sent for it can't be taken back here")
+        raise RequestError(409, "has_come", f"{come}: where they were not its, say so of each deposit first")
     if may_be_of(conn, row.id):
         raise RequestError(
             409,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, insert, literal_column, select, update
+from sqlalchemy import Connection, Row, func, literal_column, select, update
 
 from domain.deposits import OpenConversion, Share, brought, explain
 from domain.errors import RequestError
@@ -18,7 +18,8 @@ from domain.money import format_usdc
 from domain.states import ConversionState
 from storage.books.ledger import post
 from storage.history import note
-from storage.tables import chain_movements, conversion_orders, conversions, deposit_matches
+from storage.tables import chain_movements, conversion_orders, conversions
+from storage.treasury.matches import give, is_known, refused, undo
 from storage.work import enqueue
 
 DEPOSIT = "deposit"
@@ -43,9 +44,9 @@ def explain_deposits(conn: Connection, now: datetime) -> int:
     for deposit in conn.execute(unexplained.order_by(chain_movements.c.slot, chain_movements.c.id)).all():
         if deposit.unexplained in expected:
             continue
-        shares = explain(deposit.unexplained, opened, known_sender=_is_known(conn, deposit.counterparty))
+        shares = _shares(conn, deposit, opened)
         for share in shares:
-            _give(conn, deposit.id, share, now)
+            give(conn, deposit.id, share, now)
         if shares:
             made += len(shares)
             opened = _open(conn)
@@ -55,7 +56,8 @@ def explain_deposits(conn: Connection, now: datetime) -> int:
 
 
 def lock_explaining(conn: Connection) -> None:
-    """To the end of the transaction nobody else explains deposits. SQLite has one writer anyway."""
+    """To the end of the transaction nobody else explains deposits: after the recipients (ADR 66), before whatever is
+    booked. SQLite has one writer anyway."""
     if conn.dialect.name == "postgresql":
         conn.execute(select(func.pg_advisory_xact_lock(_EXPLAINING)))
 
@@ -76,7 +78,7 @@ def _give_named(conn: Connection, now: datetime) -> int:
         whole = brought(row.amount, OpenConversion(row.id, row.expected_usdc, 0))
         share = brought(row.unexplained, OpenConversion(row.id, row.expected_usdc, row.received))
         if share.amount:
-            _give(conn, row.movement_id, replace(share, settles=whole.settles), now)
+            give(conn, row.movement_id, replace(share, settles=whole.settles), now)
             made += 1
         elif whole.settles:
             conn.execute(update(conversions).where(conversions.c.id == row.id).values(settled_at=now))
@@ -116,8 +118,21 @@ def may_be_of(conn: Connection, conversion_id: int) -> bool:
     return any(
         share.conversion_id == conversion_id
         for deposit in conn.execute(waiting).all()
-        for share in explain(deposit.unexplained, opened, known_sender=_is_known(conn, deposit.counterparty))
+        for share in _shares(conn, deposit, opened)
     )
+
+
+def _shares(conn: Connection, deposit: Row[Any], opened: Sequence[OpenConversion]) -> list[Share]:
+    known, not_its = is_known(conn, deposit.counterparty), refused(conn, deposit.id)
+    return explain(deposit.unexplained, [one for one in opened if one.conversion_id not in not_its], known_sender=known)
+
+
+def take_back(conn: Connection, deposit_id: int, conversion_id: int, amount: int, reason: str, now: datetime) -> None:
+    """A person says that so much of a deposit, which an announced conversion took, was not that one's. What that leaves
+    unexplained, or open, may be another one's at once. Raises as `matches.undo`."""
+    lock_explaining(conn)
+    undo(conn, deposit_id, conversion_id, amount, reason, now)
+    explain_deposits(conn, now)
 
 
 def take_for_debt(conn: Connection, deposit_id: int, amount: int) -> None:
@@ -171,34 +186,6 @@ def _expected(conn: Connection) -> set[int]:
     return set(conn.scalars(select(conversion_orders.c.amount).where(is_open)))
 
 
-def _is_known(conn: Connection, sender: str | None) -> bool:
-    """Whether a conversion came from there before."""
-    if sender is None:
-        return False
-    matched = exists().where(deposit_matches.c.movement_id == chain_movements.c.id)
-    query = select(chain_movements.c.id).where(chain_movements.c.counterparty == sender, matched).limit(1)
-    return conn.scalar(query) is not None
-
-
-def _give(conn: Connection, movement_id: int, share: Share, now: datetime) -> None:
-    conn.execute(
-        insert(deposit_matches).values(
-            movement_id=movement_id, conversion_id=share.conversion_id, amount=share.amount, created_at=now
-        )
-    )
-    conn.execute(
-        update(chain_movements)
-        .where(chain_movements.c.id == movement_id)
-        .values(unexplained=chain_movements.c.unexplained - share.amount)
-    )
-    settled = {"settled_at": now} if share.settles else {}
-    conn.execute(
-        update(conversions)
-        .where(conversions.c.id == share.conversion_id)
-        .values(received=conversions.c.received + share.amount, **settled)
-    )
-
-
 def unexplained_page(conn: Connection, before: int | None, limit: int) -> Sequence[Row[Any]]:
     """Up to `limit` deposits of which something has no explanation, newest first, behind the one of the id `before`."""
     of = chain_movements.c
@@ -219,15 +206,6 @@ def page(conn: Connection, before: int | None, limit: int) -> Sequence[Row[Any]]
 
 def by_id(conn: Connection, deposit_id: int) -> Row[Any]:
     return conn.execute(select(chain_movements).where(chain_movements.c.id == deposit_id)).one()
-
-
-def matches_of(conn: Connection, movement_ids: Sequence[int]) -> dict[int, list[tuple[int, int]]]:
-    """Deposit → its (conversion, base units)."""
-    found: dict[int, list[tuple[int, int]]] = {movement_id: [] for movement_id in movement_ids}
-    query = select(deposit_matches).where(deposit_matches.c.movement_id.in_(movement_ids))
-    for row in conn.execute(query.order_by(deposit_matches.c.id)):
-        found[row.movement_id].append((row.conversion_id, row.amount))
-    return found
 
 
 def unexplained_total(conn: Connection) -> int:

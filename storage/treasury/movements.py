@@ -21,7 +21,7 @@ from storage.books.ledger import post
 from storage.mints import mint_payouts
 from storage.statements import change_of, fixed, row_of
 from storage.tables import chain_movements, group_attempts, transfer_attempts, transfers
-from storage.treasury.deposits import explain_deposits
+from storage.treasury.deposits import explain_deposits, lock_explaining
 from storage.treasury.movement_rows import Movement, MovementKind, as_movement, find, record_movement, require_unpaid
 from storage.treasury.network_costs import costs_of, explain_cost
 from storage.treasury.outflows import explained
@@ -34,6 +34,8 @@ def book_usdc(conn: Connection, movement: Movement, now: datetime) -> MovementKi
     A deposit makes job (fund, treasury) due. An outflow is a payout when a transfer attempt explains it: by its
     signature, or, while its outcome is open, by destination and amount. What nothing explains is an orphan.
     """
+    if movement.amount > 0:
+        lock_explaining(conn)
     if find(conn, movement) is not None:
         return None
     transfer_id = _transfer_of(conn, movement) if movement.amount < 0 else None

@@ -1,10 +1,12 @@
 """USDC outflows that nothing explains: any of them stops all sends until a person has looked."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import Connection, Integer, Row, bindparam, select, update
 
 from domain.ledger import Asset, usdc_outside
+from storage.history import note
 from storage.operation.stopped import look_again
 from storage.statements import fixed, varying
 from storage.tables import chain_movements, ledger_entries
@@ -58,7 +60,7 @@ def explained(conn: Connection, now: datetime) -> None:
         look_again(conn, now)
 
 
-def accept_orphan(conn: Connection, movement_id: int, now: datetime) -> bool:
+def accept_orphan(conn: Connection, movement_id: int, reason: str, now: datetime) -> bool:
     """A person says that this outflow was the operator's own: it stops nothing any more. Its ledger entry already says
     that the money went outside. False when the row is no unexplained outflow."""
     done = conn.execute(
@@ -67,8 +69,15 @@ def accept_orphan(conn: Connection, movement_id: int, now: datetime) -> bool:
         .values(kind=MovementKind.OTHER)
     )
     if done.rowcount == 1:
+        note(conn, "outflow", movement_id, MovementKind.ORPHAN, "own", now, reason)
         explained(conn, now)
     return done.rowcount == 1
+
+
+def tell_adopted(conn: Connection, movement_id: int, payout_ids: Collection[int], reason: str, now: datetime) -> None:
+    """A person has said which payouts this outflow has paid, and by what he knows it."""
+    named = ", ".join(map(str, sorted(payout_ids)))
+    note(conn, "outflow", movement_id, MovementKind.ORPHAN, "adopted", now, f"payouts {named}: {reason}"[:2_000])
 
 
 def kind_of(conn: Connection, signature: str) -> MovementKind | None:

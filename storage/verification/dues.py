@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, case, func, select
 
 from domain.ledger import TREASURY, Asset, debt_of, owed_to
-from domain.states import PAYOUT_PENDING
+from domain.states import PAYOUT_PENDING, WorkState
+from storage.operation.by_hand import is_unbooked
 from storage.payouts.settlements import SIGN
-from storage.tables import chain_movements, deposit_matches, ledger_balances, nettings, payouts, settlements, users
+from storage.tables import chain_movements, jobs, ledger_balances, nettings, payouts, settlements, users
 from storage.treasury.funding import promised
+from storage.treasury.matches import told_of_deposit
 from storage.verification.check import Check, Finding, at_once, by_rows
+from storage.work import BY_HAND
 
 
 def _accounts(conn: Connection, first: int, last: int) -> Iterator[Finding]:
@@ -54,6 +57,17 @@ def _settled(conn: Connection, first: int, last: int) -> Iterator[Finding]:
             yield Finding(f"payouts {row.id}", why)
 
 
+def _closed(conn: Connection, first: int, last: int) -> Iterator[Finding]:
+    """What a person closed before that booked anything (decision 73) is owed by the books for ever."""
+    closed = jobs.c.id.between(first, last), jobs.c.kind.in_(BY_HAND), jobs.c.state == WorkState.DONE
+    for row in conn.execute(select(jobs).where(*closed).order_by(jobs.c.id)).all():
+        if is_unbooked(conn, row):
+            why = (
+                f"{row.kind} of payout {row.subject} was closed by hand and not booked: close it anew, with its amount"
+            )
+            yield Finding(f"jobs {row.id}", why)
+
+
 def _nothing_left(conn: Connection, first: int, last: int) -> Iterator[Finding]:
     """Nobody would ever pay it, nor settle its batch."""
     waits = payouts.c.id.between(first, last) & payouts.c.state.in_(PAYOUT_PENDING)
@@ -65,7 +79,7 @@ def _nothing_left(conn: Connection, first: int, last: int) -> Iterator[Finding]:
 def _explained(conn: Connection, first: int, last: int) -> Iterator[Finding]:
     """What is told of a deposit, and what of it has no explanation, is all of it."""
     of = chain_movements.c
-    shares = select(func.sum(deposit_matches.c.amount)).where(deposit_matches.c.movement_id == of.id)
+    shares = told_of_deposit(of.id)
     repaid = select(func.sum(settlements.c.amount)).where(settlements.c.movement_id == of.id)
     told = of.unexplained + of.own_amount + sum(func.coalesce(one.scalar_subquery(), 0) for one in (shares, repaid))
     deposits = select(of.id, of.amount, told.label("told")).where(of.id.between(first, last), of.kind == "deposit")
@@ -103,6 +117,7 @@ DUES = (
         "what is owed to each recipient, and his debt, is what his payouts say",
         by_rows(users, _accounts),
     ),
+    Check("closed-by-hand", ("I2",), "what a person closed as paid by hand is booked", by_rows(jobs, _closed)),
     Check("settled-by-hand", ("I2",), "what was settled by hand is what people did", by_rows(payouts, _settled)),
     Check(
         "something-to-pay",

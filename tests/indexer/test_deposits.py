@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 
 from storage.tables import chain_movements
 from storage.tables import conversions as table
-from storage.treasury import conversions, deposits
+from storage.treasury import conversions, deposits, matches
 from storage.treasury.conversions import Announced
 from tests.indexer.world import Indexed
 
@@ -70,7 +70,7 @@ async def test_parts_several_and_too_much_add_up(indexed: Indexed) -> None:
     assert await standing(indexed) == ([(100, True), (200, True)], [(60, 0), (220, 0), (90, 70)])
     assert await indexed.store.read(deposits.unexplained_total) == 70 * USDC
     rows = await indexed.store.read(lambda conn: deposits.page(conn, None, 10))
-    shares = await indexed.store.read(lambda conn: deposits.matches_of(conn, [row.id for row in rows]))
+    shares = await indexed.store.read(lambda conn: matches.of_deposits(conn, [row.id for row in rows]))
     assert sorted(share for given in shares.values() for share in given) == [
         (1, 40 * USDC),
         (1, 60 * USDC),

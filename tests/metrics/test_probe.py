@@ -130,7 +130,7 @@ async def test_what_waits_for_the_buyer_was_released_or_has_lost_a_race_makes_no
         sales.minted(conn, last - 1)
         lost = DisputeSeen("dp_1", 300, "lost", 300, 1_500, START + DAY)
         returns.record_dispute(conn, last, lost, START + DAY)
-        interventions.release(conn, sale, 14 * DAY, START + 15 * DAY)
+        interventions.release(conn, sale, 14 * DAY, "why", START + 15 * DAY)
         sales.deposit(conn, 5_000_000)
         sales.pay(conn, plan(conn, sales, START + 15 * DAY), START + 15 * DAY)
 

@@ -64,7 +64,7 @@ async def test_a_released_sale_whose_refund_fails_when_its_edition_is_gone_is_a_
         conn.execute(contents.update().values(editions=1))
         sale = shop.paid(conn, content, buyer)
         sales.record_fee(conn, sale, Fee("txn_1", "ch_1", 300, 39, 261, START), SplitRule(), START)
-        interventions.release(conn, sale, timedelta(days=1), NOW)
+        interventions.release(conn, sale, timedelta(days=1), "why", NOW)
         refund(conn, sale, RefundState.SUCCEEDED)
         shop.paid(conn, content, buyer)
         refund(conn, sale, RefundState.FAILED)

@@ -220,7 +220,7 @@ async def test_an_outflow_that_a_person_took_for_his_own_is_the_mints_once_it_is
         s = scene(conn)
         movements.book_usdc(conn, s.outflow(), NOW)
         row = conn.execute(select(chain_movements).where(chain_movements.c.signature == SIGNATURE)).one()
-        assert outflows.accept_orphan(conn, row.id, NOW)
+        assert outflows.accept_orphan(conn, row.id, "ours", NOW)
         s.signed()
         s.landed()
         assert first_findings(conn) == {}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
-from sqlalchemy import URL, Connection, select
+from sqlalchemy import URL, Connection, select, update
 
 from domain.errors import RequestError
 from domain.ledger import CONVERSION_CLEARING, OUTSIDE, TREASURY, WRITTEN_OFF, Asset, debt_of, owed_to
@@ -18,7 +18,7 @@ from storage.payouts import debts
 from storage.sales.returns import RefundSeen, record_refund
 from storage.store import Store
 from storage.tables import chain_movements, jobs, payouts, state_history
-from storage.treasury import conversion_orders, conversions, deposits, movement_rows, movements, outflows
+from storage.treasury import conversion_orders, conversions, deposits, matches, movement_rows, movements, outflows
 from storage.treasury.conversion_orders import Wish
 from storage.treasury.conversions import Announced
 from tests.sales import PLATFORM, Sales
@@ -83,7 +83,7 @@ def leaves(conn: Connection, amount: int, signature: str = "by-hand") -> None:
     moved = movement_rows.Movement(signature, ACCOUNT, Asset.USDC, -amount, 11, NOW, "the creator's other wallet")
     movements.book_usdc(conn, moved, NOW)
     (orphan,) = outflows.orphan_rows(conn)
-    assert outflows.accept_orphan(conn, int(orphan.id), NOW)
+    assert outflows.accept_orphan(conn, int(orphan.id), "ours", NOW)
 
 
 @pytest.mark.parametrize("story", [underpaid, overnetted])
@@ -138,6 +138,27 @@ async def test_what_comes_back_after_it_was_paid_by_hand_is_a_debt(store: Store)
         assert standing(conn, creator) == {OUTSIDE: -THIRD}
         assert [row.state for row in asked(conn)] == ["done"]
         assert first_findings(conn) == {}
+
+    await store.write(run)
+
+
+@pytest.mark.parametrize("story", [underpaid, overnetted])
+async def test_what_was_closed_while_that_booked_nothing_is_told_and_booked_by_the_same_act(
+    store: Store, story: Callable[[Connection], Creator]
+) -> None:
+    def run(conn: Connection) -> None:
+        creator = story(conn)
+        conn.execute(update(jobs).where(jobs.c.state == "parked").values(state="done"))  # as closing left it then
+        assert list(first_findings(conn)) == ["closed-by-hand"]
+        with pytest.raises(RequestError) as refused:
+            close(conn, THIRD - 1)
+        assert refused.value.code == "amount_differs"
+        close(conn)
+        assert standing(conn, creator) == {OUTSIDE: -THIRD}
+        assert first_findings(conn) == {}
+        with pytest.raises(RequestError) as again:
+            close(conn, THIRD)
+        assert again.value.code == "not_parked"
 
     await store.write(run)
 
@@ -226,7 +247,7 @@ async def test_what_the_operator_put_in_himself_is_no_conversions_and_nothing_on
         assert again.value.code == "amount_differs"
         assert (balance(conn, CONVERSION_CLEARING, Asset.USDC), balance(conn, OUTSIDE, Asset.USDC)) == (0, -DUE)
         assert conversions.announce(conn, Announced(str(shop.uuid()), 235, DUE, ""), NOW)
-        assert deposits.matches_of(conn, [deposit]) == {deposit: []}, "whatever is announced later explains it no more"
+        assert matches.of_deposits(conn, [deposit]) == {deposit: []}, "whatever is announced later explains it no more"
         leaves(conn, DUE)
         assert balance(conn, OUTSIDE, Asset.USDC) == 0
         told = conn.execute(select(state_history).where(state_history.c.machine == "deposit")).one()

@@ -256,6 +256,15 @@ TOUCHES: dict[str, tuple[str, str, list[str]]] = {
         "payouts 1",
         ["UPDATE payouts SET settled_amount = 5 WHERE id = 1"],
     ),
+    "what was closed by hand": (
+        "closed-by-hand",
+        "jobs",
+        [
+            "UPDATE payouts SET amount = paid_amount + 5 WHERE id = 2",
+            "INSERT INTO jobs (kind, subject, state, due_at, created_at, last_error) "
+            "VALUES ('underpaid', '2', 'done', 0, 0, '5 base units more are due')",
+        ],
+    ),
     "a settlement made up": (
         "entries-of-settlements",
         "settlements 1",

@@ -65,7 +65,7 @@ async def test_its_dollars_are_back_at_stripe_and_it_explains_and_promises_nothi
         arrives(conn, UNITS)
         received = dict(conn.execute(select(conversions.c.id, conversions.c.received)).all())
         assert received == {mistaken: 0, meant: UNITS}
-        told = conn.execute(select(state_history).where(state_history.c.machine == "announcement")).one()
+        told = conn.execute(select(state_history).where(state_history.c.after == "withdrawn")).one()
         assert (told.subject, told.after, told.reason) == (str(mistaken), "withdrawn", "the wire was never made")
         read(conn)
         assert withdraw(conn, mistaken) == "409 withdrawn_already"

@@ -219,7 +219,10 @@ async def test_what_a_person_settled_by_hand_is_closed_with_his_reason(shop: Sho
     assert (await post(shop, path, {})).status == 422
     assert (await shop.send("POST", path, {"reason": "paid"}, "admin-viewer", admin=True)).status == 403
     closed = await post(shop, path, {"reason": "paid from the other wallet"})
-    assert (closed.status, closed.body) == (200, {"source": "jobs", "id": row["id"], "state": "done"})
+    assert (closed.status, closed.body) == (
+        200,
+        {"source": "jobs", "id": row["id"], "state": "done", "not_booked": None},
+    )
     assert [row["state"] for row in await shop.all(tables.jobs)] == ["done"]
     (told,) = [one for one in await shop.all(tables.audit_log) if one["action"] == "close_row"]
     assert told["reason"] == "paid from the other wallet"

@@ -146,6 +146,32 @@ async def test_a_deposit_of_ones_own_is_accepted_in_the_console_with_a_typed_wor
     assert await acts(shop) == [("accept", "deposit", "a loan")]
 
 
+async def test_a_deposit_that_was_not_an_announcements_is_taken_back_in_the_console(
+    shop: Shop, visitor: Visitor
+) -> None:
+    made = (await ask(shop, "POST", "conversions", {"usd_cents": 500, "note": "wire 7"})).body
+    now = shop.clock.now()
+    came = Movement("a loan", shop.usdc_account, Asset.USDC, 5_000_000, 7, now, "treasurer")
+    await shop.store.write(lambda conn: book_usdc(conn, came, now))
+    (row,) = (await ask(shop, "GET", "conversions")).body["items"]
+    assert (row["shares"], row["can_be_withdrawn"]) == ([{"deposit_id": 1, "amount": "5.00"}], False)
+    page, target = "/console/treasury/", "/console/do/deposits/1/unmatch"
+    await signed_in(visitor, "operator")
+    assert not (await visitor.get(page)).has_form(target)
+    wish = {"conversion_id": made["id"], "amount": "5.00", "reason": "a loan"}
+    assert (await ask(shop, "POST", "deposits/1/unmatch", wish, "admin-operator")).status == 403
+    await signed_in(visitor, "approver")
+    assert (await visitor.send(page, target, reason="a loan")).status == 422
+    done = await visitor.follow(await visitor.send(page, target, reason="a loan", confirm="unmatch"))
+    assert "Not that one's any more" in done.words
+    assert not done.has_form(target) and done.has_form("/console/do/deposits/1/accept")
+    assert (await ask(shop, "POST", "deposits/1/unmatch", wish)).code == "undone_already"
+    assert (await ask(shop, "POST", "deposits/99/unmatch", wish)).status == 404
+    (row,) = (await ask(shop, "GET", "conversions")).body["items"]
+    assert (row["shares"], row["can_be_withdrawn"]) == ([], True)
+    assert await acts(shop) == [("unmatch", "deposit", "a loan")]
+
+
 async def test_an_announcement_is_withdrawn_in_the_console_while_nothing_has_come(shop: Shop, visitor: Visitor) -> None:
     made = (await ask(shop, "POST", "conversions", {"usd_cents": 11_250, "note": "wire 7"})).body
     page, target = "/console/treasury/", f"/console/do/conversions/{made['id']}/withdraw"

@@ -18,7 +18,7 @@ from storage.payouts.upkeep import Payer
 from storage.recovery import adoption_by_hand
 from storage.recovery.dues_paid import may_have_paid
 from storage.store import Store
-from storage.treasury.outflows import accept_orphan, orphan_row, orphan_rows
+from storage.treasury.outflows import accept_orphan, orphan_row, orphan_rows, tell_adopted
 
 FindOrder = Callable[[adoption_by_hand.SentOrder], Awaitable[bool]]
 """Whether Circle lists an order that was sent. Raises Retryable or Rejected while it can't be asked."""
@@ -100,7 +100,7 @@ class AdminOutflows:
                     "his payouts it was (adopt), hold those sales first, or restore a newer backup; if none of it was "
                     "theirs, say so (not_a_payout)",
                 )
-            if not accept_orphan(conn, movement_id, now):
+            if not accept_orphan(conn, movement_id, wish.reason, now):
                 raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")
             return _outflows(conn, Paging())
 
@@ -117,6 +117,7 @@ class AdminOutflows:
                 adoption_by_hand.adopt(conn, movement_id, named, payer, uuid, now)
             else:
                 adoption_by_hand.adopt_packed(conn, movement_id, packed, named, payer, self._ids.uuid, now)
+            tell_adopted(conn, movement_id, named, wish.reason, now)
             return _outflows(conn, Paging())
 
         try:

@@ -151,7 +151,7 @@ class AdminPurchases:
 
         def change(conn: Connection) -> None:
             _confirmed(conn, purchase_id, wish)
-            interventions.release(conn, purchase_id, self._settings.mint_wait, now)
+            interventions.release(conn, purchase_id, self._settings.mint_wait, wish.reason, now)
 
         return await self._change(call, "release", wish.reason, change)
 

@@ -10,6 +10,7 @@ from agent.web.admin.treasury_bodies import (
     Balance,
     Conversion,
     ConversionPage,
+    ConversionShare,
     CostQuery,
     Costs,
     Deposit,
@@ -20,6 +21,7 @@ from agent.web.admin.treasury_bodies import (
     Outlook,
     OwnDeposit,
     Treasury,
+    WrongMatch,
 )
 from agent.web.audit import audited, born
 from agent.web.bodies import Paging, Reason
@@ -39,7 +41,7 @@ from ports.clock import Clock
 from ports.ids import Ids
 from storage.reading import operator_views, outlook
 from storage.store import Store
-from storage.treasury import conversions, deposits, funding
+from storage.treasury import conversions, deposits, funding, matches
 
 
 class AdminTreasury:
@@ -96,6 +98,16 @@ class AdminTreasury:
                 "Say that what nothing explains of a deposit was the operator's own money",
                 Deposit,
                 takes=OwnDeposit,
+                errors=(409,),
+            ),
+            Endpoint(
+                "POST",
+                f"{root}/deposits/{{deposit_id}}/unmatch",
+                Access.APPROVER,
+                self.unmatch,
+                "Say that a deposit was not that announced conversion's",
+                Deposit,
+                takes=WrongMatch,
                 errors=(409,),
             ),
             Endpoint(
@@ -178,10 +190,8 @@ class AdminTreasury:
 
     async def conversions(self, call: Call) -> ConversionPage:
         asked = call.asked(Paging)
-        rows = await self._store.read(lambda conn: conversions.page(conn, asked.before, asked.limit))
-        return ConversionPage(
-            items=[_conversion(row) for row in rows], next=rows[-1].id if len(rows) == asked.limit else None
-        )
+        items = await self._store.read(lambda conn: _announced(conn, conversions.page(conn, asked.before, asked.limit)))
+        return ConversionPage(items=items, next=items[-1].id if len(items) == asked.limit else None)
 
     async def announce(self, call: Call) -> Conversion:
         wish, now = call.taken(NewConversion), self._clock.now()
@@ -203,7 +213,7 @@ class AdminTreasury:
             return make(conn) if before is None else before
 
         conversion_id = await self._store.write(write)
-        return _conversion(await self._store.read(lambda conn: conversions.by_id(conn, conversion_id)))
+        return await self._store.read(lambda conn: _announced(conn, [conversions.by_id(conn, conversion_id)])[0])
 
     async def withdraw(self, call: Call) -> Conversion:
         conversion_id, now = call.row_id("conversion_id"), self._clock.now()
@@ -211,7 +221,7 @@ class AdminTreasury:
 
         def write(conn: Connection) -> Conversion:
             conversions.withdraw(conn, conversion_id, self._account, reason, now)
-            return _conversion(conversions.by_id(conn, conversion_id))
+            return _announced(conn, [conversions.by_id(conn, conversion_id)])[0]
 
         return await self._store.write(audited(call, "withdraw", "conversion", conversion_id, now, write, reason))
 
@@ -224,6 +234,16 @@ class AdminTreasury:
             return _shown(conn, [deposits.by_id(conn, deposit_id)])[0]
 
         return await self._store.write(audited(call, "accept", "deposit", deposit_id, now, write, wish.reason))
+
+    async def unmatch(self, call: Call) -> Deposit:
+        deposit_id, now, wish = call.row_id("deposit_id"), self._clock.now(), call.taken(WrongMatch)
+        amount = parse_decimal(wish.amount, USDC_DECIMALS)
+
+        def write(conn: Connection) -> Deposit:
+            deposits.take_back(conn, deposit_id, wish.conversion_id, amount, wish.reason, now)
+            return _shown(conn, [deposits.by_id(conn, deposit_id)])[0]
+
+        return await self._store.write(audited(call, "unmatch", "deposit", deposit_id, now, write, wish.reason))
 
     async def deposits(self, call: Call) -> DepositPage:
         asked = call.asked(DepositQuery)
@@ -248,7 +268,12 @@ def treasury_body(conn: Connection, usdc_account: str) -> Treasury:
     )
 
 
-def _conversion(row: Any) -> Conversion:
+def _announced(conn: Connection, rows: Sequence[Any]) -> list[Conversion]:
+    shares = matches.of_conversions(conn, [row.id for row in rows])
+    return [_conversion(row, shares[row.id]) for row in rows]
+
+
+def _conversion(row: Any, shares: Sequence[tuple[int, int]]) -> Conversion:
     return Conversion(
         id=row.id,
         uuid=row.uuid,
@@ -258,17 +283,19 @@ def _conversion(row: Any) -> Conversion:
         settled_at=row.settled_at,
         withdrawn_at=row.withdrawn_at,
         can_be_withdrawn=conversions.is_withdrawable(row),
+        shares=[ConversionShare(deposit_id=number, amount=format_usdc(amount)) for number, amount in shares],
+        can_be_undone=row.signature is None,
         note=row.note,
         created_at=row.created_at,
     )
 
 
 def _shown(conn: Connection, rows: Sequence[Any]) -> list[Deposit]:
-    matches = deposits.matches_of(conn, [row.id for row in rows])
-    return [_deposit(row, matches[row.id]) for row in rows]
+    shares = matches.of_deposits(conn, [row.id for row in rows])
+    return [_deposit(row, shares[row.id]) for row in rows]
 
 
-def _deposit(row: Any, matches: Sequence[tuple[int, int]]) -> Deposit:
+def _deposit(row: Any, shares: Sequence[tuple[int, int]]) -> Deposit:
     return Deposit(
         id=row.id,
         signature=row.signature,
@@ -276,7 +303,7 @@ def _deposit(row: Any, matches: Sequence[tuple[int, int]]) -> Deposit:
         amount=format_usdc(row.amount),
         unexplained=format_usdc(row.unexplained or 0),
         own=format_usdc(row.own_amount),
-        shares=[DepositShare(conversion_id=number, amount=format_usdc(amount)) for number, amount in matches],
+        shares=[DepositShare(conversion_id=number, amount=format_usdc(amount)) for number, amount in shares],
         slot=row.slot,
         block_time=row.block_time,
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.web.bodies import INT_MAX, Answer, Asked, IdempotencyKey, Line, Moment, Money, Paging, Reason, Usdc
+from agent.web.bodies import INT_MAX, Answer, Asked, IdempotencyKey, Line, Moment, Money, Paging, Reason, RowId, Usdc
 
 
 class Balance(Answer):
@@ -91,6 +91,11 @@ class NewConversion(Asked):
     idempotency_key: IdempotencyKey | None = None
 
 
+class ConversionShare(Answer):
+    deposit_id: int
+    amount: Money
+
+
 class Conversion(Answer):
     id: int
     uuid: str
@@ -102,6 +107,9 @@ class Conversion(Answer):
     withdrawn_at: Moment | None
     can_be_withdrawn: bool
     """As far as its own row says: it was announced by hand, and nothing has come for it."""
+    shares: list[ConversionShare]
+    """The deposits of which it is a part; `can_be_undone` where a person announced it, who may have been wrong."""
+    can_be_undone: bool
     note: str
     created_at: Moment
 
@@ -135,6 +143,13 @@ class DepositQuery(Paging):
 class OwnDeposit(Reason):
     """`amount` is what of it had no explanation when it was looked at: all of it was the operator's own money."""
 
+    amount: Usdc
+
+
+class WrongMatch(Reason):
+    """`amount` is what of the deposit was the conversion's when it was looked at: none of it was."""
+
+    conversion_id: RowId
     amount: Usdc
 
 

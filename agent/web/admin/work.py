@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from agent.web.admin import closing
 from agent.web.admin.treasury import treasury_body
 from agent.web.admin.work_bodies import (
     Closed,
@@ -38,7 +39,6 @@ from storage.payouts.held_orders import ORDERS_HELD
 from storage.reading import operator_views, probes
 from storage.store import Store
 from storage.treasury.outflows import orphans
-from storage.work import BY_HAND
 
 _STATES = {
     "parked": [WorkState.PARKED],
@@ -178,9 +178,10 @@ class AdminWork:
                 raise not_found("row of work")
             item = work_item(source, row.kind, row.subject, row, now)
             payload = work_payload.payload(conn, source, row_id)
-            is_asked = source == "jobs" and row.kind in BY_HAND and row.state == WorkState.PARKED
+            means = closing.meaning(conn, source, row)
+            is_asked = means is not None and source == "jobs"
             wanted = format_usdc(by_hand.asked(conn, row.kind, row.subject)) if is_asked else None
-            return WorkDetail(**item.model_dump(), payload=payload, asked=wanted)
+            return WorkDetail(**item.model_dump(), payload=payload, asked=wanted, closing=means)
 
         return await self._store.read(look)
 
@@ -224,7 +225,7 @@ class AdminWork:
             retries.close_row(conn, source, row_id, amount, wish.reason, now)
 
         await self._store.write(audited(call, "close_row", source, row_id, now, close, wish.reason))
-        return Closed(source=source, id=row_id)
+        return Closed(source=source, id=row_id, not_booked=closing.NOT_BOOKED.get(source))
 
     async def retry_row(self, call: Call) -> Retried:
         source, row_id, now = _source(call), call.row_id("row_id"), self._clock.now()

@@ -38,10 +38,12 @@ class WorkPage(Answer):
 
 class WorkDetail(WorkItem):
     """`payload` is what was committed for it: a delivery's body, the exact request of the last attempt. `asked`: of
-    what only a person can settle, the USDC that he is asked to pay now; null for all else."""
+    what only a person can settle, the USDC that he is asked to pay now; null for all else. `closing`: what closing it
+    means, in words; null of what can't be closed."""
 
     payload: JsonValue
     asked: Money | None
+    closing: str | None
 
 
 class QueueRow(Answer):
@@ -73,9 +75,12 @@ class Closing(Reason):
 
 
 class Closed(Answer):
+    """`not_booked`: of an event, what its closing leaves out of the books, in words."""
+
     source: str
     id: int
     state: Literal["done"] = "done"
+    not_booked: str | None
 
 
 class ManyWish(Asked):

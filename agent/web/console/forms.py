@@ -14,6 +14,7 @@ from agent.web import strict_json
 from agent.web.admin.batch_bodies import Approval, BatchPlanned
 from agent.web.admin.people_bodies import Invite, MadeToken
 from agent.web.admin.treasury_bodies import Adoption, NewConversion
+from agent.web.admin.work_bodies import Closed
 from agent.web.bodies import Asked, Usdc
 from agent.web.console.refusals import ShownAgain
 from agent.web.endpoint import Call, Endpoint, Face
@@ -48,6 +49,7 @@ TYPED: Mapping[str, Callable[[Call], str]] = {
     "/outflows/{movement_id}/accept": _word("accept"),
     "/outflows/{movement_id}/adopt": _word("adopt"),
     "/deposits/{deposit_id}/accept": _word("accept"),
+    "/deposits/{deposit_id}/unmatch": _word("unmatch"),
     "/conversions/orders/{order_id}/approve": _digest_word,
     "/sends/resume": _word("resume"),
     "/users/{user_id}/debt/settle": _word("settle"),
@@ -167,6 +169,8 @@ def _where(answer: object, back: str) -> str:
 def _said(endpoint: Endpoint, answer: object) -> str:
     if isinstance(answer, BatchPlanned):
         return "plan" if answer.batch is not None else "nothing"
+    if isinstance(answer, Closed) and answer.not_booked is not None:
+        return "unbooked"
     last = endpoint.path.rstrip("/").rpartition("/")[2]
     return "retry" if "/retry/" in endpoint.path else last if last.isalpha() else "saved"
 
