@@ -19,6 +19,8 @@ from domain.fitting import fit
 from domain.states import TransferState
 from domain.waits import CLOCKS_DIFFER
 from storage.history import note
+from storage.payouts import recipients
+from storage.payouts.planning import lock_plans
 from storage.payouts.transfers import first_send, others_at_circle, watch_signature
 from storage.payouts.upkeep import Payer
 from storage.recovery import packed_adoption
@@ -88,6 +90,7 @@ def adopt(
         return
     _refuse_on_its_way(conn, gone)
     recipient_id = _recipient(conn, gone, payout_ids)
+    recipients.lock(conn, [recipient_id])
     make_due = _due_as_paid(conn, gone, payout_ids, now)
     if make_due is None:
         raise RequestError(
@@ -119,8 +122,10 @@ def adopt_packed(
 ) -> None:
     """As `adopt`, of an outflow to several recipients whose transaction says who got how much: all of its parts, or
     none. Of a recipient of whom no payout is named, his part must fit by itself."""
+    lock_plans(conn)
     _unexplained(conn, movement_id)
     _require_payouts(conn, payout_ids)
+    recipients.lock(conn, {one for owner, _ in outflow.legs for one in recipients_at(conn, owner)})
     adopted = packed_adoption.adopt(conn, outflow, payer, new_uuid, now, payout_ids)
     if not adopted or not set(payout_ids) <= set(conn.scalars(_PAID_BY, {"of": outflow.signature})):
         raise RequestError(
@@ -151,7 +156,7 @@ def sent_order(conn: Connection, movement_id: int, payout_ids: Collection[int]) 
 
 
 def _unexplained(conn: Connection, movement_id: int) -> Row[Any]:
-    gone = orphan_row(conn, movement_id)
+    gone = orphan_row(conn, movement_id, lock=True)
     if gone is None:
         raise RequestError(404, "outflow_not_found", f"there is no unexplained outflow {movement_id}")
     return gone
@@ -226,11 +231,11 @@ def _orders_like(gone: Row[Any], *states: TransferState) -> Select[Any]:
 def _recipient(conn: Connection, gone: Row[Any], payout_ids: Collection[int]) -> int:
     if gone.counterparty is None:
         raise RequestError(409, "several_recipients", "it went to several accounts, or to none: hold the sales it paid")
-    recipients = _require_payouts(conn, payout_ids)
-    if len(recipients) > 1 or not recipients <= set(recipients_at(conn, gone.counterparty)):
+    whose = _require_payouts(conn, payout_ids)
+    if len(whose) > 1 or not whose <= set(recipients_at(conn, gone.counterparty)):
         why = f"not all of these payouts are of whoever is paid at {gone.counterparty}"
         raise RequestError(409, "another_recipient", why, "payout_ids")
-    return recipients.pop()
+    return whose.pop()
 
 
 def _require_payouts(conn: Connection, payout_ids: Collection[int]) -> set[int]:

@@ -41,10 +41,10 @@ def oldest_orphans(conn: Connection, above: int, limit: int) -> list[Row[tuple[o
     return list(conn.execute(select(chain_movements).where(asked).order_by(chain_movements.c.id).limit(limit)).all())
 
 
-def orphan_row(conn: Connection, movement_id: int) -> Row[tuple[object, ...]] | None:
-    """The unexplained outflow of that id, if it is one."""
-    is_it = (chain_movements.c.id == movement_id) & _IS_ORPHAN
-    return conn.execute(select(chain_movements).where(is_it)).one_or_none()
+def orphan_row(conn: Connection, movement_id: int, *, lock: bool = False) -> Row[tuple[object, ...]] | None:
+    """The unexplained outflow of that id, if it is one. `lock`: nobody else says meanwhile what it was."""
+    query = select(chain_movements).where((chain_movements.c.id == movement_id) & _IS_ORPHAN)
+    return conn.execute(query.with_for_update() if lock else query).one_or_none()
 
 
 def unexplained_since(conn: Connection, signature: str) -> datetime | None:

@@ -20,11 +20,11 @@ from storage.recovery.adoption_by_hand import IN_FLIGHT
 from storage.store import Store
 from storage.tables import jobs, transfer_attempts
 from storage.tables import transfers as transfer_rows
-from storage.treasury import funding, movements
+from storage.treasury import funding, movements, outflows
 from storage.treasury.movement_rows import Movement
 from storage.work import Claim
 from tests.sales import PLATFORM, Sales
-from tests.storage.replicas import replica, until_it_waits
+from tests.storage.replicas import at_once, replica, until_it_waits
 from tests.storage.test_replicas import ACCOUNT, DUE, NOW, open_shop, plan, send
 
 SECOND = timedelta(seconds=1)
@@ -128,6 +128,28 @@ def test_a_call_is_at_circle_before_its_order_may_be_given_an_outflow_though_nob
     told_beyond = timedelta(seconds=30)  # deploy/prometheus: ClockSkewed
     leaves_and_gets_there = timedelta(seconds=SEND_WITHIN_SECONDS + DEADLINE_SECONDS)
     assert leaves_and_gets_there + 2 * told_beyond < IN_FLIGHT
+
+
+@pytest.mark.parametrize("other", ["adopts it too", "accepts it as his own"])
+async def test_two_operators_who_say_at_once_what_an_outflow_was_are_not_both_believed(
+    other: str, postgres_store: PostgresStore, postgres_url: URL
+) -> None:
+    order = Order(postgres_store)
+    await order.prepare(intended=False)
+    said: list[object] = []
+
+    def also(conn: Connection) -> None:
+        if other == "accepts it as his own":
+            said.append(outflows.accept_orphan(conn, BY_HAND, "ours", NOW))
+            return
+        with pytest.raises(RequestError) as caught:
+            order.adopt(conn)
+        said.append(caught.value.code)
+
+    await at_once(postgres_url, order.adopt, also)
+    assert said == [False if other == "accepts it as his own" else "outflow_not_found"]
+    adopted = select(transfer_rows.c.id).where(transfer_rows.c.reference.startswith("adopted-by-hand-"))
+    assert len(await postgres_store.read(lambda conn: conn.scalars(adopted).all())) == 1
 
 
 async def test_a_payout_that_another_replica_begins_to_send_at_the_same_moment_gets_no_outflow_by_hand(
