@@ -260,7 +260,8 @@ class Worker:
             case Retryable():
                 return self._once_more(claim, error)
             case AccessRefused():
-                return Again(self._refusals.wait(claim, error), f"{work.REFUSED_ACCESS}{error}")
+                after, why = self._refusals.wait(claim, error), f"{work.REFUSED_ACCESS}{error}"
+                return Again(after, why) if claim.unknown_since is None else Unknown(after, why)
             case Rejected():
                 return Refused(error.code, str(error))
             case Misuse():

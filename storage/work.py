@@ -25,6 +25,7 @@ from sqlalchemy import (
     case,
     delete,
     func,
+    or_,
     select,
     update,
 )
@@ -42,7 +43,8 @@ UNKNOWN_OUTCOME = "unknown outcome: "
 """Begins the `last_error` of a row whose step may have changed something outside; `unknown_since` says from when on it
 was so without an end."""
 REFUSED_ACCESS = "an operator must act: "
-"""Begins the `last_error` of a row whose service refuses whatever is asked. It uses up no attempt."""
+"""Begins the `last_error` of a row whose service refuses whatever is asked, behind UNKNOWN_OUTCOME where that is so. It
+uses up no attempt."""
 PACKED_KINDS = ("packed_sign", "packed_send", "packed_settle")
 """The steps of a group's one transaction."""
 WHY_CHARS, CODE_CHARS = 2_000, 64
@@ -78,7 +80,7 @@ class Claim:
     @property
     def was_refused(self) -> bool:
         """At its last run, whatever it would have asked."""
-        return (self.last_error or "").startswith(REFUSED_ACCESS)
+        return (self.last_error or "").startswith((REFUSED_ACCESS, UNKNOWN_OUTCOME + REFUSED_ACCESS))
 
 
 def enqueue(conn: Connection, kind: str, subject: str | int, now: datetime, due_at: datetime | None = None) -> None:
@@ -203,7 +205,8 @@ def wake_refused(conn: Connection, passed: Claim, now: datetime) -> None:
     table = passed.table
     waits = table.c.state == WorkState.DUE, table.c.due_at > now, table.c.lease_until.is_(None)
     mine = (table.c.kind == passed.kind,) if table is jobs else ()
-    refused = table.c.last_error.startswith(REFUSED_ACCESS)
+    said = table.c.last_error
+    refused = or_(said.startswith(REFUSED_ACCESS), said.startswith(UNKNOWN_OUTCOME + REFUSED_ACCESS))
     conn.execute(update(table).where(*waits, *mine, refused).values(due_at=now, wakes=table.c.wakes + 1))
 
 

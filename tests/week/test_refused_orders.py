@@ -12,7 +12,7 @@ from tests.week.people import on_virtual_time, parked
 from tests.week.selling import DUE, Market, skip_to
 from tests.week.test_orders_held import CREATORS as MANY
 from tests.week.test_orders_held import all_go_on, attempts, held
-from tests.week.test_refused_keys import HALF_A_DAY_AND_MORE, LONGEST_PAUSE, nothing_given_up
+from tests.week.test_refused_keys import HALF_A_DAY_AND_MORE, KEY, LONGEST_PAUSE, nothing_given_up
 from tests.week.test_unanswered_orders import HOUR, ORDER, SOON, orders
 from tests.week.virtual_world import VirtualWorld
 
@@ -131,4 +131,55 @@ async def test_an_order_of_unknown_outcome_is_not_given_up_while_every_send_is_r
     await shop.world.until("Circle lists no such transfer", one_is_left, seconds=HOUR)
     assert len(await shop.parked("Circle lists no such transfer")) == 1
     assert sorted(shop.paid().values()) == [0, DUE, DUE]
+    await shop.close()
+
+
+@on_virtual_time
+async def test_an_order_of_unknown_outcome_stays_one_while_the_key_is_refused(tmp_path: Path) -> None:
+    """It was forgotten since when it is unknown, and the alert with it."""
+    shop = await covered(tmp_path, "ada")
+    entity = shop.world.circle.custody.entity
+
+    def revoke() -> None:
+        entity.api_keys = frozenset()
+
+    shop.world.circle.faults.add(Rule(f"POST {ORDER}", Fault.LOSE_REQUEST, times=1, strikes=revoke))
+    await shop.plan()
+    await shop.until_work_says("unknown outcome: an operator must act")
+    await shop.world.clock.sleep(HOUR)
+    (job,) = rows_of(shop.world, "SELECT unknown_since, created_at FROM jobs WHERE kind = 'transfer'")
+    assert job["unknown_since"] is not None
+    entity.api_keys = frozenset({KEY})
+    await shop.batch_is("settled", seconds=LONGEST_PAUSE + SOON)
+    assert shop.paid() == {"ada": DUE}
+    await shop.close()
+
+
+@on_virtual_time
+async def test_mints_and_packed_payouts_wait_for_a_wallet_that_is_not_visible(tmp_path: Path) -> None:
+    """The mint was parked, as one that can never succeed."""
+    shop = Market(VirtualWorld(tmp_path, AGENT_RAIL="solana"))
+    await shop.open("ada")
+    await shop.sell()
+    await shop.deposited(DUE)
+    hidden = REFUSALS["a wallet that is not visible"]
+    shop.world.circle.faults.add(Rule("/developer/sign/transaction", Fault.STATUS, times=FOR_EVER, **hidden))
+    await shop.plan()
+    await shop.buy(shop.buyer_token, shop.creators["ada"].content)
+
+    async def both_wait() -> bool:
+        said = rows_of(shop.world, "SELECT kind FROM jobs WHERE last_error LIKE 'an operator must act%'")
+        return {"mint"} < {row["kind"] for row in said}
+
+    await shop.world.until("a mint and what pays wait", both_wait)
+    await shop.world.clock.sleep(SOON)
+    assert await parked(shop.world) == []
+    shop.world.circle.faults.rules.clear()
+    await shop.batch_is("settled", seconds=HOUR)
+    assert shop.paid() == {"ada": DUE}
+
+    async def minted() -> bool:
+        return len(rows_of(shop.world, "SELECT id FROM purchases WHERE status = 'completed'")) == 2
+
+    await shop.world.until("the second sale is minted", minted, seconds=HOUR)
     await shop.close()
