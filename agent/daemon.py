@@ -35,7 +35,7 @@ from ports.system import SystemClock, SystemIds
 from storage import schema
 from storage.engines.metered import MeteredStore
 from storage.engines.opening import database_path, open_store
-from storage.errors import StoreBroken
+from storage.errors import StoreBroken, StoreReplaced
 from storage.reading.probes import Payable
 
 log = structlog.get_logger(__name__)
@@ -160,7 +160,7 @@ async def _serve(daemon: Daemon, stopping: asyncio.Event) -> int:
         await asyncio.wait([waiter, *tasks], return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             if task.done():
-                code = _report(task)
+                code = report(None if task.cancelled() else task.exception())
     finally:
         manager.stopping()
         await asyncio.gather(*(front.stop() for front in fronts))
@@ -175,12 +175,11 @@ async def _until(event: asyncio.Event) -> None:
     await event.wait()
 
 
-def _report(task: asyncio.Task[None]) -> int:
-    """Say why the background ended by itself."""
-    error = None if task.cancelled() else task.exception()
+def report(error: BaseException | None) -> int:
+    """Say why the background ended by itself; with this code the process ends."""
     code = 1
     for found in _leaves(error):
-        if isinstance(found, LedgerImbalance | StoreBroken):
+        if isinstance(found, LedgerImbalance | StoreBroken) and not isinstance(found, StoreReplaced):
             code = STAY_DOWN
         if isinstance(found, StartRefused | LedgerImbalance | StoreBroken):
             log.critical("must stop", error=str(found))

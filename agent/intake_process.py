@@ -76,7 +76,7 @@ def _timed(endpoint: Endpoint, clock: Clock, metrics: IntakeMetrics) -> Endpoint
 async def run(access: IntakeAccess) -> int:
     """Serve until SIGTERM or SIGINT. Raises StorageError or StartRefused."""
     clock, metrics, stopping, channel = SystemClock(), IntakeMetrics(), asyncio.Event(), ServiceChannel()
-    store = MeteredStore(open_store(access.database_url), clock, metrics.store_used)
+    store = MeteredStore(open_store(access.database_url, any_server=True), clock, metrics.store_used)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)

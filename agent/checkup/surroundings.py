@@ -57,6 +57,11 @@ def _durable(lacking: list[str]) -> Finding:
     return ok("durability", "an answered commit is on the disk")
 
 
+def _replicated(unwaited: int) -> Finding:
+    text = f"no commit waits for the {unwaited} that follow this server: after a fail-over the last ones are missing"
+    return warning("replication", text, "synchronous_standby_names: docs/runbooks/databaseunusable.md")
+
+
 def _witnesses(settings: Settings) -> Finding:
     """One provider's word ends sales and credits deposits where it is the only one. Two addresses of one host are one
     provider, but for those on this machine."""
@@ -99,6 +104,8 @@ async def database(settings: Settings, clock: Clock) -> AsyncIterator[Finding]:
         await store.read(schema.check)
         yield ok("database", f"{store.dialect}, schema {schema.head()}")
         yield _durable(await store.read(durability.lacking))
+        if unwaited := await store.read(durability.unwaited):
+            yield _replicated(unwaited)
         yield backup_age(await store.read(partial(backups.last_started, now=clock.now())), clock)
     except SchemaDiffers as error:
         yield failed("database", str(error), "python main.py db upgrade, or install the version that fits")

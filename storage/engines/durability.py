@@ -1,4 +1,4 @@
-"""Whether PostgreSQL keeps what it has answered for."""
+"""Whether PostgreSQL keeps what it has answered for, also where another server takes over."""
 
 from sqlalchemy import Connection, text
 
@@ -14,3 +14,14 @@ def lacking(conn: Connection) -> list[str]:
         return []
     seen = {name: conn.scalar(text("SELECT current_setting(:name)"), {"name": name}) for name in MUST_BE_ON}
     return [f"{name} = {value}" for name, value in seen.items() if value not in _KEEPS]
+
+
+def unwaited(conn: Connection) -> int:
+    """How many follow this server with no commit waiting for them, so that one that takes over may lack the last."""
+    if conn.dialect.name == "sqlite":
+        return 0
+    followers: int = conn.execute(_UNWAITED).scalar_one()
+    return followers
+
+
+_UNWAITED = text("SELECT count(*) FROM pg_stat_replication WHERE current_setting('synchronous_standby_names') = ''")

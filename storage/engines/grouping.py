@@ -44,14 +44,17 @@ class Waiting:
 
 
 class TransactionFailed(Exception):
-    """One attempt was rolled back. `culprit` is the position of the member that failed, None at BEGIN or COMMIT."""
+    """One attempt was rolled back. `culprit` is the position of the member that failed, None at BEGIN or COMMIT
+    (PostgreSQL: at COMMIT, for its BEGIN goes with the first statement)."""
 
-    def __init__(self, culprit: int | None, error: BaseException, root: BaseException) -> None:
+    def __init__(self, culprit: int | None, error: BaseException, root: BaseException, *, lost: bool = False) -> None:
         super().__init__(str(error))
         self.culprit = culprit
         self.error = error
         self.root = root
         """The database's own error when there is one, else `error`: what decides whether the database is to blame."""
+        self.lost = lost
+        """The session broke."""
 
 
 class Group:
@@ -118,6 +121,8 @@ def attempt(conn: Connection, functions: Sequence[WriteFunction]) -> list[Any]:
                 refuse_spoiled(conn)
             culprit = None
     except BaseException as error:
+        if conn.invalidated:  # to ask for its `info` would open another one
+            raise TransactionFailed(culprit, error, error, lost=True) from error
         raise TransactionFailed(culprit, error, conn.info.get(_SPOILED, error)) from error
     return results
 

@@ -14,9 +14,10 @@ _KNOWN = "sqlite:///file, a file's path, or postgresql://user:password@host/data
 _POSTGRES = ("postgresql", "postgres", "postgresql+asyncpg")
 
 
-def open_store(database_url: str, *, patient: bool = False) -> Store:
+def open_store(database_url: str, *, patient: bool = False, any_server: bool = False) -> Store:
     """The store that DATABASE_URL names, not started yet; `patient`, as an upgrade must be, it waits for PostgreSQL's
-    answers without end. Raises DatabaseUrlInvalid, which never repeats the URL: it may hold a password."""
+    answers without end; with `any_server`, as the intake does, it goes on with a standby that takes over. Raises
+    DatabaseUrlInvalid, which never repeats the URL: it may hold a password."""
     if "://" not in database_url:
         return SqliteStore(_file(database_url))
     try:
@@ -26,7 +27,7 @@ def open_store(database_url: str, *, patient: bool = False) -> Store:
     if url.drivername == "sqlite":
         return SqliteStore(_file(url.database or ""))
     if url.drivername in _POSTGRES:
-        return PostgresStore(url, patient=patient)
+        return PostgresStore(url, patient=patient, any_server=any_server)
     raise DatabaseUrlInvalid(f"DATABASE_URL has an unknown scheme; write {_KNOWN}")
 
 

@@ -4,26 +4,19 @@ Several processes may share the database, so functions guard themselves: conditi
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import URL, Connection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from storage.engines import compilations, postgres_connections
-from storage.engines.grouping import (
-    GROUP_MAX,
-    WAITING_MAX,
-    Group,
-    TransactionFailed,
-    Waiting,
-    WriteFunction,
-    attempt,
-    watch_errors,
-)
+from storage.engines import postgres_connections
+from storage.engines.grouping import GROUP_MAX, WAITING_MAX, Waiting, watch_errors
+from storage.engines.postgres_groups import run_group
+from storage.engines.postgres_sessions import Sessions
 from storage.errors import StoreBusy, StoreUnavailable
 from storage.store import Dialect, settle
 
@@ -37,7 +30,6 @@ APPENDERS = 2
 """Appends under way at once: while one is flushed the next is gathered and sent. A statement each, without BEGIN and
 COMMIT, on connections of their own; more of them only make each one smaller."""
 READERS = 8
-READER_WAIT_SECONDS = 5.0
 _WRITE_IN_READ = "25006"
 """read_only_sql_transaction: on a read connection the function is to blame, on a writer the server is a standby."""
 
@@ -52,16 +44,22 @@ class _Engines(NamedTuple):
 
 class PostgresStore:
     """A `Store` on one PostgreSQL database. `start` before use. `patient`: for an upgrade, of which one statement may
-    read a large table whole."""
+    read a large table whole. `any_server`: for who only adds, and goes on with whichever server takes over."""
 
     dialect: Dialect = "postgresql"
     appends_at_once = APPENDERS
     one_process = False
 
     def __init__(
-        self, url: URL, *, writers: int = WRITERS, waiting_max: int = WAITING_MAX, patient: bool = False
+        self,
+        url: URL,
+        *,
+        writers: int = WRITERS,
+        waiting_max: int = WAITING_MAX,
+        patient: bool = False,
+        any_server: bool = False,
     ) -> None:
-        self._url, self._patient = url, patient
+        self._sessions = Sessions(url, patient=patient, any_server=any_server)
         self._writers_count = writers
         self._waiting_max = waiting_max
         self._handed: deque[Waiting] = deque()
@@ -73,10 +71,11 @@ class PostgresStore:
         self._appends: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
-        writers = self._open(self._writers_count, postgres_connections.WRITE_SETTINGS)
+        pool = self._sessions.pool
+        writers = pool(self._writers_count, postgres_connections.WRITE_SETTINGS)
         watch_errors(writers.sync_engine)
-        appenders = self._open(APPENDERS, postgres_connections.APPEND_SETTINGS, autocommit=True)
-        readers = self._open(READERS, postgres_connections.READ_SETTINGS)
+        appenders = pool(APPENDERS, postgres_connections.APPEND_SETTINGS, autocommit=True)
+        readers = pool(READERS, postgres_connections.READ_SETTINGS)
         self._engines = _Engines(writers, appenders, readers)
         try:
             await self.read(_look)
@@ -133,8 +132,11 @@ class PostgresStore:
         return await settle(asyncio.ensure_future(self._read(self._engines.readers, fn)))
 
     async def healthy(self) -> bool:
+        """Asked where events are stored: who takes them need not wait for those who look."""
+        if self._engines is None:
+            return False
         try:
-            return not await self.read(_is_standby)
+            return not await settle(asyncio.ensure_future(self._append(self._engines.appenders, _is_standby)))
         except StoreUnavailable:
             return False
 
@@ -156,30 +158,20 @@ class PostgresStore:
                 raise
             raise unavailable from error
 
-    async def _read(self, readers: AsyncEngine, fn: Callable[[Connection], T]) -> T:
+    async def _read(self, readers: AsyncEngine, fn: Callable[[Connection], T], *, again: bool = True) -> T:
+        """Twice if its session breaks: it leaves nothing behind."""
         try:
             async with readers.connect() as connection:
                 return await connection.run_sync(fn)
         except PoolTimeout as error:
             raise StoreBusy("no free connection for a read") from error
         except (DBAPIError, OSError) as error:
+            if again and postgres_connections.is_lost(error):
+                return await self._read(readers, fn, again=False)
             unavailable = postgres_connections.as_unavailable(error)
             if unavailable is None or postgres_connections.sqlstate(error) == _WRITE_IN_READ:
                 raise
             raise unavailable from error
-
-    def _open(self, connections: int, settings: dict[str, str], *, autocommit: bool = False) -> AsyncEngine:
-        url, arguments = postgres_connections.engine_arguments(self._url, settings, patient=self._patient)
-        return create_async_engine(
-            url,
-            isolation_level="AUTOCOMMIT" if autocommit else None,
-            connect_args=arguments,
-            pool_size=connections,
-            max_overflow=0,
-            pool_timeout=READER_WAIT_SECONDS,
-            hide_parameters=True,
-            execution_options={"compiled_cache": compilations.OF_POSTGRESQL},
-        )
 
     async def _write_all(self, engine: AsyncEngine) -> None:
         group: list[Waiting] = []
@@ -205,56 +197,6 @@ class PostgresStore:
             self._idle.append(wake)
             await wake
         return [self._handed.popleft() for _ in range(min(GROUP_MAX, len(self._handed)))]
-
-
-async def run_group(engine: AsyncEngine, waiting: list[Waiting]) -> list[tuple[Any, BaseException | None]]:
-    """Commit a group as one transaction; answers are in the order of the group."""
-    group = Group(len(waiting))
-    runs: Counter[int] = Counter()
-    while members := group.next():
-        try:
-            async with engine.connect() as connection:
-                try:
-                    functions = [waiting[member].fn for member in members]
-                    group.committed(await connection.run_sync(patiently if runs[members[0]] else attempt, functions))
-                except TransactionFailed as failure:
-                    if not decide(group, failure, runs):
-                        await connection.invalidate()
-        except (SQLAlchemyError, OSError) as error:  # no connection could be had, or it broke in our hands
-            refusal = postgres_connections.as_unavailable(error) or StoreUnavailable("the database cannot be reached")
-            refusal.__cause__ = error
-            group.refuse(refusal)
-    return group.answers
-
-
-def decide(group: Group, failure: TransactionFailed, runs: Counter[int]) -> bool:
-    """Plan what follows a rollback. False when the connection is not to be used again."""
-    if isinstance(failure.error, asyncio.CancelledError):
-        raise failure.error
-    unavailable = postgres_connections.as_unavailable(failure.root)
-    if unavailable is None:
-        group.failed(failure.culprit, failure.error)
-        return True
-    unavailable.__cause__ = failure.error
-    if not postgres_connections.blames_one(failure.root):
-        group.refuse(unavailable)
-        return False
-    members = group.next()
-    runs.update(members)
-    if len(members) > 1:
-        group.scatter()  # together they lock rows in no order; alone each locks in its own
-    elif runs[members[0]] > postgres_connections.reruns_allowed(failure.root):
-        group.failed(failure.culprit, unavailable)
-    return True
-
-
-def patiently(conn: Connection, functions: list[WriteFunction]) -> list[Any]:
-    """Like `attempt`, for what was refused a lock before: it now waits as long as a caller can bear."""
-
-    def be_patient(inner: Connection) -> None:
-        inner.exec_driver_sql(f"SET LOCAL lock_timeout = '{postgres_connections.PATIENT_LOCK_TIMEOUT}'")
-
-    return attempt(conn, [be_patient, *functions])[1:]
 
 
 def _look(conn: Connection) -> None:

@@ -1,5 +1,6 @@
 """`doctor`, `backup` and `restore` as an operator runs them: before a daemon, beside it, and after it."""
 
+import asyncio
 import json
 import os
 import signal
@@ -33,7 +34,7 @@ from storage.recovery import adoption, backups, restoring
 from tests.cli.test_backing_up import leftovers, recorded
 from tests.cli.test_processes import command, daemon, world
 from tests.config.environment import LIVE, VALID
-from tests.databases import PostgresServer
+from tests.databases import PostgresServer, running_server
 from tests.programs import ROOT, needs, run
 from tests.storage.test_backups import file_size_limit
 
@@ -228,6 +229,24 @@ async def test_a_server_that_keeps_nothing_through_a_power_cut_is_found(postgres
     found = {one.check: one async for one in surroundings.database(settings, clock)}["durability"]
     assert found.state is State.FAILED
     assert "fsync = off, full_page_writes = off" in found.text and "postgresql.conf" in found.remedy
+
+
+async def test_a_standby_that_no_commit_waits_for_is_warned_of(tmp_path: Path) -> None:
+    with running_server() as server:
+        url = await server.upgraded_database()
+        settings = load_settings({**VALID, "DATABASE_URL": url.render_as_string(hide_password=False)})
+
+        async def found() -> dict[str, Finding]:
+            return {one.check: one async for one in surroundings.database(settings, SystemClock())}
+
+        assert "replication" not in await found()
+        followed = [str(server.programs / "pg_receivewal"), "-h", str(url.query["host"]), "-U", str(url.username)]
+        with subprocess.Popen([*followed, "-D", str(tmp_path)], stderr=subprocess.DEVNULL) as follower:
+            async with asyncio.timeout(60):
+                while (warned := (await found()).get("replication")) is None:
+                    assert follower.poll() is None
+            follower.terminate()
+        assert warned.state is State.WARNING and "synchronous_standby_names" in warned.remedy
 
 
 async def test_postgresql_is_dumped_and_restored_into_an_empty_database_only(

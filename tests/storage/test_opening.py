@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from storage.engines.opening import open_store
 from storage.engines.postgres import PostgresStore
@@ -45,9 +46,15 @@ def test_anything_else_is_refused_without_repeating_it(url: str) -> None:
 
 
 def test_sslmode_reaches_the_driver_under_its_own_name() -> None:
-    from sqlalchemy import make_url
-
     url, arguments = engine_arguments(make_url("postgres://a@h/d?sslmode=verify-full"), WRITE_SETTINGS)
     assert arguments["ssl"] == "verify-full"
     assert "sslmode" not in url.query
     assert url.drivername == "postgresql+asyncpg"
+
+
+@pytest.mark.parametrize("hosts", ["host=a,b", "host=a&host=b", "host=a,b:5432&target_session_attrs=read-write"])
+def test_servers_may_be_named_without_their_ports(hosts: str) -> None:
+    url, arguments = engine_arguments(make_url(f"postgresql://agent@/agent?{hosts}"), WRITE_SETTINGS)
+    _, given = url.get_dialect()().create_connect_args(url)
+    assert (given["host"], given["port"]) == (["a", "b"], [5432, 5432])
+    assert arguments["target_session_attrs"] == "primary" and "target_session_attrs" not in given
