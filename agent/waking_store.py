@@ -5,38 +5,25 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from storage.store import Dialect, Store
+from storage.store import Store
+from storage.store_around import StoreAround
 
 T = TypeVar("T")
 
 
-class WakingStore:
+class WakingStore(StoreAround):
     """The same store; `wake` is called after each commit. Life and death of the store stay with its owner."""
 
     def __init__(self, store: Store, wake: Callable[[], None]) -> None:
-        self._store, self._wake = store, wake
-        self.dialect: Dialect = store.dialect
-        self.appends_at_once = store.appends_at_once
-        self.one_process = store.one_process
-
-    async def start(self) -> None:
-        await self._store.start()
-
-    async def stop(self) -> None:
-        await self._store.stop()
-
-    async def read(self, fn: Callable[[Connection], T]) -> T:
-        return await self._store.read(fn)
+        super().__init__(store)
+        self._wake = wake
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
-        result = await self._store.write(fn)
+        result = await super().write(fn)
         self._wake()
         return result
 
     async def append(self, fn: Callable[[Connection], T]) -> T:
-        result = await self._store.append(fn)
+        result = await super().append(fn)
         self._wake()
         return result
-
-    async def healthy(self) -> bool:
-        return await self._store.healthy()

@@ -130,6 +130,7 @@ class LivedStore:
         """`committed` is told the process and how many rows the transaction changed."""
         self.inner, self._life, self._committed, self._line = inner, life, committed, line
         self.appends_at_once = inner.appends_at_once
+        self.reads_at_once = inner.reads_at_once
         self.one_process = inner.one_process
         self.refused: Callable[[], None] = _nobody
         """Called for each transaction that the disk refuses."""

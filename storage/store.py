@@ -24,6 +24,8 @@ class Store(Protocol):
     dialect: Dialect
     appends_at_once: int
     """How many `append`s can be under way at the same time: who has many rows divides them by it."""
+    reads_at_once: int
+    """How many `read`s can be under way at the same time; the others wait for one of them."""
     one_process: bool
     """No other process uses the database meanwhile: leases that an earlier one left behind are dead."""
 

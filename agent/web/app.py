@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.backup import Backups
+from agent.looking_store import LookingStore
 from agent.waking_store import WakingStore
 from agent.web.access import Gatekeeper
 from agent.web.accounts import Accounts, AddressCheck
@@ -94,7 +95,8 @@ class WebApp:
         passwords = Passwords(executor, settings.password_cost)
         accounts = Accounts(store, clock, ids, passwords, outside.circle, outside.check_address, settings)
         vitals = Vitals(store, outside.trouble)
-        acts = WakingStore(store, outside.on_act)
+        desk = LookingStore(store)
+        acts = WakingStore(desk, outside.on_act)
         costly = [
             *accounts.endpoints(),
             *Contents(store, clock, ids, settings).endpoints(),
@@ -112,15 +114,15 @@ class WebApp:
             *vitals.endpoints(),
         ]
         admin = [
-            *AdminOverview(store, clock, settings, outside.trouble, outside.realtime).endpoints(),
-            *AdminWork(store, clock, settings, outside.usdc_account, outside.refused_keys).endpoints(),
+            *AdminOverview(desk, clock, settings, outside.trouble, outside.realtime).endpoints(),
+            *AdminWork(desk, clock, settings, outside.usdc_account, outside.refused_keys).endpoints(),
             *AdminPurchases(acts, clock, ids, settings).endpoints(),
-            *AdminBatches(store, clock).endpoints(),
+            *AdminBatches(desk, clock).endpoints(),
             *AdminOutflows(acts, clock, ids, outside.payer, outside.read_packed, outside.find_order).endpoints(),
-            *AdminMoney(store, clock, outside.planner, outside.read_treasury).endpoints(),
-            *AdminTreasury(store, clock, ids, settings, outside.usdc_account).endpoints(),
+            *AdminMoney(desk, clock, outside.planner, outside.read_treasury).endpoints(),
+            *AdminTreasury(desk, clock, ids, settings, outside.usdc_account).endpoints(),
             *AdminConversions(
-                store,
+                desk,
                 clock,
                 ids,
                 settings.conversion,
@@ -128,17 +130,17 @@ class WebApp:
                 outside.usdc_account,
                 outside.read_wires,
             ).endpoints(),
-            *AdminBooks(store).endpoints(),
-            *AdminScrutiny(store).endpoints(),
-            *AdminReports(store, clock).endpoints(),
-            *AdminEvents(store, clock).endpoints(),
-            *AdminContents(store, clock).endpoints(),
-            *AdminTokens(store, clock, ids).endpoints(),
-            *AdminDebts(store, clock).endpoints(),
-            *AdminPeople(store, clock, ids, passwords, outside.check_address, settings).endpoints(),
-            *AdminImport(store, clock, ids, Passwords(executor, QUICK), outside.check_address).endpoints(),
-            *AdminBackups(store, clock, Backups(clock, ids, executor, outside.database)).endpoints(),
-            *(AdminIndex(store, clock, outside.indexer).endpoints() if outside.indexer is not None else []),
+            *AdminBooks(desk).endpoints(),
+            *AdminScrutiny(desk).endpoints(),
+            *AdminReports(desk, clock).endpoints(),
+            *AdminEvents(desk, clock).endpoints(),
+            *AdminContents(desk, clock).endpoints(),
+            *AdminTokens(desk, clock, ids).endpoints(),
+            *AdminDebts(desk, clock).endpoints(),
+            *AdminPeople(desk, clock, ids, passwords, outside.check_address, settings).endpoints(),
+            *AdminImport(desk, clock, ids, Passwords(executor, QUICK), outside.check_address).endpoints(),
+            *AdminBackups(desk, clock, Backups(clock, ids, executor, outside.database)).endpoints(),
+            *(AdminIndex(desk, clock, outside.indexer).endpoints() if outside.indexer is not None else []),
             *Runbooks().endpoints(),
             metrics_endpoint(outside.render_metrics, Access.PUBLIC if settings.open_metrics else Access.VIEWER),
             *vitals.endpoints(),

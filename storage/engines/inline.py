@@ -61,6 +61,7 @@ class InlineStore:
 
     dialect: Dialect = "sqlite"
     appends_at_once = 1
+    reads_at_once = 1
 
     def __init__(
         self,

@@ -48,6 +48,7 @@ class PostgresStore:
 
     dialect: Dialect = "postgresql"
     appends_at_once = APPENDERS
+    reads_at_once = READERS
     one_process = False
 
     def __init__(

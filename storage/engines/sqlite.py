@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from storage.engines import compilations, engine_library, sqlite_connections
 from storage.engines.database_file import FileLock, prepare_place
 from storage.engines.grouping import GROUP_MAX, WAITING_MAX, Group, TransactionFailed, Waiting, attempt, watch_errors
-from storage.engines.sqlite_readers import SqliteReaders
+from storage.engines.sqlite_readers import READERS, SqliteReaders
 from storage.errors import StoreBroken, StoreUnavailable
 from storage.store import Dialect, settle
 
@@ -31,6 +31,7 @@ class SqliteStore:
 
     dialect: Dialect = "sqlite"
     appends_at_once = 1
+    reads_at_once = READERS
     one_process = True
 
     def __init__(self, path: str | Path, *, waiting_max: int = WAITING_MAX) -> None:

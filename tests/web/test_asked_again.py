@@ -31,6 +31,7 @@ class LosingStore:
         self._inner = inner
         self.dialect: Dialect = inner.dialect
         self.appends_at_once, self.one_process = inner.appends_at_once, inner.one_process
+        self.reads_at_once = inner.reads_at_once
         self.losing = 0
 
     async def start(self) -> None:

@@ -148,6 +148,7 @@ class LosingStore:
         self.inner = inner
         self.dialect = inner.dialect
         self.appends_at_once = inner.appends_at_once
+        self.reads_at_once = inner.reads_at_once
         self.one_process = inner.one_process
         self.gone = False
 
