@@ -34,9 +34,12 @@ class LoggedIn(Answer):
 
 
 class Profile(Answer):
+    """`collaborator_code` is what he gives to whoever wants to share a sale with him."""
+
     user_id: int
     email: str
     username: str
+    collaborator_code: str
     wallet_provider: str
     wallet_chain: str
     wallet_state: WalletState

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any, Protocol
+from uuid import UUID
 
 import email_validator
 
@@ -20,6 +21,7 @@ from agent.web.lockout import Lockout
 from agent.web.passwords import Passwords
 from agent.web.rates import Rate
 from agent.web.settings import WebSettings
+from domain.collaborators import collaborator_code
 from domain.errors import OutcomeUnknown, Rejected, RequestError, Retryable
 from domain.states import WalletState
 from ports.clock import Clock
@@ -188,7 +190,7 @@ class Accounts:
         email = normal_email(wish.email)
         require_long(wish.password, self._settings)
         if not await self._store.read(lambda conn: users.invite_is_open(conn, wish.invite_code)):
-            raise RequestError(403, "invite_invalid", "this invite code is unknown or used up")
+            raise users.invite_invalid()
         user = users.NewUser(
             uuid=str(self._ids.uuid()),
             email=email,
@@ -264,6 +266,7 @@ def profile_body(user: Any) -> Profile:
         user_id=user.id,
         email=user.email,
         username=user.username,
+        collaborator_code=collaborator_code(user.id, UUID(user.uuid)),
         wallet_provider=user.wallet_provider,
         wallet_chain=user.wallet_chain,
         wallet_state=WalletState(user.wallet_state),

@@ -29,6 +29,7 @@ from agent.web.admin.tokens import AdminTokens
 from agent.web.admin.treasury import AdminTreasury
 from agent.web.admin.work import AdminWork
 from agent.web.checkout import CheckoutGateway, Shop
+from agent.web.collaborators import Collaborators
 from agent.web.console.app import Console
 from agent.web.contents import Contents
 from agent.web.endpoint import Access
@@ -100,6 +101,7 @@ class WebApp:
         costly = [
             *accounts.endpoints(),
             *Contents(store, clock, ids, settings).endpoints(),
+            *Collaborators(store).endpoints(),
             *Shop(store, clock, ids, outside.stripe, settings).endpoints(),
             *Shelves(store, clock, outside.read_usdc).endpoints(),
             *Withdrawals(

@@ -11,7 +11,9 @@ from agent.web.settings import CardFee, WebSettings
 from agent.web.shop_bodies import (
     Collaborator,
     ContentBody,
+    ContentChecked,
     ContentPage,
+    ExpectedShare,
     NewContentBody,
     NftFile,
     NftMetadata,
@@ -23,7 +25,7 @@ from domain.content_ids import is_content_id
 from domain.errors import RequestError
 from domain.money import BASE_UNITS_PER_CENT, SHARE_WHOLE_BPS, cents_to_base_units, format_cents, format_usdc
 from domain.nft_texts import URI_LIMIT_BYTES, metadata_uri, title_limit_bytes
-from domain.split import SplitRule, split_net
+from domain.split import Split, SplitRule, share_out, split_net
 from ports.clock import Clock
 from ports.ids import Ids
 from storage.sales import contents
@@ -31,6 +33,7 @@ from storage.store import Store
 
 CONTENTS = Rate(burst=300, per_second=0.5)
 """Of one author: a row that everybody's list shows."""
+CHECKS = Rate(burst=300, per_second=1.0)
 NO_CONTENT_ID = (
     "the ipfs_hash is no content identifier (CID) of IPFS: one that begins with Qm has 46 letters and digits, one that "
     "begins with bafy or bafk has 59; copy it whole"
@@ -61,16 +64,48 @@ class Contents:
                 errors=(409,),
                 rate=CONTENTS,
             ),
+            Endpoint(
+                "POST",
+                path + "check/",
+                Access.USER,
+                self.check,
+                "What it would bring; stores nothing",
+                ContentChecked,
+                takes=NewContentBody,
+                rate=CHECKS,
+            ),
             Endpoint("GET", path, public, self.page, "What is for sale, newest first", ContentPage, query=Paging),
             Endpoint("GET", path + "{content_id}/", public, self.one, "One content", ContentBody),
             Endpoint("GET", path + "{content_id}/metadata/", public, self.metadata, "The NFT's metadata", NftMetadata),
         ]
 
-    async def publish(self, call: Call) -> PublishedContent:
-        wish = call.taken(NewContentBody)
+    def _checked(self, wish: NewContentBody) -> list[Warned]:
+        """What its author should know of it. Raises RequestError 422 for what is not put up for sale."""
         check_title(wish.title, wish.editions)
         self._check_media(wish)
-        warnings = self._price_warnings(wish.price_cents)
+        return self._price_warnings(wish.price_cents)
+
+    async def check(self, call: Call) -> ContentChecked:
+        wish = call.taken(NewContentBody)
+        warnings, shares = self._checked(wish), read_shares(wish.collaborators)
+        await self._store.read(lambda conn: contents.require_known(conn, sorted(shares)))
+        fee, parts = expected_sale(wish.price_cents, self._settings.card_fee, self._settings.split)
+        bps = shares or {call.user_id: SHARE_WHOLE_BPS}
+        dues = share_out(parts.creator, bps)
+        return ContentChecked(
+            price=format_cents(wish.price_cents),
+            stripe_fee=format_cents(fee),
+            platform=format_usdc(parts.platform),
+            creators=format_usdc(parts.creator),
+            shares=[
+                ExpectedShare(user_id=user, share_bps=bps[user], amount=format_usdc(due)) for user, due in dues.items()
+            ],
+            warnings=warnings,
+        )
+
+    async def publish(self, call: Call) -> PublishedContent:
+        wish = call.taken(NewContentBody)
+        warnings = self._checked(wish)
         new = contents.NewContent(
             uuid=str(self._ids.uuid()),
             title=wish.title,
@@ -195,7 +230,8 @@ def read_shares(collaborators: Sequence[Collaborator]) -> dict[int, int]:
 
 def price_shortfall(price_cents: int, settings: WebSettings) -> str | None:
     """What an author should know of a price that does not carry its mint; None for one that does."""
-    share, cost = platform_share(price_cents, settings.card_fee, settings.split), settings.network_cost_cents
+    share = expected_sale(price_cents, settings.card_fee, settings.split)[1].platform
+    cost = settings.network_cost_cents
     if share >= cost * BASE_UNITS_PER_CENT:
         return None
     return (
@@ -204,7 +240,8 @@ def price_shortfall(price_cents: int, settings: WebSettings) -> str | None:
     )
 
 
-def platform_share(price_cents: int, card_fee: CardFee, rule: SplitRule) -> int:
-    """What the platform would keep of a sale at this price by the card fee's price list, in USDC base units."""
-    fee = (price_cents * card_fee.bps + SHARE_WHOLE_BPS // 2) // SHARE_WHOLE_BPS + card_fee.fixed_cents
-    return split_net(cents_to_base_units(max(0, price_cents - fee)), rule).platform
+def expected_sale(price_cents: int, card_fee: CardFee, rule: SplitRule) -> tuple[int, Split]:
+    """Stripe's fee in cents by the card fee's price list, and how what is left would be divided."""
+    listed = (price_cents * card_fee.bps + SHARE_WHOLE_BPS // 2) // SHARE_WHOLE_BPS + card_fee.fixed_cents
+    fee = min(price_cents, listed)
+    return fee, split_net(cents_to_base_units(price_cents - fee), rule)

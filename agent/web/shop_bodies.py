@@ -39,6 +39,25 @@ class Share(Answer):
     share_bps: int
 
 
+class CodeQuery(Asked):
+    """A collaborator code, such as 17-K7QF92, as somebody writes it."""
+
+    code: Annotated[Line, Field(min_length=1, max_length=60)]
+
+
+class PersonNamed(Answer):
+    user_id: int
+    name: str
+
+
+class NamedShare(PersonNamed):
+    share_bps: int
+
+
+class NamedShares(Answer):
+    items: list[NamedShare]
+
+
 class ContentBody(Answer):
     id: int
     title: str
@@ -58,6 +77,24 @@ class ContentBody(Answer):
 
 
 class PublishedContent(ContentBody):
+    warnings: list[Warned]
+
+
+class ExpectedShare(Share):
+    """`amount` in USDC."""
+
+    amount: Money
+
+
+class ContentChecked(Answer):
+    """What one sale would bring by the card fee's price list: `price` and `stripe_fee` in USD, of what is left
+    `platform` and `creators` in USDC, and of the latter each one's part."""
+
+    price: Money
+    stripe_fee: Money
+    platform: Money
+    creators: Money
+    shares: list[ExpectedShare]
     warnings: list[Warned]
 
 

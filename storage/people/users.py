@@ -67,6 +67,12 @@ def invite_is_open(conn: Connection, code: str) -> bool:
     return row is not None and (row.uses_left is None or row.uses_left > 0)
 
 
+def invite_invalid() -> RequestError:
+    """The one answer to a code that is unknown, closed or used up."""
+    said = "this invite code is unknown or used up: copy it whole, or ask whoever gave it to you for another one"
+    return RequestError(403, "invite_invalid", said, "invite_code")
+
+
 def sign_up(conn: Connection, user: NewUser, invite_code: str, now: datetime) -> int:
     """Use the invite up, make the user and queue the wallet, all or nothing. Returns the user's id.
 
@@ -81,7 +87,7 @@ def sign_up(conn: Connection, user: NewUser, invite_code: str, now: datetime) ->
         .values(uses_left=invites.c.uses_left - 1)
     )
     if used.rowcount != 1:
-        raise RequestError(403, "invite_invalid", "this invite code is unknown or used up")
+        raise invite_invalid()
     user_id = _insert(conn, user, now, wallet_state=WalletState.QUEUED)
     enqueue(conn, WALLET_JOB, user_id, now)
     return user_id
@@ -126,7 +132,7 @@ def _insert(conn: Connection, user: NewUser, now: datetime, wallet_state: Wallet
         .returning(users.c.id)
     )
     if user_id is None:
-        raise RequestError(409, "email_taken", "there is an account with this e-mail address already")
+        raise RequestError(409, "email_taken", "there is an account with this e-mail address already", "email")
     note(conn, "wallet", user_id, None, wallet_state, now)
     return int(user_id)
 
@@ -134,6 +140,10 @@ def _insert(conn: Connection, user: NewUser, now: datetime, wallet_state: Wallet
 def required(conn: Connection, user_id: int) -> Row[Any]:
     """The row of a user that must exist."""
     return conn.execute(row_of(users), {"which": user_id}).one()
+
+
+def by_id(conn: Connection, user_id: int) -> Row[Any] | None:
+    return conn.execute(row_of(users), {"which": user_id}).one_or_none()
 
 
 def by_email(conn: Connection, email: str) -> Row[Any] | None:

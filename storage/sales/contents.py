@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from domain.errors import KeyUsed, RequestError
 from domain.keys import published_uuid
+from domain.money import SHARE_WHOLE_BPS
 from storage.errors import StoreBusy
 from storage.history import note
 from storage.sales import session_ends
@@ -42,6 +43,21 @@ class Listed:
     shares: Mapping[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class NamedPart:
+    user_id: int
+    name: str
+    share_bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class NamedParts:
+    """Who shares in a content's sales."""
+
+    author_id: int
+    shares: Sequence[NamedPart]
+
+
 def publish(conn: Connection, author_id: int, content: NewContent, now: datetime) -> int:
     """Store a content, once where the author has named a key. Raises RequestError 422 `unknown_collaborator`, KeyUsed,
     and StoreBusy while another transaction stores the same. Returns its id."""
@@ -53,11 +69,7 @@ def publish(conn: Connection, author_id: int, content: NewContent, now: datetime
         if before is not None:
             return before
     wanted = sorted(content.shares)
-    if wanted:
-        known = set(conn.scalars(select(users.c.id).where(users.c.id.in_(wanted))))
-        missing = [user for user in wanted if user not in known]
-        if missing:
-            raise RequestError(422, "unknown_collaborator", f"there is no user {missing[0]}", "collaborators")
+    require_known(conn, wanted)
     content_id = conn.scalar(
         insert_into(contents, conn.dialect.name)
         .values(
@@ -82,6 +94,25 @@ def publish(conn: Connection, author_id: int, content: NewContent, now: datetime
             [{"content_id": content_id, "user_id": user, "share_bps": content.shares[user]} for user in wanted],
         )
     return int(content_id)
+
+
+def require_known(conn: Connection, wanted: Sequence[int]) -> None:
+    """Raises RequestError 422 `unknown_collaborator` for a number that is no user's."""
+    known = set(conn.scalars(select(users.c.id).where(users.c.id.in_(wanted)))) if wanted else set()
+    missing = [user for user in wanted if user not in known]
+    if missing:
+        raise RequestError(422, "unknown_collaborator", f"there is no user {missing[0]}", "collaborators")
+
+
+def named_shares(conn: Connection, content_id: int) -> NamedParts | None:
+    """Who shares in the sales of a content, the largest part first; one that was taken down too."""
+    author_id = conn.scalar(select(contents.c.author_id).where(contents.c.id == content_id))
+    if author_id is None:
+        return None
+    parts = _shares(conn, [content_id]).get(content_id, {author_id: SHARE_WHOLE_BPS})
+    names = conn.execute(select(users.c.id, users.c.username).where(users.c.id.in_(parts)))
+    found = [NamedPart(row.id, row.username, parts[row.id]) for row in names]
+    return NamedParts(author_id, sorted(found, key=lambda one: (-one.share_bps, one.user_id)))
 
 
 def _published_before(conn: Connection, uuid: str, content: NewContent) -> int | None:

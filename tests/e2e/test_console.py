@@ -98,12 +98,20 @@ async def enter_pin(who: Person) -> None:
 async def offer(creator: Person) -> None:
     page = creator.page
     await page.click("text=Sales")
-    await creator.sees("Nothing sold and minted yet")
+    await creator.sees("Nothing sold yet")
     await page.click("text=Sell something")
     await page.fill("#title", "<i>Dawn</i>")
     await page.fill("#price", "3.00")
     await page.fill("#teaser", "https://res.cloudinary.com/demo/image/upload/dawn.jpg")
     await page.press("#teaser", "Enter")
+    await creator.sees("Is it right like this?")
+    await page.click("#change-go")
+    assert await page.input_value("#price") == "3.00"
+    await creator.shot("offer", PHONE)
+    await page.press("#price", "Enter")
+    await creator.sees("2.35", "#earners")
+    await creator.shot("offer-check", PHONE)
+    await page.click("#publish-go")
     await creator.sees("is for sale")
 
 
@@ -117,7 +125,7 @@ async def buy(buyer: Person) -> None:
     await page.click("#pay-card")
     await page.wait_for_url("**/checkout/success**")
     await page.click("text=My library")
-    await buyer.sees("minting")
+    await buyer.sees("being made")
     assert await page.title() != "owned"
 
 
@@ -145,7 +153,7 @@ async def repair(world: World, browser: Browser, buyer: Person) -> None:
         assert await page.evaluate("window.stayed") is True, "the page was loaded anew"
         assert await page.title() != "owned"
         await operator.shot("purchase")
-    await buyer.sees("owned")
+    await buyer.sees("yours", ".tag")
     await buyer.shot("library", PHONE)
 
 

@@ -82,12 +82,12 @@ async def test_buying_goes_to_stripe_and_back_and_the_piece_stands_in_the_librar
     assert "on its way" in (await visitor.get("/checkout/success?session_id=cs_1")).words
     assert "Nothing was charged" in (await visitor.get("/checkout/cancel")).words
     purchase_id = await paid(shop, content_id, token)
-    assert "waiting for wallet" in (await visitor.get("/library")).words
+    assert "waits for your wallet" in (await visitor.get("/library")).words
     await fee_known(shop, purchase_id)
     await minted(shop, purchase_id)
     shelf = await visitor.get("/library")
     assert "Dawn <&>" in shelf.words
-    assert "owned" in shelf.words
+    assert "yours" in shelf.words
     assert complaints(shelf.text) == []
     assert f'href="{page}"' in shelf.text
     gone = f"/admin/api/contents/{content_id}/take-down"
@@ -128,40 +128,7 @@ async def test_a_creator_sees_his_own_sales_and_nobody_else_s(shop: Shop, visito
     assert "ready for payout" in covered.words and "on its way" not in covered.words, "no batch has it"
     visitor.forget()
     await sign_in(visitor, "buyer@example.com")
-    assert "Nothing sold and minted yet" in (await visitor.get("/sales")).words
-
-
-WRONG_OFFERS = (
-    ({"price": "12.505"}, "The price is written in digits"),
-    ({"price": "0.49"}, "from 0.50 to"),
-    ({"editions": "1.5"}, "The number of editions is written in digits, like 25"),
-    ({"ipfs_hash": "ipfs://Qm"}, "leave out ipfs://"),
-    ({"ipfs_hash": "QmSunrise"}, "That is no IPFS hash (CID)"),
-    ({"teaser_link": ""}, "Give the IPFS hash of its metadata, or a Cloudinary link"),
-)
-
-
-async def test_putting_something_up_for_sale_keeps_what_was_filled_in_until_it_is_right(
-    shop: Shop, visitor: Visitor
-) -> None:
-    await shop.member("author@example.com")
-    await sign_in(visitor, "author@example.com")
-    wish = {"title": "Night", "price": "3.00", "teaser_link": "https://res.cloudinary.com/x/y.jpg", "editions": "3"}
-    for changed, said in WRONG_OFFERS:
-        wrong = await visitor.send("/sales/new", "/sales/new", **{**wish, **changed})
-        assert wrong.status == 422
-        assert said in wrong.words
-        assert 'aria-invalid="true"' in wrong.text
-        assert wrong.form("/sales/new")["title"] == "Night"
-    made = await visitor.send("/sales/new", "/sales/new", **wish)
-    (content,) = await shop.all(tables.contents)
-    assert (content["title"], content["price_cents"], content["editions"]) == ("Night", 300, 3)
-    page = f"/content/{content['id']}"
-    assert made.headers["Location"] == f"{page}?done=published", "loaded again, the answer would publish it twice"
-    assert "It is for sale." in (await visitor.follow(made)).words
-    assert "minting costs about 1.00 USD. Only you see this." in (await visitor.get(page)).words
-    visitor.forget()
-    assert "minting costs" not in (await visitor.get(page)).words
+    assert "Nothing sold yet" in (await visitor.get("/sales")).words
 
 
 async def test_what_is_wrong_with_an_address_or_an_amount_stands_above_the_form_that_keeps_it(

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from agent.web.messages import WebRequest
-from domain.money import format_cents
+from domain.money import format_cents, format_decimal
 
 GOOD, WAIT, BAD, INFO, IDLE = "good", "wait", "bad", "info", "idle"
 TONES: Mapping[str, str] = {
@@ -50,6 +50,7 @@ DONE: Mapping[str, str] = {
     "out": "Signed out.",
     "wallet": "The wallet is being prepared.",
     "saved": "Saved.",
+    "pin": "Circle has your PIN. Your wallet follows in a moment; if a PIN is still asked for then, choose it again.",
     "dropped": "Given up; nothing was sent.",
     "hold": "Held.",
     "unhold": "The hold is ended.",
@@ -89,6 +90,15 @@ WALLET_WORDS: Mapping[str, str] = {
 """What its owner calls a wallet's states."""
 
 
+LIBRARY_WORDS: Mapping[str, str] = {
+    "minting": "being made",
+    "waiting_for_wallet": "waits for your wallet",
+    "owned": "yours",
+    "transferred": "passed on",
+}
+"""What buyers call the states of what they bought."""
+
+
 def tone(state: str) -> str:
     return TONES.get(state, IDLE)
 
@@ -100,6 +110,10 @@ def words(state: str) -> str:
 
 def payout_words(state: str) -> str:
     return PAYOUT_WORDS.get(state, words(state))
+
+
+def library_words(state: str) -> str:
+    return LIBRARY_WORDS.get(state, words(state))
 
 
 def wallet_words(state: str) -> str:
@@ -159,6 +173,11 @@ def grouped(amount: str | int) -> str:
     return sign + "\u2009".join([whole, *reversed(parts)]) + dot + places
 
 
+def per_cent(bps: int) -> str:
+    """Basis points: 1250 → "12.5"."""
+    return format_decimal(bps, 2, 0)
+
+
 def sentence(text: object) -> str:
     """An error's words with a capital letter and a full stop; nothing else of them changes."""
     said = str(text).strip()
@@ -197,6 +216,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "words": words,
     "payout_words": payout_words,
     "wallet_words": wallet_words,
+    "library_words": library_words,
     "sentence": sentence,
     "ago": ago,
     "counted": counted,
@@ -207,6 +227,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "short": short,
     "grouped": grouped,
     "dollars": format_cents,
+    "per_cent": per_cent,
     "with_query": with_query,
     "plain": plain,
     "tojson_pretty": pretty,

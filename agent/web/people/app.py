@@ -11,6 +11,7 @@ from agent.web.pages.rendering import Renderer
 from agent.web.pages.site import Site
 from agent.web.people.cash import CashPages
 from agent.web.people.door import Door
+from agent.web.people.offer import OfferPages
 from agent.web.people.shelves import ShelfPages
 from agent.web.people.shop import ShopPages
 from agent.web.people.wallet import WalletPages
@@ -52,6 +53,7 @@ class People:
             *Door(asked, store, clock, ids, site, renderer).endpoints(),
             *ShopPages(asked, renderer, settings).endpoints(),
             *ShelfPages(asked, renderer).endpoints(),
+            *OfferPages(asked, renderer).endpoints(),
             *WalletPages(asked, renderer, settings).endpoints(),
             *CashPages(asked, renderer, settings).endpoints(),
         ]

@@ -112,6 +112,7 @@ class CashPages:
             service=self._settings.circle_pin_url,
             session=call.request.path,
             after="/cash-out",
+            back="/cash-out",
             heading=f"Send {one.amount} USDC",
             explained=f"To {one.destination_address}. Your PIN sends it; nobody can call it back.",
         )

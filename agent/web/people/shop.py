@@ -8,7 +8,7 @@ from agent.web.pages.api import Api
 from agent.web.pages.rendering import Renderer
 from agent.web.pages.site import Looked
 from agent.web.settings import WebSettings
-from agent.web.shop_bodies import CheckoutBegun, CheckoutWish, ContentBody, ContentPage
+from agent.web.shop_bodies import CheckoutBegun, CheckoutWish, ContentBody, ContentPage, NamedShare, NamedShares
 
 EDITIONS_SECONDS = 20
 """How often the editions left are looked at again."""
@@ -46,10 +46,21 @@ class ShopPages:
 
     async def content(self, call: Call) -> WebResponse:
         one = await self._api.get(call, "/content/{content_id}/", ContentBody, content_id=call.row_id("content_id"))
-        is_own = call.bearer is not None and call.bearer.user_id == one.author_id
-        said = price_shortfall(one.price_cents, self._settings) if is_own else None
+        me = None if call.bearer is None else call.bearer.user_id
+        said = price_shortfall(one.price_cents, self._settings) if me == one.author_id else None
         warnings = [] if said is None else [said]
-        return self._renderer.page(call, "content.html", one=one, warnings=warnings, every=EDITIONS_SECONDS)
+        shares = (
+            await self._shares(call, one)
+            if me in {one.author_id, *(part.user_id for part in one.collaborators)}
+            else []
+        )
+        return self._renderer.page(
+            call, "content.html", one=one, me=me, warnings=warnings, shares=shares, every=EDITIONS_SECONDS
+        )
+
+    async def _shares(self, call: Call, one: ContentBody) -> list[NamedShare]:
+        path = "/content/{content_id}/shares/"
+        return (await self._api.get(call, path, NamedShares, content_id=one.id)).items
 
     async def buy(self, call: Call) -> WebResponse:
         """Away to the pay page by a header of this page: a form may be answered by this very site only."""

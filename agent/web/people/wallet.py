@@ -35,7 +35,15 @@ class WalletPages:
     ) -> WebResponse:
         me = await self._api.get(call, "/profile/", Profile)
         status = 200 if problem is None else problem.status
-        return self._renderer.page(call, "wallet.html", me=me, wish=wish, problem=problem, status=status)
+        return self._renderer.page(
+            call,
+            "wallet.html",
+            me=me,
+            own_pin=self._settings.user_wallets == "user",
+            wish=wish,
+            problem=problem,
+            status=status,
+        )
 
     async def pin(self, call: Call) -> WebResponse:
         me = await self._api.get(call, "/profile/", Profile)
@@ -47,7 +55,8 @@ class WalletPages:
             frames=self._settings.circle_pin_url,
             service=self._settings.circle_pin_url,
             session=call.request.path,
-            after="/wallet",
+            after="/wallet?done=pin",
+            back="/wallet",
             heading="Choose your PIN",
             explained="It protects everything that is ever in your wallet. Neither we nor Circle can read it.",
         )
