@@ -101,6 +101,8 @@ def web_settings(settings: Settings) -> WebSettings:
         circle_pin_url=settings.agent_circle_pin_url.rstrip("/"),
         admin_url=settings.agent_admin_url,
         console_hours=settings.agent_console_hours,
+        least_usdc=settings.agent_balance_alert_usdc,
+        least_lamports=settings.agent_balance_alert_lamports,
         mint_wait=timedelta(days=settings.agent_mint_wait_days),
         conversion=ConversionRules(
             settings.converts,

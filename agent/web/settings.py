@@ -21,7 +21,8 @@ class CardFee:
 @dataclass(frozen=True, slots=True)
 class WebSettings:
     """`public_base_url` is where buyers and Stripe reach us, without a slash at its end. `stripe_account` is our
-    account's id: events that name another are refused. Our own events name none, so it may stay unknown."""
+    account's id: events that name another are refused. Our own events name none, so it may stay unknown. Below
+    `least_usdc` (base units) and `least_lamports` the platform wallet is low."""
 
     public_base_url: str
     livemode: bool
@@ -39,6 +40,8 @@ class WebSettings:
     admin_hosts: tuple[str, ...] = ()
     rate: Rate = field(default_factory=lambda: Rate(burst=300, per_second=50.0))
     mint_wait: timedelta = timedelta(days=14)
+    least_usdc: int = 500_000_000
+    least_lamports: int = 500_000_000
     open_metrics: bool = False
     user_wallets: str = "user"
     usdc_token_id: str = ""

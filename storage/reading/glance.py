@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, ColumnElement, Connection, func, select, type_coerce
 
 from domain.calendar import utc_day
-from domain.states import PurchaseStatus
+from domain.states import PurchaseStatus, UsdcStatus
 from storage.payouts.batches import UNSETTLED
+from storage.statements import fixed
 from storage.tables import batches, payouts, purchases
 
 DAY_MICROSECONDS = 86_400 * 1_000_000
@@ -46,6 +47,16 @@ def payouts_by_day(conn: Connection, now: datetime, days: int) -> list[Day]:
         .group_by(day)
     )
     return _filled(conn, query, now, days)
+
+
+def in_batches(conn: Connection) -> tuple[int, int]:
+    """How many covered payouts are in a batch and not final yet, and their unpaid USDC base units."""
+    unpaid = func.coalesce(func.sum(payouts.c.amount - payouts.c.netted_amount), 0)
+    query = select(func.count(), unpaid).where(
+        payouts.c.state == fixed(UsdcStatus.PENDING_DISTRIBUTION), payouts.c.batch_id.is_not(None)
+    )
+    number, amount = conn.execute(query).one()
+    return int(number), int(amount)
 
 
 def open_batch_ids(conn: Connection, limit: int) -> list[int]:

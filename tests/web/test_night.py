@@ -47,7 +47,7 @@ async def batched(shop: Shop, **columns: Any) -> None:
 async def test_all_is_well_only_while_no_money_waits_for_a_person(shop: Shop, visitor: Visitor) -> None:
     await signed_in(visitor, "viewer")
     assert "The wallet can't be read: It was never read so far." in (await visitor.get("/console/")).words
-    read = {"name": "treasury_usdc", "amount": 0, "slot": 1, "read_at": shop.clock.now()}
+    read = {"name": "treasury_usdc", "amount": 500_000_000, "slot": 1, "read_at": shop.clock.now()}
     await write(shop, tables.readings, [read])
     shop.clock.pass_(seconds=3)
     assert "All well." in (await visitor.get("/console/")).words
@@ -64,6 +64,44 @@ async def test_all_is_well_only_while_no_money_waits_for_a_person(shop: Shop, vi
     assert (
         "The wallet can't be read: Its balances are older than five minutes." in (await visitor.get("/console/")).words
     )
+
+
+async def test_a_wallet_below_what_is_wanted_is_marked(shop: Shop, visitor: Visitor) -> None:
+    await signed_in(visitor, "viewer")
+    for name, amount, marked, said in (
+        (
+            "treasury_usdc",
+            499_999_999,
+            "wait",
+            "The wallet is low on USDC: It holds 499.999999 USDC, and 500.00 are wanted.",
+        ),
+        (
+            "treasury_sol",
+            499_999_999,
+            "bad",
+            "The wallet is low on SOL: It holds 0.499999999 SOL, and 0.50 are wanted:",
+        ),
+    ):
+        await write(shop, tables.readings, [{"name": name, "amount": amount, "slot": 1, "read_at": shop.clock.now()}])
+        shop.clock.pass_(seconds=3)
+        page = await visitor.get("/console/")
+        assert said in page.words and "All well" not in page.words
+        assert re.search(rf'<div class="figure {marked}">\s*<span class="label"><a[^>]*>Wallet<', page.text)
+
+
+async def test_what_is_covered_is_in_flight_once_a_batch_has_it(shop: Shop, visitor: Visitor) -> None:
+    await signed_in(visitor, "viewer")
+    purchase_id = await owed(shop)
+    await move_payouts(shop, purchase_id, UsdcStatus.PENDING_DISTRIBUTION)
+    seen = (await shop.send("GET", "/admin/api/overview", token="admin-viewer", admin=True)).body
+    assert (seen["in_flight"]["amount"], seen["covered"]) == ("0.00", {"number": 1, "amount": "2.35"})
+    assert "2.35 more covered, in no batch yet" in (await visitor.get("/console/")).words
+    await batched(shop)
+    await shop.store.write(lambda conn: conn.execute(tables.payouts.update().values(batch_id=1)).rowcount)
+    shop.clock.pass_(seconds=3)
+    seen = (await shop.send("GET", "/admin/api/overview", token="admin-viewer", admin=True)).body
+    assert (seen["in_flight"], seen["covered"]["number"]) == ({"number": 1, "amount": "2.35"}, 0)
+    assert "more covered" not in (await visitor.get("/console/")).words
 
 
 async def test_all_outflows_are_counted_and_the_page_says_that_it_shows_the_newest(

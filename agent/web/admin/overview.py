@@ -68,10 +68,11 @@ class Realtime(Answer):
 
 class Overview(Answer):
     """`owed` by the payouts' state; `unminted`: of sales that wait for their NFT; `by_hand`: what a person is asked to
-    pay. `owed_total` is all of them, held ones too. `free_usdc` and `short_usdc` are what the wallet has beyond its
-    promises, and what payouts that are due lack beyond that. Balances are null until the chain has been read once.
-    `trouble` names what of the outside can't be used now, the start gate among it. `realtime` is null where sales are
-    paid by the week."""
+    pay. `owed_total` is all of them, held ones too. `in_flight` is what of `pending_distribution` is in a batch,
+    `covered` what is in none yet. `free_usdc` and `short_usdc` are what the wallet has beyond its promises, and what
+    payouts that are due lack beyond that. Balances are null until the chain has been read once; below `least_usdc` and
+    `least_sol` they are low. `trouble` names what of the outside can't be used now, the start gate among it. `realtime`
+    is null where sales are paid by the week."""
 
     live: bool
     now: Moment
@@ -83,10 +84,16 @@ class Overview(Answer):
     unminted: Owed
     by_hand: Owed
     owed_total: Money
+    in_flight: Owed
+    covered: Owed
     wallet_usdc: Money | None
     wallet_sol: Money | None
     wallet_read_at: Moment | None
     wallet_stale: bool
+    least_usdc: Money
+    least_sol: Money
+    usdc_low: bool
+    sol_low: bool
     free_usdc: Money | None
     short_usdc: Money
     next_batch_at: Moment
@@ -144,6 +151,8 @@ class AdminOverview:
         sales, paid = glance.sales_by_day(conn, now, DAYS), glance.payouts_by_day(conn, now, DAYS)
         promised = read.unpaid[UsdcStatus.PENDING_DISTRIBUTION].amount + mint_payouts.reserved(conn)
         free = None if read.usdc is None else read.usdc.amount - promised
+        flying, flying_amount = glance.in_batches(conn)
+        covered = read.unpaid[UsdcStatus.PENDING_DISTRIBUTION]
         waiting = read.unpaid[UsdcStatus.PENDING_CONVERSION].amount + read.unpaid[UsdcStatus.FAILED].amount
         unborn, (creators, by_person) = unminted.in_all(conn), by_hand.in_all(conn)
         batches = [operator_views.batch(conn, batch_id) for batch_id in glance.open_batch_ids(conn, OPEN_BATCHES_MOST)]
@@ -160,10 +169,16 @@ class AdminOverview:
             unminted=Owed(number=unborn.sales + unborn.held_sales, amount=format_usdc(unborn.all)),
             by_hand=Owed(number=creators, amount=format_usdc(by_person)),
             owed_total=format_usdc(sum(one.amount for one in read.unpaid.values()) + unborn.all + by_person),
+            in_flight=Owed(number=flying, amount=format_usdc(flying_amount)),
+            covered=Owed(number=covered.rows - flying, amount=format_usdc(covered.amount - flying_amount)),
             wallet_usdc=None if read.usdc is None else format_usdc(read.usdc.amount),
             wallet_sol=None if read.sol is None else format_sol(read.sol.amount),
             wallet_read_at=None if read.usdc is None else read.usdc.read_at,
             wallet_stale=read.usdc is None or now - read.usdc.read_at > BALANCE_STALE,
+            least_usdc=format_usdc(self._settings.least_usdc),
+            least_sol=format_sol(self._settings.least_lamports),
+            usdc_low=read.usdc is not None and read.usdc.amount < self._settings.least_usdc,
+            sol_low=read.sol is not None and read.sol.amount < self._settings.least_lamports,
             free_usdc=None if free is None else format_usdc(free),
             short_usdc=format_usdc(max(0, waiting - max(0, free or 0))),
             next_batch_at=next_batch_time(now),

@@ -120,6 +120,15 @@ def problems(seen: Overview) -> list[Problem]:
     if seen.wallet_stale:
         text = "Its balances are older than five minutes." if seen.wallet_read_at else "It was never read so far."
         found.append(Problem(WAIT, "The wallet can't be read:", text, "/console/treasury/", "Treasury"))
+    if seen.sol_low:
+        text = (
+            f"It holds {seen.wallet_sol} SOL, and {seen.least_sol} are wanted: send it some, or mints and payouts wait."
+        )
+        found.append(Problem(BAD, "The wallet is low on SOL:", text, "/console/treasury/", "Treasury"))
+    if seen.usdc_low:
+        holds = grouped(seen.wallet_usdc or "")
+        text = f"It holds {holds} USDC, and {grouped(seen.least_usdc)} are wanted. Batches wait for what they lack."
+        found.append(Problem(WAIT, "The wallet is low on USDC:", text, "/console/treasury/", "What to convert"))
     if seen.work.parked:
         text = f"{counted(seen.work.parked, 'piece')} of work parked."
         found.append(Problem(BAD, "Waiting for a person:", text, "/console/work/", "Look at them"))

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from agent.web.messages import WebRequest
-from domain.money import format_cents, format_decimal
+from domain.money import format_cents, format_decimal, format_sol, format_usdc
 
 GOOD, WAIT, BAD, INFO, IDLE = "good", "wait", "bad", "info", "idle"
 TONES: Mapping[str, str] = {
@@ -97,6 +97,16 @@ LIBRARY_WORDS: Mapping[str, str] = {
     "transferred": "passed on",
 }
 """What buyers call the states of what they bought."""
+
+
+_COINS: Mapping[str, tuple[str, Callable[[int], str]]] = {
+    "usd_cents": ("USD", format_cents),
+    "usdc_base_units": ("USDC", format_usdc),
+    "lamports": ("SOL", format_sol),
+}
+_FACTS_IN_USDC = frozenset({"planned_amount", "expected_usdc", "received", "amount", "unexplained", "own_amount"})
+_FACTS_IN_CENTS = frozenset({"usd_cents", "refunded_amount"})
+"""By the names of the columns that the audit log writes down (`storage/books/audit.py`)."""
 
 
 def tone(state: str) -> str:
@@ -197,6 +207,24 @@ def with_query(address: str, name: str, value: object) -> str:
     return f"{parts.path}?{urlencode([*kept, (name, value)])}"
 
 
+def booked(amount: int, asset: str) -> str:
+    """What is booked in an asset's smallest unit, in the unit that `coin` names."""
+    return _COINS[asset][1](amount)
+
+
+def coin(asset: str) -> str:
+    return _COINS[asset][0]
+
+
+def fact(value: object, name: str) -> str:
+    """A fact of the audit log: an amount with its unit, all else as it is."""
+    if isinstance(value, int) and name in _FACTS_IN_USDC:
+        return f"{grouped(format_usdc(value))} USDC"
+    if isinstance(value, int) and name in _FACTS_IN_CENTS:
+        return f"{grouped(format_cents(value))} USD"
+    return plain(value)
+
+
 def plain(value: object) -> str:
     """A fact in one line: text as it is, all else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
@@ -230,5 +258,8 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "per_cent": per_cent,
     "with_query": with_query,
     "plain": plain,
+    "fact": fact,
+    "booked": booked,
+    "coin": coin,
     "tojson_pretty": pretty,
 }
