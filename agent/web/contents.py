@@ -202,7 +202,7 @@ def check_title(title: str, editions: int | None) -> None:
     if found > limit:
         said = f"the title takes {found} bytes, and {limit} fit on the NFT beside its number: most letters take one, "
         raise RequestError(
-            422, "title_too_long", said + "those with accents two, other scripts and emoji more", "title"
+            422, "title_too_long", said + "those with accents two, other scripts and emoji more; shorten it", "title"
         )
     if not title.strip():
         raise RequestError(422, "title_empty", "a title has letters", "title")

@@ -84,7 +84,8 @@ async def sign_up(world: World, who: Person, email: str, name: str) -> None:
     await who.sees("One step is left")
     await page.click("#pin")
     await enter_pin(who)
-    await page.wait_for_url("**/wallet")
+    await page.wait_for_url("**/wallet*done=pin")
+    await who.sees("Circle has your PIN.")
     await who.sees("Address on Solana")
 
 
