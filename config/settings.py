@@ -325,14 +325,23 @@ _PLAIN = {
 """What pydantic finds, by its error type, as what to do about it."""
 
 
+NOTHING_SET = (
+    "nothing is set here: `set -a; . FILE` takes the settings from a file, as from the sandbox.env of a sandbox; "
+    "`python main.py sandbox` needs none"
+)
+"""For whoever has just come, or has forgotten to read his settings in."""
+
+
 def _explain(error: ValidationError) -> list[str]:
+    required = [name.upper() for name, field in Settings.model_fields.items() if field.is_required()]
+    everything = {f"{name}: {_PLAIN['missing']}" for name in required}
     lines = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         text = problem["msg"].removeprefix("Value error, ")
         name = ".".join(str(part) for part in problem["loc"]).upper()
         text = _PLAIN.get(problem["type"], text)
         lines.append(f"{name}: {text}" if name else text)
-    return lines
+    return [*lines, NOTHING_SET] if everything <= set(lines) else lines
 
 
 def _refuse_unknown(env: Mapping[str, str], fields: Mapping[str, Any]) -> None:

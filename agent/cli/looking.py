@@ -68,7 +68,7 @@ async def asker(*, alone: bool) -> AsyncIterator[Asker]:
         async with locked_store() as (settings, store):
             yield Desk(settings, store)
     except CommandFailed as error:
-        raise CommandFailed(f"{down}; without it:\n{error}") from None
+        raise CommandFailed(f"{down}; nor can this work without it, on the database alone:\n{error}") from None
 
 
 async def _why_down(client: AdminClient) -> DaemonDown | None:
@@ -88,4 +88,4 @@ async def instead_of(down: DaemonDown) -> AsyncIterator[Looker]:
         async with working_alone() as alone:
             yield alone
     except CommandFailed as error:
-        raise CommandFailed(f"{down}; without it:\n{error}") from None
+        raise CommandFailed(f"{down}; nor can this work without it, on the database alone:\n{error}") from None

@@ -113,8 +113,11 @@ def test_a_missing_setting_is_named(name: str, value: str | None) -> None:
 
 
 def test_all_missing_settings_are_named_in_a_line_each() -> None:
-    lines = refusal({}).splitlines()
+    *lines, told = refusal({}).splitlines()
     assert [line.partition(":")[0] for line in lines] == REQUIRED
+    assert "`python main.py sandbox` needs none" in told
+    one = {REQUIRED[0]: VALID[REQUIRED[0]]}
+    assert [line.partition(":")[0] for line in refusal(one).splitlines()] == REQUIRED[1:]
 
 
 @pytest.mark.parametrize(

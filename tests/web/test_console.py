@@ -277,27 +277,6 @@ async def test_the_treasury_says_that_the_time_to_convert_is_over(shop: Shop, vi
     assert "To convert since 28 Nov 09:00 UTC" in (await visitor.get("/console/treasury/")).words
 
 
-async def test_amounts_of_the_books_and_of_the_audit_log_have_units_that_people_read(
-    shop: Shop, visitor: Visitor
-) -> None:
-    _, author = await shop.member("author@example.com")
-    _, buyer = await shop.member()
-    purchase_id = await paid(shop, await shop.content(author), buyer)
-    await fee_known(shop, purchase_id)
-    await minted(shop, purchase_id)
-    conversion = {"usd_cents": 11_250, "note": "by wire"}
-    announced = await shop.send("POST", "/admin/api/conversions", conversion, "admin-operator", admin=True)
-    assert announced.status == 201
-    await signed_in(visitor, "viewer")
-    purchase = " ".join((await visitor.get(f"/console/purchases/{purchase_id}")).words.split())
-    assert "100 %" in purchase and "bps" not in purchase
-    for path in (f"purchases/{purchase_id}", "ledger/", "ledger/entries"):
-        page = await visitor.get(f"/console/{path}")
-        assert "-3.00" in page.words and "-2.35" in page.words and "base units" not in page.words, path
-    audit = " ".join((await visitor.get("/console/audit/")).words.split())
-    assert "usd 112.50 USD" in audit and "expected usdc 112.50 USDC" in audit
-
-
 async def test_what_only_a_person_can_settle_is_closed_on_its_page_with_a_reason(shop: Shop, visitor: Visitor) -> None:
     now = shop.clock.now()
     await shop.store.write(lambda conn: ask_person(conn, "underpaid", "1", "underpaid", "7 units more are due", now))

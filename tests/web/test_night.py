@@ -104,6 +104,23 @@ async def test_what_is_covered_is_in_flight_once_a_batch_has_it(shop: Shop, visi
     assert "more covered" not in (await visitor.get("/console/")).words
 
 
+async def test_amounts_of_the_books_and_of_the_audit_log_have_units_that_people_read(
+    shop: Shop, visitor: Visitor
+) -> None:
+    purchase_id = await owed(shop)
+    conversion = {"usd_cents": 11_250, "note": "by wire"}
+    announced = await shop.send("POST", "/admin/api/conversions", conversion, "admin-operator", admin=True)
+    assert announced.status == 201
+    await signed_in(visitor, "viewer")
+    purchase = " ".join((await visitor.get(f"/console/purchases/{purchase_id}")).words.split())
+    assert "100 %" in purchase and "bps" not in purchase
+    for path in (f"purchases/{purchase_id}", "ledger/", "ledger/entries"):
+        page = await visitor.get(f"/console/{path}")
+        assert "-3.00" in page.words and "-2.35" in page.words and "base units" not in page.words, path
+    audit = " ".join((await visitor.get("/console/audit/")).words.split())
+    assert "usd 112.50 USD" in audit and "expected usdc 112.50 USDC" in audit
+
+
 async def test_all_outflows_are_counted_and_the_page_says_that_it_shows_the_newest(
     shop: Shop, visitor: Visitor
 ) -> None:

@@ -125,10 +125,6 @@ def problems(seen: Overview) -> list[Problem]:
             f"It holds {seen.wallet_sol} SOL, and {seen.least_sol} are wanted: send it some, or mints and payouts wait."
         )
         found.append(Problem(BAD, "The wallet is low on SOL:", text, "/console/treasury/", "Treasury"))
-    if seen.usdc_low:
-        holds = grouped(seen.wallet_usdc or "")
-        text = f"It holds {holds} USDC, and {grouped(seen.least_usdc)} are wanted. Batches wait for what they lack."
-        found.append(Problem(WAIT, "The wallet is low on USDC:", text, "/console/treasury/", "What to convert"))
     if seen.work.parked:
         text = f"{counted(seen.work.parked, 'piece')} of work parked."
         found.append(Problem(BAD, "Waiting for a person:", text, "/console/work/", "Look at them"))
@@ -137,7 +133,12 @@ def problems(seen: Overview) -> list[Problem]:
         text = f"{counted(failed.number, 'payout')}, {grouped(failed.amount)} USDC, for a person to retry."
         link = f"/console/purchases/?payout_state={UsdcStatus.FAILED}"
         found.append(Problem(BAD, "Not paid, and given up:", text, link, "Look at them"))
-    return [*found, *(problem for batch in seen.open_batches for problem in _of_batch(batch))]
+    found += [problem for batch in seen.open_batches for problem in _of_batch(batch)]
+    if seen.usdc_low:
+        holds = grouped(seen.wallet_usdc or "")
+        text = f"It holds {holds} USDC, and {grouped(seen.least_usdc)} are wanted. Batches wait for what they lack."
+        found.append(Problem(WAIT, "The wallet is low on USDC:", text, "/console/treasury/", "What to convert"))
+    return found
 
 
 def _of_batch(batch: BatchRow) -> list[Problem]:
