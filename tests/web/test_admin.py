@@ -317,6 +317,9 @@ async def test_an_announced_conversion_is_booked_in_dollars_and_releases_no_usdc
         assert (await post(shop, "/admin/api/conversions", wrong)).status == 422
     nothing = await post(shop, "/admin/api/conversions", {"usd_cents": 100, "expected_usdc": "0.00"})
     assert (nothing.status, nothing.code) == (422, "amount_zero")
+    for usdc, status in (("0.49", 422), ("0.50", 201), ("2.00", 201), ("2.01", 422), ("100.00", 422)):
+        told = await post(shop, "/admin/api/conversions", {"usd_cents": 100, "expected_usdc": usdc})
+        assert (told.status, status == 201 or told.code == "amounts_unlike") == (status, True), usdc
 
 
 async def test_the_preview_names_creators_by_amount_and_fails_when_the_balance_cannot_be_read(shop: Shop) -> None:

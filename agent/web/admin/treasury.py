@@ -43,6 +43,9 @@ from storage.reading import operator_views, outlook
 from storage.store import Store
 from storage.treasury import conversions, deposits, funding, matches
 
+UNLIKE = 2
+"""How often one of dollars and USDC may be in the other, at most: far more than any fee or rate."""
+
 
 class AdminTreasury:
     """Endpoints under /admin/api/treasury and /admin/api/conversions. `usdc_account` is the wallet's token account."""
@@ -206,6 +209,7 @@ class AdminTreasury:
         )
         if announced.expected_usdc == 0:
             raise RequestError(422, "amount_zero", "expect more than nothing", "expected_usdc")
+        _require_alike(wish.usd_cents, announced.expected_usdc)
         make = born(call, "announce", "conversion", now, lambda conn: conversions.announce(conn, announced, now))
 
         def write(conn: Connection) -> int:
@@ -250,6 +254,14 @@ class AdminTreasury:
         page = deposits.unexplained_page if asked.unexplained else deposits.page
         items = await self._store.read(lambda conn: _shown(conn, page(conn, asked.before, asked.limit)))
         return DepositPage(items=items, next=items[-1].id if len(items) == asked.limit else None)
+
+
+def _require_alike(usd_cents: int, expected: int) -> None:
+    """A figure with a digit too many would stand on its way, and have nobody convert what is lacking."""
+    dollars = cents_to_base_units(usd_cents)
+    if not dollars <= expected * UNLIKE <= dollars * UNLIKE**2:
+        told = f"{format_usdc(expected)} USDC for {format_usdc(dollars)} dollars: a digit too many, or too few?"
+        raise RequestError(422, "amounts_unlike", told, "expected_usdc")
 
 
 def treasury_body(conn: Connection, usdc_account: str) -> Treasury:
