@@ -70,6 +70,8 @@ class FaultKind(StrEnum):
     """For minutes to a day no block takes what bids less than others do, also beyond all that the daemons may bid."""
     PENDING_REFUNDS = "pending_refunds"
     """Our balance at Stripe covers no refunds for minutes to days: they stay pending, and succeed or fail then."""
+    PREVENTED_DISPUTES = "prevented_disputes"
+    """Stripe ends complaints before they are disputes, mostly by giving the buyer his money back at once."""
 
 
 ALL_FAULTS = frozenset(FaultKind)
@@ -81,6 +83,7 @@ WITH_DICE_OF_THEIR_OWN = CONVERTING | {
     FaultKind.LATE_BUYERS,
     FaultKind.FULL_BLOCKS,
     FaultKind.PENDING_REFUNDS,
+    FaultKind.PREVENTED_DISPUTES,
 }
 """Whether and when they strike moves nothing of what the others draw: a world without them is what it was before there
 were any."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from ports.virtual import VirtualLoop
 from simulator import setups
+from simulator.complaints import Complaints
 from simulator.creators import Creators
 from simulator.latecomers import COME_BEFORE_SECONDS, Latecomers
 from simulator.life import Killed
@@ -39,6 +40,7 @@ RUSHES = 0.5
 MOVES, FREEZES = 0.3, 0.3
 """Share of weeks in which a creator names another address, or has his account frozen."""
 LATEST_WISH_SECONDS = 40
+AFTER_MONDAY_SECONDS = 2_900
 REGRET_SOON_SECONDS = (30, 600, 4_000)
 """Where Stripe may leave refunds pending, more people want their money back."""
 STRANGERS = 2
@@ -127,6 +129,7 @@ class _World:
         self._mints_pay = False
         self._whims = random.Random(f"whims of {scenario.seed}")
         self._latecomers: Latecomers | None = None
+        self._complaints: Complaints | None = None
         self._askers = random.Random(f"askers of {scenario.seed}")
 
     def _is_chosen(self, kind: FaultKind) -> bool:
@@ -148,6 +151,8 @@ class _World:
         self._creators = Creators(cast)
         if FaultKind.LATE_BUYERS in self._kinds:
             self._latecomers = Latecomers(cast, random.Random(f"latecomers of {self._scenario.seed}"))
+        if FaultKind.PREVENTED_DISPUTES in self._kinds:
+            self._complaints = Complaints(cast, random.Random(f"complaints of {self._scenario.seed}"))
         with listening(stage.findings.add, stage.scrutiny.tells):
             try:
                 await self._play_until_broken(stage, cast, mischief)
@@ -156,6 +161,7 @@ class _World:
         faults = mischief.struck
         faults[FaultKind.DEATH] = stage.deaths if FaultKind.DEATH in self._kinds else 0
         faults[FaultKind.LATE_BUYERS] = self._latecomers.paid if self._latecomers is not None else 0
+        faults[FaultKind.PREVENTED_DISPUTES] = self._complaints.given_back if self._complaints is not None else 0
         faults[FaultKind.FORGOTTEN_KEYS] += sum(replays.taken_for_new for replays in stage.replays)
         violations = stage.findings.told()
         return Outcome(
@@ -257,6 +263,9 @@ class _World:
         if FaultKind.PENDING_REFUNDS in self._kinds:
             for at in plot.busy:
                 plot.add(at + self._askers.choice(REGRET_SOON_SECONDS), cast.refund)
+        if self._complaints is not None:
+            for at in plot.busy:
+                plot.add(self._complaints.at(at, BEFORE_MONDAY_SECONDS + AFTER_MONDAY_SECONDS), self._complaints.make)
 
     def _wishes(self, plot: "_Plot", cast: Cast, whims: Whims) -> None:
         """Where an answer may be lost though it was done, people ask for what could be done twice."""

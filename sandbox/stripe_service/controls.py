@@ -177,7 +177,7 @@ class Controls:
             "available_on": booked.get("available_on"),
             "refunded_cents": charge["amount_refunded"],
             "refunds": [{key: row[key] for key in ("id", "amount", "status", "metadata")} for row in refunds],
-            "disputes": [{key: row[key] for key in ("id", "amount", "status")} for row in disputes],
+            "disputes": [_told_of(row) for row in disputes],
         }
 
     def _endpoint(self, endpoint_id: str) -> Endpoint:
@@ -185,3 +185,9 @@ class Controls:
         if endpoint is None:
             raise missing("webhook_endpoint", endpoint_id)
         return endpoint
+
+
+def _told_of(dispute: Json) -> Json:
+    """`withdrawn_cents`: what it has taken of us and not brought back, without its fee."""
+    withdrawn = -sum(booked["amount"] for booked in dispute["balance_transactions"])
+    return {**{key: dispute[key] for key in ("id", "amount", "status")}, "withdrawn_cents": withdrawn}

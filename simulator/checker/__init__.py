@@ -110,6 +110,7 @@ class Checker:
         yield from sales.nothing_lost(db, records)
         yield from sales.losers(db)
         yield from sales.came_back(db, records)
+        yield from sales.due_by_stripe(db, records)
         yield from sales.all_minted(db, records)
         yield from parties.nfts(db, records)
         yield from payouts.nothing_else_left(db, records, accepted)

@@ -6,7 +6,7 @@ from typing import Any
 
 from simulator.checker.reading import Database
 from simulator.checker.records import People, Records
-from simulator.checker.sales import ALL_BPS, creators_part
+from simulator.checker.sales import ALL_BPS, creators_part, taken_for_good
 from simulator.checker.terms import Terms
 
 USDC_DECIMALS = 6
@@ -170,8 +170,7 @@ def _earned(db: Database, records: Records, people: People, terms: Terms, creato
         if wish is None or creator not in wish.shares or payment["session"] not in sold:
             continue
         back = sum(one["amount"] for one in payment["refunds"] if one["status"] == "succeeded")
-        lost = sum(one["amount"] for one in payment["disputes"] if one["status"] == "lost")
-        whole = _due(creators_part(payment["net_cents"], terms), payment["gross_cents"], back + lost)
+        whole = _due(creators_part(payment["net_cents"], terms), payment["gross_cents"], back + taken_for_good(payment))
         due += whole * wish.shares[creator] // ALL_BPS
         shared += len(wish.shares) > 1
     return due, shared

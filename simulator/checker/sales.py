@@ -15,6 +15,8 @@ ALL_BPS = 10_000
 
 TELLING = frozenset(STRIPE_EVENTS) - {"payment_intent.payment_failed"}
 """Events that change something: after a lost database the others are not asked for again."""
+CLOSED = frozenset({"won", "lost", "warning_closed", "prevented"})
+"""Disputes that will move no money any more."""
 
 
 def money(db: Database, records: Records, terms: Terms) -> Iterator[str]:
@@ -121,6 +123,11 @@ def _given(payment: Mapping[str, Any]) -> int:
     return sum(one["amount"] for one in payment["refunds"] if one["status"] == "succeeded")
 
 
+def taken_for_good(payment: Mapping[str, Any]) -> int:
+    """Cents that its disputes have taken for good: also one that was prevented by giving the buyer his money back."""
+    return sum(one["withdrawn_cents"] for one in payment["disputes"] if one["status"] in ("lost", "prevented"))
+
+
 def shelves(db: Database, records: Records) -> Iterator[str]:
     """Editions and NFTs: none beyond the number, none twice, none but for a paid sale, each with its buyer."""
     held = "SELECT content_id, COUNT(*) n FROM purchases WHERE edition_held GROUP BY 1"
@@ -194,8 +201,28 @@ def came_back(db: Database, records: Records) -> Iterator[str]:
                 yield f"refund {one['id']} is {one['status']} at Stripe and {ours and ours['state']} with us"
         for one in payment["disputes"]:
             ours = disputes.get(one["id"])
-            if ours is None or (ours["amount"], ours["status"]) != (one["amount"], one["status"]):
+            told = "lost" if one["status"] == "prevented" and one["withdrawn_cents"] else one["status"]
+            if ours is None or (ours["amount"], ours["status"]) != (one["amount"], told):
                 yield f"dispute {one['id']} is {one['status']} at Stripe and {ours and ours['status']} with us"
+
+
+def due_by_stripe(db: Database, records: Records) -> Iterator[str]:
+    """I3, at rest, whatever our rows say of its disputes: what Stripe has taken for good, nobody is due."""
+    sql = (
+        "SELECT s.id, s.stripe_payment_intent_id pi, s.gross_amount, s.creator_amount, SUM(p.amount) due "
+        "FROM purchases s JOIN payouts p ON p.purchase_id = s.id WHERE s.creator_amount IS NOT NULL GROUP BY s.id "
+        "HAVING SUM(p.state = 'pending_distribution') = 0"
+    )
+    charged = {one["payment_intent"]: one for one in records.payments()}
+    for sale in db.rows(sql):
+        payment = charged.get(sale["pi"])
+        if payment is None or not all(one["status"] in CLOSED for one in payment["disputes"]):
+            continue
+        gross = sale["gross_amount"]
+        left = gross - min(gross, _given(payment) + taken_for_good(payment))
+        due = (2 * sale["creator_amount"] * left + gross) // (2 * gross)
+        if sale["due"] != due:
+            yield f"I3: {sale['due']} is due of purchase {sale['id']}, of which Stripe has left {left} cents: {due}"
 
 
 def all_minted(db: Database, records: Records) -> Iterator[str]:

@@ -175,6 +175,12 @@ def forgets_disputes(patch: MonkeyPatch) -> None:
     patch.setattr(agent.steps.stripe_event, "record_dispute", nothing)
 
 
+@bug(F.PREVENTED_DISPUTES)
+def takes_a_prevented_dispute_for_won(patch: MonkeyPatch) -> None:
+    """Also where the buyer was given his money back."""
+    patch.setattr(storage.sales.returns, "counted_as", lambda status, withdrawn: status)
+
+
 @bug(purchases=9, payout_mode="realtime", atomic_settlement="false")
 def nets_a_debt_without_booking_it(patch: MonkeyPatch) -> None:
     patch.setattr(storage.payouts.debts, "post", nothing)

@@ -131,7 +131,9 @@ def test_a_prevented_dispute_gives_the_money_back_without_a_fee_or_takes_nothing
     assert dispute["payment_method_details"]["card"]["case_type"] == case_type
     told = [kind for kind in machine.event_types() if kind.startswith("charge.dispute.")]
     assert told == ["charge.dispute.created", "charge.dispute.funds_withdrawn"][: 1 + resolved]
-    assert machine.control("GET", "/ledger")["totals"]["balance_cents"] == cents
+    ledger = machine.control("GET", "/ledger")
+    assert ledger["totals"]["balance_cents"] == cents
+    assert [one["withdrawn_cents"] for one in ledger["payments"][0]["disputes"]] == [300 if resolved else 0]
     if resolved:
         status, error = machine.refused("POST", "/v1/refunds", {"charge": charge["id"]})
         assert (status, error["code"]) == (400, "charge_disputed")
