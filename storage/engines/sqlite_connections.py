@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import sys
 from typing import Any, Literal
 
 from sqlalchemy import Engine, PoolProxiedConnection, event
@@ -63,11 +64,16 @@ def prepare(engine: Engine, *, begin: Literal["BEGIN", "BEGIN IMMEDIATE"], synch
 
 
 def _roll_back(connection: PoolProxiedConnection) -> None:
-    """As the driver would, which first resets each of the hundreds of statements that it keeps; SQLite needs none of
-    that, and each read ends here."""
+    """Where nothing failed, without what the driver does first: it resets each of the hundreds of statements that it
+    keeps, and each read ends here. Where something failed they are reset: a statement that was read half way lives as
+    long as the error, and until it ends the connection goes on seeing the rows of then and holds the log."""
     driver: Any = connection.dbapi_connection
-    if driver.in_transaction:
+    if not driver.in_transaction:
+        return
+    if sys.exc_info()[1] is None:
         driver.execute("ROLLBACK")
+    else:
+        driver.rollback()
 
 
 def leave_log_alone(engine: Engine) -> None:

@@ -287,6 +287,32 @@ async def test_a_long_log_is_written_back_into_the_file_between_two_transactions
     await store.stop()
 
 
+def fail_half_way(conn: Connection) -> None:
+    rows = conn.execute(text("SELECT id FROM scratch_notes"))
+    raise ValueError(next(iter(rows)).id)
+
+
+async def test_what_failed_half_way_through_its_rows_holds_no_view_and_no_log_while_its_error_lives(
+    sqlite_store: SqliteStore, sqlite_path: Path
+) -> None:
+    await sqlite_store.write(scratch.create)
+    for number in range(3):
+        await sqlite_store.write(scratch.note(str(number), "x" * WAL_PAGES * PAGE_BYTES))
+    with pytest.raises(ValueError) as read_error:
+        await sqlite_store.read(fail_half_way)
+    with pytest.raises(ValueError) as write_error:
+        await sqlite_store.write(fail_half_way)
+    await sqlite_store.write(scratch.note("later", "x" * WAL_PAGES * PAGE_BYTES))
+    assert await sqlite_store.read(scratch.note_count) == 4, "the connection still sees the rows of then"
+    for name in ("next", "last"):  # the log is written back before the next one, not before the answer
+        await sqlite_store.write(scratch.note(name))
+    assert await sqlite_store.read(scratch.note_count) == 6
+    with closing(sqlite3.connect(sqlite_path)) as looker:
+        _, pages, written_back = looker.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
+    assert pages - written_back < WAL_PAGES
+    assert (str(read_error.value), str(write_error.value)) == ("0", "0")
+
+
 async def test_a_link_may_lead_to_where_the_file_will_be(tmp_path: Path) -> None:
     link, disk = tmp_path / "agent.db", tmp_path / "another disk"
     disk.mkdir()
