@@ -108,6 +108,7 @@ class CircleTransferStep:
 
     async def run(self, claim: Claim) -> Outcome:
         transfer_id, window = int(claim.subject), SendWindow(self._clock)
+        await self._silence.keep_asking()
         case = await self._store.read(lambda conn: rows.load(conn, transfer_id))
         if case.attempt is None and (not case.sendable or case.batch.rail != RAIL):
             return Done()
@@ -127,8 +128,7 @@ class CircleTransferStep:
 
     async def look(self, claim: Claim) -> Outcome:
         """As `run`, as far as it was ordered already and has landed: nothing is ordered, and nothing called dead."""
-        transfer_id = int(claim.subject)
-        case = await self._store.read(lambda conn: rows.load(conn, transfer_id))
+        case = await self._store.read(lambda conn: rows.load(conn, int(claim.subject)))
         if not case.is_on_its_way:
             return Done()
         if watch_state(case.watch) == WatchState.FINALIZED and case.watch is not None and case.watch.err is None:

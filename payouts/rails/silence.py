@@ -83,6 +83,15 @@ class Silence:
         if await self._store.write(lambda conn: held_orders.answered(conn, now)):
             log.warning("circle takes orders again: what waited goes on")
 
+    async def keep_asking(self) -> None:
+        """While orders are held somebody asks: who did may have been found in Circle's list, or have ended."""
+        now = self._clock.now()
+        if not await self._store.read(lambda conn: held_orders.stands_still(conn, now)):
+            return
+        done = await self._store.write(lambda conn: held_orders.move(conn, now))
+        if done is not None:
+            log.warning("orders are held, and nobody was to ask", done=done)
+
 
 def why_not_taken(error: PaymentSystemError) -> str:
     """In words for the operator."""

@@ -6,17 +6,20 @@ asks for all.
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, String, cast, func, or_, select, update
 
 from domain.keys import KEY_TRUSTED_FOR
-from domain.states import TransferState
+from domain.states import TransferState, WorkState
 from storage.operation.switches import state_of, turn
 from storage.payouts.transfers import wake_unanswered
-from storage.statements import among
-from storage.tables import transfer_attempts
+from storage.statements import among, fixed
+from storage.tables import jobs, transfer_attempts
 
 ORDERS_HELD = "orders_held"
 BY = "the circle rail"
+HELD = "Circle takes no orders since "
+"""Begins what the work on an order that is held says."""
+NONE_LEFT = "no order that was begun waits to be taken"
 TRY_ANOTHER = timedelta(minutes=30)
 """After the last order that left, the next one does: the oldest may be at fault itself."""
 
@@ -46,7 +49,7 @@ def why_held(
         return None
     if now - max(last, tried_at or last) >= TRY_ANOTHER:
         return None
-    return f"Circle takes no orders since {held.set_at:%Y-%m-%d %H:%M} UTC: {held.reason}"
+    return f"{HELD}{held.set_at:%Y-%m-%d %H:%M} UTC: {held.reason}"
 
 
 def asks_for_all(conn: Connection, attempt_id: int, now: datetime) -> bool:
@@ -57,6 +60,35 @@ def asks_for_all(conn: Connection, attempt_id: int, now: datetime) -> bool:
 def one_asks(conn: Connection, now: datetime) -> bool:
     """Whether Circle takes no orders, and the first that it takes will be known."""
     return are_held(conn) and _oldest(conn, now) is not None
+
+
+def stands_still(conn: Connection, now: datetime) -> bool:
+    """Whether orders are held, and nobody is about to ask: none that was begun is left, or the oldest was held too."""
+    if not are_held(conn):
+        return False
+    oldest = _oldest(conn, now)
+    return oldest is None or conn.scalar(select(jobs.c.id).where(_is_held(oldest, now))) is not None
+
+
+def move(conn: Connection, now: datetime) -> str | None:
+    """What stands still goes on: the oldest that was begun asks; where none is left, nothing is held. In words, what
+    was done."""
+    if not stands_still(conn, now):
+        return None
+    oldest = _oldest(conn, now)
+    if oldest is None:
+        turn(conn, ORDERS_HELD, False, NONE_LEFT, BY, now)
+        return NONE_LEFT
+    conn.execute(update(jobs).where(_is_held(oldest, now)).values(due_at=now, wakes=jobs.c.wakes + 1))
+    return "the next one asks"
+
+
+def _is_held(attempt_id: int, now: datetime) -> ColumnElement[bool]:
+    """The work on an order, where it waits only because orders are held."""
+    mine = select(cast(transfer_attempts.c.transfer_id, String)).where(transfer_attempts.c.id == attempt_id)
+    waits = (jobs.c.state == fixed(WorkState.DUE)) & (jobs.c.due_at > now) & jobs.c.lease_until.is_(None)
+    is_its = (jobs.c.kind == fixed("transfer")) & (jobs.c.subject == mine.scalar_subquery())
+    return is_its & waits & jobs.c.last_error.startswith(HELD)
 
 
 def _oldest(conn: Connection, now: datetime) -> int | None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import URL, Connection, select
+from sqlalchemy import URL, Connection, select, update
 
 from domain.errors import AccessRefused
 from domain.keys import KEY_TRUSTED_FOR
@@ -17,8 +17,9 @@ from storage.payouts import held_orders, transfers
 from storage.payouts.planning import PlanTerms
 from storage.payouts.taking import take
 from storage.store import Store
-from storage.tables import state_history
+from storage.tables import jobs, state_history
 from storage.treasury import funding
+from storage.work import enqueue
 from tests.gateways.circle_world import gateway_over
 from tests.gateways.wire import ScriptedTransport, answer
 from tests.sales import PLATFORM, START, Sales
@@ -79,6 +80,28 @@ async def test_the_oldest_order_that_is_not_answered_asks_and_another_one_leaves
         assert not held_orders.one_asks(conn, late + 30 * MINUTE)
         assert held_orders.answered(conn, NOW) and not held_orders.answered(conn, NOW)
         assert held_orders.why_held(conn, None, NOW) is None
+
+    await store.write(story)
+
+
+async def test_where_none_that_was_begun_is_left_to_ask_the_next_one_does_and_with_none_the_hold_ends(
+    store: Store,
+) -> None:
+    def story(conn: Connection) -> None:
+        batch(conn)
+        held_orders.hold(conn, "503", NOW)
+        first, second = intend(conn, 1), intend(conn, 2)
+        for transfer_id, why in ((1, None), (2, held_orders.why_held(conn, second, NOW))):
+            enqueue(conn, "transfer", transfer_id, NOW, NOW + 60 * MINUTE)
+            conn.execute(update(jobs).where(jobs.c.subject == str(transfer_id)).values(last_error=why))
+        assert not held_orders.stands_still(conn, NOW) and held_orders.move(conn, NOW) is None
+        transfers.first_send(conn, first, NOW)
+        transfers.seen_at_circle(conn, first, "circle-1", "COMPLETE", NOW, None)
+        assert held_orders.stands_still(conn, NOW) and held_orders.move(conn, NOW) == "the next one asks"
+        due = select(jobs.c.subject).where(jobs.c.kind == "transfer", jobs.c.due_at == NOW)
+        assert conn.scalars(due).all() == ["2"] and not held_orders.stands_still(conn, NOW)
+        transfers.failed(conn, 2, "its account is frozen", NOW)
+        assert held_orders.move(conn, NOW) == held_orders.NONE_LEFT and not held_orders.are_held(conn)
 
     await store.write(story)
 
