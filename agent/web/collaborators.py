@@ -1,4 +1,4 @@
-"""Who shares in a sale: found by the code that he gave, and named to those who share with him."""
+"""Who shares in a sale: found by the code that he gave, and shown to those who share with him."""
 
 from uuid import UUID
 
@@ -40,7 +40,7 @@ class Collaborators:
                 "/api/content/{content_id}/shares/",
                 Access.USER,
                 self.shares,
-                "Who shares in its sales, by name; for its author and for them",
+                "Who shares in its sales; for its author and for them",
                 NamedShares,
             ),
         ]
@@ -56,7 +56,7 @@ class Collaborators:
 
     async def shares(self, call: Call) -> NamedShares:
         content_id, me = call.row_id("content_id"), call.user_id
-        found = await self._store.read(lambda conn: contents.named_shares(conn, content_id))
+        found = await self._store.read(lambda conn: contents.named_shares(conn, content_id, me))
         if found is None or me not in {found.author_id, *(one.user_id for one in found.shares)}:
             raise not_found("content")
         return NamedShares(

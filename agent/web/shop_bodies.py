@@ -50,8 +50,10 @@ class PersonNamed(Answer):
     name: str
 
 
-class NamedShare(PersonNamed):
-    share_bps: int
+class NamedShare(Share):
+    """`name` is null of whoever sells nothing in the shop himself: who may not be found by counting."""
+
+    name: str | None
 
 
 class NamedShares(Answer):

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, create_engine
+from sqlalchemy import URL, Connection, create_engine, event
 
 from storage.engines import compilations, sqlite_connections
 from storage.errors import StoreBusy, StoreUnavailable
@@ -16,6 +16,11 @@ T = TypeVar("T")
 READERS = 4
 """Threads, each with a connection. Reads are short, and more than the cores can serve only adds memory."""
 READER_WAIT_SECONDS = 5.0
+STOP_SECONDS = 1.0
+"""For reads that have begun when the store stops. A page that goes through a large table would hold up the end of the
+process, which waits for each thread, for as long as that takes; nobody reads its answer any more."""
+INTERRUPT_AGAIN_SECONDS = 0.1
+"""A read that was interrupted between two statements goes on with the next one."""
 
 
 class SqliteReaders:
@@ -34,6 +39,8 @@ class SqliteReaders:
             execution_options={"compiled_cache": compilations.OF_SQLITE},
         )
         sqlite_connections.prepare(self._engine, begin="BEGIN", synchronous="FULL", readonly=True)
+        self._opened: list[Any] = []
+        event.listen(self._engine, "connect", lambda connection, _: self._opened.append(connection))
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
         self._free = asyncio.Semaphore(READERS)
         self._stopped = False
@@ -51,10 +58,14 @@ class SqliteReaders:
             self._free.release()
 
     async def stop(self) -> None:
-        """Let the reads that have begun end, then close the connections."""
+        """Let the reads that have begun end, interrupt those that are long, then close the connections."""
         self._stopped = True
-        for _ in range(READERS):
-            await self._free.acquire()
+        reading = {asyncio.ensure_future(self._free.acquire()) for _ in range(READERS)}
+        _, reading = await asyncio.wait(reading, timeout=STOP_SECONDS)
+        while reading:
+            for connection in self._opened:
+                connection.interrupt()
+            _, reading = await asyncio.wait(reading, timeout=INTERRUPT_AGAIN_SECONDS)
         self._threads.shutdown()
         self._engine.dispose()
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, exists, insert, select, update
 
 from domain.errors import KeyUsed, RequestError
 from domain.keys import published_uuid
@@ -45,8 +45,10 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class NamedPart:
+    """`name` is None where it is not told."""
+
     user_id: int
-    name: str
+    name: str | None
     share_bps: int
 
 
@@ -104,14 +106,18 @@ def require_known(conn: Connection, wanted: Sequence[int]) -> None:
         raise RequestError(422, "unknown_collaborator", f"there is no user {missing[0]}", "collaborators")
 
 
-def named_shares(conn: Connection, content_id: int) -> NamedParts | None:
-    """Who shares in the sales of a content, the largest part first; one that was taken down too."""
+def named_shares(conn: Connection, content_id: int, asker_id: int) -> NamedParts | None:
+    """Who shares in the sales of a content, the largest part first; one that was taken down too. Named are the asker
+    and whom the shop names as an author: shares are taken by number too, and who counts would read everybody's name.
+    """
     author_id = conn.scalar(select(contents.c.author_id).where(contents.c.id == content_id))
     if author_id is None:
         return None
     parts = _shares(conn, [content_id]).get(content_id, {author_id: SHARE_WHOLE_BPS})
-    names = conn.execute(select(users.c.id, users.c.username).where(users.c.id.in_(parts)))
-    found = [NamedPart(row.id, row.username, parts[row.id]) for row in names]
+    sells = exists().where(contents.c.author_id == users.c.id, contents.c.taken_down_at.is_(None))
+    told = select(users.c.id, users.c.username).where(users.c.id.in_(parts), (users.c.id == asker_id) | sells)
+    names = {row.id: row.username for row in conn.execute(told)}
+    found = [NamedPart(user, names.get(user), bps) for user, bps in parts.items()]
     return NamedParts(author_id, sorted(found, key=lambda one: (-one.share_bps, one.user_id)))
 
 

@@ -171,6 +171,26 @@ async def test_a_stop_waits_for_the_reads_that_have_begun_and_refuses_the_others
         await waiting
 
 
+LONG = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT count(*) FROM n"
+
+
+async def test_a_stop_interrupts_the_reads_that_are_long(sqlite_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_readers, "STOP_SECONDS", 0.05)
+    store = SqliteStore(sqlite_path)
+    await store.start()
+    begun, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def read_long(connection: Connection) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        connection.execute(text(LONG))
+
+    reading = asyncio.ensure_future(store.read(read_long))
+    await begun.wait()
+    await store.stop()
+    with pytest.raises(StoreUnavailable, match="INTERRUPT"):
+        await reading
+
+
 async def test_a_full_queue_refuses_at_once(sqlite_path: Path) -> None:
     store = SqliteStore(sqlite_path, waiting_max=3)
     await store.start()

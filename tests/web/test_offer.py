@@ -118,7 +118,7 @@ async def test_collaborators_are_named_by_their_codes_shown_back_and_paid_their_
     assert "66.66" not in (await seller.get(page)).words, "a guest reads who shares in it"
     await seller.send("/signin", "/signin", email="other-2@example.com", password=PASSWORD)
     named = " ".join((await seller.get(page)).words.split())
-    assert "You 0.01 %" in named and f"{NAME} 33.33 %" in named
+    assert "You 0.01 %" in named and "author 66.66 %" in named and f"Collaborator {first} 33.33 %" in named
     assert second_code in (await seller.get("/sales")).words
 
 
@@ -177,19 +177,27 @@ async def test_whose_code_it_is_is_told_to_whoever_has_the_whole_of_it(shop: Sho
     assert (await shop.send("GET", f"/api/collaborators/?code={code}")).status == 401
 
 
-async def test_who_shares_in_a_content_is_named_to_those_who_do(shop: Shop) -> None:
+async def test_who_shares_in_a_content_is_told_to_those_who_do_and_who_counts_reads_no_names(shop: Shop) -> None:
+    """By the API collaborators are named by their numbers, which are everybody's."""
     author_id, author = await shop.member("author@example.com")
     second, token = await shop.member("second@example.com")
     _, stranger = await shop.member()
     shares = [{"user_id": author_id, "share_bps": 4_000}, {"user_id": second, "share_bps": 6_000}]
     path = f"/api/content/{await shop.content(author, collaborators=shares)}/shares/"
-    for allowed in (author, token):
+    for allowed, seen in ((author, None), (token, "second")):
         items = (await shop.send("GET", path, token=allowed)).body["items"]
         assert items == [
-            {"user_id": second, "name": "second", "share_bps": 6_000},
+            {"user_id": second, "name": seen, "share_bps": 6_000},
             {"user_id": author_id, "name": "author", "share_bps": 4_000},
         ]
     assert (await shop.send("GET", path, token=stranger)).status == 404
+    of_second = await shop.content(token)
+    assert (await shop.send("GET", path, token=author)).body["items"][0]["name"] == "second", "the shop names him now"
+    taken_down = (
+        tables.contents.update().where(tables.contents.c.id == of_second).values(taken_down_at=shop.clock.now())
+    )
+    await shop.store.write(lambda conn: conn.execute(taken_down))
+    assert (await shop.send("GET", path, token=author)).body["items"][0]["name"] is None
     alone = f"/api/content/{await shop.content(author)}/shares/"
     (own,) = (await shop.send("GET", alone, token=author)).body["items"]
     assert (own["user_id"], own["share_bps"]) == (author_id, 10_000)
