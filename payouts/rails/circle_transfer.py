@@ -303,8 +303,8 @@ class CircleTransferStep:
         any key: once the chain shows no such outflow either, a person looks at Circle's console and asks for it. While
         Circle takes no orders, its list says nothing of what it has yet to do."""
         attempt = case.live
-        is_asked = await self._store.read(lambda conn: held_orders.one_asks(conn, self._clock.now()))
-        proof = None if is_asked else await self._absence(case, attempt.first_sent_at)
+        waits = await self._store.read(lambda conn: held_orders.one_waits(conn, self._clock.now()))
+        proof = None if waits else await self._absence(case, attempt.first_sent_at)
         why = f"sent at {attempt.first_sent_at:%Y-%m-%d %H:%M} UTC, and Circle lists no such transfer{besides}"
         if proof is None:
             found = await self._followed(case, claim, why)

@@ -6,14 +6,14 @@ asks for all.
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, String, cast, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, String, cast, exists, func, or_, select, update
 
 from domain.keys import KEY_TRUSTED_FOR
 from domain.states import TransferState, WorkState
 from storage.operation.switches import state_of, turn
 from storage.payouts.transfers import wake_unanswered
 from storage.statements import among, fixed
-from storage.tables import jobs, transfer_attempts
+from storage.tables import batches, jobs, transfer_attempts, transfers
 
 ORDERS_HELD = "orders_held"
 BY = "the circle rail"
@@ -57,9 +57,9 @@ def asks_for_all(conn: Connection, attempt_id: int, now: datetime) -> bool:
     return are_held(conn) and _oldest(conn, now) == attempt_id
 
 
-def one_asks(conn: Connection, now: datetime) -> bool:
-    """Whether Circle takes no orders, and the first that it takes will be known."""
-    return are_held(conn) and _oldest(conn, now) is not None
+def one_waits(conn: Connection, now: datetime) -> bool:
+    """Whether Circle takes no orders, and one waits to ask, if only for its batch to go on."""
+    return are_held(conn) and _oldest(conn, now, _WAITS) is not None
 
 
 def stands_still(conn: Connection, now: datetime) -> bool:
@@ -67,7 +67,9 @@ def stands_still(conn: Connection, now: datetime) -> bool:
     if not are_held(conn):
         return False
     oldest = _oldest(conn, now)
-    return oldest is None or conn.scalar(select(jobs.c.id).where(_is_held(oldest, now))) is not None
+    if oldest is None:
+        return _oldest(conn, now, _WAITS) is None
+    return conn.scalar(select(jobs.c.id).where(_is_held(oldest, now))) is not None
 
 
 def move(conn: Connection, now: datetime) -> str | None:
@@ -91,8 +93,9 @@ def _is_held(attempt_id: int, now: datetime) -> ColumnElement[bool]:
     return is_its & waits & jobs.c.last_error.startswith(HELD)
 
 
-def _oldest(conn: Connection, now: datetime) -> int | None:
-    found: int | None = conn.scalar(select(func.min(transfer_attempts.c.id)).where(_ASKED_FOR, _is_fresh(now)))
+def _oldest(conn: Connection, now: datetime, those: ColumnElement[bool] | None = None) -> int | None:
+    of = _ASKED_FOR if those is None else those
+    found: int | None = conn.scalar(select(func.min(transfer_attempts.c.id)).where(of, _is_fresh(now)))
     return found
 
 
@@ -102,11 +105,15 @@ def _is_fresh(now: datetime) -> ColumnElement[bool]:
     return or_(sent_at.is_(None), sent_at >= now - KEY_TRUSTED_FOR)
 
 
-_ASKED_FOR = (
+_WAITS = (
     transfer_attempts.c.state.in_(among((TransferState.INTENDED, TransferState.SUBMITTED)))
     & transfer_attempts.c.circle_transaction_id.is_(None)
     & transfer_attempts.c.signature.is_(None)
 )
+_ASKED_FOR = _WAITS & ~exists().where(
+    transfers.c.id == transfer_attempts.c.transfer_id, batches.c.id == transfers.c.batch_id, batches.c.paused
+)
+"""What is in a batch that is paused is looked for at most."""
 
 
 def hold(conn: Connection, why: str, now: datetime) -> bool:

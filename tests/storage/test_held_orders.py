@@ -17,7 +17,7 @@ from storage.payouts import held_orders, transfers
 from storage.payouts.planning import PlanTerms
 from storage.payouts.taking import take
 from storage.store import Store
-from storage.tables import jobs, state_history
+from storage.tables import batches, jobs, state_history
 from storage.treasury import funding
 from storage.work import enqueue
 from tests.gateways.circle_world import gateway_over
@@ -76,8 +76,8 @@ async def test_the_oldest_order_that_is_not_answered_asks_and_another_one_leaves
         assert held_orders.why_held(conn, None, NOW + 59 * MINUTE, NOW + 30 * MINUTE) is not None
         transfers.first_send(conn, first, NOW)
         late = NOW + KEY_TRUSTED_FOR + MINUTE
-        assert held_orders.asks_for_all(conn, second, late) and held_orders.one_asks(conn, late)
-        assert not held_orders.one_asks(conn, late + 30 * MINUTE)
+        assert held_orders.asks_for_all(conn, second, late) and held_orders.one_waits(conn, late)
+        assert not held_orders.one_waits(conn, late + 30 * MINUTE)
         assert held_orders.answered(conn, NOW) and not held_orders.answered(conn, NOW)
         assert held_orders.why_held(conn, None, NOW) is None
 
@@ -100,6 +100,11 @@ async def test_where_none_that_was_begun_is_left_to_ask_the_next_one_does_and_wi
         assert held_orders.stands_still(conn, NOW) and held_orders.move(conn, NOW) == "the next one asks"
         due = select(jobs.c.subject).where(jobs.c.kind == "transfer", jobs.c.due_at == NOW)
         assert conn.scalars(due).all() == ["2"] and not held_orders.stands_still(conn, NOW)
+        for paused in (True, False):
+            conn.execute(update(batches).values(paused=paused))
+            assert held_orders.asks_for_all(conn, second, NOW) is not paused
+            assert held_orders.one_waits(conn, NOW) and held_orders.move(conn, NOW) is None
+            assert (held_orders.why_held(conn, None, NOW) is None) is paused
         transfers.failed(conn, 2, "its account is frozen", NOW)
         assert held_orders.move(conn, NOW) == held_orders.NONE_LEFT and not held_orders.are_held(conn)
 

@@ -9,6 +9,7 @@ from tests.week.checker import rows_of
 from tests.week.people import on_virtual_time
 from tests.week.selling import DUE
 from tests.week.test_orders_held import held
+from tests.week.test_refused_keys import LONGEST_PAUSE
 from tests.week.test_refused_orders import FOR_EVER, FROZEN, covered, later, refuse, switched
 from tests.week.test_unanswered_orders import HOUR, ORDER, SOON
 
@@ -63,4 +64,26 @@ async def test_a_hold_ends_when_the_one_order_that_asked_is_not_due_any_more(tmp
 
     await shop.world.until("the refund takes its effect", cancelled, seconds=HOUR)
     assert switched(shop) == ["on", "off"]
+    await shop.close()
+
+
+@on_virtual_time
+async def test_while_the_batch_of_the_one_that_asks_is_paused_another_one_asks(tmp_path: Path) -> None:
+    """Pausing it was all that an operator could do at night, and then what was planned after it asked once an hour."""
+    shop = await covered(tmp_path, "ada")
+    refuse(shop, **FROZEN)
+    await shop.plan()
+    await shop.until_work_says("an operator must act")
+    paused = await shop.world.operator("POST", "/admin/api/batches/1/pause", {"reason": "look first"})
+    assert paused.status == 200
+    await shop.join("ben")
+    await shop.sell("ben")
+    await shop.deposited(DUE)
+    await shop.plan()
+    await shop.world.clock.sleep(2 * HOUR + 600)
+    assert await held(shop) is not None
+    shop.world.circle.faults.rules.clear()
+    await shop.batch_is("settled", 2, seconds=LONGEST_PAUSE + SOON)
+    assert shop.paid() == {"ada": 0, "ben": DUE}
+    assert await held(shop) is None
     await shop.close()

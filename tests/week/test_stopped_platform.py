@@ -5,8 +5,10 @@ from pathlib import Path
 from solders.account import Account
 from solders.pubkey import Pubkey
 
+from payouts.rails import destination
 from sandbox.faults import Fault, Rule
 from sandbox.solana_node.token_layouts import TOKEN
+from tests.logged import logged
 from tests.week.checker import outflows, rows_of, usdc_of
 from tests.week.people import on_virtual_time
 from tests.week.selling import DUE, Market
@@ -73,9 +75,12 @@ async def test_while_the_platform_wallet_s_usdc_account_is_frozen_nothing_is_ord
     await shop.sell()
     await shop.deposited(DUE)
     freeze(shop, shop.world.platform.address, frozen=True)
-    await shop.plan()
-    await shop.until_work_says("the platform wallet's USDC account is frozen")
-    await shop.world.clock.sleep(3_600)
+    with logged(destination) as lines:
+        await shop.plan()
+        await shop.until_work_says("the platform wallet's USDC account is frozen")
+        await shop.world.clock.sleep(3_600)
+    told = [line for line in lines if line["event"] == "payouts wait for the platform wallet"]
+    assert [(line["log_level"], line["account"]) for line in told] == [("error", "frozen")]
     assert rows_of(shop.world, "SELECT id FROM transfer_attempts") == []
     assert shop.states() == ["pending_distribution"]
     freeze(shop, shop.world.platform.address, frozen=False)
