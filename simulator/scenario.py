@@ -72,6 +72,9 @@ class FaultKind(StrEnum):
     """Our balance at Stripe covers no refunds for minutes to days: they stay pending, and succeed or fail then."""
     PREVENTED_DISPUTES = "prevented_disputes"
     """Stripe ends complaints before they are disputes, mostly by giving the buyer his money back at once."""
+    PRUNED_NODES = "pruned_nodes"
+    """Both nodes keep nothing of what landed before some moment, in which USDC has just been paid: Circle may lose
+    sight of it, and the machine go off."""
 
 
 ALL_FAULTS = frozenset(FaultKind)
@@ -84,6 +87,7 @@ WITH_DICE_OF_THEIR_OWN = CONVERTING | {
     FaultKind.FULL_BLOCKS,
     FaultKind.PENDING_REFUNDS,
     FaultKind.PREVENTED_DISPUTES,
+    FaultKind.PRUNED_NODES,
 }
 """Whether and when they strike moves nothing of what the others draw: a world without them is what it was before there
 were any."""

@@ -58,6 +58,7 @@ SHARES = {
     FaultKind.NO_SOL: 0.25,
     FaultKind.LATE_FEES: 0.25,
     FaultKind.FULL_BLOCKS: 0.25,
+    FaultKind.PRUNED_NODES: 0.25,
 }
 """Of kinds that hide others: after an old backup some sales wait for a person, and are judged less strictly; where
 nobody is there, or nothing can be paid, little happens."""

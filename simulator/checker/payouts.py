@@ -110,7 +110,8 @@ def nothing_else_left(db: Database, records: Records, accepted: frozenset[str]) 
 def landed_once(records: Records) -> Iterator[str]:
     """I7: of all that Circle ever made for one reference, at most one landed without an error."""
     left = records.outflows()
-    landed = Counter(one.ref_id for one in records.orders() if one.ref_id and one.tx_hash in left)
+    signed = records.out_of_sight
+    landed = Counter(one.ref_id for one in records.orders() if one.ref_id and signed.get(one.id, one.tx_hash) in left)
     yield from (f"I7: {reference} landed {times} times" for reference, times in landed.items() if times > 1)
 
 
@@ -162,6 +163,9 @@ def dead_is_dead(db: Database, records: Records) -> Iterator[str]:
         for row in db.rows(f"SELECT id, signature FROM {table} WHERE state = 'dead' AND signature IS NOT NULL"):
             if row["signature"] in landed:
                 yield f"I8: attempt {row['id']} of {table} is called dead and took effect by {row['signature']}"
+    for row in db.rows("SELECT id, circle_transaction_id c FROM transfer_attempts WHERE state = 'dead'"):
+        if records.out_of_sight.get(row["c"]) in landed:
+            yield f"I8: transfer attempt {row['id']} is called dead and took effect, of which Circle has lost sight"
 
 
 def _successors(rows: list[sqlite3.Row]) -> Iterator[str]:

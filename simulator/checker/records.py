@@ -84,6 +84,8 @@ class Records:
         """None where whoever watches doesn't know them: then nobody is asked what he wanted."""
         self.restored = False
         """An old backup of the database was put back: what it did not know may be lost to it."""
+        self.out_of_sight: dict[str, str] = {}
+        """Order that Circle has given up although it had landed → the signature that it no longer names."""
         self.mint: Books | None = None
         """The account at Circle Mint, where the daemons convert through it."""
         self._payments: list[Mapping[str, Any]] | None = None

@@ -1,12 +1,14 @@
-"""Bugs in what waits for room in a block, or for Stripe to have the money of a refund."""
+"""Bugs in what waits for room in a block, for Stripe to have the money of a refund, or for nodes to know what was."""
 
 from collections.abc import Callable
+from typing import Any
 
 from pytest import MonkeyPatch
 
 import agent.steps.refund
 import agent.steps.refunds_sync
 import agent.steps.stripe_event
+import indexer.absence
 from domain.dead_attempts import DeadAttempts
 from domain.refunds import refund_state
 from simulator.scenario import FaultKind as F
@@ -28,6 +30,14 @@ def takes_a_pending_refund_for_given(patch: MonkeyPatch) -> None:
 def forgets_that_a_pending_refund_failed(patch: MonkeyPatch) -> None:
     """What was pending once stays so."""
     _hear(patch, lambda told: "pending" if told == "failed" else told)
+
+
+@bug(F.PRUNED_NODES, rail="circle")
+def believes_lists_that_end_where_a_ledger_was_pruned(patch: MonkeyPatch) -> None:
+    async def require(node: Any, since: Any) -> None:
+        """Whatever it keeps."""
+
+    patch.setattr(indexer.absence, "_require_history", require)
 
 
 def _hear(patch: MonkeyPatch, heard: Callable[[str], str]) -> None:
