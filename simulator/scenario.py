@@ -74,7 +74,9 @@ class FaultKind(StrEnum):
     """Stripe ends complaints before they are disputes, mostly by giving the buyer his money back at once."""
     PRUNED_NODES = "pruned_nodes"
     """Both nodes keep nothing of what landed before some moment, in which USDC has just been paid: Circle may lose
-    sight of it, and the machine go off."""
+    sight of it."""
+    GONE_ACCOUNTS = "gone_accounts"
+    """A creator's USDC account is frozen, or he gives it away, for minutes to days."""
 
 
 ALL_FAULTS = frozenset(FaultKind)
@@ -88,6 +90,7 @@ WITH_DICE_OF_THEIR_OWN = CONVERTING | {
     FaultKind.PENDING_REFUNDS,
     FaultKind.PREVENTED_DISPUTES,
     FaultKind.PRUNED_NODES,
+    FaultKind.GONE_ACCOUNTS,
 }
 """Whether and when they strike moves nothing of what the others draw: a world without them is what it was before there
 were any."""

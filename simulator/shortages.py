@@ -11,6 +11,7 @@ LAST_SECONDS: Mapping[FaultKind, tuple[int, ...]] = {
     FaultKind.FULL_BLOCKS: (600, 3_600, 14_400, 90_000),
     FaultKind.PENDING_REFUNDS: (60, 3_600, 40_000, 250_000),
     FaultKind.PRUNED_NODES: (3_600, 40_000, 150_000),
+    FaultKind.GONE_ACCOUNTS: (6_000, 40_000, 150_000),
 }
 """Longer than faults last that somebody mends."""
 PRICES = (3_000, 20_000, 400_000, 10**12)

@@ -13,7 +13,7 @@ from sandbox.circle_service.transactions import State
 from sandbox.faults import Fault, Faults, Rule
 from sandbox.solana_node.endpoints import Endpoint
 from sandbox.solana_node.history import Landed
-from simulator import oddities, pruning, shortages
+from simulator import gone_accounts, oddities, pruning, shortages
 from simulator.line import Fray
 from simulator.outside import SECOND_ENDPOINT, START_LAMPORTS
 from simulator.scenario import FaultKind
@@ -97,6 +97,7 @@ class Storms:
             FaultKind.LOST_COMMITS: self._break_commits,
             FaultKind.FULL_BLOCKS: lambda: shortages.fill_blocks(self.stage, self.own_dice(kind), self.prices),
             FaultKind.PENDING_REFUNDS: lambda: shortages.lack_refunds(self.stage, self.own_dice(kind)),
+            FaultKind.GONE_ACCOUNTS: lambda: gone_accounts.spoil(self.stage, self.own_dice(kind)),
             FaultKind.PRUNED_NODES: lambda: pruning.prune(self.stage, self.own_dice(kind)),
         }
         return others[kind]() if kind in others else None

@@ -92,6 +92,7 @@ class Checker:
         yield from payouts.weeks(db, records)
         yield from payouts.frozen(db)
         yield from payouts.paid_on_chain(db, records)
+        yield from payouts.to_strangers(records)
         yield from payouts.landed_once(records)
         if not records.restored:
             yield from payouts.paid_once(db, records)

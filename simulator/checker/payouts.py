@@ -107,6 +107,14 @@ def nothing_else_left(db: Database, records: Records, accepted: frozenset[str]) 
         yield f"I6: {left[signature]} left by {signature} and no payout says so"
 
 
+def to_strangers(records: Records) -> Iterator[str]:
+    """I6: nothing is paid into an account that its owner had given away before."""
+    for signature, to in records.outflows().items():
+        if signature not in records.in_hand:
+            for owner in records.strangers & to.keys():
+                yield f"I6: {owner} got {to[owner]} by {signature}, by an account that was given to him"
+
+
 def landed_once(records: Records) -> Iterator[str]:
     """I7: of all that Circle ever made for one reference, at most one landed without an error."""
     left = records.outflows()

@@ -86,6 +86,10 @@ class Records:
         """An old backup of the database was put back: what it did not know may be lost to it."""
         self.out_of_sight: dict[str, str] = {}
         """Order that Circle has given up although it had landed → the signature that it no longer names."""
+        self.strangers: set[str] = set()
+        """To whom a creator has given his USDC account."""
+        self.in_hand: set[str] = set()
+        """Outflows that landed so soon after that nobody could know."""
         self.mint: Books | None = None
         """The account at Circle Mint, where the daemons convert through it."""
         self._payments: list[Mapping[str, Any]] | None = None

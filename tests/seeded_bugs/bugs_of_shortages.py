@@ -9,6 +9,7 @@ import agent.steps.refund
 import agent.steps.refunds_sync
 import agent.steps.stripe_event
 import indexer.absence
+import payouts.rails.destination
 from domain.dead_attempts import DeadAttempts
 from domain.refunds import refund_state
 from simulator.scenario import FaultKind as F
@@ -38,6 +39,14 @@ def believes_lists_that_end_where_a_ledger_was_pruned(patch: MonkeyPatch) -> Non
         """Whatever it keeps."""
 
     patch.setattr(indexer.absence, "_require_history", require)
+
+
+@bug(F.GONE_ACCOUNTS, rail="circle")
+def pays_into_whatever_account_stands_there(patch: MonkeyPatch) -> None:
+    async def unfit(self: Any, case: Any) -> None:
+        """Nothing is looked at."""
+
+    patch.setattr(payouts.rails.destination.Destination, "unfit", unfit)
 
 
 def _hear(patch: MonkeyPatch, heard: Callable[[str], str]) -> None:
