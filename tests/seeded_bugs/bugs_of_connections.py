@@ -30,11 +30,11 @@ def intends_anew_what_got_no_answer(patch: MonkeyPatch) -> None:
 
 
 def _insisting(real: Any) -> Any:
-    async def intend(self: Any, case: Any, claim: Any) -> Any:
+    async def intend(self: Any, *case: Any, **told: Any) -> Any:
         try:
-            return await real(self, case, claim)
+            return await real(self, *case, **told)
         except StoreUnavailable:
-            return await real(self, case, claim)
+            return await real(self, *case, **told)
 
     return intend
 

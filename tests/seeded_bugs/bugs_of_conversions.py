@@ -24,8 +24,8 @@ CIRCLE_MINT = "circle_mint"
 def takes_a_fresh_key_for_each_try_of_an_order(patch: MonkeyPatch) -> None:
     real, tries = of(MintGateway, "order_transfer"), count()
 
-    async def order(self: Any, key: Any, body_fields: Any) -> Any:
-        return await real(self, uuid4_shaped(str(key), str(next(tries))), body_fields)
+    async def order(self: Any, key: Any, *body: Any) -> Any:
+        return await real(self, uuid4_shaped(str(key), str(next(tries))), *body)
 
     patch.setattr(MintGateway, "order_transfer", order)
 

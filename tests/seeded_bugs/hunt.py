@@ -11,6 +11,8 @@ from simulator.week import simulate
 from tests.seeded_bugs.bugs import Bug
 
 SEEDS_MOST = 1_000
+MISFITS = ("TypeError", "AttributeError", "NameError")
+"""A call that the code makes otherwise since the bug was written fails at once, and shows nothing but that."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ def hunt(bug: Bug, seeds: int = SEEDS_MOST, first: int = 1, *, against_itself: b
             bug.plant(patch)
             found = played(bug.scenario(seed))
         seconds = time.process_time() - began
+        if found is not None and any(misfit in found for misfit in MISFITS):
+            raise AssertionError(f"{bug.name}: what is planted fits the code no more: {found}")
         if found is not None and (not against_itself or is_sound(bug.scenario(seed))):
             return Hit(seed, found, seconds)
     return None
