@@ -18,11 +18,12 @@ class Standings:
     def __init__(self, read: Read) -> None:
         self._read = read
         self._reading = asyncio.Lock()
-        self._asked: dict[str, list[AccountStanding | Retryable]] = {}
+        self._asked: dict[str, list[AccountStanding | Exception]] = {}
         """Owner → where those who asked of him find the answer."""
 
     async def of(self, *owners: str) -> list[AccountStanding]:
-        """As the newest confirmed block has them. Raises Retryable."""
+        """As the newest confirmed block has them. Raises Retryable; a defect comes out at those whose call met it, and
+        is in nobody's way after them."""
         found = [self._asked.setdefault(owner, []) for owner in owners]
         async with self._reading:
             if not all(found):
@@ -32,14 +33,16 @@ class Standings:
     async def _answer(self) -> None:
         owners = list(self._asked)
         try:
-            answers: Sequence[AccountStanding | Retryable] = await self._read(owners)
-        except Retryable as error:
+            answers: Sequence[AccountStanding | Exception] = await self._read(owners)
+        except Exception as error:  # noqa: BLE001 (raised again to each who asked)
             answers = [error] * len(owners)
         for owner, answer in zip(owners, answers, strict=True):
             self._asked.pop(owner).append(answer)
 
 
-def _told(answer: AccountStanding | Retryable) -> AccountStanding:
+def _told(answer: AccountStanding | Exception) -> AccountStanding:
     if isinstance(answer, Retryable):
         raise Retryable(str(answer), answer.retry_after_seconds)
+    if isinstance(answer, Exception):
+        raise answer
     return answer

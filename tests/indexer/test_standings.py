@@ -71,3 +71,12 @@ async def test_one_who_is_stopped_while_he_asks_for_all_leaves_nobody_without_an
         await reader
     chain.may_answer.set()
     assert await other == [AccountStanding.FROZEN]
+
+
+async def test_an_owner_who_can_t_be_asked_about_is_in_nobody_s_way_afterwards() -> None:
+    chain = Chain()
+    chain.may_answer.set()
+    standings = Standings(chain.standings)
+    with pytest.raises(KeyError):
+        await standings.of("no address at all")
+    assert await standings.of("ada") == [AccountStanding.READY]
