@@ -1,6 +1,8 @@
 """Reads beside SQLite's one writer: each runs whole on a thread with a connection, one hop for all that it asks."""
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,6 +43,7 @@ class SqliteReaders:
         sqlite_connections.prepare(self._engine, begin="BEGIN", synchronous="FULL", readonly=True)
         self._opened: list[Any] = []
         event.listen(self._engine, "connect", lambda connection, _: self._opened.append(connection))
+        event.listen(self._engine, "close", lambda connection, _: self._opened.remove(connection))
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
         self._free = asyncio.Semaphore(READERS)
         self._stopped = False
@@ -63,8 +66,9 @@ class SqliteReaders:
         reading = {asyncio.ensure_future(self._free.acquire()) for _ in range(READERS)}
         _, reading = await asyncio.wait(reading, timeout=STOP_SECONDS)
         while reading:
-            for connection in self._opened:
-                connection.interrupt()
+            for connection in list(self._opened):
+                with contextlib.suppress(sqlite3.ProgrammingError):  # a failure has just closed it
+                    connection.interrupt()
             _, reading = await asyncio.wait(reading, timeout=INTERRUPT_AGAIN_SECONDS)
         self._threads.shutdown()
         self._engine.dispose()

@@ -179,6 +179,7 @@ async def test_a_stop_interrupts_the_reads_that_are_long(sqlite_path: Path, monk
     store = SqliteStore(sqlite_path)
     await store.start()
     begun, loop = asyncio.Event(), asyncio.get_running_loop()
+    await store.read(lambda connection: connection.invalidate())  # one that a failure closed before
 
     def read_long(connection: Connection) -> None:
         loop.call_soon_threadsafe(begun.set)
